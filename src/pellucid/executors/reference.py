@@ -1,0 +1,111 @@
+"""The reference executor: NumPy, one operation after the other. The living definition that the others are tested against.
+
+State is a dict of arrays by name; a call reads it, and puts the updated arrays into it. Imports graph and ops.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from ..graph import GraphError, Program, Value, sample_input, shared_input, state_leaf
+from ..ops.reduce import batch_sum
+
+
+class NumPy:
+    """NumPy's names, and erf (from SciPy): what the formulas call ``xp``."""
+
+    def __getattr__(self, name):
+        if name == "erf":
+            from scipy.special import erf as value
+        else:
+            value = getattr(np, name)
+        setattr(self, name, value)
+        return value
+
+
+xp = NumPy()
+
+
+def compile(program: Program) -> Run:
+    """A callable ``run(state, inputs) -> outputs``."""
+    return Run(program)
+
+
+class Run:
+    """A program made ready for NumPy.
+
+    ``run(state, inputs, batch_size=None)`` takes arrays by name; sample inputs have a leading axis of samples. It
+    returns the outputs by name and replaces the updated entries of ``state``. ``batch_size`` is needed only where
+    sample values exist but no sample input tells how many samples there are.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        leaves = {v for v in program.order if v.primitive in (sample_input, shared_input, state_leaf)}
+        keep = {*program.outputs.values(), *program.updates.values()} | leaves
+        uses = Counter(i for v in program.order for i in v.inputs)
+        # batch_sum of a product is computed as one contraction, without an array per sample in between
+        fused = {v.inputs[0] for v in program.order if v.primitive is batch_sum and uses[v.inputs[0]] == 1
+                 and v.inputs[0] not in keep and v.inputs[0].primitive.forward_summed}  # fmt: skip
+        self.steps = []
+        for v in program.order:
+            if v.inputs and v.inputs[0] in fused:
+                self.steps.append((v, v.inputs[0], v.inputs[0].primitive.forward_summed))
+            elif v not in leaves and v not in fused:
+                self.steps.append((v, v, v.primitive.forward))
+        last_use = {i: n for n, (_, source, _) in enumerate(self.steps) for i in source.inputs}
+        self.free_after: list[list[Value]] = [[] for _ in self.steps]
+        for v, n in last_use.items():
+            if v not in keep:
+                self.free_after[n].append(v)
+
+    def __call__(
+        self,
+        state: MutableMapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        state = {} if state is None else state
+        values, batch = self._bind(state, inputs or {}, batch_size)
+        with np.errstate(all="ignore"):
+            for (v, source, formula), free in zip(self.steps, self.free_after, strict=True):
+                extra = {"batch": batch} if source.primitive.needs_batch else {}
+                values[v] = np.asarray(formula(xp, *(values[i] for i in source.inputs), **source.attributes, **extra))
+                for old in free:
+                    del values[old]
+        for target, new in self.program.updates.items():
+            array = values[new]  # copied where it is a view, or belongs to somebody else
+            own = array.flags.owndata and not (new.inputs == () or new.primitive.name in ("ruled", "stop_gradient"))
+            state[target.name] = np.array(array, order="C", copy=None if own else True)
+        return {name: np.array(values[v]) for name, v in self.program.outputs.items()}
+
+    def _bind(self, state, inputs, batch) -> tuple[dict[Value, np.ndarray], int | None]:
+        """Arrays for the leaves, checked against their types."""
+        values = {}
+        if unknown := set(inputs) - set(self.program.inputs):
+            raise GraphError(f"no such input: {', '.join(map(repr, unknown))}; inputs are {list(self.program.inputs)}")
+        for name, v in self.program.inputs.items():
+            if name not in inputs:
+                raise GraphError(f"input {name!r} ({v.type}) is missing")
+            array = values[v] = np.asarray(inputs[name], dtype=v.dtype)
+            own = array.shape
+            if v.kind == "sample":
+                if not own or batch not in (None, own[0]):
+                    raise GraphError(f"input {name!r} has shape {own}, expected {batch or 'n'} samples of shape {v.shape}")
+                batch, own = own[0], own[1:]
+            if own != v.shape:
+                raise GraphError(f"input {name!r} has shape {array.shape}, expected {'n samples of ' * (v.kind == 'sample')}"
+                                 f"shape {v.shape}")  # fmt: skip
+        for name, v in self.program.state.items():
+            if name not in state:
+                raise GraphError(f"state {name!r} ({v.type}) is missing")
+            values[v] = np.asarray(state[name], dtype=v.dtype)
+            if values[v].shape != v.shape:
+                raise GraphError(f"state {name!r} has shape {values[v].shape}, expected {v.shape}")
+        if batch is None and self.program.needs_batch:
+            raise GraphError("no sample input tells the number of samples: give batch_size=")
+        return values, batch

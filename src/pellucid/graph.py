@@ -1,0 +1,302 @@
+"""The graph: Values, the Primitives that make them, and Programs. Imports nothing of the package.
+
+A graph is written for one sample, as the lectures write their formulas. A `Value` has a *kind*:
+
+- ``sample``: one value per sample; its shape has no batch axis (an image, an activation, a loss);
+- ``shared``: one value for all samples (a weight, a learning rate, the cost of a batch).
+
+An operation on any sample value gives a sample value; `batch_sum` turns sample into shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Shape = tuple[int, ...]
+Kind = Literal["sample", "shared"]
+
+DTYPES = ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")
+
+
+class GraphError(ValueError):
+    """A graph that cannot be built: shapes, dtypes or kinds that do not fit."""
+
+
+class Type(NamedTuple):
+    """What is known of a Value before anything runs."""
+
+    shape: Shape
+    dtype: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.dtype} {self.shape}"
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """One operation: its shape rule, its formula and its derivative rule.
+
+    - ``rule(*types, **attributes) -> (shape, dtype)``
+    - ``forward(xp, *arrays, **attributes)``: the formula. ``xp`` has numpy's names; axes are counted from the
+      right, so that a leading axis of samples, where there is one, stays out of the way.
+    - ``vjp(g, y, *inputs, **attributes) -> one cotangent per input`` (None: no derivative), in graph operations.
+    - ``kind``: "any" (sample if an input is), or the kind it always gives.
+    - ``needs_batch``: the formula is also given ``batch``, the number of samples.
+    - ``forward_summed``: the formula of `batch_sum` of this operation where that is much cheaper than its parts.
+    - ``samples``: drives every test of it.
+    """
+
+    name: str
+    rule: Callable[..., tuple[Shape, str]]
+    forward: Callable[..., Any]
+    vjp: Callable[..., tuple[Value | None, ...]] | None = None
+    kind: Literal["any", "sample", "shared"] = "any"
+    elementwise: bool = False
+    needs_batch: bool = False
+    forward_summed: Callable[..., Any] | None = None
+    samples: tuple[Sample, ...] = ()
+
+    def __call__(self, *inputs: Value, name: str | None = None, **attributes: Any) -> Value:
+        for i in inputs:
+            if not isinstance(i, Value):
+                raise GraphError(f"{self.name}: expected Values, got {type(i).__name__} {i!r}")
+        shape, dtype = self.rule(*(i.type for i in inputs), **attributes)
+        kind = self.kind
+        if kind == "any":
+            kind = "sample" if any(i.kind == "sample" for i in inputs) else "shared"
+        return Value(self, inputs, attributes, Type(tuple(shape), dtype, kind), name)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A case that the tests run an operation on: input arrays (or shapes, to be filled at random) and attributes."""
+
+    inputs: tuple[Any, ...]
+    attributes: Mapping[str, Any]
+    check_gradient: bool = True
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+def primitive(name: str, **parts: Any) -> Primitive:
+    """Define a primitive and enter it in the registry."""
+    if name in PRIMITIVES:
+        raise ValueError(f"primitive {name!r} is defined twice")
+    PRIMITIVES[name] = Primitive(name, **parts)
+    return PRIMITIVES[name]
+
+
+class Value:
+    """A node of the graph: an operation applied to Values, with a static shape, dtype and kind.
+
+    Arithmetic on Values (``+ - * / **``, comparisons, ``abs``, indexing) builds new Values; `pellucid.ops` attaches it.
+    """
+
+    __slots__ = ("attributes", "inputs", "name", "primitive", "type")
+    __array_priority__ = 1000  # numpy lets our operators handle `array * value`
+    __array_ufunc__ = None
+
+    primitive: Primitive
+    inputs: tuple[Value, ...]
+    attributes: Mapping[str, Any]
+    type: Type
+    name: str | None
+
+    def __init__(self, primitive, inputs, attributes, type, name=None) -> None:
+        if type.dtype not in DTYPES:
+            raise GraphError(f"{primitive.name}: dtype {type.dtype!r} is not one of {', '.join(DTYPES)}")
+        self.primitive, self.inputs, self.attributes, self.type, self.name = primitive, inputs, attributes, type, name
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def kind(self) -> Kind:
+        return self.type.kind
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements (of one sample)."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        return f"<{self.primitive.name}{label}: {self.type}>"
+
+    def __bool__(self) -> bool:
+        raise GraphError(f"{self!r} has no truth value: it is a formula, not a number. Use where(condition, a, b).")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a scalar Value has no length")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+
+# ---- leaves -----------------------------------------------------------------------------------------------------
+
+
+def _leaf_rule(*, shape, dtype, **_):
+    return shape, dtype
+
+
+def _leaf_forward(xp, **_):
+    raise GraphError("a leaf has no formula: its value is given when the program runs")
+
+
+sample_input = primitive("sample_input", rule=_leaf_rule, forward=_leaf_forward, kind="sample")
+shared_input = primitive("shared_input", rule=_leaf_rule, forward=_leaf_forward, kind="shared")
+state_leaf = primitive("state", rule=_leaf_rule, forward=_leaf_forward, kind="shared")
+
+
+def input(name: str, shape: Shape = (), dtype: str = "float32", kind: Kind = "sample") -> Value:
+    """A placeholder, given anew at each call of the compiled program.
+
+    >>> input("x", (2,))
+    <sample_input 'x': sample float32 (2,)>
+    """
+    make = sample_input if kind == "sample" else shared_input
+    return make(name=name, shape=tuple(shape), dtype=dtype)
+
+
+def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
+    """A shared value that lives from call to call: a weight, an optimizer's slot, a counter.
+
+    >>> state("w", (3, 2))
+    <state 'w': shared float32 (3, 2)>
+    """
+    return state_leaf(name=name, shape=tuple(shape), dtype=dtype)
+
+
+# ---- walking ----------------------------------------------------------------------------------------------------
+
+
+def toposort(outputs: Iterable[Value]) -> list[Value]:
+    """All Values that the outputs need, inputs before their users, each once.
+
+    >>> x = input("x"); [v.name for v in toposort([x, x])]
+    ['x']
+    """
+    order: list[Value] = []
+    seen: set[Value] = set()
+    stack = [(v, False) for v in reversed(list(outputs))]
+    while stack:
+        value, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(value)
+        elif value not in seen:
+            seen.add(value)
+            stack.append((value, True))
+            stack.extend((i, False) for i in reversed(value.inputs) if i not in seen)
+    return order
+
+
+# ---- programs ---------------------------------------------------------------------------------------------------
+
+
+class Program:
+    """What an executor compiles: named inputs, named outputs, and updates of state.
+
+    ``updates`` maps a `state` Value to the Value it takes after the call; all are computed from the state before it.
+    State that is read but not updated needs no mention. Raises `GraphError` where the parts do not fit.
+
+    >>> w, x = state("w"), input("x")
+    >>> print(Program({"x": x}, outputs={}, updates={w: w}).listing())
+    program
+      inputs  x: sample float32 ()
+      state   w: shared float32 ()
+      w' = w
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Value] | Iterable[Value] = (),
+        outputs: Mapping[str, Value] | None = None,
+        updates: Mapping[Value, Value] | None = None,
+    ) -> None:
+        if not isinstance(inputs, Mapping):
+            inputs = {v.name or "": v for v in inputs}
+        self.inputs = dict(inputs)
+        self.outputs = dict(outputs or {})
+        self.updates = dict(updates or {})
+        self.order = toposort([*self.inputs.values(), *self.outputs.values(), *self.updates, *self.updates.values()])
+        self.state = {v.name: v for v in self.order if v.primitive is state_leaf}
+        self._check()
+
+    def _check(self) -> None:
+        for name, v in self.inputs.items():
+            if v.primitive not in (sample_input, shared_input):
+                raise GraphError(f"program input {name!r} is {v!r}; inputs are made by pellucid.input(...)")
+        known = set(self.inputs.values())
+        names: dict[str | None, Value] = {}
+        for v in self.order:
+            if v.primitive in (sample_input, shared_input) and v not in known:
+                raise GraphError(f"the program needs input {v.name!r}, which is not among its inputs {list(self.inputs)}")
+            if v.primitive is state_leaf and names.setdefault(v.name, v) is not v:
+                raise GraphError(f"two different state Values are named {v.name!r}")
+        for target, new in self.updates.items():
+            if target.primitive is not state_leaf:
+                raise GraphError(f"only state can be updated, not {target!r}")
+            if new.type != target.type:
+                hint = " Use batch_mean or batch_sum." if new.kind == "sample" else ""
+                raise GraphError(f"update of state {target.name!r} ({target.type}) has type {new.type}.{hint}")
+
+    @property
+    def needs_batch(self) -> bool:
+        """Whether the program has sample values and so needs to know how many samples there are."""
+        return any(v.kind == "sample" for v in self.order)
+
+    def listing(self) -> str:
+        """The program as text, one operation a line."""
+        names: dict[Value, str] = {}
+        lines = ["program"]
+        for word, leaves in (("inputs ", self.inputs), ("state  ", self.state)):
+            for name, v in leaves.items():
+                names[v] = str(name)
+                lines.append(f"  {word} {name}: {v.type}")
+        for v in self.order:
+            if v not in names:
+                names[v] = v.name or f"%{len(names)}"
+                lines.append(f"  {names[v]} = {v.primitive.name}{_shown(v.attributes)}"
+                             f"({', '.join(names[i] for i in v.inputs)}): {v.type}")  # fmt: skip
+        lines += [f"  {t.name}' = {names[v]}" for t, v in self.updates.items()]
+        lines += [f"  return {name} = {names[v]}" for name, v in self.outputs.items()]
+        return "\n".join(lines)
+
+    __str__ = listing
+
+
+def _shown(attributes: Mapping[str, Any]) -> str:
+    def text(a):
+        return f"array{a.shape}" if isinstance(a, np.ndarray) and a.size > 4 else getattr(a, "__name__", str(a))
+
+    inside = ", ".join(f"{k}={text(a)}" for k, a in attributes.items())
+    return f"[{inside}]" if inside else ""
+
+
+def verify(program: Program) -> None:
+    """Structural check: every shape rule, run again, gives the type that its Value carries."""
+    for v in program.order:
+        again = v.primitive(*v.inputs, **v.attributes, **({"name": v.name} if not v.inputs and v.name else {}))
+        if again.type != v.type:
+            raise GraphError(f"{v!r}: its shape rule says {again.type}")

@@ -1,0 +1,64 @@
+"""What each operation means: shape rule, formula and derivative. Imports `graph`, never an executor.
+
+An elementwise primitive is one block in `elementwise.py`; a formula of primitives is a plain function in `composite.py`.
+"""
+
+from ..graph import Value
+from .composite import erfinv, log_softmax, logsumexp, norm, sigmoid, softmax, softplus, with_vjp
+from .contract import contract, dot
+from .elementwise import (
+    absolute,
+    cast,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    sign,
+    spread,
+    sqrt,
+    tanh,
+    where,
+)
+from .elementwise import equal as _equal
+from .elementwise import maximum as _maximum
+from .elementwise import minimum as _minimum
+from .gather import one_hot, scatter_rows, take
+from .movement import (
+    broadcast_to,
+    concatenate,
+    constant,
+    expand_dims,
+    fill,
+    flip,
+    iota,
+    pad,
+    reshape,
+    stack,
+    stop_gradient,
+    transpose,
+    zeros_like,
+)
+from .random import bernoulli, fold_in, normal, random_bits, uniform
+from .reduce import (
+    all_samples,
+    argmax,
+    batch_mean,
+    batch_size,
+    batch_sum,
+    each_sample,
+    max,
+    mean,
+    min,
+    sample_index,
+    sum,
+    to_samples,
+)
+
+equal = spread(_equal)
+maximum = spread(_maximum)
+minimum = spread(_minimum)
+abs = absolute
+
+__all__ = [n for n, v in list(globals().items()) if not n.startswith("_") and callable(v) and v is not Value]

@@ -1,0 +1,117 @@
+"""Formulas made of primitives. Those whose derived gradient would be numerically poor carry their own (`with_vjp`)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+from ..graph import GraphError, Value
+from . import reduce
+from .elementwise import exp, log, log1p, sqrt, where
+from .movement import ruled, stop_gradient
+
+
+def with_vjp(rule: Callable) -> Callable:
+    """Decorate a function of Values with its own derivative rule ``rule(g, y, *inputs, **options)``.
+
+    The rule returns one cotangent per input (None: no derivative), in graph operations.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapped(*inputs: Value, **options):
+            return ruled(function(*inputs, **options), *inputs, rule=functools.partial(rule, **options))
+
+        return wrapped
+
+    return decorate
+
+
+@with_vjp(lambda g, y, x: (g * y * (1 - y),))
+def sigmoid(x: Value) -> Value:
+    """1 / (1 + exp(-x)); derivative y (1 - y), which is right at -100 where the derived one is inf/inf."""
+    return 1 / (1 + exp(-x))
+
+
+@with_vjp(lambda g, y, x: (g * sigmoid(x),))
+def softplus(x: Value) -> Value:
+    """log(1 + exp(x)), without overflow."""
+    return where(x > 0, x, 0) + log1p(exp(-abs(x)))  # type: ignore[arg-type]
+
+
+def _logsumexp_vjp(g, y, x, *, axis, keepdims):
+    if not keepdims:
+        g, y = (reduce._spread_back(v, x, reduce.normalise_axes(axis, x.ndim, "logsumexp")) for v in (g, y))
+    return (g * exp(x - y),)
+
+
+def logsumexp(x: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
+    """log(sum(exp(x))) over axes, without overflow; its derivative is the softmax."""
+    return _logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+@with_vjp(_logsumexp_vjp)
+def _logsumexp(x, *, axis, keepdims):
+    largest = reduce.max(x, axis, keepdims=True)
+    y = log(reduce.sum(exp(x - largest), axis, keepdims=True)) + largest
+    return y if keepdims else reduce.sum(y, axis)
+
+
+def log_softmax(x: Value, axis: int = -1) -> Value:
+    """x - logsumexp(x): the logarithms of `softmax`, without overflow or log(0)."""
+    return x - logsumexp(x, axis, keepdims=True)
+
+
+def _softmax_vjp(g, y, x, *, axis):
+    return (y * (g - reduce.sum(g * y, axis, keepdims=True)),)
+
+
+def softmax(x: Value, axis: int = -1) -> Value:
+    """exp(x_i) / sum_j exp(x_j): positive numbers that sum to 1."""
+    return _softmax(x, axis=axis)
+
+
+@with_vjp(_softmax_vjp)
+def _softmax(x, *, axis):
+    e = exp(x - reduce.max(x, axis, keepdims=True))
+    return e / reduce.sum(e, axis, keepdims=True)
+
+
+def norm(x: Value, p: float = 2, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
+    """The p-norm (sum |x|^p)^(1/p) over axes; p may be ``math.inf``. At 0 its derivative is 0."""
+    if p == math.inf:
+        return reduce.max(abs(x), axis, keepdims)  # type: ignore[arg-type]
+    if p == 1:
+        return reduce.sum(abs(x), axis, keepdims)  # type: ignore[arg-type]
+    if p < 1:
+        raise GraphError(f"norm: p must be >= 1, got {p}")
+    if p == 2:
+        total = reduce.sum(x * x, axis, keepdims)
+        nonzero = total > 0
+        return where(nonzero, sqrt(where(nonzero, total, 1)), 0)
+    magnitude = where(abs(x) > 0, abs(x), 1)  # type: ignore[arg-type]
+    total = reduce.sum(where(abs(x) > 0, magnitude**p, 0), axis, keepdims)  # type: ignore[arg-type]
+    nonzero = total > 0
+    return where(nonzero, where(nonzero, total, 1) ** (1 / p), 0)
+
+
+CENTRAL = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+           -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
+TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+
+
+def erfinv(x: Value) -> Value:
+    """The inverse of erf on (-1, 1), to about 1e-6: M. Giles, "Approximating the erfinv function", 2012."""
+
+    def polynomial(coefficients, w):
+        total = coefficients[0]
+        for c in coefficients[1:]:
+            total = total * w + c
+        return total
+
+    w = -log(stop_gradient((1 - x) * (1 + x)))
+    central = w < 5
+    return x * where(central, polynomial(CENTRAL, where(central, w, 5) - 2.5),
+                     polynomial(TAIL, sqrt(where(central, 5, w)) - 3))  # fmt: skip

@@ -1,0 +1,373 @@
+"""Primitives that move values without computing: constants, reshape, transpose, broadcast, slice, pad, concatenate, flip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import GraphError, Sample, Shape, Type, Value, primitive
+
+
+def _lead(x, ndim: int) -> Shape:
+    """The leading axes that are not the sample's own: (batch,) or ()."""
+    return x.shape[: x.ndim - ndim]
+
+
+def _common_lead(arrays, ndim: int) -> Shape:
+    return np.broadcast_shapes(*(_lead(a, ndim) for a in arrays))
+
+
+# ---- constants --------------------------------------------------------------------------------------------------
+
+fill_with = primitive(
+    "fill",
+    rule=lambda *, value, shape, dtype: (shape, dtype),
+    forward=lambda xp, *, value, shape, dtype: xp.broadcast_to(xp.asarray(value, dtype=dtype), shape),
+    kind="shared",
+    samples=(Sample((), {"value": 2.5, "shape": (2, 3), "dtype": "float64"}),),
+)
+constant_of = primitive(
+    "constant",
+    rule=lambda *, value: (value.shape, str(value.dtype)),
+    forward=lambda xp, *, value: xp.asarray(value),
+    kind="shared",
+    samples=(Sample((), {"value": np.arange(6.0).reshape(2, 3)}),),
+)
+iota_of = primitive(
+    "iota",
+    rule=lambda *, n, dtype: ((n,), dtype),
+    forward=lambda xp, *, n, dtype: xp.arange(n, dtype=dtype),
+    kind="shared",
+    samples=(Sample((), {"n": 4, "dtype": "int32"}),),
+)
+
+
+def fill(value, shape: Shape, dtype: str) -> Value:
+    """A shared value whose every element is one number."""
+    return fill_with(value=value.item() if isinstance(value, np.generic | np.ndarray) else value,
+                     shape=tuple(shape), dtype=dtype)  # fmt: skip
+
+
+def constant(array, dtype: str | None = None) -> Value:
+    """A NumPy array as a shared value."""
+    return constant_of(value=np.ascontiguousarray(array, dtype=dtype))
+
+
+def iota(n: int, dtype: str = "int32") -> Value:
+    """0, 1, ..., n-1."""
+    return iota_of(n=n, dtype=dtype)
+
+
+def zeros_like(x: Value) -> Value:
+    """Zeros of the shape and dtype of ``x``, shared."""
+    return fill(0, x.shape, x.dtype)
+
+
+# ---- shapes -----------------------------------------------------------------------------------------------------
+
+
+def _reshape_rule(x: Type, *, old, shape):
+    if old != x.shape:
+        raise GraphError(f"reshape: made for shape {old}, got {x.shape}")
+    if np.prod(old, dtype=int) != np.prod(shape, dtype=int):
+        raise GraphError(f"reshape: {old} has {np.prod(old, dtype=int)} elements, {shape} has {np.prod(shape, dtype=int)}")
+    return shape, x.dtype
+
+
+reshape_to = primitive(
+    "reshape",
+    rule=_reshape_rule,
+    forward=lambda xp, x, *, old, shape: xp.reshape(x, _lead(x, len(old)) + shape),
+    vjp=lambda g, y, x, *, old, shape: (reshape(g, old),),
+    samples=(Sample(((2, 6),), {"old": (2, 6), "shape": (3, 4)}), Sample(((4,),), {"old": (4,), "shape": (2, 1, 2)})),
+)
+
+
+def reshape(x: Value, shape) -> Value:
+    """The same elements in another shape (of one sample); one length may be -1, which takes what is left.
+
+    >>> from pellucid import input
+    >>> reshape(input("x", (2, 6)), (3, -1)).shape
+    (3, 4)
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if shape.count(-1) == 1:
+        known = int(np.prod([n for n in shape if n != -1], dtype=int))
+        if known == 0 or x.size % known:
+            raise GraphError(f"reshape: {x.size} elements of shape {x.shape} do not divide into {shape}")
+        shape = tuple(x.size // known if n == -1 else n for n in shape)
+    if any(n < 0 for n in shape):
+        raise GraphError(f"reshape: lengths must be >= 0, or -1 once, got {shape}")
+    return x if shape == x.shape else reshape_to(x, old=x.shape, shape=shape)
+
+
+def expand_dims(x: Value, axis: int) -> Value:
+    """A new axis of length 1 at position ``axis`` of the result."""
+    axis = axis if axis >= 0 else x.ndim + 1 + axis
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+def _transpose_rule(x: Type, *, axes):
+    if sorted(axes) != list(range(-len(x.shape), 0)):
+        raise GraphError(f"transpose: {axes} is not an order of the {len(x.shape)} axes of {x.shape}")
+    return tuple(x.shape[a] for a in axes), x.dtype
+
+
+def _inverse(axes):
+    return tuple(int(i) - len(axes) for i in np.argsort(axes))
+
+
+transpose_of = primitive(
+    "transpose",
+    rule=_transpose_rule,
+    forward=lambda xp, x, *, axes: xp.transpose(
+        x, (*range(x.ndim - len(axes)), *(x.ndim + a for a in axes))
+    ),
+    vjp=lambda g, y, x, *, axes: (transpose_of(g, axes=_inverse(axes)),),
+    samples=(Sample(((2, 3, 4),), {"axes": (-1, -3, -2)}), Sample(((2, 3),), {"axes": (-1, -2)})),
+)
+
+
+def transpose(x: Value, axes=None) -> Value:
+    """Axes in another order (reversed by default)."""
+    axes = range(x.ndim)[::-1] if axes is None else axes
+    return transpose_of(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes))
+
+
+def _broadcast_rule(x: Type, *, shape):
+    if len(x.shape) != len(shape) or any(n != m and n != 1 for n, m in zip(x.shape, shape, strict=True)):
+        raise GraphError(f"broadcast: {x.shape} cannot be stretched to {shape}")
+    return shape, x.dtype
+
+
+def _broadcast_vjp(g, y, x, *, shape):
+    from .reduce import reduce_sum
+
+    axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
+    return (reshape(reduce_sum(g, axes=axes), x.shape),)
+
+
+broadcast = primitive(
+    "broadcast",
+    rule=_broadcast_rule,
+    forward=lambda xp, x, *, shape: xp.broadcast_to(x, _lead(x, len(shape)) + shape),
+    vjp=_broadcast_vjp,
+    samples=(Sample(((1, 3, 1),), {"shape": (2, 3, 4)}), Sample(((1,),), {"shape": (5,)})),
+)
+
+
+def broadcast_to(x: Value, shape) -> Value:
+    """``x`` stretched to ``shape`` by numpy's rules: axes of length 1 repeated, new axes at the left."""
+    shape = tuple(shape)
+    if x.primitive is fill_with:
+        return fill(x.attributes["value"], shape, x.dtype)
+    x = reshape(x, (1,) * (len(shape) - x.ndim) + x.shape)
+    return x if x.shape == shape else broadcast(x, shape=shape)
+
+
+# ---- parts ------------------------------------------------------------------------------------------------------
+
+
+def _slice_rule(x: Type, *, starts, stops, steps):
+    if not len(starts) == len(stops) == len(steps) == len(x.shape):
+        raise GraphError(f"slice: needs a start, stop and step for each axis of {x.shape}")
+    for a, b, s, n in zip(starts, stops, steps, x.shape, strict=True):
+        if not (0 <= a <= b <= n and s >= 1):
+            raise GraphError(f"slice: {a}:{b}:{s} is outside an axis of length {n}")
+    return tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True)), x.dtype
+
+
+def _slices(starts, stops, steps):
+    return (..., *(slice(a, b, s) for a, b, s in zip(starts, stops, steps, strict=True)))
+
+
+def _slice_vjp(g, y, x, *, starts, stops, steps):
+    inner = [max(0, (m - 1) * s + 1) for m, s in zip(y.shape, steps, strict=True)]
+    high = tuple(n - a - i for n, a, i in zip(x.shape, starts, inner, strict=True))
+    return (pad_with(g, low=starts, high=high, interior=tuple(s - 1 for s in steps), value=0),)
+
+
+slice_of = primitive(
+    "slice",
+    rule=_slice_rule,
+    forward=lambda xp, x, *, starts, stops, steps: x[_slices(starts, stops, steps)],
+    vjp=_slice_vjp,
+    samples=(Sample(((4, 5),), {"starts": (1, 0), "stops": (3, 5), "steps": (1, 2)}),
+             Sample(((7,),), {"starts": (2,), "stops": (6,), "steps": (3,)})),
+)  # fmt: skip
+
+
+def index(self: Value, key) -> Value:
+    """``x[key]`` with whole numbers, slices, None and ``...``, on the axes of one sample.
+
+    >>> from pellucid import input
+    >>> x = input("x", (3, 4)); x[0].shape, x[:, ::2].shape, x[..., None].shape, x[::-1, -1].shape
+    ((4,), (3, 2), (3, 4, 1), (3,))
+    """
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if sum(k is Ellipsis for k in keys) > 1:
+        raise GraphError("an index can have only one '...'")
+    used = sum(k is not None and k is not Ellipsis for k in keys)
+    if used > self.ndim:
+        raise GraphError(f"{used} indices for a value with {self.ndim} axes (of one sample), shape {self.shape}")
+    at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+    keys[at : at + 1] = [slice(None)] * (self.ndim - used)
+    starts, stops, steps, flips, shape = [], [], [], [], []
+    axis = 0
+    for k in keys:
+        if k is None:
+            shape.append(1)
+            continue
+        n = self.shape[axis]
+        if isinstance(k, (int, np.integer)):
+            if not -n <= k < n:
+                raise IndexError(f"index {k} is out of range for axis {axis} of length {n}")
+            r = range(int(k) % n, int(k) % n + 1)
+        elif isinstance(k, slice):
+            r = range(n)[k]
+            shape.append(len(r))
+        else:
+            raise GraphError(f"cannot index a Value with {type(k).__name__}; use take(x, rows) to gather")
+        if r.step < 0:  # a reversed slice is a flip of a forward one
+            flips.append(axis)
+            r = r[::-1]
+        starts.append(r.start if len(r) else 0)
+        stops.append(r[-1] + 1 if len(r) else 0)
+        steps.append(r.step)
+        axis += 1
+    part = self
+    if any(r != (0, n, 1) for r, n in zip(zip(starts, stops, steps, strict=True), self.shape, strict=True)):
+        part = slice_of(self, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+    if flips:
+        part = flip(part, flips)
+    return reshape(part, shape)
+
+
+def _pad_rule(x: Type, *, low, high, interior, value):
+    if not len(low) == len(high) == len(interior) == len(x.shape) or any(n < 0 for n in (*low, *high, *interior)):
+        raise GraphError(f"pad: needs widths >= 0 for each axis of {x.shape}, got {low}, {high}, {interior}")
+    return tuple(
+        a + b + n + max(n - 1, 0) * i for n, a, b, i in zip(x.shape, low, high, interior, strict=True)
+    ), x.dtype
+
+
+def _inside(shape, low, high, interior):
+    return dict(
+        starts=low,
+        stops=tuple(n - b for n, b in zip(shape, high, strict=True)),
+        steps=tuple(i + 1 for i in interior),
+    )
+
+
+def _pad(xp, x, *, low, high, interior, value):
+    n = len(low)
+    shape, _ = _pad_rule(Type(x.shape[x.ndim - n :], "", "shared"), low=low, high=high, interior=interior, value=value)
+    out = xp.full(_lead(x, n) + shape, value, dtype=x.dtype)
+    out[_slices(**_inside(shape, low, high, interior))] = x
+    return out
+
+
+pad_with = primitive(
+    "pad",  # widths before, after and between the elements of each axis
+    rule=_pad_rule,
+    forward=_pad,
+    vjp=lambda g, y, x, *, low, high, interior, value: (slice_of(g, **_inside(y.shape, low, high, interior)),),
+    samples=(Sample(((2, 3),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
+             Sample(((3, 2),), {"low": (0, 1), "high": (1, 1), "interior": (2, 1), "value": 1.5})),
+)  # fmt: skip
+
+
+def pad(x: Value, widths, value: float = 0) -> Value:
+    """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
+    low, high = (tuple(int(w[i]) for w in widths) for i in (0, 1))
+    return pad_with(x, low=low, high=high, interior=(0,) * len(low), value=value)
+
+
+def _concatenate_rule(*types: Type, axis):
+    first = types[0]
+    for t in types[1:]:
+        rest = [(n, m) for i, (n, m) in enumerate(zip(first.shape, t.shape, strict=False)) if i - len(first.shape) != axis]
+        if len(t.shape) != len(first.shape) or any(n != m for n, m in rest) or t.dtype != first.dtype:
+            raise GraphError(f"concatenate along axis {axis}: {first} and {t} do not fit")
+    shape = list(first.shape)
+    shape[axis] = sum(t.shape[axis] for t in types)
+    return tuple(shape), first.dtype
+
+
+def _concatenate(xp, *arrays, axis):
+    # the sample's own axes are the last ones of the operand that has the fewest: a shared one has no batch axis
+    ndim = min(a.ndim for a in arrays)
+    if all(a.ndim == ndim for a in arrays):
+        return xp.concatenate(arrays, axis=axis)
+    lead = _common_lead(arrays, ndim)
+    return xp.concatenate([xp.broadcast_to(a, lead + a.shape[a.ndim - ndim :]) for a in arrays], axis=axis)
+
+
+def _concatenate_vjp(g, y, *inputs, axis):
+    parts, start = [], 0
+    for x in inputs:
+        keys = [slice(None)] * x.ndim
+        keys[axis] = slice(start, start + x.shape[axis])
+        parts.append(index(g, tuple(keys)))
+        start += x.shape[axis]
+    return tuple(parts)
+
+
+concatenate_of = primitive(
+    "concatenate",
+    rule=_concatenate_rule,
+    forward=_concatenate,
+    vjp=_concatenate_vjp,
+    samples=(Sample(((2, 3), (2, 1)), {"axis": -1}), Sample(((2, 3), (1, 3), (2, 3)), {"axis": -2})),
+)
+
+
+def concatenate(values, axis: int = 0) -> Value:
+    """Values one after the other along an axis (of one sample)."""
+    values = tuple(values)
+    if not values or not values[0].ndim:
+        raise GraphError("concatenate: needs at least one value, each with an axis; use stack for scalars")
+    if not -values[0].ndim <= axis < values[0].ndim:
+        raise GraphError(f"concatenate: axis {axis} is out of range for shape {values[0].shape}")
+    return concatenate_of(*values, axis=axis - values[0].ndim if axis >= 0 else axis)
+
+
+def stack(values, axis: int = 0) -> Value:
+    """Values of one shape side by side along a new axis."""
+    return concatenate([expand_dims(v, axis) for v in values], axis)
+
+
+flip_axes = primitive(
+    "flip",
+    rule=lambda x, *, axes: (x.shape, x.dtype),
+    forward=lambda xp, x, *, axes: xp.flip(x, axis=axes),
+    vjp=lambda g, y, x, *, axes: (flip_axes(g, axes=axes),),
+    samples=(Sample(((2, 3),), {"axes": (-1,)}), Sample(((2, 3, 2),), {"axes": (-3, -1)})),
+)
+
+
+def flip(x: Value, axis=None) -> Value:
+    """Elements in reverse order along axes (all of them by default)."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return flip_axes(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes)) if x.ndim else x
+
+
+# ---- marks ------------------------------------------------------------------------------------------------------
+
+stop_gradient = primitive(
+    "stop_gradient",  # the same value, with no derivative
+    rule=lambda x: (x.shape, x.dtype),
+    forward=lambda xp, x: x,
+    samples=(Sample(((3,),), {}, False),),
+)
+
+ruled = primitive(
+    "ruled",  # the first input, whose derivative in the others is the function `rule` (see composite.with_vjp)
+    rule=lambda y, *inputs, rule: (y.shape, y.dtype),
+    forward=lambda xp, y, *inputs, rule: y,
+    vjp=lambda g, y, _, *inputs, rule: (None, *rule(g, y, *inputs)),
+)
+
+
+Value.__getitem__ = index  # type: ignore[attr-defined]
+Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[attr-defined]
+Value.T = property(transpose)  # type: ignore[attr-defined]

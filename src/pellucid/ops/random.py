@@ -1,0 +1,50 @@
+"""Random numbers from counters: a function of (key, position of the sample, element), the same on every machine.
+
+A key is a shared uint32 Value of shape (2,). `fold_in` makes a new key from a key and a number; two different numbers
+give streams that have nothing to do with each other.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..graph import Kind, Shape, Value
+from .composite import erfinv
+from .elementwise import cast, shift_right, spread, threefry
+from .movement import broadcast_to, fill, iota, reshape, stack
+from .reduce import sample_index
+
+_threefry = spread(threefry)
+
+
+def fold_in(key: Value, number: Value | int) -> Value:
+    """A new key from a key and a shared number (a step counter, the number of a layer)."""
+    number = cast(number, "uint32") if isinstance(number, Value) else fill(number, (), "uint32")
+    return stack([_threefry(key[0], key[1], number, fill(word, (), "uint32")) for word in (0xFFFFFFFE, 0xFFFFFFFF)])
+
+
+def random_bits(key: Value, shape: Shape, kind: Kind = "shared") -> Value:
+    """Uniform 32-bit words; ``kind="sample"`` draws anew for every sample of the batch."""
+    size = math.prod(shape)
+    sample = sample_index() if kind == "sample" else fill(0, (), "uint32")
+    return reshape(_threefry(key[0], key[1], iota(size, "uint32"), sample), shape)
+
+
+def uniform(key: Value, shape: Shape, dtype: str, low: float = 0.0, high: float = 1.0, kind: Kind = "shared") -> Value:
+    """Uniform in [low, high), in steps of 2**-24 of its width."""
+    unit = cast(shift_right(random_bits(key, shape, kind), fill(8, shape, "uint32")), dtype) * 2.0**-24
+    return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
+
+
+def normal(key: Value, shape: Shape, dtype: str, mean: float = 0.0, stddev: float = 1.0, kind: Kind = "shared") -> Value:
+    """Normal with the given mean and standard deviation: sqrt(2) * erfinv of a uniform number in (-1, 1)."""
+    centred = uniform(key, shape, dtype, kind=kind) * 2 - (1 - 2.0**-24)  # symmetric, never -1 or 1
+    return erfinv(centred) * (stddev * math.sqrt(2)) + mean
+
+
+def bernoulli(key: Value, p: float, shape: Shape, dtype: str, kind: Kind = "shared") -> Value:
+    """1 with probability p, else 0."""
+    return cast(uniform(key, shape, dtype, kind=kind) < p, dtype)
+
+
+__all__ = ["bernoulli", "fold_in", "normal", "random_bits", "uniform"]
