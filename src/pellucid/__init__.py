@@ -1,4 +1,20 @@
-"""Neural networks you can see through."""
+"""Pellucid: neural networks you can see through.
+
+The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; below it `Program`, `grad`, `input`,
+`state` and the operations on Values, for people who write their own training steps.
+"""
+
+from . import data, executors, nn, ops, optim
 from .autodiff import grad
+from .data import DataError
 from .graph import GraphError, Program, Value, input, state
-from .ops import *  # noqa
+from .ops import all_samples, batch_mean, batch_size, batch_sum
+from .train import Callback, DivergedError, EarlyStopping, History, Model, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Value",
+    "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "executors", "grad", "input", "load", "nn", "ops",
+    "optim", "state",
+]  # fmt: skip

@@ -18,7 +18,8 @@ def grad(cost: Value, wrt: Value | Sequence[Value]):
     With respect to a sample value (an activation, a net input) it is the lectures' delta, one per sample.
 
     ``wrt`` is one Value or a sequence; the result is one Value or a list. A Value that the cost does not depend on gets
-    zeros. Raises `GraphError` where the cost is not a shared scalar, or an operation on the way has no derivative.
+    zeros, and an operation without a derivative (`floor`, a comparison, `stop_gradient`) passes none on. Raises
+    `GraphError` where the cost is not a shared float scalar.
 
     >>> from pellucid import batch_sum, input, state, Program
     >>> from pellucid.executors import reference
@@ -32,7 +33,7 @@ def grad(cost: Value, wrt: Value | Sequence[Value]):
     if cost.shape != () or cost.kind != "shared":
         hint = " Sum it over the samples: batch_mean(loss)." if cost.kind == "sample" else " Sum it first."
         raise GraphError(f"grad: the cost must be one shared number, got {cost.type}.{hint}")
-    for t in targets:
+    for t in (cost, *targets):
         if t.dtype not in FLOATS:
             raise GraphError(f"grad: {t!r} is not of a float dtype, so it has no derivative")
 

@@ -239,6 +239,9 @@ class Program:
         self.inputs = dict(inputs)
         self.outputs = dict(outputs or {})
         self.updates = dict(updates or {})
+        for v in (*self.inputs.values(), *self.outputs.values(), *self.updates, *self.updates.values()):
+            if not isinstance(v, Value):
+                raise GraphError(f"a program is made of Values, got {type(v).__name__} {v!r}")
         self.order = toposort([*self.inputs.values(), *self.outputs.values(), *self.updates, *self.updates.values()])
         self.state = {v.name: v for v in self.order if v.primitive is state_leaf}
         self._check()

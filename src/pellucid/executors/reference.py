@@ -6,7 +6,7 @@ State is a dict of arrays by name; a call reads it, and puts the updated arrays 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,14 @@ def compile(program: Program) -> Run:
     return Run(program)
 
 
+class NotFinite(ArithmeticError):
+    """A watched output became NaN or infinite, at ``step`` of the run, on the samples ``rows``."""
+
+    def __init__(self, step: int, rows: np.ndarray) -> None:
+        super().__init__(f"not finite at step {step}")
+        self.step, self.rows = step, rows
+
+
 class Run:
     """A program made ready for NumPy.
 
@@ -51,14 +59,14 @@ class Run:
         # batch_sum of a product is computed as one contraction, without an array per sample in between
         fused = {v.inputs[0] for v in program.order if v.primitive is batch_sum and uses[v.inputs[0]] == 1
                  and v.inputs[0] not in keep and v.inputs[0].primitive.forward_summed}  # fmt: skip
-        self.steps = []
+        self.plan = []
         for v in program.order:
             if v.inputs and v.inputs[0] in fused:
-                self.steps.append((v, v.inputs[0], v.inputs[0].primitive.forward_summed))
+                self.plan.append((v, v.inputs[0], v.inputs[0].primitive.forward_summed))
             elif v not in leaves and v not in fused:
-                self.steps.append((v, v, v.primitive.forward))
-        last_use = {i: n for n, (_, source, _) in enumerate(self.steps) for i in source.inputs}
-        self.free_after: list[list[Value]] = [[] for _ in self.steps]
+                self.plan.append((v, v, v.primitive.forward))
+        last_use = {i: n for n, (_, source, _) in enumerate(self.plan) for i in source.inputs}
+        self.free_after: list[list[Value]] = [[] for _ in self.plan]
         for v, n in last_use.items():
             if v not in keep:
                 self.free_after[n].append(v)
@@ -72,16 +80,43 @@ class Run:
         state = {} if state is None else state
         values, batch = self._bind(state, inputs or {}, batch_size)
         with np.errstate(all="ignore"):
-            for (v, source, formula), free in zip(self.steps, self.free_after, strict=True):
+            for (v, source, formula), free in zip(self.plan, self.free_after, strict=True):
                 extra = {"batch": batch} if source.primitive.needs_batch else {}
                 values[v] = np.asarray(formula(xp, *(values[i] for i in source.inputs), **source.attributes, **extra))
                 for old in free:
                     del values[old]
         for target, new in self.program.updates.items():
-            array = values[new]  # copied where it is a view, or belongs to somebody else
-            own = array.flags.owndata and not (new.inputs == () or new.primitive.name in ("ruled", "stop_gradient"))
-            state[target.name] = np.array(array, order="C", copy=None if own else True)
+            state[target.name] = np.array(values[new], order="C")  # a copy: no two arrays of the user's share memory
         return {name: np.array(values[v]) for name, v in self.program.outputs.items()}
+
+    def steps(
+        self,
+        state: MutableMapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        rows: np.ndarray | None,
+        batch_size: int,
+        watch: str | None = None,
+        on_step: Callable[[int], None] | None = None,
+    ) -> dict[str, float]:
+        """Run on one mini-batch of rows after another (all rows in order where ``rows`` is None) and add up the outputs.
+
+        ``watch`` names an output that must stay finite: a step where it is not changes nothing, and raises
+        `NotFinite` with the rows of that batch. ``on_step(rows_done)`` is called after each.
+        """
+        n = len(next(iter(arrays.values()))) if rows is None else len(rows)
+        sums = dict.fromkeys(self.program.outputs, 0.0)
+        for start in range(0, n, batch_size):
+            batch = slice(start, min(start + batch_size, n)) if rows is None else rows[start : start + batch_size]
+            before = dict(state)
+            outputs = self(state, {name: a[batch] for name, a in arrays.items()})
+            if watch is not None and not np.isfinite(outputs[watch]):
+                state.update(before)
+                raise NotFinite(start // batch_size, np.arange(n)[batch] if rows is None else batch)
+            for name, value in outputs.items():
+                sums[name] += float(value)
+            if on_step is not None:
+                on_step(min(start + batch_size, n))
+        return sums
 
     def _bind(self, state, inputs, batch) -> tuple[dict[Value, np.ndarray], int | None]:
         """Arrays for the leaves, checked against their types."""

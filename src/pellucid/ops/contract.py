@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import ascii_letters
+
 from ..graph import GraphError, Sample, Type, Value, primitive
 from .elementwise import FLOATS
 
@@ -18,7 +20,7 @@ def parse(spec: str) -> tuple[str, str, str]:
     except ValueError:
         raise GraphError(f"contract: {spec!r} is not of the form 'ij,jk->ik'") from None
     for part in (a, b, out):
-        if not (part == "" or part.isalpha()) or len(set(part)) != len(part):
+        if not (part == "" or part.isalpha() and part.isascii()) or len(set(part)) != len(part):
             raise GraphError(f"contract: {part!r} in {spec!r} must be letters, each once")
     for letter in {*a, *b, *out}:
         if (letter in a) + (letter in b) + (letter in out) < 2:
@@ -42,9 +44,10 @@ def _rule(x: Type, y: Type, *, spec):
 
 def _einsum(xp, x, y, *, spec, summed=False):
     a, b, out = parse(spec)
-    samples = [x.ndim > len(a), y.ndim > len(b)]  # which operands have a leading axis of samples, named Z here
-    a, b = "Z" * samples[0] + a, "Z" * samples[1] + b
-    out = "Z" * (any(samples) and not summed) + out
+    samples = [x.ndim > len(a), y.ndim > len(b)]  # which operands have a leading axis of samples
+    free = next(letter for letter in ascii_letters[::-1] if letter not in a + b)  # its name
+    a, b = free * samples[0] + a, free * samples[1] + b
+    out = free * (any(samples) and not summed) + out
     return xp.einsum(f"{a},{b}->{out}", x, y, optimize=["einsum_path", (0, 1)])
 
 

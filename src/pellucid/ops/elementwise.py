@@ -28,7 +28,8 @@ def elementwise(name, forward, vjp=None, samples=(), dtypes=FLOATS, result=None)
             raise GraphError(f"{name}: takes {' or '.join(dtypes)}, got {first.dtype}; use cast(x, dtype)")
         return first.shape, result or first.dtype
 
-    case = (Sample(tuple(np.array(s) for s in samples), {}, check_gradient=vjp is not None),) if samples else ()
+    points = tuple(np.array(s, None if dtypes[0] in FLOATS else dtypes[-1]) for s in samples)
+    case = (Sample(points, {}, check_gradient=vjp is not None),) if samples else ()
     return primitive(name, rule=rule, forward=forward, vjp=vjp, elementwise=True, samples=case)
 
 
@@ -167,13 +168,14 @@ def lift(x, like: Value) -> Value:
 
     if isinstance(x, Value):
         return x
-    if isinstance(x, np.ndarray) and x.ndim:
-        return constant(x.astype(like.dtype))
-    if like.dtype == "bool" and not isinstance(x, (bool, np.bool_)):
-        raise GraphError(f"cannot combine a bool Value with {x!r}; use cast(value, dtype)")
-    if like.dtype not in FLOATS and isinstance(x, float):
+    array = np.asarray(x)
+    kinds = "biuf" if like.dtype in FLOATS else "b" if like.dtype == "bool" else "biu"
+    if array.dtype.kind not in kinds:
         raise GraphError(f"cannot combine a {like.dtype} Value with {x!r}; use cast(value, dtype)")
-    return fill(x, (), like.dtype)
+    fitted = array.astype(like.dtype)
+    if like.dtype not in FLOATS and (fitted != array).any():
+        raise GraphError(f"cannot combine a {like.dtype} Value with {x!r}: it does not fit")
+    return constant(fitted) if array.ndim else fill(array.item(), (), like.dtype)
 
 
 def broadcast_together(*values: Value) -> tuple[Value, ...]:
@@ -209,6 +211,8 @@ def spread(op: Primitive):
 def where(condition: Value, a, b) -> Value:
     """``a`` where the condition holds, else ``b``; broadcast together."""
     like = _first_value(a, b)
+    if not isinstance(condition, Value):
+        raise GraphError(f"where: the condition must be a bool Value, got {condition!r}; equality is equal(a, b)")
     return select(*broadcast_together(condition, lift(a, like), lift(b, like)))
 
 

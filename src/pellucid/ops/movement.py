@@ -102,6 +102,8 @@ def reshape(x: Value, shape) -> Value:
 
 def expand_dims(x: Value, axis: int) -> Value:
     """A new axis of length 1 at position ``axis`` of the result."""
+    if not -x.ndim - 1 <= axis <= x.ndim:
+        raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes (of one sample)")
     axis = axis if axis >= 0 else x.ndim + 1 + axis
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
@@ -209,7 +211,7 @@ def index(self: Value, key) -> Value:
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > self.ndim:
         raise GraphError(f"{used} indices for a value with {self.ndim} axes (of one sample), shape {self.shape}")
-    at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     keys[at : at + 1] = [slice(None)] * (self.ndim - used)
     starts, stops, steps, flips, shape = [], [], [], [], []
     axis = 0
@@ -218,7 +220,7 @@ def index(self: Value, key) -> Value:
             shape.append(1)
             continue
         n = self.shape[axis]
-        if isinstance(k, (int, np.integer)):
+        if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
             if not -n <= k < n:
                 raise IndexError(f"index {k} is out of range for axis {axis} of length {n}")
             r = range(int(k) % n, int(k) % n + 1)
@@ -336,9 +338,15 @@ def stack(values, axis: int = 0) -> Value:
     return concatenate([expand_dims(v, axis) for v in values], axis)
 
 
+def _flip_rule(x: Type, *, axes):
+    if not set(axes) <= set(range(-len(x.shape), 0)):
+        raise GraphError(f"flip: axes {axes} are not among the {len(x.shape)} axes of {x.shape}")
+    return x.shape, x.dtype
+
+
 flip_axes = primitive(
     "flip",
-    rule=lambda x, *, axes: (x.shape, x.dtype),
+    rule=_flip_rule,
     forward=lambda xp, x, *, axes: xp.flip(x, axis=axes),
     vjp=lambda g, y, x, *, axes: (flip_axes(g, axes=axes),),
     samples=(Sample(((2, 3),), {"axes": (-1,)}), Sample(((2, 3, 2),), {"axes": (-3, -1)})),

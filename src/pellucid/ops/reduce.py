@@ -65,9 +65,16 @@ reduce_sum = _reduction(
 reduce_max = _reduction("max", lambda xp, x, *, axes: xp.max(x, axis=axes), _extreme_vjp)
 reduce_min = _reduction("min", lambda xp, x, *, axes: xp.min(x, axis=axes), _extreme_vjp)
 
+
+def _argmax_rule(x: Type, *, axis):
+    if x.shape[axis] == 0:
+        raise GraphError(f"argmax: nothing to take it of, in shape {x.shape} along axis {axis}")
+    return _without(x.shape, (axis,)), "int32"
+
+
 argmax_axis = primitive(
     "argmax",
-    rule=lambda x, *, axis: (_without(x.shape, (axis,)), "int32"),
+    rule=_argmax_rule,
     forward=lambda xp, x, *, axis: xp.astype(xp.argmax(x, axis=axis), "int32"),
     samples=(Sample(((2, 3, 4),), {"axis": -1}, False), Sample(((2, 3, 4),), {"axis": -3}, False)),
 )
@@ -96,22 +103,23 @@ def mean(x: Value, axis=None, keepdims: bool = False) -> Value:
 
 def argmax(x: Value, axis: int = -1) -> Value:
     """Position of the largest value along an axis (the first, if several are equal), int32."""
-    return argmax_axis(x, axis=normalise_axes(axis, x.ndim, "argmax")[0])
+    axes = normalise_axes(axis, x.ndim, "argmax")
+    if len(axes) != 1:
+        raise GraphError(f"argmax: takes one axis, got {axis} for shape {x.shape}")
+    return argmax_axis(x, axis=axes[0])
 
 
 # ---- over the samples -------------------------------------------------------------------------------------------
 
 
-def _sample_only(name):
-    def check(x: Type):
-        if x.kind != "sample":
-            raise GraphError(f"{name}: takes a sample value, got {x}: there is nothing to sum over")
-
-    return check
+def _only(kind, name, x: Type):
+    if x.kind != kind:
+        hint = ": there is nothing to sum over" if kind == "sample" else ""
+        raise GraphError(f"{name}: takes a {kind} value, got {x}{hint}")
 
 
 def _batch_sum_rule(x: Type):
-    _sample_only("batch_sum")(x)
+    _only("sample", "batch_sum", x)
     if x.dtype not in NUMBERS:
         raise GraphError(f"batch_sum: takes {' or '.join(NUMBERS)}, got {x.dtype}; use cast(x, dtype)")
     return x.shape, x.dtype
@@ -126,9 +134,15 @@ batch_sum = primitive(
     samples=(Sample(((3,),), {}), Sample(((2, 3),), {})),
 )
 
+
+def _to_samples_rule(x: Type):
+    _only("shared", "to_samples", x)
+    return x.shape, x.dtype
+
+
 to_samples = primitive(
     "to_samples",  # the adjoint of batch_sum: the same value for every sample
-    rule=lambda x: (x.shape, x.dtype),
+    rule=_to_samples_rule,
     forward=lambda xp, x, *, batch: xp.broadcast_to(x, (batch, *x.shape)),
     vjp=lambda g, y, x: (g,),
     kind="sample",
@@ -145,7 +159,7 @@ sample_index = primitive(
 
 
 def _all_samples_rule(x: Type, *, n):
-    _sample_only("all_samples")(x)
+    _only("sample", "all_samples", x)
     return (n, *x.shape), x.dtype
 
 
@@ -166,6 +180,13 @@ all_samples_of = primitive(
 )
 
 
+def _each_sample_rule(x: Type):
+    _only("shared", "each_sample", x)
+    if not x.shape:
+        raise GraphError("each_sample: a scalar has no rows")
+    return x.shape[1:], x.dtype
+
+
 def _each_sample(xp, x, *, batch):
     if batch != x.shape[0]:
         raise GraphError(f"each_sample has rows for {x.shape[0]} samples, got a batch of {batch}")
@@ -174,7 +195,7 @@ def _each_sample(xp, x, *, batch):
 
 each_sample = primitive(
     "each_sample",  # the adjoint of all_samples: sample i gets row i
-    rule=lambda x: (x.shape[1:], x.dtype),
+    rule=_each_sample_rule,
     forward=_each_sample,
     vjp=lambda g, y, x: (all_samples_of(g, n=x.shape[0]),),
     kind="sample",

@@ -1,0 +1,85 @@
+"""A `Dataset`: arrays of samples and their targets, with names. Imports numpy; scikit-learn to split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that cannot be read or used; the message names the file, what was found and what is expected."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Samples ``x`` (n, ...) and their targets ``y`` (n, ...); unpacks as ``x, y = dataset``.
+
+    ``class_names`` are the names of the labels 0..k-1 where y holds classes, ``feature_names`` those of x's columns.
+    Raises `DataError` where x and y have different lengths.
+
+    >>> Dataset(np.zeros((3, 2), "float32"), np.array([0, 1, 1]), class_names=("no", "yes"), name="tiny")
+    Dataset 'tiny': x (3, 2) float32, y (3,) int64, 2 classes
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    class_names: Sequence[str] | None = None
+    feature_names: Sequence[str] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise DataError(f"{self._title}: x has {len(self.x)} samples and y has {len(self.y)}; expected as many")
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.x, self.y))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        classes = f", {len(self.class_names)} classes" if self.class_names is not None else ""
+        return f"{self._title}: x {self.x.shape} {self.x.dtype}, y {self.y.shape} {self.y.dtype}{classes}"
+
+    def split(self, test_size: float | int = 0.2, seed: int = 0, stratify: bool = True) -> tuple[Dataset, Dataset]:
+        """A training and a test set, drawn at random without overlap.
+
+        ``test_size`` is a fraction, or a number of samples. With ``stratify`` both parts have the classes in the
+        proportions of the whole (where y holds whole numbers or names; other targets are drawn plainly). Raises
+        `DataError` where that is not possible: a class of one sample, or a part smaller than the number of classes.
+
+        >>> from pellucid.data import digits
+        >>> train, test = digits().split(test_size=0.25, seed=1)
+        >>> len(train), len(test)
+        (1347, 450)
+        """
+        from sklearn.model_selection import train_test_split
+
+        classes = self.y if stratify and self.y.ndim == 1 and self.y.dtype.kind in "biuOUS" else None
+        try:
+            parts = train_test_split(np.arange(len(self)), test_size=test_size, random_state=seed, stratify=classes)
+        except ValueError as error:
+            hint = "" if classes is None else " (stratify=False draws without regard to the classes)"
+            raise DataError(
+                f"{self._title}: cannot split {len(self)} samples, test_size={test_size}: {error}{hint}"
+            ) from None
+        train, test = (replace(self, x=self.x[rows], y=self.y[rows]) for rows in parts)
+        return train, test
+
+    @property
+    def _title(self) -> str:
+        return f"Dataset {self.name!r}" if self.name else "Dataset"
+
+
+def digit_names(k: int = 10) -> tuple[str, ...]:
+    """Class names "0", "1", ... of sets whose labels are their names."""
+    return tuple(str(i) for i in range(k))
+
+
+def listed(items: Iterable[object], most: int = 5) -> str:
+    """Items for an error message, the first few spelt out."""
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -1,0 +1,95 @@
+"""Activation functions: plain functions of Values, options by keyword. Adding one is adding a function to the table.
+
+Give options with ``functools.partial``: ``nn.Sequential(nn.Dense(8), partial(nn.leaky_relu, slope=0.2))``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .. import ops
+from ..graph import Value
+from .layer import as_float
+
+
+def linear(v: Value) -> Value:
+    """v itself, the identity."""
+    return v
+
+
+def step(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0) -> Value:
+    """a where v < c, else b; slope 0 everywhere. (McCulloch and Pitts, 1943; at v = c the lectures leave it open.)"""
+    return ops.where(v < c, ops.zeros_like(v) + a, b)  # type: ignore[operator]
+
+
+def ramp(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0, d: float = 1.0) -> Value:
+    """a below c, b above d, and the straight line between them: a + (v - c)(b - a)/(d - c)."""
+    line = a + (v - c) * ((b - a) / (d - c))  # type: ignore[operator]
+    return ops.where(v < c, a, ops.where(v > d, b, line))  # type: ignore[operator]
+
+
+def sign(v: Value, threshold: float = 0.0) -> Value:
+    """-1, 0 or 1 as v is below, at or above the threshold; slope 0 everywhere. sign(S - 0.2) is threshold=0.2."""
+    return ops.sign(v - threshold)  # type: ignore[operator]
+
+
+def sigmoid(v: Value, z: float = 0.0, x: float = 1.0, y: float = 0.0) -> Value:
+    """z + 1 / (1 + exp(-x v + y)); slope at most 1/4 (for x = 1), at 0."""
+    if x != 1.0 or y != 0.0:
+        v = v * x - y  # type: ignore[operator]
+    return ops.sigmoid(v) + z if z else ops.sigmoid(v)
+
+
+def tanh(v: Value) -> Value:
+    """(exp(v) - exp(-v)) / (exp(v) + exp(-v)); slope 1 - tanh(v)^2, at most 1, at 0."""
+    return ops.tanh(v)
+
+
+def relu(v: Value) -> Value:
+    """max(0, v); slope 1 for v > 0, else 0. The slope at 0 itself is a choice: here it is 0."""
+    return ops.maximum(v, 0)
+
+
+def leaky_relu(v: Value, slope: float = 0.01) -> Value:
+    """v for v >= 0, else slope * v."""
+    return ops.where(v >= 0, v, v * slope)  # type: ignore[operator]
+
+
+def elu(v: Value, alpha: float = 1.0) -> Value:
+    """v for v >= 0, else alpha (exp(v) - 1). Clevert et al., ICLR 2016."""
+    return ops.where(v >= 0, v, alpha * ops.expm1(ops.minimum(v, 0)))  # type: ignore[operator]
+
+
+def softplus(v: Value) -> Value:
+    """log(1 + exp(v)), the smooth ReLU; its slope is the sigmoid."""
+    return ops.softplus(v)
+
+
+def gaussian(v: Value, mu: float = 0.0, sigma: float = 1.0) -> Value:
+    """exp(-((v - mu)/sigma)^2 / 2) / (sqrt(2 pi) sigma)."""
+    u = (v - mu) * (1 / sigma)  # type: ignore[operator]
+    return ops.exp(u * u * -0.5) * (1 / (math.sqrt(2 * math.pi) * sigma))
+
+
+def softmax(v: Value, axis: int = -1) -> Value:
+    """exp(v_i) / sum_j exp(v_j): positive numbers that sum to 1."""
+    return ops.softmax(v, axis)
+
+
+def gelu(v: Value) -> Value:
+    """v times the normal distribution function: v (1 + erf(v / sqrt 2)) / 2. Hendrycks and Gimpel, 2016."""
+    return 0.5 * v * (1 + ops.erf(v * math.sqrt(0.5)))  # type: ignore[operator]
+
+
+def silu(v: Value) -> Value:
+    """v sigmoid(v). Elfwing et al., 2018."""
+    return v * ops.sigmoid(v)  # type: ignore[operator]
+
+
+ACTIVATIONS = {f.__name__: f for f in (linear, step, ramp, sign, sigmoid, tanh, relu, leaky_relu, elu, softplus,
+                                       gaussian, softmax, gelu, silu)}  # fmt: skip
+
+
+def activation(function, v: Value) -> Value:
+    """Apply an activation given as a function or by name, to whole numbers too."""
+    return function(as_float(v))

@@ -1,0 +1,114 @@
+"""Layers that combine others or change shapes: Sequential, Residual, Concatenate, Lambda, Flatten, Reshape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import ops
+from ..graph import GraphError, Value
+from .activations import ACTIVATIONS
+from .layer import Layer, as_float, record
+
+
+def as_callables(parts: tuple[Any, ...], owner: str) -> tuple[Callable, ...]:
+    """Layers and functions as they are, activations by name looked up; anything else is an error."""
+    found = []
+    for i, part in enumerate(parts):
+        if isinstance(part, str):
+            if part not in ACTIVATIONS:
+                raise GraphError(f"{owner}: no activation is named {part!r}; there are {', '.join(ACTIVATIONS)}")
+            part = ACTIVATIONS[part]
+        if isinstance(part, type) and issubclass(part, Layer):
+            raise GraphError(f"{owner}: part {i} is the class {part.__name__}; did you mean {part.__name__}(...)?")
+        if not callable(part):
+            raise GraphError(f"{owner}: part {i} is {part!r}, expected a layer or a function of a Value")
+        found.append(part)
+    return tuple(found)
+
+
+class Sequential(Layer):
+    """Layers and functions one after the other: ``Sequential(Dense(8), tanh, Dense(2))``.
+
+    Parts may be layers, plain functions of a Value, or names of activations; they are numbered ``layers.0``, ... .
+    """
+
+    layers: tuple[Callable, ...]
+
+    def __init__(self, *layers, name: str | None = None, trainable: bool = True) -> None:
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
+        for field, value in (("layers", as_callables(layers, "Sequential")), ("name", name), ("trainable", trainable)):
+            object.__setattr__(self, field, value)
+
+    def __call__(self, *inputs: Value) -> Value:
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Layer):
+                inputs = (layer(*inputs),)
+            else:
+                inputs = (layer(*(as_float(v) for v in inputs)),)
+                record(f"layers.{i}", layer, inputs[0])
+        return inputs[0]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, i: int) -> Callable:
+        return self.layers[i]
+
+
+class Residual(Layer):
+    """y = body(x) + shortcut(x); the shortcut is the identity unless given. He et al., CVPR 2016."""
+
+    body: Callable
+    shortcut: Callable | None = None
+
+    def __call__(self, x: Value) -> Value:
+        x = as_float(x)
+        y, way = self.body(x), x if self.shortcut is None else self.shortcut(x)
+        if y.shape != way.shape:
+            fix = "give shortcut= a layer that makes" if self.shortcut is None else "make"
+            raise GraphError(f"the body turns shape {x.shape} into {y.shape}, which cannot be added to {way.shape}; "
+                             f"{fix} shape {y.shape}")  # fmt: skip
+        return y + way  # type: ignore[operator]
+
+
+class Concatenate(Layer):
+    """The results of several branches on one input, one after the other along ``axis`` (of one sample)."""
+
+    branches: tuple[Callable, ...]
+    axis: int = 0
+
+    def __init__(self, *branches, axis: int = 0, name: str | None = None, trainable: bool = True) -> None:
+        parts = {"branches": as_callables(branches, "Concatenate"), "axis": axis, "name": name, "trainable": trainable}
+        for field, value in parts.items():
+            object.__setattr__(self, field, value)
+
+    def __call__(self, *inputs: Value) -> Value:
+        inputs = tuple(as_float(v) for v in inputs)
+        return ops.concatenate([branch(*inputs) for branch in self.branches], self.axis)
+
+
+class Lambda(Layer):
+    """Any function of Values as a layer, so that it has a name."""
+
+    function: Callable
+
+    def __call__(self, *inputs: Value) -> Value:
+        return self.function(*inputs)
+
+
+class Flatten(Layer):
+    """Any shape to a vector: (C, H, W) to (C*H*W,)."""
+
+    def __call__(self, x: Value) -> Value:
+        return ops.reshape(x, (-1,)) if x.size else ops.reshape(x, (0,))
+
+
+class Reshape(Layer):
+    """The same numbers in another shape (of one sample); one length may be -1."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Value) -> Value:
+        return ops.reshape(x, tuple(self.shape))

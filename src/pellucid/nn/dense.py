@@ -1,0 +1,109 @@
+"""Fully and partially connected layers. Imports graph, ops and the sibling modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import ops
+from ..graph import GraphError, Value
+from .init import glorot_uniform, zeros
+from .layer import Layer, as_float
+
+
+class Dense(Layer):
+    """Each unit a weighted sum of all inputs: y_i = sum_j w_ij x_j + b_i.
+
+    Shapes: (in,) to (units,); weight (units, in), bias (units,). ``mask``, a 0/1 array of the weight's shape, removes
+    connections (a partially connected network): those weights are and stay 0. Raises `GraphError` where the input is
+    not a vector. Lecture: 003, "Fully connected" and "Partially connected NN".
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.Dense(2), input("x", (3,))).parameters["weight"].value.shape
+    (2, 3)
+    """
+
+    units: int
+    bias: bool = True
+    weight_init: Callable = glorot_uniform
+    bias_init: Callable = zeros
+    mask: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.units, int) or self.units < 1:
+            raise GraphError(f"Dense: units must be a whole number >= 1, got {self.units!r}")
+
+    def __call__(self, x: Value) -> Value:
+        if x.ndim != 1:
+            hint = "did you mean nn.Reshape((1,)) before it?" if x.ndim == 0 else "did you mean nn.Flatten() before it?"
+            raise GraphError(f"expects a vector of shape (n,) for each sample, got shape {x.shape}; {hint}")
+        x = as_float(x)
+        y = ops.contract(self.weight(x), x, "ij,j->i")
+        return y + self.param("bias", (self.units,), self.bias_init) if self.bias else y  # type: ignore[operator]
+
+    def weight(self, x: Value) -> Value:
+        """The weight as it is used: masked, where there is a mask."""
+        shape = (self.units, x.shape[0])
+        if self.mask is None:
+            return self.param("weight", shape, self.weight_init)
+        mask = ops.constant(self.mask, x.dtype)
+        if mask.shape != shape:
+            raise GraphError(f"the mask has shape {mask.shape}, the weight {shape} (units, inputs)")
+        kept = mask.attributes["value"]
+        if not ((kept == 0) | (kept == 1)).all():
+            raise GraphError("the mask must hold only 0 and 1")
+
+        def masked(key, shape, dtype):
+            return self.weight_init(key, shape, dtype) * ops.constant(self.mask, dtype)
+
+        return self.param("weight", shape, masked, count=int(kept.sum())) * mask  # type: ignore[operator]
+
+
+class DropConnect(Dense):
+    """A Dense layer that, in training, drops each *weight* with probability ``rate`` and scales the rest by 1/(1-rate).
+
+    One draw serves a whole step; ``per_sample=True`` draws for every sample, as the paper does, at the cost of a weight
+    matrix each. Wan et al., "Regularization of neural networks using DropConnect", ICML 2013.
+    """
+
+    rate: float = 0.5
+    per_sample: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rate(self.rate)
+
+    def __call__(self, x: Value) -> Value:
+        return super().__call__(x)
+
+    def weight(self, x: Value) -> Value:
+        w = super().weight(x)
+        return drop(self, w, self.rate, "sample" if self.per_sample else "shared")
+
+
+class Dropout(Layer):
+    """In training, each value becomes 0 with probability ``rate``, the others are scaled by 1/(1-rate); else nothing.
+
+    Any shape. Srivastava et al., "Dropout", JMLR 2014.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+
+    def __call__(self, x: Value) -> Value:
+        return drop(self, as_float(x), self.rate, "sample")
+
+
+def check_rate(rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise GraphError(f"the dropout rate must be in [0, 1), got {rate!r}")
+
+
+def drop(layer: Layer, x: Value, rate: float, kind) -> Value:
+    """Zeros with probability ``rate`` while training, the rest scaled so that the mean stays."""
+    if not layer.training or rate == 0:
+        return x
+    kept = ops.bernoulli(layer.random_key(), 1 - rate, x.shape, x.dtype, kind)
+    return x * kept * (1 / (1 - rate))  # type: ignore[operator]

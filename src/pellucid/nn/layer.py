@@ -1,0 +1,255 @@
+"""Layers and tracing: how a net, any callable on Values, becomes a graph with named parameters. Imports graph and ops.
+
+A layer is a frozen dataclass of hyper-parameters with a ``__call__``. While a net is traced, a `Scope` collects the
+parameters that layers ask for, under names that follow the structure of the net (``layers.0.weight``). The same layer
+object used twice shares its parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
+from typing import Any, dataclass_transform
+
+from ..graph import GraphError, Program, Shape, Value, input, state
+from ..ops import cast, fold_in
+
+_scope: ContextVar[Scope | None] = ContextVar("pellucid_scope", default=None)
+
+
+class LayerError(GraphError):
+    """A `GraphError` that says in which layer it happened."""
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False)
+class Layer:
+    """Base of all layers. A subclass is a frozen dataclass without further ado; layers compare by identity.
+
+    ``name`` replaces the number or field in the parameters' names; ``trainable=False`` freezes the layer and all in it.
+
+    >>> class Scale(Layer):
+    ...     start: float = 1.0
+    ...     def __call__(self, x):
+    ...         return x * self.param("scale", x.shape, lambda key, shape, dtype: fill(self.start, shape, dtype))
+    >>> from pellucid.ops import fill
+    >>> list(trace(Scale(2.0), input("x", (3,))).parameters)
+    ['scale']
+    """
+
+    name: str | None = field(default=None, kw_only=True)
+    trainable: bool = field(default=True, kw_only=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True, eq=False)(cls)
+        if "__call__" in cls.__dict__:
+            cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
+
+    def __call__(self, *inputs: Value) -> Value:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+    def param(
+        self, name: str, shape: Shape, init: Callable[[Value, Shape, str], Value], count: int | None = None
+    ) -> Value:
+        """A parameter of this layer, made at its first use; ``init(key, shape, dtype)`` gives its first value.
+
+        ``count`` is the number of free weights where that is less than the size (a partially connected layer).
+        """
+        scope = _scope.get()
+        if scope is None:
+            raise GraphError(f"{type(self).__name__} has parameters, so it can only be called while a net is traced: "
+                             "put it in pellucid.Model, or use pellucid.nn.trace(net, *inputs)")  # fmt: skip
+        return scope.param(name, tuple(shape), init, count)
+
+    def random_key(self) -> Value:
+        """A key of random numbers for this layer, new at every training step."""
+        scope = _scope.get()
+        if scope is None:
+            raise GraphError(f"{type(self).__name__} draws random numbers, so it can only be called while a net is traced")
+        return scope.random_key()
+
+    @property
+    def training(self) -> bool:
+        """Whether the graph being traced is that of a training step (dropout drops) or not."""
+        scope = _scope.get()
+        return scope is not None and scope.training
+
+
+Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
+
+
+def _traced(call):
+    """A layer's ``__call__`` that enters the layer's scope, says where an error happened, and records its output."""
+
+    @functools.wraps(call)
+    def wrapped(self, *inputs, **options):
+        scope = _scope.get()
+        if scope is None or (scope.active and scope.active[-1] is self):  # super().__call__ stays in one scope
+            return call(self, *inputs, **options)
+        with scope.enter(self) as path:
+            try:
+                output = call(self, *inputs, **options)
+            except LayerError:
+                raise
+            except GraphError as error:
+                raise LayerError(f"{type(self).__name__} {path!r}: {error}") from error
+        scope.calls.append(Call(path, self, output))
+        return output
+
+    return wrapped
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A trained (or frozen) weight: its place in the graph, and how it starts."""
+
+    value: Value
+    init: Callable[[Value, Shape, str], Value]
+    trainable: bool
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.value.name or ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a layer (or of an activation in a `Sequential`) during a trace."""
+
+    path: str
+    layer: Any
+    output: Any
+
+
+def record(place: str, function: Callable, output: Value) -> None:
+    """Note the output of a plain function within the layer being called, for summaries and explanations."""
+    if (scope := _scope.get()) is not None:
+        scope.calls.append(Call(".".join(p for p in (scope.path[-1], place) if p), function, output))
+
+
+class Scope:
+    """What one trace collects: parameters by name, the calls of layers in order, and streams of random numbers."""
+
+    def __init__(self, net: Any, dtype: str, training: bool) -> None:
+        self.dtype, self.training = dtype, training
+        self.parameters: dict[str, Parameter] = {}
+        self.calls: list[Call] = []
+        self.key = state("random.key", (2,), "uint32")
+        self.active: list[Any] = []
+        self.path: list[str] = []
+        self.places = dict(_places(net, ""))  # id of a layer -> its path in the structure
+        self.counts: dict[str, int] = {}
+        self.streams = 0
+        if len(set(self.places.values())) != len(self.places):
+            names = sorted(p for p in self.places.values() if list(self.places.values()).count(p) > 1)
+            raise GraphError(f"two layers have the same name: {names[0]!r}")
+
+    @contextlib.contextmanager
+    def enter(self, layer: Any) -> Iterator[str]:
+        path = self.places.get(id(layer))
+        if path is None:  # made or held by a function: named by class, or as asked, in the order of first calls
+            base = ".".join([*self.path[-1:], layer.name or type(layer).__name__.lower()]).lstrip(".")
+            n = self.counts[base] = self.counts.get(base, -1) + 1
+            if layer.name and n:
+                raise GraphError(f"two layers have the same name: {base!r}")
+            path = self.places[id(layer)] = f"{base}_{n}" if n else base
+        self.active.append(layer)
+        self.path.append(path)
+        try:
+            yield path
+        finally:
+            self.active.pop()
+            self.path.pop()
+
+    def param(self, name: str, shape: Shape, init, count: int | None) -> Value:
+        full = ".".join(p for p in (self.path[-1], name) if p)
+        known = self.parameters.get(full)
+        if known is None:
+            trainable = all(layer.trainable for layer in self.active)
+            value = state(full, shape, self.dtype)
+            known = self.parameters[full] = Parameter(value, init, trainable, value.size if count is None else count)
+        elif known.value.shape != shape:
+            raise GraphError(f"this layer is used twice (its parameters are shared), but {name!r} has shape "
+                             f"{known.value.shape} at the first use and would need {shape} now")  # fmt: skip
+        return known.value
+
+    def random_key(self) -> Value:
+        self.streams += 1
+        return fold_in(self.key, self.streams)
+
+
+def _places(net: Any, path: str) -> Iterator[tuple[int, str]]:
+    """The layers within a net, by the fields that hold them: ``layers.0``, ``body.layers.2``."""
+    if isinstance(net, Layer):
+        yield id(net), path
+        for f in fields(net):  # type: ignore[arg-type]
+            yield from _inside(getattr(net, f.name), ".".join(p for p in (path, f.name) if p), set())
+
+
+def _inside(held: Any, path: str, seen: set[int]) -> Iterator[tuple[int, str]]:
+    if isinstance(held, Layer):
+        yield from _places(held, _renamed(path, held))
+    elif isinstance(held, (tuple, list)):
+        for i, item in enumerate(held):
+            if id(item) not in seen:  # the same layer twice: the first place names it
+                seen.add(id(item))
+                yield from _inside(item, f"{path}.{i}", seen)
+    elif isinstance(held, Mapping):
+        for key, item in held.items():
+            yield from _inside(item, f"{path}.{key}", seen)
+
+
+def _renamed(path: str, layer: Layer) -> str:
+    return ".".join([*path.split(".")[:-1], layer.name]) if layer.name else path
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A net as a graph: its output, its parameters by name, and each layer's output in order."""
+
+    output: Value
+    parameters: dict[str, Parameter]
+    calls: list[Call]
+    key: Value
+
+
+def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool = False, **named: Value) -> Traced:
+    """Call a net on Values and collect its parameters.
+
+    >>> from pellucid import nn
+    >>> t = trace(nn.Sequential(nn.Dense(4), nn.tanh, nn.Dense(2)), input("x", (3,)))
+    >>> t.output.shape, {name: p.value.shape for name, p in t.parameters.items()}
+    ((2,), {'layers.0.weight': (4, 3), 'layers.0.bias': (4,), 'layers.2.weight': (2, 4), 'layers.2.bias': (2,)})
+    """
+    scope = Scope(net, dtype, training)
+    token = _scope.set(scope)
+    try:
+        output = net(*inputs, **named)
+    finally:
+        _scope.reset(token)
+    if not isinstance(output, Value):
+        raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
+    return Traced(output, scope.parameters, scope.calls, scope.key)
+
+
+def init_program(parameters: Mapping[str, Parameter]) -> Program:
+    """The program that gives parameters their first values, from the input ``key``; each has a stream by its name."""
+    key = input("key", (2,), "uint32", kind="shared")
+    outputs = {}
+    for name, p in parameters.items():
+        first = p.init(fold_in(key, zlib.crc32(name.encode())), p.value.shape, p.value.dtype)
+        if first.type != p.value.type:
+            raise GraphError(f"the initialiser of {name!r} gives {first.type}, expected {p.value.type}")
+        outputs[name] = first
+    return Program({"key": key}, outputs)
+
+
+def as_float(x: Value) -> Value:
+    """Whole numbers (pixels as bytes, counts) as the float dtype of the net; floats as they are."""
+    scope = _scope.get()
+    return x if x.dtype in ("float32", "float64") else cast(x, scope.dtype if scope else "float32")

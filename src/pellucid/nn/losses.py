@@ -1,0 +1,195 @@
+"""Losses: a formula for one sample, the link that turns a net's output into a prediction, and the targets it takes.
+
+A loss takes *logits*, the net's raw output; its link (softmax, sigmoid, identity) is applied by ``predict``. Adding a
+loss is adding a class to the table. Imports graph and ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from .. import ops
+from ..graph import GraphError, Value
+from .activations import linear, sigmoid, softmax
+
+Targets = Literal["classes", "binary", "values", "any"]
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
+
+    ``targets`` says what it takes: "classes" (whole numbers 0..k-1, or one-hot rows, for k outputs), "binary" (0 or 1
+    for each output), "values" (numbers of the output's shape) or "any".
+    """
+
+    link: ClassVar[Callable[[Value], Value]] = staticmethod(linear)
+    targets: ClassVar[Targets] = "values"
+
+    def __init_subclass__(cls, **options) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True, eq=False)(cls)
+
+    def __call__(self, y: Value, t: Value) -> Value:
+        raise NotImplementedError
+
+
+class HalfSquaredError(Loss):
+    """E = 1/2 sum_i (y_i - t_i)^2; dE/dy = y - t. The lectures' error for back-propagation."""
+
+    def __call__(self, y, t):
+        d = y - t
+        return ops.sum(d * d) * 0.5
+
+
+class MeanSquaredError(Loss):
+    """mean_i (y_i - t_i)^2."""
+
+    def __call__(self, y, t):
+        d = y - t
+        return ops.mean(d * d)
+
+
+class MeanAbsoluteError(Loss):
+    """mean_i |y_i - t_i|; slope 0 where they are equal."""
+
+    def __call__(self, y, t):
+        return ops.mean(abs(y - t))
+
+
+class Huber(Loss):
+    """mean_i of d^2/2 for |d| <= delta, else delta (|d| - delta/2), with d = y_i - t_i. Huber, 1964."""
+
+    delta: float = 1.0
+
+    def __call__(self, y, t):
+        d = abs(y - t)
+        inside = ops.minimum(d, self.delta)
+        return ops.mean(inside * (d - 0.5 * inside))
+
+
+class CrossEntropy(Loss):
+    """-log of the softmax probability of the target class: -sum_j t_j log k_j with k = softmax(y); dE/dy = k - t.
+
+    Targets are class numbers or one-hot rows. ``label_smoothing`` s replaces t by (1 - s) t + s / number of classes.
+    Where y has more axes than one, classes are along the last, and the mean is taken over the others.
+    """
+
+    label_smoothing: float = 0.0
+    link = staticmethod(softmax)
+    targets = "classes"
+
+    def __call__(self, y, t):
+        t = class_weights(y, t, self.label_smoothing)
+        return ops.mean(ops.sum(t, -1) * ops.logsumexp(y, -1) - ops.sum(t * y, -1))
+
+
+class BinaryCrossEntropy(Loss):
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y), the mean over the outputs; dE/dy = p - t."""
+
+    label_smoothing: float = 0.0
+    link = staticmethod(sigmoid)
+    targets = "binary"
+
+    def __call__(self, y, t):
+        t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        return ops.mean(ops.softplus(y) - y * t)
+
+
+class Hinge(Loss):
+    """max(0, margin + max_{j != t} y_j - y_t), the multi-class margin. Crammer and Singer, JMLR 2001."""
+
+    margin: float = 1.0
+    targets = "classes"
+
+    def __call__(self, y, t):
+        t = class_weights(y, t)
+        others = ops.max(y + (self.margin * (1 - t)) - t * BIG, -1)
+        return ops.mean(ops.maximum(others - ops.sum(t * y, -1), 0))
+
+
+class BinaryHinge(Loss):
+    """max(0, 1 - s y) with s = 1 for the target 1 and s = -1 for the target 0, the mean over the outputs."""
+
+    targets = "binary"
+
+    def __call__(self, y, t):
+        return ops.mean(ops.maximum(1 - (2 * t - 1) * y, 0))
+
+
+class MissProbability(Loss):
+    """1 - k[T] with k = softmax(y): the probability of not choosing the target class. Lecture 004."""
+
+    link = staticmethod(softmax)
+    targets = "classes"
+
+    def __call__(self, y, t):
+        return ops.mean(1 - ops.sum(class_weights(y, t) * ops.softmax(y), -1))
+
+
+class ClassDistance(Loss):
+    """sum_j k[j] (j - T)^2 with k = softmax(y), for classes that are numbers in order. Lecture 004."""
+
+    link = staticmethod(softmax)
+    targets = "classes"
+
+    def __call__(self, y, t):
+        classes = ops.cast(ops.iota(y.shape[-1]), y.dtype)
+        target = ops.sum(class_weights(y, t) * classes, -1, keepdims=True)
+        return ops.mean(ops.sum(ops.softmax(y) * (classes - target) ** 2, -1))
+
+
+class FunctionLoss(Loss):
+    """A user's function of (output, target) of one sample, with the identity as its link."""
+
+    function: Callable[[Value, Value], Value] = field(kw_only=True)
+    targets = "any"
+
+    def __call__(self, y, t):
+        return self.function(y, t)
+
+
+BIG = 1e30  # pushes the target class out of the maximum over the others
+
+
+def class_weights(y: Value, t: Value, smoothing: float = 0.0) -> Value:
+    """Targets as one weight per class: one-hot for class numbers, as they are for rows; smoothed if asked."""
+    if not y.ndim or y.shape[-1] < 2:
+        raise GraphError(f"a loss over classes needs one output per class, at least 2, got output shape {y.shape}; "
+                         "for one output use binary_cross_entropy")  # fmt: skip
+    k = y.shape[-1]
+    codes = ops.one_hot(t, k, like=y) if t.ndim == y.ndim - 1 else t
+    return codes * (1 - smoothing) + smoothing / k if smoothing else codes
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "half_squared_error": HalfSquaredError,
+    "mean_squared_error": MeanSquaredError,
+    "mse": MeanSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mae": MeanAbsoluteError,
+    "huber": Huber,
+    "cross_entropy": CrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "hinge": Hinge,
+    "binary_hinge": BinaryHinge,
+    "miss_probability": MissProbability,
+    "class_distance": ClassDistance,
+}
+
+
+def as_loss(loss: str | Loss | type[Loss] | Callable) -> Loss:
+    """A loss from its name, its class, itself, or a user's function of (output, target)."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise GraphError(f"no loss is named {loss!r}; there are {', '.join(LOSSES)}, or give a function of (y, t)")
+        return LOSSES[loss]()
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        return loss()
+    if callable(loss):
+        return FunctionLoss(function=loss)
+    raise GraphError(f"loss must be a name, a Loss or a function of (y, t), got {loss!r}")

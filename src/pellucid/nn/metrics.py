@@ -1,0 +1,54 @@
+"""Metrics: a number per sample whose mean is reported. ``metric(y, t, loss)`` takes the net's output. Imports ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .. import ops
+from ..graph import GraphError, Value
+from .losses import Loss
+
+
+def accuracy(y: Value, t: Value, loss: Loss) -> Value:
+    """1 where the largest output is the target class (or the output's sign the 0/1 target), else 0; mean over outputs."""
+    if loss.targets == "binary" or (loss.targets == "any" and t.shape == y.shape):
+        right = ops.equal(ops.cast(y > 0, "int32"), ops.cast(t > 0.5, "int32"))  # type: ignore[operator]
+    else:
+        wanted = t if t.ndim == y.ndim - 1 else ops.argmax(t)
+        right = ops.equal(ops.argmax(y), ops.cast(wanted, "int32"))
+    return ops.mean(ops.cast(right, y.dtype))
+
+
+def mean_squared_error(y: Value, t: Value, loss: Loss) -> Value:
+    """Mean of the squared differences of prediction and target."""
+    d = loss.link(y) - t  # type: ignore[operator]
+    return ops.mean(d * d)
+
+
+def mean_absolute_error(y: Value, t: Value, loss: Loss) -> Value:
+    """Mean of the absolute differences of prediction and target."""
+    return ops.mean(abs(loss.link(y) - t))  # type: ignore[operator]
+
+
+METRICS: dict[str, Callable[[Value, Value, Loss], Value]] = {
+    "accuracy": accuracy,
+    "mean_squared_error": mean_squared_error,
+    "mse": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "mae": mean_absolute_error,
+}
+
+
+def as_metrics(metrics) -> dict[str, Callable[[Value, Value, Loss], Value]]:
+    """Metrics by name; a user's function of (prediction, target) goes by its own name."""
+    found = {}
+    for m in metrics:
+        if isinstance(m, str):
+            if m not in METRICS:
+                raise GraphError(f"no metric is named {m!r}; there are {', '.join(METRICS)}, or give a function of (y, t)")
+            found[m] = METRICS[m]
+        elif callable(m):
+            found[m.__name__] = lambda y, t, loss, m=m: m(loss.link(y), t)
+        else:
+            raise GraphError(f"a metric must be a name or a function of (prediction, target), got {m!r}")
+    return found

@@ -1,0 +1,185 @@
+"""Arrays that people give, checked and brought into the form that programs take. Imports graph, data's errors, numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import DataError
+from ..graph import Shape
+from ..nn import Loss
+
+CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Shape and dtype of one sample of an array."""
+
+    shape: Shape
+    dtype: str
+
+
+def as_array(a: Any, name: str) -> np.ndarray:
+    """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error that names it."""
+    columns = list(a.columns) if hasattr(a, "columns") else None
+    if isinstance(a, np.ndarray):
+        array = a
+    else:
+        try:
+            array = np.asarray(a.to_numpy() if hasattr(a, "to_numpy") else a)
+        except ValueError as error:
+            raise DataError(f"{name} cannot become an array: its rows differ in length ({error})") from None
+    if array.dtype == object:
+        array = _numbers(array, name, columns)
+    if array.dtype.kind not in "fiub":
+        example = repr(array.flat[0]) if array.size else str(array.dtype)
+        raise DataError(f"{name} holds text or objects, e.g. {example}, expected numbers; encode them first, "
+                        "for example with sklearn.preprocessing.OrdinalEncoder or OneHotEncoder")  # fmt: skip
+    if array.ndim == 0:
+        raise DataError(f"{name} is a single number, expected one row per sample")
+    if len(array) == 0:
+        raise DataError(f"{name} is empty: it has shape {array.shape}, expected at least one sample")
+    return array
+
+
+def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
+    """An object array as float64, or an error that names the first column with text."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    table = array.reshape(len(array), -1)
+    for j in range(table.shape[1]):
+        for i, entry in enumerate(table[:, j]):
+            try:
+                float(entry)
+            except (TypeError, ValueError):
+                where = f"column {columns[j]!r}" if columns else f"column {j}"
+                raise DataError(f"{name}: {where} holds {entry!r} (row {i}), expected numbers; encode text first, "
+                                "for example with sklearn.preprocessing.OneHotEncoder, and fill missing values") from None  # fmt: skip
+    raise DataError(f"{name} holds objects that are not numbers")
+
+
+def check_finite(array: np.ndarray, name: str) -> None:
+    """NaN or infinity is an error that says how many rows have it, and which."""
+    if array.dtype.kind != "f":
+        return
+    bad: list[int] = []
+    for start in range(0, len(array), CHUNK):
+        part = array[start : start + CHUNK]
+        rows = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        bad += (np.flatnonzero(rows) + start).tolist()
+    if bad:
+        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        raise DataError(f"{name} has NaN or infinity in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} "
+                        f"{shown}); remove them or fill them, for example with sklearn.impute.SimpleImputer")  # fmt: skip
+
+
+def graph_dtype(array: np.ndarray, dtype: str) -> str:
+    """The dtype an array has in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
+    if array.dtype.kind == "f":
+        return dtype
+    return "uint8" if array.dtype in (np.uint8, np.bool_) else "int32"
+
+
+def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of a net's inputs by name, and how the net is called: with "one", a "tuple" or "named" Values."""
+    if isinstance(x, Mapping):
+        arrays, how = {f"{name}.{k}": as_array(a, f"{name}[{k!r}]") for k, a in x.items()}, "named"
+    elif isinstance(x, tuple):
+        arrays, how = {f"{name}.{i}": as_array(a, f"{name}[{i}]") for i, a in enumerate(x)}, "tuple"
+    else:
+        return {name: as_array(x, name)}, "one"
+    if not arrays:
+        raise DataError(f"{name} holds no arrays")
+    lengths = {k: len(a) for k, a in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the arrays of {name} differ in their number of samples: {lengths}")
+    return arrays, how
+
+
+def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:
+    """Targets in the form the loss takes: int32 classes, or floats of the output's shape. Wrong ones are errors."""
+    y = as_array(y, name)
+    if len(y) != n:
+        raise DataError(f"x has {n} samples, {name} has {len(y)}")
+    check_finite(y, name)
+    kind = type(loss).__name__
+    if loss.targets == "classes":
+        return _classes(y, output, dtype, fitting, name, kind)
+    if loss.targets == "any":
+        return y.astype(np.int32 if y.dtype.kind in "iub" else dtype, copy=False)
+    if y.shape[1:] != output:
+        if int(np.prod(y.shape[1:])) != int(np.prod(output)):
+            hint = ""
+            if loss.targets == "values" and y.ndim == 1 and y.dtype.kind in "iu" and len(output) == 1:
+                hint = "; for class labels use loss='cross_entropy'"
+            raise DataError(f"{name} has shape {y.shape[1:]} for each sample, but the net's output has {output}{hint}")
+        y = y.reshape(n, *output)
+    if loss.targets == "binary":
+        wrong = (y != 0) & (y != 1)
+        if wrong.any():
+            raise DataError(f"{name} must be 0 or 1 for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+        if fitting and len(y) > 1 and not wrong.size == 0 and (y == y[:1]).all():
+            raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
+    return y.astype(dtype, copy=False)
+
+
+def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str) -> np.ndarray:
+    k = output[-1] if output else 1
+    if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):
+        sums = y.sum(axis=-1)
+        if (y < 0).any() or not np.allclose(sums, 1, atol=1e-3):
+            raise DataError(f"{name} has rows of {k} numbers that are not one-hot or probabilities: they must be >= 0 and sum to 1")
+        if fitting and len(y) > 1 and (y == y[:1]).all():
+            raise DataError(f"all rows of {name} are the same class: there is nothing to tell apart")
+        return y.astype(dtype, copy=False)
+    if y.ndim == len(output) + 1 and y.shape[-1] == 1:
+        y = y[..., 0]  # a column of labels
+    if y.shape[1:] != output[:-1]:
+        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class number "
+                        f"0..{k - 1}, or a row of {k}")  # fmt: skip
+    if y.dtype.kind == "f":
+        raise DataError(f"{name} holds floats (e.g. {y.flat[0]}), but {kind} takes whole class numbers 0..{k - 1} "
+                        "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values")  # fmt: skip
+    wrong = (y < 0) | (y >= k) if y.dtype.kind != "b" else np.zeros(y.shape, bool)
+    if wrong.any():
+        values = sorted(set(y[wrong].ravel()[:1000].tolist()))
+        raise DataError(f"{name} has labels outside 0..{k - 1}: {', '.join(map(str, values[:5]))} ({int(wrong.sum())} such); "
+                        f"the net has {k} outputs, the labels need {int(y.max()) + 1}"
+                        + (" and must not be negative" if y.min() < 0 else ""))  # fmt: skip
+    if fitting and len(y) > 1 and y.ndim == 1 and (y == y[0]).all():
+        raise DataError(f"all labels in {name} are {y[0]}: one class only, there is nothing to tell apart")
+    return y.astype(np.int32, copy=False)
+
+
+def as_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str) -> np.ndarray | None:
+    """One weight a sample from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(n, dtype)
+    if sample_weight is not None:
+        given = as_array(sample_weight, "sample_weight")
+        if given.shape != (n,):
+            raise DataError(f"sample_weight has shape {given.shape}, expected ({n},)")
+        check_finite(given, "sample_weight")
+        if (given < 0).any() or not given.any():
+            raise DataError("sample_weight must be >= 0, and not all 0")
+        weights = weights * given.astype(dtype)
+    if class_weight is not None:
+        classes = y if y.ndim == 1 else y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
+        present, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        if isinstance(class_weight, str):
+            if class_weight != "balanced":
+                raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+            each = n / (len(present) * counts)
+        else:
+            if missing := sorted(set(present.tolist()) - set(class_weight)):
+                raise DataError(f"class_weight says nothing of class {missing[0]}")
+            each = np.array([class_weight[c] for c in present.tolist()], float)
+        weights = weights * each[position].astype(dtype)
+    return weights

@@ -1,0 +1,139 @@
+"""The loop over epochs: shuffling, mini-batches, validation, callbacks, and what to say when training diverges."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import DataError
+from ..executors import NotFinite
+from ..graph import GraphError, Program
+from .progress import progress_for
+
+if TYPE_CHECKING:
+    from .history import History
+    from .model import Model
+
+DEFAULT_BATCH = 32
+EVALUATE_BATCH = 256
+
+
+class DivergedError(ArithmeticError):
+    """The loss became NaN or infinite; the message says in which layer it began and what to try."""
+
+
+def batch_size_for(asked: int | str | None, n: int) -> int:
+    """The number of samples a step: as asked, "all", or 32 (all, if fewer)."""
+    if asked is None:
+        return min(DEFAULT_BATCH, n)
+    if asked == "all":
+        return n
+    if not isinstance(asked, (int, np.integer)) or asked < 1:
+        raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
+    if asked > n:
+        raise DataError(f"batch_size={asked} is larger than the {n} training samples; use batch_size={n} or 'all'")
+    return int(asked)
+
+
+def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
+    """Training and validation samples, drawn with the seed and kept in their order."""
+    n = len(arrays["y"])
+    if not 0 < fraction < 1:
+        raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
+    held = round(n * fraction)
+    if held < 1 or held >= n:
+        raise DataError(f"validation_split={fraction} of {n} samples leaves {held} for validation and {n - held} for training")
+    order = np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).permutation(n)
+    validation, training = np.sort(order[:held]), np.sort(order[held:])
+    return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
+
+
+def first_state(program: Program, names: list[str], learning_rate: float, seed: int) -> dict[str, np.ndarray]:
+    """First values of the state that is not weights: the optimizer's slots and counter, the key of random numbers."""
+    state = {name: np.zeros(program.state[name].shape, program.state[name].dtype) for name in names}
+    if "optimizer.learning_rate" in state:
+        state["optimizer.learning_rate"] += learning_rate
+    if "random.key" in state:
+        state["random.key"] = np.random.SeedSequence(seed).generate_state(2, np.uint32)
+    return state
+
+
+def order_of(model: Model, n: int, shuffle: bool) -> np.ndarray | None:
+    """The samples' order in this epoch, a function of the seed and the epoch's number."""
+    return np.random.Generator(np.random.Philox(key=[model.seed, model.epochs])).permutation(n) if shuffle else None
+
+
+def evaluate(model: Model, arrays: dict[str, np.ndarray], batch_size: int | None = None) -> dict[str, float]:
+    """Weighted means of the loss and the metrics."""
+    run = model._compiled("evaluate", arrays)
+    return _means(run.steps(model.state, arrays, None, batch_size or EVALUATE_BATCH))
+
+
+def _means(sums: dict[str, float]) -> dict[str, float]:
+    weight = sums["weight"]
+    return {name: total / weight if weight else float("nan") for name, total in sums.items() if name != "weight"}
+
+
+def fit(model: Model, step: Any, arrays, validation, batch: int, epochs: int, shuffle: bool, callbacks, verbose) -> History:
+    """Train for some epochs and return the model's history."""
+    n = len(arrays["y"])
+    model.stop_training = False
+    for c in callbacks:
+        c.set_model(model)
+        c.on_train_begin()
+    try:
+        with progress_for(verbose, epochs, n) as progress:
+            for epoch in range(epochs):
+                for c in callbacks:
+                    c.on_epoch_begin(epoch)
+                start = time.perf_counter()
+                before = dict(model.state)
+                try:
+                    sums = step.steps(model.state, arrays, order_of(model, n, shuffle), batch, "loss", progress.on_step)
+                except NotFinite as failure:
+                    message = _why(model, arrays, failure)
+                    model.state = before
+                    raise DivergedError(message) from None
+                model.epochs += 1
+                logs = _means(sums)
+                if validation is not None:
+                    logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
+                model.history.append(logs)
+                progress.on_epoch(epoch, logs, time.perf_counter() - start)
+                for c in callbacks:
+                    c.on_epoch_end(epoch, logs)
+                if model.stop_training:
+                    break
+    finally:
+        for c in callbacks:
+            c.on_train_end()
+    return model.history
+
+
+def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:
+    """Where NaN or infinity began, and what to try."""
+    x = {k: a[failure.rows] for k, a in arrays.items() if k not in ("y", "weight")}
+    x = x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else {k[2:]: a for k, a in x.items()}
+    where = "the loss itself"
+    for path, output in model.layer_outputs(x).items():
+        if not np.isfinite(output).all():
+            where = f"layer {path!r}"
+            own = {k: v for k, v in model.state.items() if k.startswith(f"{path}.") or path == ""}
+            bad = [k for k, v in own.items() if not np.isfinite(v).all()]
+            if bad:
+                where += f", whose parameter {bad[0]!r} is no longer finite"
+            elif own:
+                largest = max(own, key=lambda k: np.abs(own[k]).max(initial=0))
+                where += f", whose parameter {largest!r} reaches {np.abs(own[largest]).max():.3g}"
+            break
+    rate = float(model.state["optimizer.learning_rate"])
+    largest = max(float(np.abs(a).max()) for k, a in arrays.items() if k not in ("y", "weight"))
+    tries = [f"a smaller learning rate (now {rate:g})"]
+    if largest > 20:
+        tries.append(f"inputs scaled to about -1..1 (the largest is {largest:.3g})")
+    if model.loss.targets == "values" and np.abs(arrays["y"]).max() > 100:
+        tries.append(f"scaled targets (the largest is {np.abs(arrays['y']).max():.3g})")
+    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. It began in {where}. "
+            f"Try {', '.join(tries)}. The model is as it was before this epoch.")  # fmt: skip

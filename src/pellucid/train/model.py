@@ -1,0 +1,266 @@
+"""`Model`: a net, a loss and an optimizer put together, to fit, evaluate, predict, save. Written on Programs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import executors
+from ..graph import GraphError, Program
+from ..nn import init_program
+from ..nn.layer import Traced
+from ..nn.losses import as_loss
+from ..nn.metrics import as_metrics
+from ..optim import as_optimizer
+from . import loop, programs
+from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .callbacks import Callback
+from .history import History
+
+PREDICT_BATCH = 256
+
+
+class Model:
+    """A net with its loss and optimizer.
+
+    - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
+    - ``loss``: a name (``"cross_entropy"``), an `nn.Loss`, or a function of (output, target) of one sample.
+    - ``optimizer``: a name or an `optim.Optimizer`; ``metrics``: names, or functions of (prediction, target).
+    - ``seed``: of first weights, shuffling and dropout. The same seed gives the same result, bit for bit.
+    - ``dtype``: "float32" or "float64"; ``executor``: "reference".
+    - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several).
+
+    >>> import pellucid as pel
+    >>> from pellucid import nn, optim
+    >>> x, y = pel.data.xor()
+    >>> net = nn.Sequential(nn.Dense(8), nn.tanh, nn.Dense(1))
+    >>> model = Model(net, loss="binary_cross_entropy", optimizer=optim.Adam(0.1), metrics=["accuracy"])
+    >>> history = model.fit(x, y, epochs=100, verbose=0)
+    >>> model.evaluate(x, y)["accuracy"]
+    1.0
+    """
+
+    def __init__(
+        self,
+        net: Callable,
+        loss: Any,
+        optimizer: Any = "adam",
+        metrics: Sequence[Any] = (),
+        seed: int = 0,
+        dtype: str = "float32",
+        executor: str | None = None,
+        input_shape: Any = None,
+    ) -> None:
+        if not callable(net) or isinstance(net, type):
+            raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
+                             + ("; did you forget the parentheses?" if isinstance(net, type) else ""))  # fmt: skip
+        if dtype not in ("float32", "float64"):
+            raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        if isinstance(metrics, str):
+            raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
+        self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
+        self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.seed, self.dtype = int(seed), dtype
+        self.executor = executors.get(executor)
+        self.state: dict[str, np.ndarray] = {}
+        self.history, self.epochs, self.stop_training = History(), 0, False
+        self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
+        self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
+        self.traced: Traced | None = None
+        self._runs: dict[Any, Any] = {}
+        if input_shape is not None:
+            self._build(*_specs_of_shapes(input_shape, dtype))
+
+    # ---- weights ----------------------------------------------------------------------------------------------
+
+    def _build(self, specs: dict[str, Spec], how: str) -> None:
+        """Trace the net on inputs of these shapes, and make its first weights."""
+        self.traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+        self.specs, self.how = specs, how
+        if self.traced.parameters:
+            key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
+            self.state |= self.executor.compile(init_program(self.traced.parameters))({}, {"key": key})
+
+    def _built(self) -> Traced:
+        if self.traced is None:
+            raise GraphError("the model has no weights yet: fit it, or give Model(..., input_shape=(n,))")
+        return self.traced
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """A copy of the weights by name."""
+        return {name: self.state[name].copy() for name in self._built().parameters}
+
+    def set_parameters(self, values: dict[str, Any]) -> None:
+        """Replace weights by name; raises `GraphError` for a name or a shape that the net does not have."""
+        known = self._built().parameters
+        new = {}
+        for name, value in values.items():
+            if name not in known:
+                raise GraphError(f"no parameter is named {name!r}; there are {', '.join(known)}")
+            new[name] = np.array(value, dtype=self.dtype, order="C")
+            if new[name].shape != known[name].value.shape:
+                raise GraphError(f"parameter {name!r} has shape {known[name].value.shape}, got {new[name].shape}")
+        self.state |= new
+
+    # ---- the four verbs ---------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        batch_size: int | str | None = None,
+        epochs: int = 1,
+        validation_split: float = 0.0,
+        validation_data: tuple | None = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        callbacks: Iterable[Callback] = (),
+        verbose: int = 1,
+    ) -> History:
+        """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
+
+        - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
+        - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
+          ``validation_data``: (x, y) or (x, y, sample_weight) instead.
+        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
+        - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+
+        Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
+        `DivergedError` when the loss becomes NaN or infinite.
+        """
+        arrays = self._arrays(x, y, sample_weight, class_weight, fitting=True)
+        if epochs < 0 or int(epochs) != epochs:
+            raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
+        if validation_data is not None and validation_split:
+            raise GraphError("give validation_split or validation_data, not both")
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise GraphError("validation_data must be (x, y) or (x, y, sample_weight)")
+            validation = self._arrays(*validation_data, name="validation_data ")
+        elif validation_split:
+            arrays, validation = loop.split(arrays, validation_split, self.seed)
+        batch = loop.batch_size_for(batch_size, len(arrays["y"]))
+        step = self._compiled("step", arrays)
+        slots = [v for v in step.program.state if v not in self.state]
+        self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
+        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), verbose)
+
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, float]:
+        """Mean loss and metrics on samples: ``{"loss": ..., "accuracy": ...}``."""
+        self._built()
+        return loop.evaluate(self, self._arrays(x, y, sample_weight), batch_size)
+
+    def predict(self, x: Any, *, batch_size: int | None = None) -> np.ndarray:
+        """The net's output for each sample with the loss's link applied: probabilities, or values for regression."""
+        self._built()
+        arrays, _ = self._inputs(x)
+        run = self._compiled("predict", arrays)
+        n, size = len(next(iter(arrays.values()))), batch_size or PREDICT_BATCH
+        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()})["prediction"] for i in range(0, n, size)]
+        return np.concatenate(parts)
+
+    def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
+        """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
+        self._built()
+        arrays, _ = self._inputs(x)
+        program, calls = programs.layer_outputs(self.net, self.specs, self.how, self.dtype)
+        outputs = self.executor.compile(program)(self.state, arrays)
+        return {c.path or type(c.layer).__name__: outputs[str(i)] for i, c in enumerate(calls)}
+
+    def summary(self) -> None:
+        """Print each layer with its output shape and number of parameters, and totals."""
+        from .summary import summary_text
+
+        print(summary_text(self))
+
+    def save(self, path: Any) -> None:
+        """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""
+        from .saving import save
+
+        save(self, path)
+
+    # ---- arrays and programs ----------------------------------------------------------------------------------
+
+    def _inputs(self, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
+        arrays, how = as_inputs(x, name)
+        arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
+        if finite:
+            for k, a in arrays.items():
+                check_finite(a, k.replace("x", name, 1))
+        specs = {k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}
+        if self.traced is None:
+            self._build(specs, how)
+            return arrays, how
+        if how != self.how or list(specs) != list(self.specs):
+            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(specs)}")
+        for k, s in specs.items():
+            if s.shape != self.specs[k].shape:
+                raise GraphError(f"{k.replace('x', name, 1)} has samples of shape {s.shape}, but the net was built for "
+                                 f"{self.specs[k].shape}{_shape_hint(arrays[k].shape, self.specs[k].shape)}")  # fmt: skip
+        if any(s.dtype != self.specs[k].dtype for k, s in specs.items()):  # whole numbers for floats, or the reverse
+            arrays = {k: a if specs[k].dtype == self.specs[k].dtype else _recast(a, self.specs[k].dtype, k)
+                      for k, a in arrays.items()}  # fmt: skip
+        return arrays, how
+
+    def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:
+        """Inputs, targets and weights by the names that programs use, checked; the model is unchanged if they are bad."""
+        built_here = self.traced is None
+        try:
+            arrays, _ = self._inputs(x, f"{name}x", finite=True)
+            n = len(next(iter(arrays.values())))
+            output = self._built().output.shape
+            arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+            weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
+        except ValueError:
+            if built_here:
+                self.traced, self.state = None, {}
+            raise
+        return arrays if weight is None else arrays | {"weight": weight}
+
+    def _compiled(self, what: str, arrays: dict[str, np.ndarray]) -> Any:
+        """The compiled program "step", "evaluate" or "predict" for arrays of these shapes, made once."""
+        weighted = "weight" in arrays
+        target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
+        key = (what, weighted, target)
+        if key not in self._runs:
+            self._runs[key] = self.executor.compile(self._program(what, target, weighted))
+        return self._runs[key]
+
+    def _program(self, what: str, target: Spec | None = None, weighted: bool = False) -> Program:
+        if what == "predict":
+            return programs.prediction(self.net, self.specs, self.how, self.loss, self.dtype)
+        assert target is not None
+        common = (self.net, self.specs, self.how, target, weighted, self.loss, self.metrics)
+        if what == "step":
+            return programs.training_step(*common, self.optimizer, self.dtype)
+        return programs.evaluation(*common, self.dtype)
+
+
+def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
+    if isinstance(shapes, dict):
+        return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
+    if isinstance(shapes, int):
+        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
+    if shapes and isinstance(shapes[0], (tuple, list)):
+        return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
+    return {"x": Spec(tuple(shapes), dtype)}, "one"
+
+
+def _shape_hint(given: tuple, built: tuple) -> str:
+    if given == built:
+        return "; a single sample needs a leading axis: x[None]"
+    if int(np.prod(given[1:])) == int(np.prod(built)):
+        return f"; did you mean x.reshape(-1, {', '.join(map(str, built))})?"
+    return ""
+
+
+def _recast(a: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    if dtype.startswith("float") or (a.dtype.kind in "iub" and dtype != "uint8"):
+        return a.astype(dtype)
+    raise GraphError(f"{name} holds {a.dtype}, but the net was built for {dtype}")

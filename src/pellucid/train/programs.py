@@ -1,0 +1,92 @@
+"""The programs of a model, training step, evaluation and prediction, written on `grad` and `Program` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..autodiff import grad
+from ..graph import GraphError, Program, Value, input, state
+from ..nn import Loss, trace
+from ..nn.layer import Traced
+from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
+from ..optim import Optimizer
+from .arrays import Spec
+
+
+def trace_net(net: Callable, specs: Mapping[str, Spec], how: str, dtype: str, training: bool) -> tuple[Traced, dict[str, Value]]:
+    """A net traced on inputs of the given shapes, and those inputs by name."""
+    inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
+    if how == "named":
+        named = {name.split(".", 1)[1]: v for name, v in inputs.items()}
+        return trace(net, dtype=dtype, training=training, **named), inputs
+    return trace(net, *inputs.values(), dtype=dtype, training=training), inputs
+
+
+def _sums(loss: Loss, metrics: Mapping[str, Any], y: Value, t: Value, weight: Value | None) -> tuple[Value, dict[str, Value]]:
+    """The loss of a sample, and the sums over the batch from which means are made: loss, metrics, and the weight."""
+    each = loss(y, t)
+    if not isinstance(each, Value) or each.shape != () or each.kind != "sample":
+        got = each.type if isinstance(each, Value) else repr(each)
+        raise GraphError(f"the loss must give one number for each sample, got {got} for output shape {y.shape} "
+                         f"and target shape {t.shape}")  # fmt: skip
+    weight = to_samples(fill(1, (), each.dtype)) if weight is None else weight
+    sums = {"loss": batch_sum(weight * each)}
+    for name, metric in metrics.items():
+        value = metric(y, t, loss)
+        if value.shape != ():
+            raise GraphError(f"metric {name!r} must give one number for each sample, got shape {value.shape}")
+        sums[name] = batch_sum(weight * cast(value, each.dtype))
+    return weight * each, {**sums, "weight": batch_sum(weight)}
+
+
+def _targets(spec: Spec, weighted: bool, dtype: str) -> tuple[Value, Value | None, dict[str, Value]]:
+    t = input("y", spec.shape, spec.dtype)
+    weight = input("weight", (), dtype) if weighted else None
+    return t, weight, {"y": t} | ({"weight": weight} if weight is not None else {})
+
+
+def training_step(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str) -> Program:
+    """Forward, backward and update: C = batch_mean(w L), p' = rule(p, dC/dp) for every trainable parameter."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=True)
+    t, weight, more = _targets(target, weighted, dtype)
+    each, sums = _sums(loss, metrics, traced.output, t, weight)
+    parameters = [p for p in traced.parameters.values() if p.trainable]
+    if not parameters:
+        raise GraphError("the net has no trainable parameters: nothing to fit")
+    gradients = grad(batch_mean(each), [p.value for p in parameters])
+    counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
+    step = cast(counter + 1, dtype)
+    updates: dict[Value, Value] = {counter: counter + 1}
+    for p, g in zip(parameters, gradients, strict=True):
+        slots = {s: state(slot_name(s, p.name), p.value.shape, dtype) for s in optimizer.slot_names}
+        updates[p.value], new = optimizer.rule(p.value, g, slots, rate, step)
+        updates |= {slots[s]: v for s, v in new.items()}
+    program = Program(inputs | more, sums, updates)
+    if "random.key" in program.state:  # another key for the next step
+        program = Program(inputs | more, sums, updates | {traced.key: fold_in(traced.key, 0)})
+    return program
+
+
+def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
+    """The sums over a batch of loss and metrics, without training."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    t, weight, more = _targets(target, weighted, dtype)
+    return Program(inputs | more, _sums(loss, metrics, traced.output, t, weight)[1])
+
+
+def prediction(net, specs, how, loss: Loss, dtype: str) -> Program:
+    """The net's output with the loss's link applied."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    return Program(inputs, {"prediction": loss.link(traced.output)})
+
+
+def layer_outputs(net, specs, how, dtype: str) -> tuple[Program, list]:
+    """Every layer's output, in order; and the calls they belong to."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    return Program(inputs, {str(i): c.output for i, c in enumerate(traced.calls)}), traced.calls
+
+
+def slot_name(slot: str, parameter: str) -> str:
+    """Where an optimizer keeps what it remembers of a parameter."""
+    return f"optimizer.{slot}.{parameter}"

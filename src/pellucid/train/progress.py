@@ -1,0 +1,78 @@
+"""What a person sees while a model trains: nothing, one progress line, or one line an epoch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..graph import GraphError
+
+
+def progress_for(verbose: int, epochs: int, samples: int) -> Silent:
+    """verbose 0: silent; 1: one line for the whole run; 2: one line an epoch."""
+    kinds = {0: Silent, 1: Bar, 2: Lines}
+    if verbose not in kinds:
+        raise GraphError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+    return kinds[verbose](epochs, samples)
+
+
+def shown(logs: dict[str, float]) -> str:
+    """Numbers as text.
+
+    >>> shown({"loss": 0.25, "accuracy": 0.97254})
+    'loss 0.25  accuracy 0.9725'
+    """
+    return "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+
+
+class Silent:
+    """Says nothing."""
+
+    def __init__(self, epochs: int, samples: int) -> None:
+        self.epochs, self.samples = epochs, samples
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *exception: Any) -> None: ...
+
+    def on_step(self, rows_done: int) -> None: ...
+
+    def on_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None: ...
+
+
+class Lines(Silent):
+    """One line an epoch."""
+
+    def on_epoch(self, epoch, logs, seconds):
+        print(f"epoch {epoch + 1}/{self.epochs}  {seconds:.2f} s  {shown(logs)}", flush=True)
+
+
+class Bar(Silent):
+    """One line for the whole run, drawn at most ten times a second."""
+
+    def __enter__(self):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        text = TextColumn("{task.fields[numbers]}")
+        columns = ("epoch", TextColumn("{task.fields[epoch]}"), BarColumn(20), TimeElapsedColumn(), "<", TimeRemainingColumn())
+        self.bar = Progress(*columns, text, auto_refresh=False)
+        self.bar.start()
+        self.task = self.bar.add_task("", total=self.epochs * self.samples, epoch=f"0/{self.epochs}", numbers="")
+        self.done, self.drawn = 0, 0.0
+        return self
+
+    def __exit__(self, *exception):
+        self.bar.refresh()
+        self.bar.stop()
+
+    def on_step(self, rows_done):
+        now = time.monotonic()
+        if now - self.drawn > 0.1:
+            self.drawn = now
+            self.bar.update(self.task, completed=self.done + rows_done, refresh=True)
+
+    def on_epoch(self, epoch, logs, seconds):
+        self.done = (epoch + 1) * self.samples
+        self.bar.update(self.task, completed=self.done, epoch=f"{epoch + 1}/{self.epochs}", numbers=shown(logs))
+        self.on_step(0)

@@ -1,0 +1,103 @@
+"""One file for a model: safetensors, with the architecture, options and history as JSON in its metadata. Never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import DataError
+from ..graph import GraphError
+from .arrays import Spec
+from .codec import decode, encode
+from .history import History
+
+if TYPE_CHECKING:
+    from .model import Model
+
+FORMAT = "pellucid-1"
+
+
+def save(model: Model, path: Any) -> None:
+    """Write a model; the file appears whole or not at all."""
+    from safetensors.numpy import save as as_bytes
+
+    model._built()
+    constants: dict[str, np.ndarray] = {}
+    described = {
+        "net": encode(model.net, constants),
+        "loss": encode(model.loss, constants),
+        "optimizer": encode(model.optimizer, constants),
+        "metrics": [encode(m, constants) for m in model.metric_names],
+        "seed": model.seed,
+        "dtype": model.dtype,
+        "how": model.how,
+        "inputs": {k: [list(s.shape), s.dtype] for k, s in model.specs.items()},
+        "epochs": model.epochs,
+        "history": model.history.columns,
+        "notes": model.notes,
+    }
+    tensors = {f"state.{k}": np.ascontiguousarray(v) for k, v in model.state.items()} | constants
+    tensors |= {f"blob.{k}": v for k, v in model.blobs.items()}
+    path = Path(path)
+    data = as_bytes(tensors, {"format": FORMAT, "pellucid": json.dumps(described)})
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Any, custom_objects: dict[str, Any] | None = None, executor: str | None = None) -> Model:
+    """A model from the file that `Model.save` wrote: it predicts bit for bit the same, and goes on training.
+
+    ``custom_objects`` gives user-made layers and functions by name; those in modules that are already imported are found
+    by themselves. Raises `DataError` for a file that is not a Pellucid model, is cut short or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from .model import Model
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no model file {str(path)!r}" + (" (it is a folder)" if path.is_dir() else ""))
+    try:
+        with safe_open(path, framework="numpy") as file:
+            meta = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{str(path)!r} is not a Pellucid model, or is cut short or damaged ({error})") from None
+    if meta.get("format") != FORMAT:
+        raise DataError(f"{str(path)!r} is a safetensors file, but not a Pellucid model: its format is "
+                        f"{meta.get('format')!r}, expected {FORMAT!r}")  # fmt: skip
+    try:
+        d = json.loads(meta["pellucid"])
+        known = custom_objects or {}
+        seen: list = []
+        model = Model(
+            decode(d["net"], tensors, known, seen),
+            decode(d["loss"], tensors, known),
+            decode(d["optimizer"], tensors, known),
+            [decode(m, tensors, known) for m in d["metrics"]],
+            d["seed"],
+            d["dtype"],
+            executor,
+        )
+        model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
+        model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(f"{str(path)!r} is damaged: its description lacks {error}") from None
+    state = {k[6:]: np.array(v) for k, v in tensors.items() if k.startswith("state.")}
+    for name, p in model._built().parameters.items():
+        if name not in state or state[name].shape != p.value.shape:
+            raise GraphError(f"{str(path)!r} has no parameter {name!r} of shape {p.value.shape}")
+    model.state = state
+    model.blobs = {k[5:]: v for k, v in tensors.items() if k.startswith("blob.")}
+    return model

@@ -1,0 +1,54 @@
+"""A model as a table of text: its layers, their output shapes and parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+def summary_text(model: Model) -> str:
+    """Each layer, its output shape (of one sample) and number of parameters; and totals.
+
+    >>> import pellucid as pel
+    >>> from pellucid import nn
+    >>> net = nn.Sequential(nn.Dense(4), nn.tanh, nn.Dense(2))
+    >>> print(summary_text(pel.Model(net, loss="mse", input_shape=(3,))))
+    layer              output  parameters
+    -------------------------------------
+    layers.0 (Dense)   (4,)            16
+    layers.1 (tanh)    (4,)             0
+    layers.2 (Dense)   (2,)            10
+    -------------------------------------
+    26 parameters, 26 of them trainable
+    """
+    traced = model._built()
+    counted: set[str] = set()
+    rows = []
+    for call in traced.calls:
+        own = [n for n in traced.parameters if n.rsplit(".", 1)[0] == call.path or (not call.path and "." not in n)]
+        inside = any(n.startswith(f"{call.path}.") or not call.path for n in traced.parameters) and not own
+        has_parts = any(c is not call and (c.path.startswith(f"{call.path}.") or not call.path) for c in traced.calls)
+        if has_parts and (inside or not own):
+            continue  # a container: its parts have rows of their own
+        count = sum(traced.parameters[n].count for n in own if n not in counted)
+        shared = bool(own) and all(n in counted for n in own)
+        counted.update(own)
+        rows.append((f"{call.path or 'net'} ({kind(call.layer)})", str(call.output.shape),
+                     "shared" if shared else f"{count:,}"))  # fmt: skip
+    parameters = traced.parameters.values()
+    total, trainable = sum(p.count for p in parameters), sum(p.count for p in parameters if p.trainable)
+    head = ("layer", "output", "parameters")
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in [head, *rows]]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, f"{total:,} parameters, {trainable:,} of them trainable"])
+
+
+def kind(layer: Any) -> str:
+    """What a layer or a function is called: Dense, tanh, leaky_relu(slope=0.2)."""
+    options = getattr(layer, "keywords", None)
+    if options is not None:
+        return f"{layer.func.__name__}({', '.join(f'{k}={v}' for k, v in options.items())})"
+    return getattr(layer, "__name__", type(layer).__name__)
