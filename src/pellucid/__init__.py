@@ -18,3 +18,11 @@ __all__ = [
     "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "executors", "grad", "input", "load", "nn", "ops",
     "optim", "state",
 ]  # fmt: skip
+
+
+def __getattr__(name: str):
+    if name == "neurons":  # needs scikit-learn, so it is loaded when first asked for
+        import importlib
+
+        return importlib.import_module(".neurons", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

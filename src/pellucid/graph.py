@@ -267,7 +267,7 @@ class Program:
     @property
     def needs_batch(self) -> bool:
         """Whether the program has sample values and so needs to know how many samples there are."""
-        return any(v.kind == "sample" for v in self.order)
+        return any(v.kind == "sample" or v.primitive.needs_batch for v in self.order)
 
     def listing(self) -> str:
         """The program as text, one operation a line."""

@@ -20,7 +20,7 @@ def parse(spec: str) -> tuple[str, str, str]:
     except ValueError:
         raise GraphError(f"contract: {spec!r} is not of the form 'ij,jk->ik'") from None
     for part in (a, b, out):
-        if not (part == "" or part.isalpha() and part.isascii()) or len(set(part)) != len(part):
+        if not (part == "" or (part.isalpha() and part.isascii())) or len(set(part)) != len(part):
             raise GraphError(f"contract: {part!r} in {spec!r} must be letters, each once")
     for letter in {*a, *b, *out}:
         if (letter in a) + (letter in b) + (letter in out) < 2:

@@ -103,7 +103,7 @@ def reshape(x: Value, shape) -> Value:
 def expand_dims(x: Value, axis: int) -> Value:
     """A new axis of length 1 at position ``axis`` of the result."""
     if not -x.ndim - 1 <= axis <= x.ndim:
-        raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes (of one sample)")
+        raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes")
     axis = axis if axis >= 0 else x.ndim + 1 + axis
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 

@@ -149,6 +149,13 @@ to_samples = primitive(
     needs_batch=True,
     samples=(Sample(((3,),), {}), Sample(((),), {})),
 )
+batch_count = primitive(
+    "batch_count",
+    rule=lambda *, dtype: ((), dtype),
+    forward=lambda xp, *, dtype, batch: xp.asarray(batch, dtype=dtype),
+    kind="shared",
+    needs_batch=True,
+)
 sample_index = primitive(
     "sample_index",  # the position of the sample in its batch: 0, 1, 2, ...
     rule=lambda: ((), "uint32"),
@@ -211,9 +218,7 @@ def all_samples(x: Value, n: int) -> Value:
 
 def batch_size(dtype: str = "float32") -> Value:
     """The number of samples in the batch, as a shared number."""
-    from .movement import fill
-
-    return batch_sum(to_samples(fill(1, (), dtype)))
+    return batch_count(dtype=dtype)
 
 
 def batch_mean(x: Value) -> Value:

@@ -1,0 +1,113 @@
+"""Simplification: marks dropped, constants computed, equal values merged, algebra that is exact to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..graph import Program, Value
+from ..ops.elementwise import divide, multiply, subtract
+from ..ops.movement import broadcast, fill_with, reshape_to, ruled, stop_gradient, transpose_of
+from ..ops.reduce import batch_count, batch_sum, to_samples
+
+
+def simplify(program: Program) -> Program:
+    """A program with the same inputs, outputs and state, and fewer operations.
+
+    >>> from pellucid import graph
+    >>> x = graph.input("x"); p = simplify(Program([x], {"y": (x * 1 + x * 1)}))
+    >>> print(p.listing())
+    program
+      inputs  x: sample float32 ()
+      %1 = add(x, x): sample float32 ()
+      return y = %1
+    """
+    new: dict[Value, Value] = {}
+    known: dict[Hashable, Value] = {}
+    for v in program.order:
+        if not v.inputs and v.name is not None:
+            new[v] = v
+            continue
+        w = _rewrite(v, tuple(new[i] for i in v.inputs))
+        new[v] = known.setdefault(_identity(w), w)
+    return Program(
+        program.inputs,
+        {name: new[v] for name, v in program.outputs.items()},
+        {target: new[v] for target, v in program.updates.items()},
+    )
+
+
+def _identity(v: Value) -> Hashable:
+    """Two Values of one identity are equal: the same operation, options and inputs."""
+    return v.primitive, tuple(map(id, v.inputs)), _frozen(v.attributes), v.type
+
+
+def _frozen(a: Any) -> Hashable:
+    if isinstance(a, Mapping):
+        return tuple((k, _frozen(x)) for k, x in a.items())
+    if isinstance(a, np.ndarray):
+        return a.shape, str(a.dtype), a.tobytes()
+    return (type(a), a) if isinstance(a, (int, float)) else a if isinstance(a, Hashable) else id(a)
+
+
+def _is_fill(v: Value, value: float | None = None) -> bool:
+    return v.primitive is fill_with and (value is None or v.attributes["value"] == value)
+
+
+def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
+    p = v.primitive
+    if p in (ruled, stop_gradient):
+        return inputs[0]
+    if p.elementwise and all(map(_is_fill, inputs)):
+        return _computed(v, inputs)
+    if p is multiply:
+        for one, other in (inputs, inputs[::-1]):
+            if _is_fill(one, 1):
+                return other if other.kind == v.kind else to_samples(other)
+    if (p is divide and _is_fill(inputs[1], 1)) or (p is subtract and _is_fill(inputs[1], 0)):
+        return inputs[0]
+    if p is batch_sum and inputs[0].primitive is to_samples:  # the same number for each of n samples
+        x = inputs[0].inputs[0]
+        count = batch_count(dtype=x.dtype)
+        if _is_fill(x, 1) and not x.shape:
+            return count
+        return x * _spread(count, x.shape)  # type: ignore[operator]
+    if p is multiply or p.elementwise:
+        inputs = tuple(_bare(i, inputs) for i in inputs)
+    if p is reshape_to:
+        x = inputs[0].inputs[0] if inputs[0].primitive is reshape_to else inputs[0]
+        if x.shape == v.shape:
+            return x
+        if _is_fill(x):
+            return fill_with(value=x.attributes["value"], shape=v.shape, dtype=v.dtype)
+        return reshape_to(x, old=x.shape, shape=v.shape)
+    if p is broadcast and _is_fill(inputs[0]):
+        return fill_with(value=inputs[0].attributes["value"], shape=v.shape, dtype=v.dtype)
+    if p is transpose_of and inputs[0].primitive is transpose_of:
+        first, second = inputs[0].attributes["axes"], v.attributes["axes"]
+        axes = tuple(first[a] for a in second)
+        x = inputs[0].inputs[0]
+        return x if axes == tuple(range(-len(axes), 0)) else transpose_of(x, axes=axes)
+    return p(*inputs, **v.attributes)
+
+
+def _spread(v: Value, shape) -> Value:
+    return broadcast(reshape_to(v, old=(), shape=(1,) * len(shape)), shape=shape) if shape else v
+
+
+def _bare(i: Value, inputs: tuple[Value, ...]) -> Value:
+    """A shared value for `to_samples` of it, where another input makes the result a sample anyway."""
+    others = any(o is not i and o.kind == "sample" and o.primitive is not to_samples for o in inputs)
+    return i.inputs[0] if i.primitive is to_samples and others else i
+
+
+def _computed(v: Value, inputs: tuple[Value, ...]) -> Value:
+    """An operation on constants as a constant, computed as the reference would."""
+    from ..executors.reference import xp
+
+    arrays = [np.asarray(i.attributes["value"], dtype=i.dtype) for i in inputs]
+    with np.errstate(all="ignore"):
+        result = np.asarray(v.primitive.forward(xp, *arrays, **v.attributes))
+    return fill_with(value=result.item(), shape=v.shape, dtype=v.dtype)
