@@ -10,6 +10,7 @@ from tools import BATCH, check_gradient, check_samples, distinct, gradients, kin
 
 import pellucid as pel
 from pellucid import ops
+from pellucid.graph import Primitive
 
 X = distinct((BATCH, 3))
 W = distinct((3,), 1)
@@ -179,6 +180,24 @@ def test_with_vjp_of_mixed_kinds(kinds):
     arrays = [a if k == "sample" else a[0] for a, k in zip((X, X[::-1]), kinds, strict=True)]
     check_gradient(times, *arrays, kinds=kinds)
     check_samples(times, *arrays, kinds=kinds)
+
+
+@pytest.mark.parametrize(("rule", "words"), [
+    (lambda g, y, a, b: (g,), "of halves gives 1 derivatives; expected one derivative for each of 2 inputs"),
+    (lambda g, y, a, b: (g, g, None), "of halves gives 3 derivatives"),
+    (lambda g, y, a, b: g, "of halves gives <.*>, not a tuple"),
+    (lambda g, y, a, b: (g, 0.5), "of halves gives 0.5, neither a Value nor None"),
+])  # fmt: skip
+def test_a_rule_gives_one_derivative_an_input(rule, words):
+    @ops.with_vjp(rule)
+    def halves(a, b):
+        return (a + b) / 2
+
+    own = Primitive("halves", rule=lambda a, b: (a.shape, a.dtype), forward=lambda xp, a, b: (a + b) / 2, vjp=rule)
+    a, b = pel.state("a", (2,)), pel.state("b", (2,))
+    for function in (halves, own):
+        with pytest.raises(pel.GraphError, match=f"the derivative rule {words}"):
+            pel.grad(ops.sum(function(a, b)), a)
 
 
 def test_wrong_shape_from_a_rule_is_refused():

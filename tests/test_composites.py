@@ -101,6 +101,27 @@ def test_finite_at_100(name, x, dtype):
     assert np.isfinite(gradients(function, x)[0]).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_minus_infinity_is_a_probability_of_nothing(dtype):
+    inf = math.inf
+    x = np.array([[-inf, 0, 1], [2, -inf, -inf], [-inf, -inf, 100], [-3, -inf, -3]], dtype)
+    x64 = x.astype("float64")
+    np.testing.assert_allclose(run(lambda v: ops.logsumexp(v, -1), x), scipy.special.logsumexp(x64, -1), rtol=1e-6)
+    np.testing.assert_allclose(run(ops.softmax, x), scipy.special.softmax(x64, -1), rtol=1e-6)
+    np.testing.assert_allclose(run(ops.log_softmax, x), scipy.special.log_softmax(x64, -1), rtol=1e-6)
+    slope = gradients(lambda v: ops.logsumexp(v, -1), x)[0]
+    np.testing.assert_allclose(slope, scipy.special.softmax(x64, -1), rtol=1e-6)
+    assert np.isfinite(gradients(lambda v: ops.softmax(v)[:, 2], x)[0]).all()
+
+
+def test_logsumexp_of_infinities_alone():
+    for inf in (math.inf, -math.inf):
+        assert run(ops.logsumexp, np.array([inf, inf])) == inf
+        assert run(lambda v: ops.logsumexp(v, keepdims=True), np.array([[inf]])) == [[inf]]
+    assert run(ops.logsumexp, np.array([math.inf, -math.inf, 1])) == math.inf
+    assert np.isnan(run(ops.logsumexp, np.array([math.nan, 1])))
+
+
 @pytest.mark.parametrize(("function", "at", "slope"), [
     (ops.sigmoid, [-100, 0, 100], [0, 0.25, 0]),
     (ops.softplus, [-100, 0, 100], [0, 0.5, 1]),

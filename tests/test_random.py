@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 from tools import BATCH, check_gradient, run
 
+import pellucid as pel
 from pellucid import ops
 from pellucid.ops.elementwise import threefry
 
@@ -55,6 +56,24 @@ def test_range():
     x = draw("uniform", "sample")
     assert (x >= 0).all() and (x < 1).all()
     assert set(np.unique(draw("bernoulli", "sample"))) == {0, 1}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [
+    (1, 2), (-2, -1), (3, 3.0000005), (0.1, 0.3), (-0.05, 0.05), (1e-3, 1), (-1e30, 1e30), (1000, 1000.25),
+])  # fmt: skip
+def test_uniform_never_gives_its_upper_end(low, high, dtype, monkeypatch):
+    ends = np.array([0, 1, 255, 256, 2**31, 2**32 - 1], "uint32")
+    monkeypatch.setattr(ops.random, "random_bits", lambda key, shape, kind: ops.constant(ends))
+    x = run(lambda key: ops.uniform(key, ends.shape, dtype, low, high), KEY)
+    assert x.dtype == dtype and (np.diff(x) >= 0).all()
+    assert x[0] == np.asarray(low, dtype) and (x < np.asarray(high, dtype)).all() and (x < high).all()
+
+
+def test_uniform_of_no_width_and_of_a_wrong_one():
+    assert (run(lambda key: ops.uniform(key, (9,), "float32", 0.1, 0.1), KEY) == np.float32(0.1)).all()
+    with pytest.raises(pel.GraphError, match="low must not be above high, got 1 and 0"):
+        run(lambda key: ops.uniform(key, (2,), "float32", 1, 0), KEY)
 
 
 def test_extreme_normal_draws_are_finite_and_symmetric():

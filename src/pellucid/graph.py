@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,20 @@ class Value:
         return self.shape[0]
 
     def __iter__(self):
-        return (self[i] for i in range(len(self)))  # type: ignore[index]
+        return (self[i] for i in range(len(self)))
+
+    if TYPE_CHECKING:  # `pellucid.ops` attaches these
+
+        def _binary(self, other: Any, /) -> Value: ...
+        def _unary(self) -> Value: ...
+        def __getitem__(self, key: Any, /) -> Value: ...
+        def reshape(self, *shape: Any) -> Value: ...
+        @property
+        def T(self) -> Value: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _binary
+        __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = _binary
+        __neg__ = __abs__ = __invert__ = _unary
 
 
 # ---- leaves -----------------------------------------------------------------------------------------------------
@@ -243,7 +256,7 @@ class Program:
             if not isinstance(v, Value):
                 raise GraphError(f"a program is made of Values, got {type(v).__name__} {v!r}")
         self.order = toposort([*self.inputs.values(), *self.outputs.values(), *self.updates, *self.updates.values()])
-        self.state = {v.name: v for v in self.order if v.primitive is state_leaf}
+        self.state = {v.name or "": v for v in self.order if v.primitive is state_leaf}
         self._check()
 
     def _check(self) -> None:
@@ -254,7 +267,8 @@ class Program:
         names: dict[str | None, Value] = {}
         for v in self.order:
             if v.primitive in (sample_input, shared_input) and v not in known:
-                raise GraphError(f"the program needs input {v.name!r}, which is not among its inputs {list(self.inputs)}")
+                given = ", ".join(map(repr, self.inputs)) or "none"
+                raise GraphError(f"the program needs input {v.name!r}, which is not among its inputs ({given})")
             if v.primitive is state_leaf and names.setdefault(v.name, v) is not v:
                 raise GraphError(f"two different state Values are named {v.name!r}")
         for target, new in self.updates.items():
@@ -287,6 +301,19 @@ class Program:
         return "\n".join(lines)
 
     __str__ = listing
+
+
+def one_each(cotangents: Any, inputs: tuple[Value, ...], name: str) -> tuple[Value | None, ...]:
+    """What the derivative rule called ``name`` gave, if that is one Value or None for each input."""
+    if not isinstance(cotangents, (tuple, list)):
+        got = f"gives {cotangents!r}, not a tuple"
+    elif len(cotangents) != len(inputs):
+        got = f"gives {len(cotangents)} derivatives"
+    elif wrong := [c for c in cotangents if not (c is None or isinstance(c, Value))]:
+        got = f"gives {wrong[0]!r}, neither a Value nor None"
+    else:
+        return tuple(cotangents)
+    raise GraphError(f"the derivative rule of {name} {got}; expected one derivative for each of {len(inputs)} inputs")
 
 
 def _shown(attributes: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""A table of named columns to arrays, by scikit-learn's transformers, which stay inside the model. Imports data, sklearn.
+"""A table of columns to arrays, by scikit-learn's transformers, which stay inside the model. Imports data, sklearn.
 
 Numbers: the median where missing, a column that says so, mean 0 and deviation 1. Categories: one column for each, rare
-ones together. What the target is, which columns are used, and why not the others, is decided here and said in sentences.
+ones together. What the target is, which columns are used, and why not the others, is decided here, and said.
 The fitted transformers are kept in the model's file by skops, which reads only types on a list: never pickle.
 """
 
@@ -63,15 +63,15 @@ class Target:
         return f"{self.task}{into}, because {self.reason}"
 
     def encode(self, column: np.ndarray) -> np.ndarray:
-        """Class numbers (n,), or scaled numbers (n,). Raises `DataError` for a class that is not known."""
+        """Class numbers (n,), -1 where missing; or scaled numbers (n,). Raises `DataError` for an unknown class."""
         if self.task == "regression":
             return (numbers_of(column, self.name) - self.mean) / self.scale
-        number = {name: i for i, name in enumerate(self.class_names)}
+        number = {name: i for i, name in enumerate(self.class_names)} | {"": -1}
         texts = texts_of(column)
         for row, text in enumerate(texts, 1):
             if text not in number:
-                raise DataError(f"column {self.name!r} holds {text!r} in row {row}, which is none of the model's classes "
-                                f"{listed(self.class_names)}")  # fmt: skip
+                known = listed(self.class_names)
+                raise DataError(f"column {self.name!r} holds {text!r} in row {row}, none of the classes {known}")
         return np.array([number[text] for text in texts], np.int64)
 
     def decode(self, output: np.ndarray) -> np.ndarray:
@@ -87,9 +87,8 @@ class Target:
 
 
 def with_target(table: Table, name: str) -> tuple[Table, int]:
-    """The rows whose target is known, and the number of the others."""
-    column = table[name]
-    known = ~missing(column)
+    """The rows whose target is known, and the number of the others. Raises `DataError` where there are none."""
+    known = ~missing(table[name])
     if not known.any():
         raise DataError(f"{table.source}: the target {name!r} is missing in all {len(table)} rows")
     return table.take(np.flatnonzero(known)), int((~known).sum())
@@ -101,18 +100,25 @@ def read_target(table: Table, name: str, task: Task | None = None) -> Target:
     Text, two values, or few whole numbers are classes; other numbers are values. Raises `DataError` for a target of
     one value only, for text where regression is asked, and for text that differs in almost every row.
     """
-    column = table[name]
+    known, _ = with_target(table, name)
+    column, n = known[name], len(known)
     counts = Counter(texts_of(column))
     if len(counts) == 1:
-        raise DataError(f"{table.source}: the target {name!r} is {next(iter(counts))!r} in all {len(table)} rows: "
-                        "one class only, there is nothing to tell apart")  # fmt: skip
+        raise DataError(
+            f"{table.source}: the target {name!r} is {next(iter(counts))!r} in all {n} rows: "
+            "one class only, there is nothing to tell apart"
+        )
     is_text = column.dtype.kind != "f"
+    if not is_text:
+        finite(table[name], name)
+    elif task == "regression":
+        numbers_of(table[name], name, "so that it is no target for a regression")
+    else:
+        stray_text(table, name)
     whole = not is_text and bool((column == np.round(column)).all())
-    few = whole and len(counts) <= FEW and len(table) >= 5 * len(counts)
+    few = whole and len(counts) <= FEW and n >= 5 * len(counts)
     if task:
         decided, reason = task, "--task says so"
-        if task == "regression":
-            numbers_of(column, name, "so that it cannot be a regression's target")
     elif is_text:
         decided, reason = "classification", f"the target {name!r} is text: {listed(sorted(counts))}"
     elif len(counts) == 2 or few:
@@ -122,13 +128,12 @@ def read_target(table: Table, name: str, task: Task | None = None) -> Target:
         what = "whole numbers" if whole else "numbers that are not whole"
         decided, reason = "regression", f"the target {name!r} has {len(counts)} different {what}"
     if decided == "regression":
-        if not np.isfinite(column.astype(np.float64)).all():
-            row = int(np.flatnonzero(~np.isfinite(column.astype(np.float64)))[0]) + 1
-            raise DataError(f"{table.source}: the target {name!r} is infinite in row {row}")
         return Target(name, "regression", reason)
-    if len(counts) > len(table) / 2 and len(counts) > 2:
-        raise DataError(f"{table.source}: the target {name!r} has {len(counts)} different values in {len(table)} rows, "
-                        "too many to learn classes from" + ("" if is_text else "; --task regression takes it as a number"))  # fmt: skip
+    if len(counts) > n / 2 and len(counts) > 2:
+        raise DataError(
+            f"{table.source}: the target {name!r} has {len(counts)} different values in {n} rows, "
+            "too many to learn classes from" + ("" if is_text else "; --task regression takes it as a number")
+        )
     return Target(name, "classification", reason, tuple(in_order(column)))
 
 
@@ -175,7 +180,9 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
             left_out[name] = reason
             continue
         kind = table.kind(name)
-        if kind == "categories" and (remark := stray_text(table, name, column)):
+        if kind == "numbers":
+            finite(column, name)
+        elif remark := stray_text(table, name, f", or leave the column out (--drop {name})"):
             remarks.append(remark)
         used[kind].append(name)
     if not (used["numbers"] or used["categories"]):
@@ -206,15 +213,17 @@ def useless(column: np.ndarray, name: str) -> str | None:
     return None
 
 
-def stray_text(table: Table, name: str, column: np.ndarray) -> str | None:
-    """A column of numbers but for a few entries is an error if it has many values, else a remark."""
-    share = mostly_numbers(column)
-    if share < 0.9:
+def stray_text(table: Table, name: str, way_out: str = "") -> str | None:
+    """A text column of numbers but for a few entries is an error if it has many values, else a remark."""
+    column = table[name]
+    if mostly_numbers(column) < 0.9:
         return None
     row = next(i for i, text in enumerate(column, 1) if text is not None and not is_number(text))
     if len(set(column)) > FEW or sum(count == 1 for count in Counter(column).values()) > len(column) / 2:
-        raise DataError(f"{table.source}: column {name!r} holds numbers, but {column[row - 1]!r} in row {row}; correct it, "
-                        f"leave it empty if it is missing, or leave the column out (--drop {name})")  # fmt: skip
+        raise DataError(
+            f"{table.source}: column {name!r} holds numbers, but {column[row - 1]!r} in row {row}; correct it, "
+            f"leave it empty if it is missing{way_out}"
+        )
     return f"{name} is taken as categories: most are numbers, but row {row} holds {column[row - 1]!r}"
 
 
@@ -238,8 +247,12 @@ class Preprocessing:
         if columns.categories:
             rare = max(2, round(0.01 * len(table)))  # fewer rows say nothing of a category
             impute = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")
-            encode = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare, max_categories=MOST_CATEGORIES,
-                                   sparse_output=False)  # fmt: skip
+            encode = OneHotEncoder(
+                handle_unknown="infrequent_if_exist",
+                min_frequency=rare,
+                max_categories=MOST_CATEGORIES,
+                sparse_output=False,
+            )
             steps["categories"] = Pipeline([("impute", impute), ("encode", encode)])
         made = cls(columns, steps)
         for kind, step in steps.items():
@@ -252,8 +265,10 @@ class Preprocessing:
         Raises `DataError` for missing columns, and for text in a column of numbers. Other columns are ignored.
         """
         if lacking := [name for name in self.columns.names if name not in table.names]:
-            raise DataError(f"{table.source} lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model "
-                            f"needs; its columns are {listed(table.names)}")  # fmt: skip
+            raise DataError(
+                f"{table.source} lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model "
+                f"needs; its columns are {listed(table.names)}"
+            )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)  # `unseen` says it
             return np.hstack([step.transform(self.matrix(table, kind)) for kind, step in self.steps.items()])
@@ -267,8 +282,10 @@ class Preprocessing:
             new = set(texts) - set(categories) - {""}
             if new:
                 row = next(i for i, text in enumerate(texts, 1) if text in new)
-                found.append(f"{name} has {len(new)} value{'s' * (len(new) > 1)} not seen in training, such as "
-                             f"{texts[row - 1]!r} in row {row}")  # fmt: skip
+                found.append(
+                    f"{name} has {len(new)} value{'s' * (len(new) > 1)} not seen in training, such as "
+                    f"{texts[row - 1]!r} in row {row}"
+                )
         return found
 
     def matrix(self, table: Table, kind: str) -> np.ndarray:
@@ -306,7 +323,8 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
     try:
         steps = skops.io.loads(model.blobs[BLOB].tobytes(), trusted=TRUSTED)
         target = model.notes["target"]
-        columns = Columns(*(tuple(model.notes["columns"][kind]) for kind in PARTS), model.notes["left_out"])
+        numbers, categories = (tuple(model.notes["columns"][kind]) for kind in PARTS)
+        columns = Columns(numbers, categories, model.notes["left_out"])
         found = Preprocessing(columns, steps), Target(**target | {"class_names": tuple(target["class_names"])})
         genuine = steps.keys() == {k for k in PARTS if getattr(columns, k)} and all(
             type(step) is Pipeline and tuple(type(part) for _, part in step.steps) == PARTS[kind]
@@ -334,7 +352,7 @@ def texts_of(column: np.ndarray) -> list[str]:
     ['1', '2.5', '']
     """
     if column.dtype.kind == "f":
-        return ["" if v != v else str(int(v)) if v.is_integer() else repr(v) for v in column.astype(np.float64).tolist()]
+        return ["" if v != v else str(int(v)) if v.is_integer() else repr(v) for v in column.tolist()]
     return ["" if entry is None else entry for entry in column]
 
 
@@ -351,8 +369,10 @@ def numbers_of(column: np.ndarray, name: str, consequence: str = "expected a num
 def finite(column: np.ndarray, name: str) -> np.ndarray:
     """The column, if it holds no infinity."""
     if (bad := np.flatnonzero(np.isinf(column))).size:
-        raise DataError(f"column {name!r} is infinite in {len(bad)} row{'s' * (len(bad) > 1)} (row {bad[0] + 1}); "
-                        "correct it, or leave it empty")  # fmt: skip
+        raise DataError(
+            f"column {name!r} is infinite in {len(bad)} row{'s' * (len(bad) > 1)} (row {bad[0] + 1}); "
+            "correct it, or leave it empty"
+        )
     return column
 
 

@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from ..graph import GraphError
-from .reference import NotFinite
+from .binding import NotFinite
 
-EXECUTORS = ("reference",)
+EXECUTORS = ("reference", "native")
 
 __all__ = ["EXECUTORS", "NotFinite", "get"]
 

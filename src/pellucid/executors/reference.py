@@ -1,4 +1,4 @@
-"""The reference executor: NumPy, one operation after the other. The living definition that the others are tested against.
+"""The reference executor: NumPy, one operation after the other; the living definition that others are tested against.
 
 State is a dict of arrays by name; a call reads it, and puts the updated arrays into it. Imports graph and ops.
 """
@@ -11,36 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Program, Value, sample_input, shared_input, state_leaf
+from ..graph import Program, Value, sample_input, shared_input, state_leaf
 from ..ops.reduce import batch_sum
-
-
-class NumPy:
-    """NumPy's names, and erf (from SciPy): what the formulas call ``xp``."""
-
-    def __getattr__(self, name):
-        if name == "erf":
-            from scipy.special import erf as value
-        else:
-            value = getattr(np, name)
-        setattr(self, name, value)
-        return value
-
-
-xp = NumPy()
+from ..ops.xp import xp
+from .binding import NotFinite, bind
 
 
 def compile(program: Program) -> Run:
     """A callable ``run(state, inputs) -> outputs``."""
     return Run(program)
-
-
-class NotFinite(ArithmeticError):
-    """A watched output became NaN or infinite, at ``step`` of the run, on the samples ``rows``."""
-
-    def __init__(self, step: int, rows: np.ndarray) -> None:
-        super().__init__(f"not finite at step {step}")
-        self.step, self.rows = step, rows
 
 
 class Run:
@@ -59,10 +38,10 @@ class Run:
         # batch_sum of a product is computed as one contraction, without an array per sample in between
         fused = {v.inputs[0] for v in program.order if v.primitive is batch_sum and uses[v.inputs[0]] == 1
                  and v.inputs[0] not in keep and v.inputs[0].primitive.forward_summed}  # fmt: skip
-        self.plan = []
+        self.plan: list[tuple[Value, Value, Callable[..., Any]]] = []
         for v in program.order:
-            if v.inputs and v.inputs[0] in fused:
-                self.plan.append((v, v.inputs[0], v.inputs[0].primitive.forward_summed))
+            if v.inputs and v.inputs[0] in fused and (summed := v.inputs[0].primitive.forward_summed):
+                self.plan.append((v, v.inputs[0], summed))
             elif v not in leaves and v not in fused:
                 self.plan.append((v, v, v.primitive.forward))
         last_use = {i: n for n, (_, source, _) in enumerate(self.plan) for i in source.inputs}
@@ -78,7 +57,7 @@ class Run:
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
-        values, batch = self._bind(state, inputs or {}, batch_size)
+        values, batch = bind(self.program, state, inputs or {}, batch_size)
         with np.errstate(all="ignore"):
             for (v, source, formula), free in zip(self.plan, self.free_after, strict=True):
                 extra = {"batch": batch} if source.primitive.needs_batch else {}
@@ -86,7 +65,7 @@ class Run:
                 for old in free:
                     del values[old]
         for target, new in self.program.updates.items():
-            state[target.name] = np.array(values[new], order="C")  # a copy: no two arrays of the user's share memory
+            state[target.name or ""] = np.array(values[new], order="C")  # a copy: the user's arrays share no memory
         return {name: np.array(values[v]) for name, v in self.program.outputs.items()}
 
     def steps(
@@ -98,7 +77,7 @@ class Run:
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> dict[str, float]:
-        """Run on one mini-batch of rows after another (all rows in order where ``rows`` is None) and add up the outputs.
+        """Run on one mini-batch of rows after another (all in order where ``rows`` is None), and add up the outputs.
 
         ``watch`` names an output that must stay finite: a step where it is not changes nothing, and raises
         `NotFinite` with the rows of that batch. ``on_step(rows_done)`` is called after each.
@@ -106,41 +85,15 @@ class Run:
         n = len(next(iter(arrays.values()))) if rows is None else len(rows)
         sums = dict.fromkeys(self.program.outputs, 0.0)
         for start in range(0, n, batch_size):
-            batch = slice(start, min(start + batch_size, n)) if rows is None else rows[start : start + batch_size]
+            stop = min(start + batch_size, n)
+            batch = slice(start, stop) if rows is None else rows[start:stop]
             before = dict(state)
             outputs = self(state, {name: a[batch] for name, a in arrays.items()})
             if watch is not None and not np.isfinite(outputs[watch]):
                 state.update(before)
-                raise NotFinite(start // batch_size, np.arange(n)[batch] if rows is None else batch)
+                raise NotFinite(start // batch_size, np.arange(start, stop) if rows is None else rows[start:stop])
             for name, value in outputs.items():
                 sums[name] += float(value)
             if on_step is not None:
-                on_step(min(start + batch_size, n))
+                on_step(stop)
         return sums
-
-    def _bind(self, state, inputs, batch) -> tuple[dict[Value, np.ndarray], int | None]:
-        """Arrays for the leaves, checked against their types."""
-        values = {}
-        if unknown := set(inputs) - set(self.program.inputs):
-            raise GraphError(f"no such input: {', '.join(map(repr, unknown))}; inputs are {list(self.program.inputs)}")
-        for name, v in self.program.inputs.items():
-            if name not in inputs:
-                raise GraphError(f"input {name!r} ({v.type}) is missing")
-            array = values[v] = np.asarray(inputs[name], dtype=v.dtype)
-            own = array.shape
-            if v.kind == "sample":
-                if not own or batch not in (None, own[0]):
-                    raise GraphError(f"input {name!r} has shape {own}, expected {batch or 'n'} samples of shape {v.shape}")
-                batch, own = own[0], own[1:]
-            if own != v.shape:
-                raise GraphError(f"input {name!r} has shape {array.shape}, expected {'n samples of ' * (v.kind == 'sample')}"
-                                 f"shape {v.shape}")  # fmt: skip
-        for name, v in self.program.state.items():
-            if name not in state:
-                raise GraphError(f"state {name!r} ({v.type}) is missing")
-            values[v] = np.asarray(state[name], dtype=v.dtype)
-            if values[v].shape != v.shape:
-                raise GraphError(f"state {name!r} has shape {values[v].shape}, expected {v.shape}")
-        if batch is None and self.program.needs_batch:
-            raise GraphError("no sample input tells the number of samples: give batch_size=")
-        return values, batch

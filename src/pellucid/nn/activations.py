@@ -19,24 +19,24 @@ def linear(v: Value) -> Value:
 
 def step(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0) -> Value:
     """a where v < c, else b; slope 0 everywhere. (McCulloch and Pitts, 1943; at v = c the lectures leave it open.)"""
-    return ops.where(v < c, ops.zeros_like(v) + a, b)  # type: ignore[operator]
+    return ops.where(v < c, ops.zeros_like(v) + a, b)
 
 
 def ramp(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0, d: float = 1.0) -> Value:
     """a below c, b above d, and the straight line between them: a + (v - c)(b - a)/(d - c)."""
-    line = a + (v - c) * ((b - a) / (d - c))  # type: ignore[operator]
-    return ops.where(v < c, a, ops.where(v > d, b, line))  # type: ignore[operator]
+    line = a + (v - c) * ((b - a) / (d - c))
+    return ops.where(v < c, a, ops.where(v > d, b, line))
 
 
 def sign(v: Value, threshold: float = 0.0) -> Value:
     """-1, 0 or 1 as v is below, at or above the threshold; slope 0 everywhere. sign(S - 0.2) is threshold=0.2."""
-    return ops.sign(v - threshold)  # type: ignore[operator]
+    return ops.sign(v - threshold)
 
 
 def sigmoid(v: Value, z: float = 0.0, x: float = 1.0, y: float = 0.0) -> Value:
     """z + 1 / (1 + exp(-x v + y)); slope at most 1/4 (for x = 1), at 0."""
     if x != 1.0 or y != 0.0:
-        v = v * x - y  # type: ignore[operator]
+        v = v * x - y
     return ops.sigmoid(v) + z if z else ops.sigmoid(v)
 
 
@@ -52,12 +52,12 @@ def relu(v: Value) -> Value:
 
 def leaky_relu(v: Value, slope: float = 0.01) -> Value:
     """v for v >= 0, else slope * v."""
-    return ops.where(v >= 0, v, v * slope)  # type: ignore[operator]
+    return ops.where(v >= 0, v, v * slope)
 
 
 def elu(v: Value, alpha: float = 1.0) -> Value:
     """v for v >= 0, else alpha (exp(v) - 1). Clevert et al., ICLR 2016."""
-    return ops.where(v >= 0, v, alpha * ops.expm1(ops.minimum(v, 0)))  # type: ignore[operator]
+    return ops.where(v >= 0, v, alpha * ops.expm1(ops.minimum(v, 0)))
 
 
 def softplus(v: Value) -> Value:
@@ -67,7 +67,7 @@ def softplus(v: Value) -> Value:
 
 def gaussian(v: Value, mu: float = 0.0, sigma: float = 1.0) -> Value:
     """exp(-((v - mu)/sigma)^2 / 2) / (sqrt(2 pi) sigma)."""
-    u = (v - mu) * (1 / sigma)  # type: ignore[operator]
+    u = (v - mu) * (1 / sigma)
     return ops.exp(u * u * -0.5) * (1 / (math.sqrt(2 * math.pi) * sigma))
 
 
@@ -78,12 +78,12 @@ def softmax(v: Value, axis: int = -1) -> Value:
 
 def gelu(v: Value) -> Value:
     """v times the normal distribution function: v (1 + erf(v / sqrt 2)) / 2. Hendrycks and Gimpel, 2016."""
-    return 0.5 * v * (1 + ops.erf(v * math.sqrt(0.5)))  # type: ignore[operator]
+    return 0.5 * v * (1 + ops.erf(v * math.sqrt(0.5)))
 
 
 def silu(v: Value) -> Value:
     """v sigmoid(v). Elfwing et al., 2018."""
-    return v * ops.sigmoid(v)  # type: ignore[operator]
+    return v * ops.sigmoid(v)
 
 
 ACTIVATIONS = {f.__name__: f for f in (linear, step, ramp, sign, sigmoid, tanh, relu, leaky_relu, elu, softplus,

@@ -8,7 +8,7 @@ from typing import Any
 from .. import ops
 from ..graph import GraphError, Value
 from .activations import ACTIVATIONS
-from .layer import Layer, as_float, record
+from .layer import Layer, apply, as_float
 
 
 def as_callables(parts: tuple[Any, ...], owner: str) -> tuple[Callable, ...]:
@@ -46,8 +46,7 @@ class Sequential(Layer):
             if isinstance(layer, Layer):
                 inputs = (layer(*inputs),)
             else:
-                inputs = (layer(*(as_float(v) for v in inputs)),)
-                record(f"layers.{i}", layer, inputs[0])
+                inputs = (apply(f"layers.{i}", layer, *(as_float(v) for v in inputs)),)
         return inputs[0]
 
     def __len__(self) -> int:
@@ -70,7 +69,7 @@ class Residual(Layer):
             fix = "give shortcut= a layer that makes" if self.shortcut is None else "make"
             raise GraphError(f"the body turns shape {x.shape} into {y.shape}, which cannot be added to {way.shape}; "
                              f"{fix} shape {y.shape}")  # fmt: skip
-        return y + way  # type: ignore[operator]
+        return y + way
 
 
 class Concatenate(Layer):

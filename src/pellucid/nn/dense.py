@@ -31,7 +31,9 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, int) or self.units < 1:
-            raise GraphError(f"Dense: units must be a whole number >= 1, got {self.units!r}")
+            raise GraphError(f"{type(self).__name__}: units must be a whole number >= 1, got {self.units!r}")
+        if not isinstance(self.bias, bool):
+            raise GraphError(f"{type(self).__name__}: bias must be True or False, got {self.bias!r}")
 
     def __call__(self, x: Value) -> Value:
         if x.ndim != 1:
@@ -39,7 +41,7 @@ class Dense(Layer):
             raise GraphError(f"expects a vector of shape (n,) for each sample, got shape {x.shape}; {hint}")
         x = as_float(x)
         y = ops.contract(self.weight(x), x, "ij,j->i")
-        return y + self.param("bias", (self.units,), self.bias_init) if self.bias else y  # type: ignore[operator]
+        return y + self.param("bias", (self.units,), self.bias_init) if self.bias else y
 
     def weight(self, x: Value) -> Value:
         """The weight as it is used: masked, where there is a mask."""
@@ -56,7 +58,7 @@ class Dense(Layer):
         def masked(key, shape, dtype):
             return self.weight_init(key, shape, dtype) * ops.constant(self.mask, dtype)
 
-        return self.param("weight", shape, masked, count=int(kept.sum())) * mask  # type: ignore[operator]
+        return self.param("weight", shape, masked, count=int(kept.sum())) * mask
 
 
 class DropConnect(Dense):
@@ -106,4 +108,4 @@ def drop(layer: Layer, x: Value, rate: float, kind) -> Value:
     if not layer.training or rate == 0:
         return x
     kept = ops.bernoulli(layer.random_key(), 1 - rate, x.shape, x.dtype, kind)
-    return x * kept * (1 / (1 - rate))  # type: ignore[operator]
+    return x * kept * (1 / (1 - rate))

@@ -69,7 +69,7 @@ class Layer:
         """A key of random numbers for this layer, new at every training step."""
         scope = _scope.get()
         if scope is None:
-            raise GraphError(f"{type(self).__name__} draws random numbers, so it can only be called while a net is traced")
+            raise GraphError(f"{type(self).__name__} draws random numbers: it can only be called while a net is traced")
         return scope.random_key()
 
     @property
@@ -96,7 +96,8 @@ def _traced(call):
             except LayerError:
                 raise
             except GraphError as error:
-                raise LayerError(f"{type(self).__name__} {path!r}: {error}") from error
+                place = path or self.name
+                raise LayerError(f"{type(self).__name__}{f' {place!r}' if place else ''}: {error}") from error
         scope.calls.append(Call(path, self, output))
         return output
 
@@ -126,10 +127,21 @@ class Call:
     output: Any
 
 
-def record(place: str, function: Callable, output: Value) -> None:
-    """Note the output of a plain function within the layer being called, for summaries and explanations."""
-    if (scope := _scope.get()) is not None:
-        scope.calls.append(Call(".".join(p for p in (scope.path[-1], place) if p), function, output))
+def apply(place: str, function: Callable, *inputs: Value) -> Value:
+    """Call a plain function within a layer: errors name its place, and its output is noted, as for a layer."""
+    scope = _scope.get()
+    path = ".".join(p for p in (*(scope.path[-1:] if scope else ()), place) if p)
+    try:
+        output = function(*inputs)
+        if not isinstance(output, Value):
+            raise GraphError(f"must return a Value, returned {output!r}")
+    except LayerError:
+        raise
+    except GraphError as error:
+        raise LayerError(f"{getattr(function, '__name__', type(function).__name__)} {path!r}: {error}") from error
+    if scope is not None:
+        scope.calls.append(Call(path, function, output))
+    return output
 
 
 class Scope:
@@ -142,8 +154,9 @@ class Scope:
         self.key = state("random.key", (2,), "uint32")
         self.active: list[Any] = []
         self.path: list[str] = []
-        self.places = dict(_places(net, ""))  # id of a layer -> its path in the structure
-        self.counts: dict[str, int] = {}
+        self.places: dict[int, str] = {}  # id of a layer -> its path in the structure
+        for layer, place in _places(net, ""):
+            self.places.setdefault(layer, place)  # a layer that stands in two places is named by the first
         self.streams = 0
         if len(set(self.places.values())) != len(self.places):
             names = sorted(p for p in self.places.values() if list(self.places.values()).count(p) > 1)
@@ -154,10 +167,13 @@ class Scope:
         path = self.places.get(id(layer))
         if path is None:  # made or held by a function: named by class, or as asked, in the order of first calls
             base = ".".join([*self.path[-1:], layer.name or type(layer).__name__.lower()]).lstrip(".")
-            n = self.counts[base] = self.counts.get(base, -1) + 1
-            if layer.name and n:
-                raise GraphError(f"two layers have the same name: {base!r}")
-            path = self.places[id(layer)] = f"{base}_{n}" if n else base
+            path, n = base, 0
+            while path in self.places.values():
+                if layer.name:
+                    raise GraphError(f"two layers have the same name: {base!r}")
+                n += 1
+                path = f"{base}_{n}"
+            self.places[id(layer)] = path
         self.active.append(layer)
         self.path.append(path)
         try:
@@ -188,20 +204,18 @@ def _places(net: Any, path: str) -> Iterator[tuple[int, str]]:
     if isinstance(net, Layer):
         yield id(net), path
         for f in fields(net):  # type: ignore[arg-type]
-            yield from _inside(getattr(net, f.name), ".".join(p for p in (path, f.name) if p), set())
+            yield from _inside(getattr(net, f.name), ".".join(p for p in (path, f.name) if p))
 
 
-def _inside(held: Any, path: str, seen: set[int]) -> Iterator[tuple[int, str]]:
+def _inside(held: Any, path: str) -> Iterator[tuple[int, str]]:
     if isinstance(held, Layer):
         yield from _places(held, _renamed(path, held))
     elif isinstance(held, (tuple, list)):
         for i, item in enumerate(held):
-            if id(item) not in seen:  # the same layer twice: the first place names it
-                seen.add(id(item))
-                yield from _inside(item, f"{path}.{i}", seen)
+            yield from _inside(item, f"{path}.{i}")
     elif isinstance(held, Mapping):
         for key, item in held.items():
-            yield from _inside(item, f"{path}.{key}", seen)
+            yield from _inside(item, f"{path}.{key}")
 
 
 def _renamed(path: str, layer: Layer) -> str:

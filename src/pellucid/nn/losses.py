@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -17,6 +17,7 @@ from .activations import linear, sigmoid, softmax
 Targets = Literal["classes", "binary", "values", "any"]
 
 
+@dataclass_transform(frozen_default=True, eq_default=False)
 @dataclass(frozen=True, eq=False)
 class Loss:
     """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
@@ -25,8 +26,8 @@ class Loss:
     for each output), "values" (numbers of the output's shape) or "any".
     """
 
-    link: ClassVar[Callable[[Value], Value]] = staticmethod(linear)
     targets: ClassVar[Targets] = "values"
+    link = staticmethod(linear)
 
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
@@ -190,6 +191,6 @@ def as_loss(loss: str | Loss | type[Loss] | Callable) -> Loss:
         return LOSSES[loss]()
     if isinstance(loss, type) and issubclass(loss, Loss):
         return loss()
-    if callable(loss):
+    if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(function=loss)
     raise GraphError(f"loss must be a name, a Loss or a function of (y, t), got {loss!r}")

@@ -1,6 +1,6 @@
 """What each operation means: shape rule, formula and derivative. Imports `graph`, never an executor.
 
-An elementwise primitive is one block in `elementwise.py`; a formula of primitives is a plain function in `composite.py`.
+An elementwise primitive is one block in `elementwise.py`, a formula of primitives a plain function in `composite.py`.
 """
 
 from ..graph import Value

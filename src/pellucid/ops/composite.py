@@ -21,7 +21,9 @@ def with_vjp(rule: Callable) -> Callable:
     def decorate(function):
         @functools.wraps(function)
         def wrapped(*inputs: Value, **options):
-            return ruled(function(*inputs, **options), *inputs, rule=functools.partial(rule, **options))
+            own = functools.partial(rule, **options)
+            own.__name__ = function.__name__  # type: ignore[attr-defined]  # what an error calls it
+            return ruled(function(*inputs, **options), *inputs, rule=own)
 
         return wrapped
 
@@ -37,7 +39,7 @@ def sigmoid(x: Value) -> Value:
 @with_vjp(lambda g, y, x: (g * sigmoid(x),))
 def softplus(x: Value) -> Value:
     """log(1 + exp(x)), without overflow."""
-    return where(x > 0, x, 0) + log1p(exp(-abs(x)))  # type: ignore[arg-type]
+    return where(x > 0, x, 0) + log1p(exp(-abs(x)))
 
 
 def _logsumexp_vjp(g, y, x, *, axis, keepdims):
@@ -47,13 +49,14 @@ def _logsumexp_vjp(g, y, x, *, axis, keepdims):
 
 
 def logsumexp(x: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
-    """log(sum(exp(x))) over axes, without overflow; its derivative is the softmax."""
+    """log(sum(exp(x))) over axes, without overflow; -inf where all are -inf. Its derivative is the softmax."""
     return _logsumexp(x, axis=axis, keepdims=keepdims)
 
 
 @with_vjp(_logsumexp_vjp)
 def _logsumexp(x, *, axis, keepdims):
     largest = reduce.max(x, axis, keepdims=True)
+    largest = where(abs(largest) < math.inf, largest, 0)  # inf - inf has no value
     y = log(reduce.sum(exp(x - largest), axis, keepdims=True)) + largest
     return y if keepdims else reduce.sum(y, axis)
 
@@ -68,7 +71,7 @@ def _softmax_vjp(g, y, x, *, axis):
 
 
 def softmax(x: Value, axis: int = -1) -> Value:
-    """exp(x_i) / sum_j exp(x_j): positive numbers that sum to 1."""
+    """exp(x_i) / sum_j exp(x_j): numbers >= 0 that sum to 1, 0 where x_i is -inf; NaN where all are -inf."""
     return _softmax(x, axis=axis)
 
 
@@ -81,17 +84,17 @@ def _softmax(x, *, axis):
 def norm(x: Value, p: float = 2, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
     """The p-norm (sum |x|^p)^(1/p) over axes; p may be ``math.inf``. At 0 its derivative is 0."""
     if p == math.inf:
-        return reduce.max(abs(x), axis, keepdims)  # type: ignore[arg-type]
+        return reduce.max(abs(x), axis, keepdims)
     if p == 1:
-        return reduce.sum(abs(x), axis, keepdims)  # type: ignore[arg-type]
+        return reduce.sum(abs(x), axis, keepdims)
     if p < 1:
         raise GraphError(f"norm: p must be >= 1, got {p}")
     if p == 2:
         total = reduce.sum(x * x, axis, keepdims)
         nonzero = total > 0
         return where(nonzero, sqrt(where(nonzero, total, 1)), 0)
-    magnitude = where(abs(x) > 0, abs(x), 1)  # type: ignore[arg-type]
-    total = reduce.sum(where(abs(x) > 0, magnitude**p, 0), axis, keepdims)  # type: ignore[arg-type]
+    magnitude = where(abs(x) > 0, abs(x), 1)
+    total = reduce.sum(where(abs(x) > 0, magnitude**p, 0), axis, keepdims)
     nonzero = total > 0
     return where(nonzero, where(nonzero, total, 1) ** (1 / p), 0)
 

@@ -35,10 +35,12 @@ def _rule(x: Type, y: Type, *, spec):
     lengths: dict[str, int] = {}
     for letters, t in ((a, x), (b, y)):
         if len(letters) != len(t.shape):
-            raise GraphError(f"contract {spec}: {letters!r} names {len(letters)} axes, shape {t.shape} has {len(t.shape)}")
+            have = len(t.shape)
+            raise GraphError(f"contract {spec}: {letters!r} names {len(letters)} axes, shape {t.shape} has {have}")
         for letter, n in zip(letters, t.shape, strict=True):
             if lengths.setdefault(letter, n) != n:
-                raise GraphError(f"contract {spec}: axis {letter!r} is {lengths[letter]} in {x.shape} and {n} in {y.shape}")
+                m = lengths[letter]
+                raise GraphError(f"contract {spec}: axis {letter!r} is {m} in {x.shape} and {n} in {y.shape}")
     return tuple(lengths[letter] for letter in out), x.dtype
 
 
@@ -90,5 +92,5 @@ def dot(x: Value, y: Value) -> Value:
     """The inner product of two vectors, or a matrix times a vector or matrix."""
     specs = {(1, 1): "i,i->", (2, 1): "ij,j->i", (1, 2): "i,ij->j", (2, 2): "ij,jk->ik"}
     if (x.ndim, y.ndim) not in specs:
-        raise GraphError(f"dot takes vectors and matrices, got shapes {x.shape} and {y.shape}; use contract(x, y, spec)")
+        raise GraphError(f"dot takes vectors and matrices, got {x.shape} and {y.shape}; use contract(x, y, spec)")
     return contract(x, y, specs[x.ndim, y.ndim])

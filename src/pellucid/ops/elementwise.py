@@ -45,9 +45,7 @@ SHIFTS = (0, 5, 13, 31)
 
 add = elementwise("add", lambda xp, a, b: a + b, lambda g, y, a, b: (g, g), [POINTS, OTHERS], NUMBERS)
 subtract = elementwise("subtract", lambda xp, a, b: a - b, lambda g, y, a, b: (g, -g), [POINTS, OTHERS], NUMBERS)
-multiply = elementwise(
-    "multiply", lambda xp, a, b: a * b, lambda g, y, a, b: (g * b, g * a), [POINTS, OTHERS], NUMBERS
-)
+multiply = elementwise("multiply", lambda xp, a, b: a * b, lambda g, y, a, b: (g * b, g * a), [POINTS, OTHERS], NUMBERS)
 divide = elementwise("divide", lambda xp, a, b: a / b, lambda g, y, a, b: (g / b, -g * y / b), [POINTS, OTHERS])
 negative = elementwise("negative", lambda xp, x: -x, lambda g, y, x: (-g,), [POINTS], (*FLOATS, "int32", "int64"))
 power = elementwise(
@@ -248,14 +246,14 @@ def _reflected(op):
 for _name, _op in {"add": add, "sub": subtract, "mul": multiply, "truediv": divide}.items():
     setattr(Value, f"__{_name}__", spread(_op))
     setattr(Value, f"__r{_name}__", _reflected(spread(_op)))
-Value.__neg__ = lambda self: negative(self)  # type: ignore[attr-defined]
-Value.__pow__ = raise_to  # type: ignore[attr-defined]
-Value.__rpow__ = _reflected(spread(power))  # type: ignore[attr-defined]
-Value.__abs__ = lambda self: absolute(self)  # type: ignore[attr-defined]
-Value.__lt__ = spread(less)  # type: ignore[attr-defined]
-Value.__le__ = spread(less_equal)  # type: ignore[attr-defined]
-Value.__gt__ = _reflected(spread(less))  # type: ignore[attr-defined]
-Value.__ge__ = _reflected(spread(less_equal))  # type: ignore[attr-defined]
-Value.__and__ = spread(logical_and)  # type: ignore[attr-defined]
-Value.__or__ = spread(logical_or)  # type: ignore[attr-defined]
-Value.__invert__ = lambda self: logical_not(self)  # type: ignore[attr-defined]
+Value.__neg__ = lambda self: negative(self)
+Value.__pow__ = raise_to
+Value.__rpow__ = _reflected(spread(power))
+Value.__abs__ = lambda self: absolute(self)
+Value.__lt__ = spread(less)
+Value.__le__ = spread(less_equal)
+Value.__gt__ = _reflected(spread(less))
+Value.__ge__ = _reflected(spread(less_equal))
+Value.__and__ = spread(logical_and)
+Value.__or__ = spread(logical_or)
+Value.__invert__ = lambda self: logical_not(self)

@@ -1,10 +1,10 @@
-"""Primitives that move values without computing: constants, reshape, transpose, broadcast, slice, pad, concatenate, flip."""
+"""Primitives that move values without computing: constants, shapes, parts (slice, pad, concatenate, flip), marks."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..graph import GraphError, Sample, Shape, Type, Value, primitive
+from ..graph import GraphError, Sample, Shape, Type, Value, one_each, primitive
 
 
 def _lead(x, ndim: int) -> Shape:
@@ -68,8 +68,9 @@ def zeros_like(x: Value) -> Value:
 def _reshape_rule(x: Type, *, old, shape):
     if old != x.shape:
         raise GraphError(f"reshape: made for shape {old}, got {x.shape}")
-    if np.prod(old, dtype=int) != np.prod(shape, dtype=int):
-        raise GraphError(f"reshape: {old} has {np.prod(old, dtype=int)} elements, {shape} has {np.prod(shape, dtype=int)}")
+    have, want = np.prod(old, dtype=int), np.prod(shape, dtype=int)
+    if have != want:
+        raise GraphError(f"reshape: {old} has {have} elements, {shape} has {want}")
     return shape, x.dtype
 
 
@@ -121,9 +122,7 @@ def _inverse(axes):
 transpose_of = primitive(
     "transpose",
     rule=_transpose_rule,
-    forward=lambda xp, x, *, axes: xp.transpose(
-        x, (*range(x.ndim - len(axes)), *(x.ndim + a for a in axes))
-    ),
+    forward=lambda xp, x, *, axes: xp.transpose(x, (*range(x.ndim - len(axes)), *(x.ndim + a for a in axes))),
     vjp=lambda g, y, x, *, axes: (transpose_of(g, axes=_inverse(axes)),),
     samples=(Sample(((2, 3, 4),), {"axes": (-1, -3, -2)}), Sample(((2, 3),), {"axes": (-1, -2)})),
 )
@@ -285,10 +284,12 @@ def pad(x: Value, widths, value: float = 0) -> Value:
 
 
 def _concatenate_rule(*types: Type, axis):
+    def without(shape):
+        return [n for i, n in enumerate(shape) if i - len(shape) != axis]
+
     first = types[0]
     for t in types[1:]:
-        rest = [(n, m) for i, (n, m) in enumerate(zip(first.shape, t.shape, strict=False)) if i - len(first.shape) != axis]
-        if len(t.shape) != len(first.shape) or any(n != m for n, m in rest) or t.dtype != first.dtype:
+        if len(t.shape) != len(first.shape) or without(t.shape) != without(first.shape) or t.dtype != first.dtype:
             raise GraphError(f"concatenate along axis {axis}: {first} and {t} do not fit")
     shape = list(first.shape)
     shape[axis] = sum(t.shape[axis] for t in types)
@@ -372,10 +373,10 @@ ruled = primitive(
     "ruled",  # the first input, whose derivative in the others is the function `rule` (see composite.with_vjp)
     rule=lambda y, *inputs, rule: (y.shape, y.dtype),
     forward=lambda xp, y, *inputs, rule: y,
-    vjp=lambda g, y, _, *inputs, rule: (None, *rule(g, y, *inputs)),
+    vjp=lambda g, y, _, *inputs, rule: (None, *one_each(rule(g, y, *inputs), inputs, rule.__name__)),
 )
 
 
-Value.__getitem__ = index  # type: ignore[attr-defined]
-Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[attr-defined]
-Value.T = property(transpose)  # type: ignore[attr-defined]
+Value.__getitem__ = index
+Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
+Value.T = property(transpose)  # type: ignore[assignment]

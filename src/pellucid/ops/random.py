@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 
-from ..graph import Kind, Shape, Value
+import numpy as np
+
+from ..graph import GraphError, Kind, Shape, Value
 from .composite import erfinv
-from .elementwise import cast, shift_right, spread, threefry
-from .movement import broadcast_to, fill, iota, reshape, stack
+from .elementwise import cast, minimum, shift_right, spread, threefry
+from .movement import fill, iota, reshape, stack
 from .reduce import sample_index
 
 _threefry = spread(threefry)
@@ -31,12 +33,17 @@ def random_bits(key: Value, shape: Shape, kind: Kind = "shared") -> Value:
 
 
 def uniform(key: Value, shape: Shape, dtype: str, low: float = 0.0, high: float = 1.0, kind: Kind = "shared") -> Value:
-    """Uniform in [low, high), in steps of 2**-24 of its width."""
+    """Uniform in [low, high), in steps of 2**-24 of its width; ``low`` itself where both are equal."""
+    if not low <= high:
+        raise GraphError(f"uniform: low must not be above high, got {low} and {high}")
     unit = cast(shift_right(random_bits(key, shape, kind), fill(8, shape, "uint32")), dtype) * 2.0**-24
-    return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
+    if (low, high) == (0.0, 1.0):
+        return unit
+    below = np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))  # a sum may be rounded up to `high`
+    return minimum(low + unit * (high - low), fill(below, shape, dtype))
 
 
-def normal(key: Value, shape: Shape, dtype: str, mean: float = 0.0, stddev: float = 1.0, kind: Kind = "shared") -> Value:
+def normal(key: Value, shape: Shape, dtype: str, mean: float = 0, stddev: float = 1, kind: Kind = "shared") -> Value:
     """Normal with the given mean and standard deviation: sqrt(2) * erfinv of a uniform number in (-1, 1)."""
     centred = uniform(key, shape, dtype, kind=kind) * 2 - (1 - 2.0**-24)  # symmetric, never -1 or 1
     return erfinv(centred) * (stddev * math.sqrt(2)) + mean

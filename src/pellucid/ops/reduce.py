@@ -155,6 +155,7 @@ batch_count = primitive(
     forward=lambda xp, *, dtype, batch: xp.asarray(batch, dtype=dtype),
     kind="shared",
     needs_batch=True,
+    samples=(Sample((), {"dtype": "float64"}),),
 )
 sample_index = primitive(
     "sample_index",  # the position of the sample in its batch: 0, 1, 2, ...

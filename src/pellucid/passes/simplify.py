@@ -1,4 +1,7 @@
-"""Simplification: marks dropped, constants computed, equal values merged, algebra that is exact to the last bit."""
+"""Simplification: marks dropped, constants computed, equal values merged, algebra that is exact to the last bit.
+
+One rule is exact only up to rounding: the sum of one number over all samples becomes a product.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ..graph import Program, Value
 from ..ops.elementwise import divide, multiply, subtract
 from ..ops.movement import broadcast, fill_with, reshape_to, ruled, stop_gradient, transpose_of
 from ..ops.reduce import batch_count, batch_sum, to_samples
+from ..ops.xp import xp
 
 
 def simplify(program: Program) -> Program:
@@ -40,7 +44,9 @@ def simplify(program: Program) -> Program:
 
 
 def _identity(v: Value) -> Hashable:
-    """Two Values of one identity are equal: the same operation, options and inputs."""
+    """Two Values of one identity are equal: the same operation, options and inputs, or the same named leaf."""
+    if not v.inputs and v.name is not None:
+        return id(v)
     return v.primitive, tuple(map(id, v.inputs)), _frozen(v.attributes), v.type
 
 
@@ -49,19 +55,26 @@ def _frozen(a: Any) -> Hashable:
         return tuple((k, _frozen(x)) for k, x in a.items())
     if isinstance(a, np.ndarray):
         return a.shape, str(a.dtype), a.tobytes()
-    return (type(a), a) if isinstance(a, (int, float)) else a if isinstance(a, Hashable) else id(a)
+    if isinstance(a, float):
+        return a.hex()  # 0.0 and -0.0 are two
+    return (type(a), a) if isinstance(a, int) else a if isinstance(a, Hashable) else id(a)
 
 
 def _is_fill(v: Value, value: float | None = None) -> bool:
-    return v.primitive is fill_with and (value is None or v.attributes["value"] == value)
+    return v.primitive is fill_with and (value is None or _frozen(float(v.attributes["value"])) == float(value).hex())
 
 
 def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
     p = v.primitive
     if p in (ruled, stop_gradient):
         return inputs[0]
-    if p.elementwise and all(map(_is_fill, inputs)):
-        return _computed(v, inputs)
+    if p.elementwise:
+        if all(map(_is_fill, inputs)):
+            return _computed(v, inputs)
+        if v.kind == "sample" and all(i.primitive is to_samples or i.kind == "shared" for i in inputs):
+            return to_samples(p(*(_bare(i) for i in inputs), **v.attributes))
+        if any(i.kind == "sample" and i.primitive is not to_samples for i in inputs):
+            inputs = tuple(_bare(i) for i in inputs)
     if p is multiply:
         for one, other in (inputs, inputs[::-1]):
             if _is_fill(one, 1):
@@ -73,9 +86,7 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
         count = batch_count(dtype=x.dtype)
         if _is_fill(x, 1) and not x.shape:
             return count
-        return x * _spread(count, x.shape)  # type: ignore[operator]
-    if p is multiply or p.elementwise:
-        inputs = tuple(_bare(i, inputs) for i in inputs)
+        return x * _spread(count, x.shape)
     if p is reshape_to:
         x = inputs[0].inputs[0] if inputs[0].primitive is reshape_to else inputs[0]
         if x.shape == v.shape:
@@ -97,16 +108,13 @@ def _spread(v: Value, shape) -> Value:
     return broadcast(reshape_to(v, old=(), shape=(1,) * len(shape)), shape=shape) if shape else v
 
 
-def _bare(i: Value, inputs: tuple[Value, ...]) -> Value:
-    """A shared value for `to_samples` of it, where another input makes the result a sample anyway."""
-    others = any(o is not i and o.kind == "sample" and o.primitive is not to_samples for o in inputs)
-    return i.inputs[0] if i.primitive is to_samples and others else i
+def _bare(i: Value) -> Value:
+    """The shared value itself, for `to_samples` of it: where another input is a sample, the result is one anyway."""
+    return i.inputs[0] if i.primitive is to_samples else i
 
 
 def _computed(v: Value, inputs: tuple[Value, ...]) -> Value:
     """An operation on constants as a constant, computed as the reference would."""
-    from ..executors.reference import xp
-
     arrays = [np.asarray(i.attributes["value"], dtype=i.dtype) for i in inputs]
     with np.errstate(all="ignore"):
         result = np.asarray(v.primitive.forward(xp, *arrays, **v.attributes))

@@ -1,4 +1,4 @@
-"""Arrays that people give, checked and brought into the form that programs take. Imports graph, data's errors, numpy."""
+"""Arrays that people give, checked and brought into the form that programs take. Imports graph, nn and data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spec:
 
 
 def as_array(a: Any, name: str) -> np.ndarray:
-    """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error that names it."""
+    """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error."""
     columns = list(a.columns) if hasattr(a, "columns") else None
     if isinstance(a, np.ndarray):
         array = a
@@ -60,7 +60,8 @@ def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
             except (TypeError, ValueError):
                 where = f"column {columns[j]!r}" if columns else f"column {j}"
                 raise DataError(f"{name}: {where} holds {entry!r} (row {i}), expected numbers; encode text first, "
-                                "for example with sklearn.preprocessing.OneHotEncoder, and fill missing values") from None  # fmt: skip
+                                "for example with sklearn.preprocessing.OneHotEncoder, and fill what is missing"
+                                ) from None  # fmt: skip
     raise DataError(f"{name} holds objects that are not numbers")
 
 
@@ -76,7 +77,7 @@ def check_finite(array: np.ndarray, name: str) -> None:
     if bad:
         shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
         raise DataError(f"{name} has NaN or infinity in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} "
-                        f"{shown}); remove them or fill them, for example with sklearn.impute.SimpleImputer")  # fmt: skip
+                        f"{shown}); remove or fill them, for example with sklearn.impute.SimpleImputer")  # fmt: skip
 
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
@@ -114,7 +115,7 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     if loss.targets == "any":
         return y.astype(np.int32 if y.dtype.kind in "iub" else dtype, copy=False)
     if y.shape[1:] != output:
-        if int(np.prod(y.shape[1:])) != int(np.prod(output)):
+        if [d for d in y.shape[1:] if d != 1] != [d for d in output if d != 1]:  # a column for a vector is fine
             hint = ""
             if loss.targets == "values" and y.ndim == 1 and y.dtype.kind in "iu" and len(output) == 1:
                 hint = "; for class labels use loss='cross_entropy'"
@@ -134,22 +135,24 @@ def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str,
     if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):
         sums = y.sum(axis=-1)
         if (y < 0).any() or not np.allclose(sums, 1, atol=1e-3):
-            raise DataError(f"{name} has rows of {k} numbers that are not one-hot or probabilities: they must be >= 0 and sum to 1")
+            raise DataError(f"{name} has rows of {k} numbers that are not one-hot or probabilities: "
+                            "they must be >= 0 and sum to 1")  # fmt: skip
         if fitting and len(y) > 1 and (y == y[:1]).all():
             raise DataError(f"all rows of {name} are the same class: there is nothing to tell apart")
         return y.astype(dtype, copy=False)
     if y.ndim == len(output) + 1 and y.shape[-1] == 1:
         y = y[..., 0]  # a column of labels
     if y.shape[1:] != output[:-1]:
-        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class number "
-                        f"0..{k - 1}, or a row of {k}")  # fmt: skip
+        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class "
+                        f"number 0..{k - 1}, or a row of {k}")  # fmt: skip
     if y.dtype.kind == "f":
         raise DataError(f"{name} holds floats (e.g. {y.flat[0]}), but {kind} takes whole class numbers 0..{k - 1} "
-                        "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values")  # fmt: skip
+                        "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values"
+                        )  # fmt: skip
     wrong = (y < 0) | (y >= k) if y.dtype.kind != "b" else np.zeros(y.shape, bool)
     if wrong.any():
-        values = sorted(set(y[wrong].ravel()[:1000].tolist()))
-        raise DataError(f"{name} has labels outside 0..{k - 1}: {', '.join(map(str, values[:5]))} ({int(wrong.sum())} such); "
+        values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
+        raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
                         f"the net has {k} outputs, the labels need {int(y.max()) + 1}"
                         + (" and must not be negative" if y.min() < 0 else ""))  # fmt: skip
     if fitting and len(y) > 1 and y.ndim == 1 and (y == y[0]).all():

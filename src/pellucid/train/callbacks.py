@@ -1,4 +1,4 @@
-"""Callbacks: what may happen between epochs. Keras' names: ``on_train_begin``, ``on_epoch_end``, ... Imports nothing heavy."""
+"""Callbacks: what may happen between epochs, under Keras' names (``on_epoch_end``, ...). Imports graph."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
             hint = "; give fit validation_split or validation_data" if self.monitor.startswith("val_") else ""
-            raise GraphError(f"EarlyStopping watches {self.monitor!r}, but the epoch reports {', '.join(logs or {})}{hint}")
+            there = ", ".join(logs or {})
+            raise GraphError(f"EarlyStopping watches {self.monitor!r}, but the epoch reports {there}{hint}")
         value = self.sign * logs[self.monitor]
         if value < self.best - self.min_delta:
             self.best, self.best_epoch, self.best_state = value, epoch, self.model.parameters

@@ -6,20 +6,23 @@ import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..graph import GraphError
+from .. import nn, ops, optim
+from ..graph import GraphError, Primitive
 from ..nn import init
 from ..nn.activations import ACTIVATIONS
-from ..nn.losses import LOSSES
+from ..nn.losses import LOSSES, FunctionLoss
 from ..nn.metrics import METRICS
 
 OWN: dict[str, Any] = {
     **{name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)},
     **{cls.__name__: cls for cls in (*LOSSES.values(), *optim.OPTIMIZERS.values())},
+    "FunctionLoss": FunctionLoss,
+    **{f"ops.{name}": getattr(ops, name) for name in ops.__all__},
     **ACTIVATIONS,
     **METRICS,
     **{f"init.{name}": f for name, f in init.INITIALISERS.items()},
@@ -30,8 +33,8 @@ NAME_OF = {v: k for k, v in OWN.items()}
 def encode(thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | None = None) -> Any:
     """JSON for a net, loss, optimizer or plain value; arrays found on the way go into ``arrays``.
 
-    A layer object that stands in two places is written once, so that its parameters stay shared. User code is written as
-    a name; a function without one (a lambda) is an error.
+    A layer object that stands in two places is written once, so that its parameters stay shared. User code is written
+    as a name; a function without one (a lambda) is an error.
     """
     seen = {} if seen is None else seen
     if thing is None or isinstance(thing, (bool, int, float, str)):
@@ -45,10 +48,14 @@ def encode(thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | Non
     if isinstance(thing, (tuple, list)):
         return {"tuple" if isinstance(thing, tuple) else "list": [encode(t, arrays, seen) for t in thing]}
     if isinstance(thing, Mapping):
+        if not all(isinstance(k, str) for k in thing):
+            raise GraphError(f"cannot save {thing!r}: the keys of a dict in a net must be text")
         return {"dict": {k: encode(v, arrays, seen) for k, v in thing.items()}}
     if isinstance(thing, functools.partial):
         return {"partial": encode(thing.func, arrays, seen), "args": [encode(a, arrays, seen) for a in thing.args],
                 "options": {k: encode(v, arrays, seen) for k, v in thing.keywords.items()}}  # fmt: skip
+    if isinstance(thing, Primitive) and thing in NAME_OF:
+        return {"name": NAME_OF[thing]}
     if is_dataclass(thing) and not isinstance(thing, type):
         if id(thing) in seen:
             return {"again": seen[id(thing)]}
@@ -66,8 +73,8 @@ def name_of(thing: Any) -> str:
         return NAME_OF[thing]
     name = getattr(thing, "__qualname__", "")
     if not name or "<" in name:
-        raise GraphError(f"cannot save {thing!r}: it has no name that it could be found by. Define it at the top level of a "
-                         "module, or use functools.partial on a function that is")  # fmt: skip
+        raise GraphError(f"cannot save {thing!r}: it has no name that it could be found by. Define it at the top level "
+                         "of a module, or use functools.partial on a function that is")  # fmt: skip
     return f"{thing.__module__}:{name}"
 
 
@@ -97,23 +104,43 @@ def decode(code: Any, arrays: Mapping[str, np.ndarray], custom: Mapping[str, Any
     seen.append(thing)
     known = {f.name for f in fields(cls)}
     if unknown := set(code["fields"]) - known:
-        raise GraphError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}: the file was written by another version of it")
+        raise GraphError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}: another version of it wrote the file")
     for name, value in code["fields"].items():
         object.__setattr__(thing, name, decode(value, arrays, custom, seen))
     return thing
 
 
 def find(name: str, custom: Mapping[str, Any]) -> Any:
-    """A class or function by the name that `name_of` gave it."""
+    """A class or function by the name that `name_of` gave it.
+
+    A file must not be able to call whatever happens to be in memory (``os.system``): of the modules already imported,
+    only those that themselves use Pellucid are looked in, and there only classes and functions that they define.
+    """
     if name in OWN:
         return OWN[name]
     module, _, path = name.partition(":")
     if path in custom:
         return custom[path]
-    thing: Any = sys.modules.get(module)
+    give = f"give pellucid.load(path, custom_objects={{{path!r}: ...}})"
+    if module not in sys.modules:
+        raise GraphError(f"the model uses {path!r} of module {module!r}, which is not imported: import it first, "
+                         f"or {give}")  # fmt: skip
+    thing: Any = sys.modules[module] if _uses_pellucid(module) else None
     for part in path.split("."):
         thing = getattr(thing, part, None)
-    if thing is None:
-        raise GraphError(f"the model uses {path!r} of module {module!r}, which is not imported: import it first, "
-                         f"or give pellucid.load(path, custom_objects={{{path!r}: ...}})")  # fmt: skip
+    defined_there = (getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)) == (module, path)
+    if not (defined_there and isinstance(thing, (type, FunctionType))):
+        raise GraphError(f"the model uses {path!r} of module {module!r}, which is not a layer or function defined "
+                         f"there, in a module that uses pellucid; {give}")  # fmt: skip
     return thing
+
+
+def _uses_pellucid(module: str) -> bool:
+    """Whether a module, not one of our own, holds Pellucid or something of it."""
+    own = __name__.split(".")[0]
+
+    def ours(thing: Any) -> bool:
+        name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None)
+        return isinstance(name, str) and name.split(".")[0] == own
+
+    return module.split(".")[0] != own and any(ours(thing) for thing in list(vars(sys.modules[module]).values()))

@@ -10,7 +10,7 @@ import numpy as np
 from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program
-from .progress import progress_for
+from .progress import Silent
 
 if TYPE_CHECKING:
     from .history import History
@@ -24,17 +24,23 @@ class DivergedError(ArithmeticError):
     """The loss became NaN or infinite; the message says in which layer it began and what to try."""
 
 
-def batch_size_for(asked: int | str | None, n: int) -> int:
-    """The number of samples a step: as asked, "all", or 32 (all, if fewer)."""
+def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH) -> int:
+    """The number of samples at a time: as asked, "all", or the usual (all, if fewer)."""
     if asked is None:
-        return min(DEFAULT_BATCH, n)
-    if asked == "all":
+        return min(usual, n)
+    if isinstance(asked, str) and asked == "all":
         return n
     if not isinstance(asked, (int, np.integer)) or asked < 1:
         raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
-    if asked > n:
-        raise DataError(f"batch_size={asked} is larger than the {n} training samples; use batch_size={n} or 'all'")
     return int(asked)
+
+
+def training_batch_size(asked: int | str | None, n: int) -> int:
+    """The number of samples a step; more than there are is an error."""
+    size = batch_size_for(asked, n, DEFAULT_BATCH)
+    if size > n:
+        raise DataError(f"batch_size={size} is larger than the {n} training samples; use batch_size={n} or 'all'")
+    return size
 
 
 def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
@@ -44,7 +50,8 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
-        raise DataError(f"validation_split={fraction} of {n} samples leaves {held} for validation and {n - held} for training")
+        raise DataError(f"validation_split={fraction} of {n} samples leaves {held} for validation, "
+                        f"{n - held} for training")  # fmt: skip
     order = np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).permutation(n)
     validation, training = np.sort(order[:held]), np.sort(order[held:])
     return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
@@ -65,10 +72,11 @@ def order_of(model: Model, n: int, shuffle: bool) -> np.ndarray | None:
     return np.random.Generator(np.random.Philox(key=[model.seed, model.epochs])).permutation(n) if shuffle else None
 
 
-def evaluate(model: Model, arrays: dict[str, np.ndarray], batch_size: int | None = None) -> dict[str, float]:
+def evaluate(model: Model, arrays: dict[str, np.ndarray], batch_size: int | str | None = None) -> dict[str, float]:
     """Weighted means of the loss and the metrics."""
+    size = batch_size_for(batch_size, len(arrays["y"]))
     run = model._compiled("evaluate", arrays)
-    return _means(run.steps(model.state, arrays, None, batch_size or EVALUATE_BATCH))
+    return _means(run.steps(model.state, arrays, None, size))
 
 
 def _means(sums: dict[str, float]) -> dict[str, float]:
@@ -76,7 +84,9 @@ def _means(sums: dict[str, float]) -> dict[str, float]:
     return {name: total / weight if weight else float("nan") for name, total in sums.items() if name != "weight"}
 
 
-def fit(model: Model, step: Any, arrays, validation, batch: int, epochs: int, shuffle: bool, callbacks, verbose) -> History:
+def fit(
+    model: Model, step: Any, arrays, validation, batch: int, epochs: int, shuffle: bool, callbacks, show: Silent
+) -> History:
     """Train for some epochs and return the model's history."""
     n = len(arrays["y"])
     model.stop_training = False
@@ -84,7 +94,7 @@ def fit(model: Model, step: Any, arrays, validation, batch: int, epochs: int, sh
         c.set_model(model)
         c.on_train_begin()
     try:
-        with progress_for(verbose, epochs, n) as progress:
+        with show as progress:
             for epoch in range(epochs):
                 for c in callbacks:
                     c.on_epoch_begin(epoch)
@@ -114,26 +124,28 @@ def fit(model: Model, step: Any, arrays, validation, batch: int, epochs: int, sh
 
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:
     """Where NaN or infinity began, and what to try."""
-    x = {k: a[failure.rows] for k, a in arrays.items() if k not in ("y", "weight")}
-    x = x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else {k[2:]: a for k, a in x.items()}
+    inputs = {k: a for k, a in arrays.items() if k not in ("y", "weight")}
+    x = {k.removeprefix("x."): a[failure.rows] for k, a in inputs.items()}
+    given = x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else x
     where = "the loss itself"
-    for path, output in model.layer_outputs(x).items():
+    for path, output in model.layer_outputs(given).items():
         if not np.isfinite(output).all():
             where = f"layer {path!r}"
-            own = {k: v for k, v in model.state.items() if k.startswith(f"{path}.") or path == ""}
+            whole = path == type(model.net).__name__
+            own = {k: v for k, v in model.parameters.items() if whole or k.startswith(f"{path}.")}
             bad = [k for k, v in own.items() if not np.isfinite(v).all()]
             if bad:
                 where += f", whose parameter {bad[0]!r} is no longer finite"
             elif own:
-                largest = max(own, key=lambda k: np.abs(own[k]).max(initial=0))
-                where += f", whose parameter {largest!r} reaches {np.abs(own[largest]).max():.3g}"
+                widest = max(own, key=lambda k: np.abs(own[k]).max(initial=0))
+                where += f", whose parameter {widest!r} reaches {np.abs(own[widest]).max():.3g}"
             break
     rate = float(model.state["optimizer.learning_rate"])
-    largest = max(float(np.abs(a).max()) for k, a in arrays.items() if k not in ("y", "weight"))
+    largest = max(float(np.abs(a).max()) for a in inputs.values())
     tries = [f"a smaller learning rate (now {rate:g})"]
     if largest > 20:
         tries.append(f"inputs scaled to about -1..1 (the largest is {largest:.3g})")
     if model.loss.targets == "values" and np.abs(arrays["y"]).max() > 100:
         tries.append(f"scaled targets (the largest is {np.abs(arrays['y']).max():.3g})")
-    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. It began in {where}. "
-            f"Try {', '.join(tries)}. The model is as it was before this epoch.")  # fmt: skip
+    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. "
+            f"It began in {where}. Try {', '.join(tries)}. The model is as it was before this epoch.")  # fmt: skip

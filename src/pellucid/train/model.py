@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from . import loop, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
 from .callbacks import Callback
 from .history import History
-
-PREDICT_BATCH = 256
+from .progress import progress_for
 
 
 class Model:
@@ -58,6 +58,8 @@ class Model:
                              + ("; did you forget the parentheses?" if isinstance(net, type) else ""))  # fmt: skip
         if dtype not in ("float32", "float64"):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+            raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
         if isinstance(metrics, str):
             raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
@@ -133,37 +135,41 @@ class Model:
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss becomes NaN or infinite.
         """
-        arrays = self._arrays(x, y, sample_weight, class_weight, fitting=True)
-        if epochs < 0 or int(epochs) != epochs:
+        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise GraphError("validation_data must be (x, y) or (x, y, sample_weight)")
-            validation = self._arrays(*validation_data, name="validation_data ")
-        elif validation_split:
-            arrays, validation = loop.split(arrays, validation_split, self.seed)
-        batch = loop.batch_size_for(batch_size, len(arrays["y"]))
-        step = self._compiled("step", arrays)
+        with self._unchanged_on_error():
+            arrays = self._arrays(x, y, sample_weight, class_weight, fitting=True)
+            validation = None
+            if validation_data is not None:
+                if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                    raise GraphError("validation_data must be (x, y) or (x, y, sample_weight)")
+                x, y, weight = (*validation_data, None)[:3]
+                validation = self._arrays(x, y, weight, name="validation_data ")
+            elif validation_split:
+                arrays, validation = loop.split(arrays, validation_split, self.seed)
+            batch = loop.training_batch_size(batch_size, len(arrays["y"]))
+            progress = progress_for(verbose, epochs, len(arrays["y"]))
+            step = self._compiled("step", arrays)
         slots = [v for v in step.program.state if v not in self.state]
         self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
-        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), verbose)
+        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress)
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | str | None = None) -> dict[str, float]:
         """Mean loss and metrics on samples: ``{"loss": ..., "accuracy": ...}``."""
         self._built()
         return loop.evaluate(self, self._arrays(x, y, sample_weight), batch_size)
 
-    def predict(self, x: Any, *, batch_size: int | None = None) -> np.ndarray:
+    def predict(self, x: Any, *, batch_size: int | str | None = None) -> np.ndarray:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression."""
         self._built()
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        n, size = len(next(iter(arrays.values()))), batch_size or PREDICT_BATCH
-        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()})["prediction"] for i in range(0, n, size)]
-        return np.concatenate(parts)
+        n = len(next(iter(arrays.values())))
+        size = loop.batch_size_for(batch_size, n)
+        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
+        return np.concatenate([p["prediction"] for p in parts])
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -201,27 +207,33 @@ class Model:
             raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(specs)}")
         for k, s in specs.items():
             if s.shape != self.specs[k].shape:
+                hint = _shape_hint(arrays[k].shape, self.specs[k].shape)
                 raise GraphError(f"{k.replace('x', name, 1)} has samples of shape {s.shape}, but the net was built for "
-                                 f"{self.specs[k].shape}{_shape_hint(arrays[k].shape, self.specs[k].shape)}")  # fmt: skip
+                                 f"{self.specs[k].shape}{hint}")  # fmt: skip
         if any(s.dtype != self.specs[k].dtype for k, s in specs.items()):  # whole numbers for floats, or the reverse
             arrays = {k: a if specs[k].dtype == self.specs[k].dtype else _recast(a, self.specs[k].dtype, k)
                       for k, a in arrays.items()}  # fmt: skip
         return arrays, how
 
     def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:
-        """Inputs, targets and weights by the names that programs use, checked; the model is unchanged if they are bad."""
-        built_here = self.traced is None
-        try:
-            arrays, _ = self._inputs(x, f"{name}x", finite=True)
-            n = len(next(iter(arrays.values())))
-            output = self._built().output.shape
-            arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-            weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
-        except ValueError:
-            if built_here:
-                self.traced, self.state = None, {}
-            raise
+        """Inputs, targets and weights by the names that programs use, checked."""
+        arrays, _ = self._inputs(x, f"{name}x", finite=True)
+        n = len(next(iter(arrays.values())))
+        output = self._built().output.shape
+        arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
         return arrays if weight is None else arrays | {"weight": weight}
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Weights made for arrays that turn out to be bad are forgotten, so that other shapes may follow."""
+        new = self.traced is None
+        try:
+            yield
+        except Exception:
+            if new:
+                self.traced, self.state, self._runs = None, {}, {}
+            raise
 
     def _compiled(self, what: str, arrays: dict[str, np.ndarray]) -> Any:
         """The compiled program "step", "evaluate" or "predict" for arrays of these shapes, made once."""

@@ -14,7 +14,9 @@ from ..optim import Optimizer
 from .arrays import Spec
 
 
-def trace_net(net: Callable, specs: Mapping[str, Spec], how: str, dtype: str, training: bool) -> tuple[Traced, dict[str, Value]]:
+def trace_net(
+    net: Callable, specs: Mapping[str, Spec], how: str, dtype: str, training: bool
+) -> tuple[Traced, dict[str, Value]]:
     """A net traced on inputs of the given shapes, and those inputs by name."""
     inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
     if how == "named":
@@ -23,7 +25,9 @@ def trace_net(net: Callable, specs: Mapping[str, Spec], how: str, dtype: str, tr
     return trace(net, *inputs.values(), dtype=dtype, training=training), inputs
 
 
-def _sums(loss: Loss, metrics: Mapping[str, Any], y: Value, t: Value, weight: Value | None) -> tuple[Value, dict[str, Value]]:
+def _sums(
+    loss: Loss, metrics: Mapping[str, Any], y: Value, t: Value, weight: Value | None
+) -> tuple[Value, dict[str, Value]]:
     """The loss of a sample, and the sums over the batch from which means are made: loss, metrics, and the weight."""
     each = loss(y, t)
     if not isinstance(each, Value) or each.shape != () or each.kind != "sample":
@@ -46,7 +50,9 @@ def _targets(spec: Spec, weighted: bool, dtype: str) -> tuple[Value, Value | Non
     return t, weight, {"y": t} | ({"weight": weight} if weight is not None else {})
 
 
-def training_step(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str) -> Program:
+def training_step(
+    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str
+) -> Program:
     """Forward, backward and update: C = batch_mean(w L), p' = rule(p, dC/dp) for every trainable parameter."""
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     t, weight, more = _targets(target, weighted, dtype)

@@ -25,6 +25,17 @@ def shown(logs: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
 
 
+def paired(logs: dict[str, float]) -> str:
+    """Numbers as shorter text: each with that of the validation samples behind it.
+
+    >>> paired({"loss": 0.25, "accuracy": 0.97254, "val_loss": 0.5, "val_accuracy": 0.9})
+    'loss 0.25 val 0.5  accuracy 0.9725 val 0.9'
+    """
+    own = {name: value for name, value in logs.items() if not name.startswith("val_")}
+    behind = {name: f" val {logs[f'val_{name}']:.4g}" if f"val_{name}" in logs else "" for name in own}
+    return "  ".join(f"{name} {value:.4g}{behind[name]}" for name, value in own.items())
+
+
 class Silent:
     """Says nothing."""
 
@@ -52,11 +63,13 @@ class Bar(Silent):
     """One line for the whole run, drawn at most ten times a second."""
 
     def __enter__(self):
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich import get_console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        text = TextColumn("{task.fields[numbers]}")
-        columns = ("epoch", TextColumn("{task.fields[epoch]}"), BarColumn(20), TimeElapsedColumn(), "<", TimeRemainingColumn())
-        self.bar = Progress(*columns, text, auto_refresh=False)
+        epoch, numbers = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "numbers"))
+        left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+        width = max(4, min(20, get_console().width - 76))  # what the numbers of loss and one metric leave
+        self.bar = Progress("epoch", epoch, BarColumn(width), left, numbers, auto_refresh=False)
         self.bar.start()
         self.task = self.bar.add_task("", total=self.epochs * self.samples, epoch=f"0/{self.epochs}", numbers="")
         self.done, self.drawn = 0, 0.0
@@ -74,5 +87,5 @@ class Bar(Silent):
 
     def on_epoch(self, epoch, logs, seconds):
         self.done = (epoch + 1) * self.samples
-        self.bar.update(self.task, completed=self.done, epoch=f"{epoch + 1}/{self.epochs}", numbers=shown(logs))
+        self.bar.update(self.task, completed=self.done, epoch=f"{epoch + 1}/{self.epochs}", numbers=paired(logs))
         self.on_step(0)

@@ -1,4 +1,4 @@
-"""One file for a model: safetensors, with the architecture, options and history as JSON in its metadata. Never pickle."""
+"""One file for a model: safetensors, with architecture, options and history as JSON in its metadata. Never pickle."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def save(model: Model, path: Any) -> None:
 def load(path: Any, custom_objects: dict[str, Any] | None = None, executor: str | None = None) -> Model:
     """A model from the file that `Model.save` wrote: it predicts bit for bit the same, and goes on training.
 
-    ``custom_objects`` gives user-made layers and functions by name; those in modules that are already imported are found
-    by themselves. Raises `DataError` for a file that is not a Pellucid model, is cut short or damaged.
+    ``custom_objects`` gives user-made layers and functions by name; those in modules that are already imported are
+    found by themselves. Raises `DataError` for a file that is not a Pellucid model, is cut short or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -92,8 +92,8 @@ def load(path: Any, custom_objects: dict[str, Any] | None = None, executor: str 
         )
         model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
         model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(f"{str(path)!r} is damaged: its description lacks {error}") from None
+    except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise DataError(f"{str(path)!r} is damaged: its description cannot be read ({error!r})") from None
     state = {k[6:]: np.array(v) for k, v in tensors.items() if k.startswith("state.")}
     for name, p in model._built().parameters.items():
         if name not in state or state[name].shape != p.value.shape:

@@ -1,0 +1,83 @@
+"""The command line: ``pellucid train | predict | evaluate | summary``, one file per command. May import anything below.
+
+Commands are imported when they are asked for, and the slow packages inside the functions that need them. Errors that
+the user can mend are one line on stderr and exit code 2; Ctrl-C is exit code 130; ``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from .. import DataError, DivergedError, GraphError, __version__
+
+COMMANDS = ("train", "evaluate", "predict", "summary")
+MENDABLE = (DataError, GraphError, DivergedError, OSError, ImportError)
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line: the system's with the name of the file, click's with where to look."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, click.ClickException):
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        text = error.format_message() + (f" (see {where} --help)" if where else "")
+    else:
+        text = str(error)
+    return " ".join(text.split())
+
+
+class Commands(click.Group):
+    """The commands, each imported when it is used, and what happens to errors."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name):
+        return importlib.import_module(f".{cmd_name}", __name__).command if cmd_name in COMMANDS else None
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly: the reader of our output has gone
+        except MENDABLE as error:
+            if ctx.meta.get("pellucid.debug"):
+                raise
+            raise click.ClickException(one_line(error)) from error
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        try:
+            result = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except click.Abort:
+            click.echo("stopped by Ctrl-C", err=True)
+            sys.exit(130)
+        except click.exceptions.NoArgsIsHelpError as asked:
+            asked.show()
+            sys.exit(2)
+        except click.ClickException as error:
+            click.echo(f"error: {one_line(error)}", err=True)
+            sys.exit(2)
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pellucid")
+def cli() -> None:
+    """Neural networks you can see through: train, test and use them.
+
+    \b
+    Example:
+      pellucid train digits
+      pellucid predict digits.pel digits
+    """
+
+
+def main() -> None:
+    """The entry point ``pellucid``."""
+    cli(prog_name="pellucid")

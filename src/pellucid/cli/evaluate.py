@@ -1,0 +1,76 @@
+"""``pellucid evaluate``: a saved model on data whose answers are known. Imports click at the top."""
+
+from __future__ import annotations
+
+import click
+
+from . import options, sources
+
+
+@click.command("evaluate", short_help="Test a model on data whose answers are known.")
+@click.argument("model_file", metavar="MODEL")
+@click.argument("what", metavar="DATA")
+@click.option(
+    "--target",
+    metavar="COLUMN|FILE",
+    help="CSV: the column of answers, if not named as in training. Arrays: a .npy or idx file of classes.",
+)
+@options.delimiter
+@options.invert
+@options.executor
+@options.debug
+def command(model_file, what, target, delimiter, invert, executor) -> None:
+    """Compare a model's predictions with the known answers.
+
+    DATA as for predict. Pictures lie in a subfolder for each class; a folder of MNIST's files and the word digits
+    stand for their test sets. The last line printed is the result.
+
+    \b
+    Examples:
+      pellucid evaluate digits.pel digits
+      pellucid evaluate titanic.pel more-passengers.csv
+      pellucid evaluate mnist.pel t10k-images-idx3-ubyte.gz --target t10k-labels-idx1-ubyte.gz
+    """
+    from .. import DataError, load, report
+
+    model = load(model_file, executor=executor)
+    if model.notes.get("kind") == "table":
+        truth, predicted = on_table(model, what, target, delimiter)
+        names = model.notes["class_names"]
+    else:
+        samples = sources.read(model, what, target, invert)
+        if samples.y is None:
+            raise DataError(
+                f"{what} does not say the classes of its samples; give --target FILE, "
+                "or pictures in a subfolder for each class of the model"
+            )
+        probabilities = model.predict(samples.x)
+        truth, predicted = samples.y, probabilities.argmax(axis=-1)
+        names = model.notes.get("class_names") or [str(i) for i in range(probabilities.shape[-1])]
+    click.echo(f"{len(truth)} samples")
+    scores = report.scores(truth, predicted, bool(names))
+    if names:
+        click.echo(f"{report.classes_text(truth, predicted, names)}\n\naccuracy {scores['accuracy']:.4f}")
+    else:
+        click.echo("\n".join(f"{name} {scores[name]:.6g}" for name in ("MAE", "RMSE", "R2")))
+
+
+def on_table(model, what: str, target: str | None, delimiter: str | None):
+    """True and predicted classes or values of the rows of a CSV file whose target is known."""
+    from dataclasses import replace
+
+    from .. import data, tabular
+    from .tables import digest, tried
+
+    preprocessing, aim = tabular.restore(model)
+    aim = replace(aim, name=target or aim.name)
+    table = data.read_csv(what, options.separator(what, delimiter))
+    preprocessing.transform(table), aim.encode(table[aim.name])  # errors count rows as the file does
+    table, dropped = tabular.with_target(table, aim.name)
+    for remark in preprocessing.unseen(table):
+        click.echo(f"note: {remark}", err=True)
+    if dropped:
+        click.echo(f"note: {dropped} rows without {aim.name!r} are left out", err=True)
+    if model.notes.get("sha256") == digest(what):
+        click.echo("note: this is the file that the model was trained on; on new rows it will do less well", err=True)
+    return tried(model, preprocessing, aim, table)

@@ -1,0 +1,111 @@
+"""Nets that commands make, and how they are fitted, saved and drawn. Imports the package's face; click to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from .. import DataError, EarlyStopping, Model, __version__, nn, optim
+from . import files
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to learn: the hidden layers, each ReLU with dropout behind it, and the training.
+
+    ``input_dropout`` acts on the inputs. With ``validation``, a share of the training samples is kept apart; with
+    ``patience``, training ends when the loss on it has not improved for so many epochs, and the best weights are kept.
+    """
+
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float = 1e-3
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    patience: int = 0
+    validation: float = 0.1
+
+    def changed(self, **asked: Any) -> Recipe:
+        """This recipe with what the user asked for; no dropout means none on the inputs either."""
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return replace(self, **asked, input_dropout=0.0 if asked.get("dropout") == 0 else self.input_dropout)
+
+
+RECIPES = {
+    "digits": Recipe((256,), epochs=60, batch_size=64, learning_rate=4e-3, dropout=0.3, input_dropout=0.1),
+    "mnist": Recipe((128,), epochs=10, batch_size=128, learning_rate=2e-3, dropout=0.1, validation=0.05),
+    "images": Recipe((128,), epochs=100, batch_size=32, dropout=0.2, patience=15, validation=0.15),
+    "table": Recipe((64, 32), epochs=200, batch_size=32, dropout=0.2, patience=20, validation=0.15),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of `train`: the recipe, what the model is given, where it goes, and whether to speak.
+
+    ``batch_size``: as the user asked for it; None is the recipe's, or all samples if they are fewer.
+    """
+
+    recipe: Recipe
+    model_path: Path
+    plot_path: Path | None
+    batch_size: int | str | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    executor: str | None = None
+    quiet: bool = False
+
+    @property
+    def say(self) -> Callable[..., None]:
+        """Print, unless quiet."""
+        return (lambda *text, **options: None) if self.quiet else click.echo
+
+    def learn(self, x: np.ndarray, y: np.ndarray, outputs: int | None, verbose: int = 1) -> Model:
+        """A net for class numbers (of so many ``outputs``) or for values (None), fitted to training samples."""
+        r = self.recipe
+        parts: list[Any] = [nn.Flatten()] if x.ndim > 2 else []
+        if r.input_dropout:
+            parts.append(nn.Dropout(r.input_dropout))
+        for units in r.hidden:
+            parts += [nn.Dense(units), nn.relu, *([nn.Dropout(r.dropout)] if r.dropout else [])]
+        net = nn.Sequential(*parts, nn.Dense(outputs or 1))
+        loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
+        model = Model(net, loss, optim.Adam(r.learning_rate), metrics, self.seed, self.dtype, self.executor)
+        n = len(x) - round(len(x) * r.validation)
+        if len(x) < 4:
+            raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
+        batch = self.batch_size or min(r.batch_size, n)
+        stopping = EarlyStopping(patience=r.patience) if r.patience else None
+        split = max(r.validation, 1 / len(x))
+        callbacks = [stopping] if stopping else []
+        loudness = 0 if self.quiet else verbose
+        model.fit(
+            x, y, batch_size=batch, epochs=r.epochs, validation_split=split, callbacks=callbacks, verbose=loudness
+        )
+        if stopping and verbose:
+            self.say(
+                f"{model.epochs} epochs; kept the weights of epoch {stopping.best_epoch + 1}, the best on the "
+                f"{round(split * len(x))} validation samples"
+            )
+        model.notes["pellucid"] = __version__
+        return model
+
+    def keep(self, model: Model) -> None:
+        """Save the model, and draw its learning curves; without matplotlib, say how to get it."""
+        model.save(self.model_path)
+        self.say(f"model saved in {self.model_path}")
+        if self.plot_path is None:
+            return
+        try:
+            with files.whole(self.plot_path) as part:
+                model.history.plot(str(part))
+        except ImportError as error:
+            self.say(f"no picture of the learning curves: {error}", err=True)
+        else:
+            self.say(f"learning curves drawn in {self.plot_path}")

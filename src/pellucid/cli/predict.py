@@ -1,0 +1,76 @@
+"""``pellucid predict``: a model's predictions as CSV. Imports click at the top."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import click
+
+from . import files, options, sources
+
+
+@click.command("predict", short_help="Write a model's predictions as CSV.")
+@click.argument("model_file", metavar="MODEL")
+@click.argument("what", metavar="DATA")
+@click.option("--output", metavar="FILE.csv", help="Where to write. Default: the terminal.")
+@options.delimiter
+@options.invert
+@options.executor
+@options.debug
+def command(model_file, what, output, delimiter, invert, executor) -> None:
+    """Predict each sample of DATA, as lines of CSV: the class, its probability and those of all classes; or a value.
+
+    DATA is a CSV file for a model of a table (columns that the model does not need are ignored), else a .npy array,
+    an idx file, a picture, a folder of pictures, or digits (its test set).
+
+    \b
+    Examples:
+      pellucid predict titanic.pel passengers.csv --output survival.csv
+      pellucid predict digits.pel scan.png --invert
+    """
+    from .. import load
+
+    path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
+    model = load(model_file, executor=executor)
+    names = model.notes.get("class_names") or []
+    if model.notes.get("kind") == "table":
+        from .. import data, tabular
+
+        preprocessing, target = tabular.restore(model)
+        table = data.read_csv(what, options.separator(what, delimiter))
+        result = model.predict(preprocessing.transform(table).astype(model.dtype))
+        for remark in preprocessing.unseen(table):
+            click.echo(f"note: {remark}", err=True)
+        if not names:
+            result = target.decode(result)[:, None]
+        heading, rows, column = "row", [str(i) for i in range(1, len(table) + 1)], target.name
+    else:
+        samples = sources.read(model, what, invert=invert)
+        result = model.predict(samples.x)
+        heading, rows, column = samples.heading, samples.names, "prediction"
+    text = as_csv(heading, rows, column, result.reshape(len(result), -1), names)
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    with files.whole(path) as part:
+        Path(part).write_text(text, encoding="utf-8", newline="")
+    click.echo(f"{len(rows)} predictions written to {path}")
+
+
+def as_csv(heading: str, rows: list[str], column: str, result, names: list[str]) -> str:
+    """Predictions as CSV: probabilities where there are class names, else the net's values."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    if names:
+        write([heading, column, "probability", *(f"p({name})" for name in names)])
+        for row, p in zip(rows, result.tolist(), strict=True):
+            best = p.index(max(p))
+            write([row, names[best], f"{p[best]:.6f}", *(f"{v:.6f}" for v in p)])
+    else:
+        several = result.shape[1] > 1
+        write([heading, *([f"{column} {j + 1}" for j in range(result.shape[1])] if several else [column])])
+        for row, values in zip(rows, result.tolist(), strict=True):
+            write([row, *(f"{v:.8g}" for v in values)])
+    return out.getvalue()

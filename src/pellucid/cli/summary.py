@@ -1,0 +1,55 @@
+"""``pellucid summary``: what a saved model is. Imports click at the top."""
+
+from __future__ import annotations
+
+import click
+
+from . import options
+
+
+@click.command("summary", short_help="Print a model's layers and what it was trained for.")
+@click.argument("model_file", metavar="MODEL")
+@options.debug
+def command(model_file) -> None:
+    """Print a model's layers, output shapes and numbers of parameters; its loss, training and classes.
+
+    \b
+    Example:
+      pellucid summary digits.pel
+    """
+    from .. import load
+    from ..train.summary import kind, summary_text
+
+    model = load(model_file)
+    click.echo(summary_text(model))
+    notes, history = model.notes, model.history
+    lines = [
+        ("loss", kind(model.loss)),
+        ("optimizer", str(model.optimizer)),
+        ("numbers", f"{model.dtype}, seed {model.seed}"),
+    ]
+    if history.epochs:
+        lines.append(
+            ("trained", f"{model.epochs} epochs; the last: " + ", ".join(f"{k} {history[k][-1]:.4g}" for k in history))
+        )
+    if notes.get("kind") == "table":
+        target = notes["target"]
+        lines.append(("target", f"{target['name']} ({target['task']}, because {target['reason']})"))
+        lines += [(name, ", ".join(names)) for name, names in notes["columns"].items() if names]
+        lines += [("left out", f"{name}, {reason}") for name, reason in notes["left_out"].items()]
+    elif notes.get("kind") == "pixels":
+        channels, height, width = notes["image"]
+        lines.append(
+            (
+                "data",
+                f"{notes['source']}, pictures of {height} x {width} pixels, {channels} channel{'s' * (channels > 1)}",
+            )
+        )
+    if notes.get("class_names"):
+        lines.append(("classes", ", ".join(notes["class_names"])))
+    if notes.get("test"):
+        lines.append(("test", ", ".join(f"{name} {value:.4f}" for name, value in notes["test"].items())))
+    width = max(len(name) for name, _ in lines)
+    click.echo()
+    for name, text in lines:
+        click.echo(f"{name:<{width}}  {text}")

@@ -1,0 +1,193 @@
+"""``pellucid train``: its options, and the training on digits, MNIST and pictures. Imports click at the top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import files, options, sources
+from .learning import RECIPES, Run
+
+
+def whole_numbers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
+    """--hidden: units of each hidden layer; "none" for a net without any."""
+    if text is None:
+        return None
+    if text.strip().lower() in ("none", "0", ""):
+        return ()
+    try:
+        units = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        units = (0,)
+    if min(units) < 1:
+        raise click.BadParameter(f"expected whole numbers such as 64,32 (or none), got {text!r}")
+    return units
+
+
+def batch(_: Any, __: Any, text: str | None) -> int | str | None:
+    """--batch-size: a whole number, or all."""
+    if text is None or text == "all":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"expected a whole number >= 1, or all, got {text!r}")
+    return int(text)
+
+
+def above_zero(_: Any, __: Any, value: float | None) -> float | None:
+    """--learning-rate: a number > 0."""
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"expected a number > 0, got {value}")
+    return value
+
+
+def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
+    """--size: 32, or 24x32 (height x width)."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"expected pixels such as 32, or 24x32 (height x width), got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+@click.command("train", short_help="Train a net on digits, a CSV file, MNIST or pictures.")
+@click.argument("what", metavar="DATA")
+@click.option("--target", metavar="COLUMN", help="CSV: the column to predict.")
+@click.option(
+    "--task", type=click.Choice(["classification", "regression"]), help="CSV: instead of telling it from the target."
+)
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="CSV: cross-validate instead of one test set.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="CSV: use it though it looks useless; repeatable.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable.")
+@options.delimiter
+@click.option("--data", "folder", metavar="FOLDER", help="mnist: the folder of its four idx files.")
+@click.option(
+    "--size", callback=height_width, metavar="PIXELS", help="Pictures: scale to 32, or 24x32 (height x width)."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Passes over the training samples, at most. Default: 60 digits, 10 mnist, 200 CSV, 100 pictures.",
+)
+@click.option("--batch-size", callback=batch, metavar="N|all", help="Samples a step.")
+@click.option("--learning-rate", type=float, callback=above_zero, help="Adam's step size.")
+@click.option("--hidden", callback=whole_numbers, metavar="64,32|none", help="Units of the hidden layers.")
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of hidden values dropped in training, 0 to 1."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.executor
+@click.option(
+    "--output", metavar="MODEL.pel", help="Where to save the model. Default: the data's name, in this folder."
+)
+@click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
+@click.option("--no-plot", is_flag=True, help="Draw nothing.")
+@click.option("--quiet", is_flag=True, help="Print the last line alone.")
+@options.debug
+def command(
+    what,
+    folder,
+    size,
+    output,
+    plot,
+    no_plot,
+    epochs,
+    learning_rate,
+    hidden,
+    dropout,
+    batch_size,
+    seed,
+    dtype,
+    executor,
+    quiet,
+    **table,
+) -> None:
+    """Train a net, test it on samples it has not seen, save it, and draw its learning curves.
+
+    DATA is digits (scikit-learn's 8x8 digits), mnist, a CSV file, or a folder of pictures with a subfolder for each
+    class. One fifth of the samples is the test set (MNIST has its own), which training never sees. The last line
+    printed is the result.
+
+    \b
+    Examples:
+      pellucid train digits
+      pellucid train titanic.csv --target Survived --folds 5
+      pellucid train mnist --data mnist/ --epochs 10
+      pellucid train pictures/ --size 32 --hidden 128,64
+    """
+    from .. import DataError, executors
+
+    if no_plot and plot:
+        raise click.UsageError("give --plot FILE or --no-plot, not both")
+    kind = kind_of(what)
+    misplaced = {"data": folder if kind != "mnist" else None, "size": size if kind != "images" else None}
+    misplaced |= table if kind != "table" else {}
+    if wrong := [name for name, value in misplaced.items() if value]:
+        raise click.UsageError(f"--{wrong[0]} does not go with {what}")
+    if kind == "mnist" and folder is None:
+        raise click.UsageError("mnist needs --data FOLDER, the folder of its four idx files")
+    executors.get(executor)  # an unknown name is an error now
+    model = files.output(
+        output or f"{Path(what).resolve().stem if kind in ('table', 'images') else kind}.pel",
+        files.MODELS,
+        "a model",
+        [what],
+    )
+    picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
+    recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
+    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet)
+    if kind == "table":
+        from .tables import train
+
+        train(run, what, **table)
+    elif kind == "digits":
+        pixels(run, kind, *sources.digits_parts(), (1, 8, 8), 16)
+    elif kind == "mnist":
+        train_part, test_part = sources.mnist_parts(folder)
+        side = round(train_part.x.shape[1] ** 0.5)
+        if train_part.x.shape[1] != test_part.x.shape[1] or side * side != train_part.x.shape[1]:
+            raise DataError(f"{folder}: the pictures are not square, or differ in size between training and test")
+        pixels(run, kind, train_part, test_part, (1, side, side), 255)
+    else:
+        whole = sources.data.images(what, size)
+        pixels(run, whole.name, *whole.split(0.2, seed=seed), whole.x.shape[1:], 255)
+
+
+def kind_of(what: str) -> str:
+    """digits, mnist, images or table, from what the user names."""
+    from .. import DataError
+
+    place = Path(what)
+    if what in sources.WORDS:
+        return what
+    if place.is_dir():
+        if any(place.glob("train-images*")):
+            raise DataError(f"{what} holds idx files; did you mean: pellucid train mnist --data {what}")
+        return "images"
+    if not place.exists():
+        words = " or ".join(f"{word} ({meaning})" for word, meaning in sources.WORDS.items())
+        raise DataError(f"{what}: there is no such file or folder; DATA may also be {words}")
+    if place.suffix.lower() not in (".csv", ".tsv", ".txt", ""):
+        raise DataError(
+            f"{what}: cannot train on a {place.suffix} file; give a CSV file, a folder of pictures, digits or mnist"
+        )
+    return "table"
+
+
+def pixels(run: Run, source: str, train, test, image: tuple[int, ...], scale: int) -> None:
+    """Train on pixels in 0..1, test, save and draw."""
+    from .. import DataError, report
+
+    if len(train.class_names) < 2:
+        raise DataError(f"{source}: one class only ({train.class_names[0]}), there is nothing to tell apart")
+    run.say(f"{source}: {len(train)} training and {len(test)} test samples of {len(train.class_names)} classes")
+    model = run.learn(train.x, train.y, len(train.class_names))
+    predicted = model.predict(test.x).argmax(axis=1)
+    accuracy = report.scores(test.y, predicted, classes=True)["accuracy"]
+    run.say(f"\ntest set, {len(test)} samples\n{report.classes_text(test.y, predicted, train.class_names)}\n")
+    model.notes |= sources.notes(source, train, image, scale) | {"test": {"accuracy": accuracy}}
+    run.keep(model)
+    click.echo(f"test accuracy {accuracy:.4f}")

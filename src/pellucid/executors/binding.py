@@ -1,0 +1,70 @@
+"""What every executor does before and after a program runs: arrays for its leaves, checked; and the failure they share.
+
+Imports graph and ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..graph import GraphError, Program, Value
+from ..ops.elementwise import FLOATS
+
+
+class NotFinite(ArithmeticError):
+    """A watched output became NaN or infinite, at ``step`` of the run, on the samples ``rows``."""
+
+    def __init__(self, step: int, rows: np.ndarray) -> None:
+        super().__init__(f"not finite at step {step}")
+        self.step, self.rows = step, rows
+
+
+def bind(
+    program: Program, state: Mapping[str, Any], inputs: Mapping[str, Any], batch: int | None
+) -> tuple[dict[Value, np.ndarray], int | None]:
+    """Arrays for the leaves, checked against their types."""
+    values = {}
+    if unknown := set(inputs) - set(program.inputs):
+        raise GraphError(f"no such input: {', '.join(map(repr, unknown))}; inputs are {list(program.inputs)}")
+    for name, v in program.inputs.items():
+        if name not in inputs:
+            raise GraphError(f"input {name!r} ({v.type}) is missing")
+        array = values[v] = _fitted(inputs[name], v.dtype, f"input {name!r}")
+        own = array.shape
+        n = "n" if batch is None else batch
+        wanted = f"{n} samples of shape {v.shape}" if v.kind == "sample" else f"shape {v.shape}"
+        if v.kind == "sample":
+            if not own or batch not in (None, own[0]):
+                raise GraphError(f"input {name!r} has shape {own}, expected {wanted}")
+            batch, own = own[0], own[1:]
+        if own != v.shape:
+            raise GraphError(f"input {name!r} has shape {array.shape}, expected {wanted}")
+    for name, v in program.state.items():
+        if name not in state:
+            raise GraphError(f"state {name!r} ({v.type}) is missing")
+        values[v] = _fitted(state[name], v.dtype, f"state {name!r}")
+        if values[v].shape != v.shape:
+            raise GraphError(f"state {name!r} has shape {values[v].shape}, expected {v.shape}")
+    if batch is None and program.needs_batch:
+        raise GraphError("no sample input tells the number of samples: give batch_size=")
+    return values, batch
+
+
+def _fitted(given: Any, dtype: str, what: str) -> np.ndarray:
+    """An array in the dtype of its leaf; fractions for whole numbers, text, and numbers that do not fit are errors."""
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise GraphError(f"{what} cannot become an array: its rows differ in length") from None
+    if array.dtype == dtype:
+        return array
+    kinds = "biuf" if dtype in FLOATS else "b" if dtype == "bool" else "biu"
+    if array.dtype.kind not in kinds:
+        raise GraphError(f"{what} holds {array.dtype}, expected {dtype}")
+    fitted = array.astype(dtype)
+    if dtype not in FLOATS and (fitted != array).any():
+        raise GraphError(f"{what} holds {array[fitted != array].flat[0]}, which is no {dtype}")
+    return fitted

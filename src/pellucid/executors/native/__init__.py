@@ -1,0 +1,17 @@
+"""The native executor: a Program's step, and the loop over mini-batches, as machine code made by LLVM.
+
+Samples ride in lanes, features of a weight's gradient too; results are the same bits for any number of threads. Imports
+graph, ops and passes; this folder alone imports llvmlite.
+"""
+
+from __future__ import annotations
+
+from ...graph import Program
+from .run import Run
+
+__all__ = ["Run", "compile"]
+
+
+def compile(program: Program) -> Run:
+    """A callable ``run(state, inputs) -> outputs``; the machine code is made at the first call."""
+    return Run(program)

@@ -1,0 +1,192 @@
+"""From a plan to one module of LLVM IR: buffers, a nest for each group, and the function that runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llvmlite import ir
+
+from ...graph import Program, Value, sample_input, shared_input, state_leaf
+from ...ops.movement import constant_of
+from .driver import Task, emit_run
+from .emit import Buffer, Nest
+from .index import NotVectorisable
+from .machine import Host
+from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
+from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
+from .tiles import WeightsTile, sample_contraction, weights_contraction
+
+
+@dataclass
+class Built:
+    """The text of a module, and what lies where in its table of addresses."""
+
+    text: str
+    plan: Plan
+    table: dict[Buffer, int]
+    raw: dict[str, Buffer] = field(default_factory=dict)  # sample inputs, as the caller's arrays
+    shared: dict[str, Buffer] = field(default_factory=dict)  # shared inputs
+    state: dict[str, Buffer] = field(default_factory=dict)
+    constants: dict[Value, Buffer] = field(default_factory=dict)
+    outputs: dict[str, Buffer] = field(default_factory=dict)
+    order: Buffer | None = None
+    totals: Buffer | None = None
+    scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
+    counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
+
+
+def build(program: Program, h: Host) -> Built:
+    """Plan a (simplified) program and write its module."""
+    return Builder(program, h).build()
+
+
+class Builder:
+    def __init__(self, program: Program, h: Host) -> None:
+        self.h, self.planner = h, Planner(program)
+        self.plan = self.planner.plan()
+        self.program = self.plan.program
+        self.module = ir.Module(name="pellucid")
+        self.module.triple = h.triple
+        self.built = Built("", self.plan, {})
+        self.buffers: dict[Value, Buffer] = {}
+        self.rows: dict[Value, Buffer] = {}
+        self.inline: dict[Value, bool] = {}
+
+    def build(self) -> Built:
+        self._make_buffers()
+        phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        built = self.built
+        scalars = all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values())
+        built.counted = list(self.program.outputs) if scalars else []
+        assert built.order is not None and built.totals is not None
+        emit_run(
+            self.module,
+            phases,
+            built.table,
+            built.order,
+            [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()],
+            [built.outputs[name] for name in built.counted],
+            built.totals,
+            self.h.width,
+            self.h.x86,
+        )
+        built.text = str(self.module)
+        return built
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _buffer(self, name: str, kind: str, size: int, dtype: str, own: bool = True) -> Buffer:
+        buffer = Buffer(name, kind, size, dtype, len(self.built.table))
+        self.built.table[buffer] = buffer.number
+        if own:
+            self.built.scratch.append(buffer)
+        return buffer
+
+    def _make_buffers(self) -> None:
+        built, program = self.built, self.program
+        built.order = self._buffer("order", "shared", 0, "int64", own=False)
+        built.totals = self._buffer("totals", "shared", 0, "float64", own=False)
+        used = {v for g in self.plan.groups for v in self.planner.loads(g)} | self.plan.rows
+        for v in program.order:
+            name = v.name or f"%{len(self.buffers)}"
+            if v.primitive is sample_input and v in used:
+                built.raw[name] = self._buffer(f"{name}.raw", "raw", v.size, v.dtype, own=False)
+                self.buffers[v] = self._buffer(name, "sample", v.size, v.dtype)
+            elif v.primitive is shared_input and v in used:
+                built.shared[name] = self.buffers[v] = self._buffer(name, "shared", v.size, v.dtype, own=False)
+            elif v.primitive is state_leaf:
+                built.state[name] = self.buffers[v] = self._buffer(name, "shared", v.size, v.dtype, own=False)
+            elif v.primitive is constant_of and v in used:
+                built.constants[v] = self.buffers[v] = self._buffer("constant", "shared", v.size, v.dtype, own=False)
+        for v in self.planner.stored:
+            if v in self.plan.in_place:
+                self.buffers[v] = self.buffers[self.plan.in_place[v]]
+            else:
+                self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, v.size, v.dtype)
+        for v in self.plan.rows:
+            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
+        built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
+
+    # ---- nests --------------------------------------------------------------------------------------------------
+
+    def _nest(self, used: list[Buffer]) -> Nest:
+        name = self.module.get_unique_name("nest")
+        nest = Nest(self.module, name, self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
+        nest.inline = self.inline
+        return nest
+
+    def _phase(self, groups: list[Group], first: bool) -> list[Task]:
+        tasks = []
+        if first:
+            tasks += [self._gather(v) for v in self.program.order if v.primitive is sample_input and v in self.buffers]
+            tasks += [self._rows(v) for v in self.plan.rows if self._base(v).primitive in LEAVES and v.primitive is not sample_input]
+        for g in groups:
+            tasks.append(self._group(g))
+            if g.kind == "sample":
+                tasks += [self._rows(v) for v in self.plan.rows if v is not None and self._base(v) in g.stores]
+        return tasks
+
+    def _base(self, v: Value) -> Value:
+        """The stored Value or leaf that rows are made of."""
+        while v not in self.buffers:
+            v = next(i for i in v.inputs if i.kind == "sample" or len(v.inputs) == 1)
+        return v
+
+    def _gather(self, v: Value) -> Task:
+        source = self.built.raw[v.name or ""]
+        lanes = self.buffers[v]
+        rows = self.rows.get(v)
+        nest = self._nest([source, self.built.order, lanes, *([rows] if rows else [])])
+        gather_nest(nest, source, self.built.order, lanes, rows)
+        return self._finished(nest)
+
+    def _rows(self, v: Value) -> Task:
+        nest = self._nest([*self._loaded([v]), self.rows[v]])
+        rows_nest(nest, v, self.rows[v])
+        return self._finished(nest)
+
+    def _loaded(self, values) -> list[Buffer]:
+        """Buffers that computing these Values reads."""
+        found, stack, seen = [], list(values), set()
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if v in self.buffers and (v.primitive in LEAVES or not is_inline(v, self.inline)):
+                found.append(self.buffers[v])
+            elif v.primitive not in FREE:
+                stack.extend(v.inputs)
+        return found
+
+    def _group(self, g: Group) -> Task:
+        used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers] + [self.buffers[v] for v in g.stores]
+        tile = None
+        if g.outer:
+            assert g.core is not None
+            tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
+            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows]
+        nest = self._nest(used)
+        nest.own = frozenset(g.values)
+        if g.kind == "sample":
+            if g.core is not None:
+                sample_contraction(nest, g, self.h.accumulators)
+            else:
+                sample_nest(nest, g)
+            return self._finished(nest)
+        if tile is not None:
+            weights_contraction(nest, g, tile, self.rows)
+            return self._finished(nest, tile.units)
+        try:
+            shared_nest(nest, g)
+        except NotVectorisable:
+            self.module.globals.pop(nest.function.name)
+            nest = self._nest(used)
+            nest.own, nest.feature_width = frozenset(g.values), 1
+            shared_nest(nest, g)
+        return self._finished(nest, units(g.shape))
+
+    @staticmethod
+    def _finished(nest: Nest, units: int | None = None) -> Task:
+        nest.builder.ret_void()
+        return Task(nest, units)

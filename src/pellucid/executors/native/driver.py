@@ -1,0 +1,165 @@
+"""The function that every thread calls once for many steps: mini-batch after mini-batch, phase after phase.
+
+``run(table, info, thread)``: ``table`` holds the addresses of all buffers, ``info`` the numbers below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from . import lanes as L
+from .emit import BYTES, I32, I64, POINTER, Buffer, Nest
+from .lanes import Lanes
+
+# places in info, 64-bit numbers; those that threads wait on have a cache line to themselves
+ROWS, BATCH, THREADS, STOP, ERROR, STEPS, GO, WATCH, FAILED = range(9)
+COUNT, GENERATION, LENGTH = 16, 32, 48
+SPINS = 4000  # turns of a waiting thread before it lets others have the processor
+
+
+@dataclass
+class Task:
+    """A nest and how its work is shared: by blocks of samples, or by units."""
+
+    nest: Nest
+    units: int | None = None
+
+
+def emit_run(
+    module: ir.Module,
+    phases: Sequence[Sequence[Task]],
+    table: dict[Buffer, int],
+    order: Buffer,
+    copies: Sequence[tuple[Buffer, Buffer]],
+    sums: Sequence[Buffer],
+    totals: Buffer,
+    width: int,
+    x86: bool,
+) -> None:
+    """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "run")
+    pointers, info, thread = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    mode = flush_denormals(module, b) if x86 else None
+
+    def number(place: int):
+        return b.gep(info, [I64(place)], source_etype=I64)
+
+    def get(place: int):
+        return b.load(number(place), typ=I64)
+
+    addresses = {buffer: b.load(b.gep(pointers, [I64(k)], source_etype=POINTER), typ=POINTER) for buffer, k in table.items()}
+    rows, batch, threads = get(ROWS), get(BATCH), get(THREADS)
+    head, step, done = (function.append_basic_block(n) for n in ("head", "step", "done"))
+    entry = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    start = b.phi(I64)
+    start.add_incoming(I64(0), entry)
+    b.cbranch(b.icmp_signed("<", start, rows), step, done)
+    b.position_at_end(step)
+    left = b.sub(rows, start)
+    n = b.select(b.icmp_signed("<", left, batch), left, batch)
+    blocks = b.udiv(b.add(n, I64(width - 1)), I64(width))
+    here = addresses | {order: b.gep(addresses[order], [start], source_etype=I64)}
+
+    def share(total):
+        return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
+
+    def finish_step() -> None:
+        """By one thread, while the others wait: small state takes its new value, outputs are added up."""
+        copy = declared_memcpy(module)
+        for source, target in copies:
+            length = I64(source.size * BYTES[source.dtype])
+            b.call(copy, [here[target], here[source], length, ir.IntType(1)(0)])
+        failed = None
+        for k, s in enumerate(sums):
+            kind = L.llvm_type(s.dtype, 1)
+            x = L.xp.astype(Lanes(b, b.load(here[s], typ=kind), s.dtype, 1), "float64").value
+            place = b.gep(here[totals], [I64(k)], source_etype=ir.DoubleType())
+            b.store(b.fadd(b.load(place, typ=ir.DoubleType()), x), place)
+            bad = b.fcmp_unordered("uno", b.fsub(x, x), ir.DoubleType()(0.0))  # inf - inf and NaN
+            bad = b.and_(bad, b.icmp_signed("==", get(WATCH), I64(k)))
+            failed = bad if failed is None else b.or_(failed, bad)
+        b.store(b.add(get(STEPS), I64(1)), number(STEPS))
+        go = b.icmp_signed("==", b.load_atomic(number(STOP), "monotonic", 8, typ=I64), I64(0))
+        if failed is not None:
+            b.store(b.zext(failed, I64), number(FAILED))
+            go = b.and_(go, b.not_(failed))
+        b.store(b.zext(go, I64), number(GO))
+
+    for k, tasks in enumerate(phases):
+        for task in tasks:
+            lo, hi = share(blocks if task.units is None else I64(task.units))
+            with b.if_then(b.icmp_signed("<", lo, hi)):
+                b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
+        barrier(module, b, number, threads, finish_step if k == len(phases) - 1 else lambda: None, x86)
+    if not phases:
+        barrier(module, b, number, threads, finish_step, x86)
+    start.add_incoming(b.add(start, batch), b.block)
+    b.cbranch(b.icmp_signed("!=", get(GO), I64(0)), head, done)
+    b.position_at_end(done)
+    if mode is not None:
+        b.call(mode[0], [mode[1]])
+    b.ret_void()
+
+
+def flush_denormals(module: ir.Module, b: ir.IRBuilder):
+    """Denormal numbers become 0 while the program runs; gives what puts the mode back."""
+    kind = ir.FunctionType(ir.VoidType(), [POINTER])
+    read, write = (ir.Function(module, kind, f"llvm.x86.sse.{name}mxcsr") for name in ("st", "ld"))
+    before, now = b.alloca(I32), b.alloca(I32)
+    b.call(read, [before])
+    b.store(b.or_(b.load(before, typ=I32), I32(0x8040)), now)
+    b.call(write, [now])
+    return write, before
+
+
+def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, serial: Callable, x86: bool) -> None:
+    """Wait for all threads; the last to come does ``serial`` first. Spins for a while, then yields the processor."""
+    f = b.function
+    alone, several, after = (f.append_basic_block(n) for n in ("alone", "several", "after"))
+    last, wait, spin, check = (f.append_basic_block(n) for n in ("last", "wait", "spin", "check"))
+    count, generation = number(COUNT), number(GENERATION)
+    b.cbranch(b.icmp_signed("==", threads, I64(1)), alone, several)
+
+    b.position_at_end(several)
+    mine = b.load_atomic(generation, "acquire", 8, typ=I64)
+    arrived = b.atomic_rmw("add", count, I64(1), "acq_rel")
+    b.cbranch(b.icmp_signed("==", b.add(arrived, I64(1)), threads), last, wait)
+
+    b.position_at_end(wait)
+    b.branch(check)
+    b.position_at_end(check)
+    turns = b.phi(I64)
+    turns.add_incoming(I64(0), wait)
+    now = b.load_atomic(generation, "acquire", 8, typ=I64)
+    b.cbranch(b.icmp_signed("==", now, mine), spin, after)
+    b.position_at_end(spin)
+    if x86:
+        b.call(declared(module, "llvm.x86.sse2.pause", ir.VoidType()), [])
+    with b.if_then(b.icmp_signed(">", turns, I64(SPINS))):
+        b.call(declared(module, "sched_yield", I32), [])
+    turns.add_incoming(b.add(turns, I64(1)), b.block)
+    b.branch(check)
+
+    b.position_at_end(alone)  # one thread: the same work, nobody to tell
+    b.branch(last)
+    b.position_at_end(last)
+    serial()
+    b.atomic_rmw("xchg", count, I64(0), "release")
+    b.atomic_rmw("add", generation, I64(1), "release")
+    b.branch(after)
+    b.position_at_end(after)
+
+
+def declared(module: ir.Module, name: str, result: ir.Type) -> ir.Function:
+    return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, []), name)
+
+
+def declared_memcpy(module: ir.Module) -> ir.Function:
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, ir.IntType(1)])
+    return module.globals.get("llvm.memcpy.p0.p0.i64") or ir.Function(module, kind, "llvm.memcpy.p0.p0.i64")

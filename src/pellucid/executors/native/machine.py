@@ -1,0 +1,185 @@
+"""This machine's processor, LLVM's passes, and the cache of machine code on disk. The only room that compiles."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+
+LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
+CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """What code is made for: ``width`` lanes of 32 bits, and how many vectors the registers hold for a tile."""
+
+    triple: str
+    cpu: str
+    features: str
+    width: int
+    accumulators: int
+    x86: bool
+
+
+@functools.cache
+def host(width: int | None = None) -> Host:
+    """The machine that this process runs on; ``width`` (or PELLUCID_LANES) asks for another number of lanes."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    wide = features.get("avx512f", False)
+    natural = 16 if wide else 8 if features.get("avx", False) else 4
+    width = width or int(os.environ.get("PELLUCID_LANES", 0)) or natural
+    text = features.flatten() + (",-prefer-256-bit" if wide else "")
+    vectors = max(1, width // natural)  # registers that one vector of lanes takes
+    return Host(
+        triple=llvm.get_process_triple(),
+        cpu=llvm.get_host_cpu_name(),
+        features=text,
+        width=width,
+        accumulators=max(4, (24 if wide else 12) // vectors),
+        x86=platform.machine().lower() in ("x86_64", "amd64"),
+    )
+
+
+def target_machine(h: Host) -> llvm.TargetMachine:
+    target = llvm.Target.from_triple(h.triple)
+    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=2, reloc="pic", codemodel="default")
+
+
+def optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+    """LLVM's own passes, without unrolling, loop vectorisation and SLP: accumulators must stay in registers."""
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_unrolling = options.loop_vectorization = options.loop_interleaving = options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def object_code(text: str, h: Host) -> bytes:
+    """The machine code of a module, from the cache or compiled; cached entries carry a checksum and are verified."""
+    key = hashlib.sha256("\0".join([text, h.triple, h.cpu, h.features, llvmlite.__version__]).encode()).hexdigest()
+    cached = read_cache(key)
+    if cached is not None:
+        return cached
+    with LOCK:
+        machine = target_machine(h)
+        module = llvm.parse_assembly(text)
+        module.verify()
+        optimise(module, machine)
+        code = machine.emit_object(module)
+    write_cache(key, code)
+    return code
+
+
+def assembly(text: str, h: Host) -> str:
+    """The assembly of a module, for people."""
+    with LOCK:
+        machine = target_machine(h)
+        module = llvm.parse_assembly(text)
+        optimise(module, machine)
+        return machine.emit_assembly(module)
+
+
+class Code:
+    """Machine code in memory; it stays as long as this object."""
+
+    count = 0
+
+    def __init__(self, text: str, h: Host, entry: str = "run") -> None:
+        code = object_code(text, h)
+        with LOCK:
+            Code.count += 1
+            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(entry)
+            self.tracker = builder.link(jit(), f"pellucid{Code.count}")
+        self.address = self.tracker[entry]
+
+
+@functools.cache
+def jit() -> llvm.LLJIT:
+    h = host()
+    return llvm.create_lljit_compiler(target_machine(h), use_jit_link=False, suppress_errors=True)
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path | None:
+    """Where machine code is kept: PELLUCID_CACHE ("" for none), else the user's cache folder."""
+    asked = os.environ.get("PELLUCID_CACHE")
+    if asked is not None:
+        return Path(asked) if asked else None
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "pellucid"
+
+
+def read_cache(key: str) -> bytes | None:
+    """An entry, or None where there is none or it is damaged."""
+    try:
+        folder = cache_folder()
+        if folder is None:
+            return None
+        path = folder / f"{key}.o"
+        data = path.read_bytes()
+        digest, code = data[:32], data[32:]
+        if hashlib.sha256(code).digest() != digest:
+            return None
+        os.utime(path)  # used now: the last to be thrown away
+        return code
+    except (OSError, RuntimeError):
+        return None
+
+
+def write_cache(key: str, code: bytes) -> None:
+    """Write an entry whole or not at all; a folder that cannot be written to is no error."""
+    try:
+        folder = cache_folder()
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(part, folder / f"{key}.o")
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        trim(folder)
+    except (OSError, RuntimeError):
+        return
+
+
+def entries(folder: Path) -> list[tuple[float, int, Path]]:
+    """Time of last use, size and path of each entry, oldest first."""
+    found = []
+    for path in folder.glob("*.o"):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            found.append((stat.st_mtime, stat.st_size, path))
+    return sorted(found)
+
+
+def trim(folder: Path, limit: int = CACHE_BYTES) -> None:
+    """Delete the entries used longest ago until the rest fits the limit."""
+    found = entries(folder)
+    total = sum(size for _, size, _ in found)
+    for _, size, path in found:
+        if total <= limit:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+            total -= size

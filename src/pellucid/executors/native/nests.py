@@ -1,0 +1,178 @@
+"""The plain nests: a group of sample values, a group of shared values, samples as rows, and gathering a mini-batch."""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+
+from . import lanes as L
+from .emit import I32, I64, Buffer, Nest
+from .index import Index, Variable, linear
+from .lanes import Lanes
+from .plan import Group
+
+CHUNK = 512  # columns of a row that one unit of a shared nest covers
+
+
+def sample_nest(nest: Nest, group: Group) -> None:
+    """Blocks lo..hi-1 of a group of sample values, element by element."""
+
+    def element(index, block):
+        for v in group.stores:
+            nest.store(nest.value(v, index, block), nest.buffers[v], linear(index, v.shape), block)
+
+    def block_body(variable, _):
+        nest.over(group.shape, [], lambda index, _: element(index, Index.of(variable)))
+
+    nest.loop(nest.lo, nest.hi, [], block_body)
+
+
+def units(shape: tuple[int, ...]) -> int:
+    """Into how many parts the space of a shared group is cut, for threads to share."""
+    rows, columns = math.prod(shape[:-1]), shape[-1] if shape else 1
+    return rows * max(1, -(-columns // CHUNK))
+
+
+def shared_nest(nest: Nest, group: Group) -> None:
+    """Units lo..hi-1 of a group of shared values: rows of neighbouring features in lanes, the last vector masked."""
+    shape = group.shape
+    columns = shape[-1] if shape else 1
+    chunks = max(1, -(-columns // CHUNK))
+
+    def element(index):
+        for v in group.stores:
+            nest.store(nest.value(v, index), nest.buffers[v], linear(index, v.shape), None)
+
+    def unit(variable, _):
+        b = nest.builder
+        row, chunk = Index.of(variable).divmod(chunks, b)
+        outer: list[Index] = []
+        for n in reversed(shape[:-1]):
+            row, here = row.divmod(n, b)
+            outer.insert(0, here)
+        if not shape:
+            element([])
+            return
+        if nest.feature_width == 1 or columns == 1:
+            first = b.mul(chunk.emit(b), I64(CHUNK))
+            last = smaller(b, b.add(first, I64(CHUNK)), columns)
+            nest.loop(first, last, [], lambda j, _: element([*outer, Index.of(j)]), extent=columns)
+            return
+        along_row(nest, columns, chunk, chunks, lambda j: element([*outer, j]))
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units(shape))
+
+
+def smaller(b: ir.IRBuilder, x: ir.Value, limit: int) -> ir.Value:
+    return b.select(b.icmp_signed("<", x, I64(limit)), x, I64(limit))
+
+
+def along_row(nest: Nest, columns: int, chunk: Index, chunks: int, body) -> None:
+    """``body(index)`` for each vector of one chunk of a row, the incomplete last one under a mask."""
+    b, width = nest.builder, nest.feature_width
+    whole = columns - columns % width
+    first = b.mul(chunk.emit(b), I64(CHUNK))
+    last = smaller(b, b.add(first, I64(CHUNK)), whole)
+    if whole:
+        nest.loop(first, last, [], lambda j, _: body(Index.of(Variable(j.value, columns, lane=True))), step=width)
+    if whole == columns:
+        return
+    is_last = b.icmp_signed("==", chunk.emit(b), I64(chunks - 1))
+    with b.if_then(is_last):
+        nest.memo.append({})
+        with_mask(nest, columns - whole, lambda: body(Index.of(Variable(I64(whole), columns, lane=True))))
+        nest.memo.pop()
+
+
+def with_mask(nest: Nest, count: int, body) -> None:
+    """Emit with only the first ``count`` lanes of a row of features existing."""
+    nest.mask = lane_mask(nest.feature_width, count)
+    nest.valid = count
+    body()
+    nest.mask, nest.valid = None, nest.feature_width
+
+
+def lane_mask(width: int, count: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(k < count) for k in range(width)])
+
+
+def rows_nest(nest: Nest, v, rows: Buffer) -> None:
+    """Blocks lo..hi-1 of a sample value written once more as rows, one sample after the other, by transposing in registers."""
+    width, columns = nest.width, v.shape[-1] if v.shape else 1
+
+    def block_body(variable, _):
+        block = Index.of(variable)
+
+        def vectors(outer, start: Index, count: int) -> None:
+            places = [[*outer, start + min(k, count - 1)] if v.shape else [] for k in range(width)]
+            given = [L.splat(nest.value(v, place, block), width) for place in places]
+            position = linear(places[0], v.shape)
+            nest.mask = lane_mask(width, count) if count < width else None
+            for lane, row in enumerate(L.transpose(given)):
+                nest.store_vector(row, rows, (block * width + lane) * rows.size + position)
+            nest.mask = None
+
+        def row(outer, _):
+            whole = columns - columns % width
+            if whole:
+                nest.loop(0, whole, [], lambda j, _: vectors(outer, Index.of(j), width), step=width, extent=columns)
+            if columns % width:
+                vectors(outer, Index(whole), columns % width)
+
+        nest.over(v.shape[:-1], [], row)
+
+    nest.loop(nest.lo, nest.hi, [], block_body)
+
+
+def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer | None, rows: Buffer | None) -> None:
+    """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes and, if asked, into rows.
+
+    ``order`` holds the numbers of the batch's rows. Lanes beyond the batch repeat its last sample, so that they hold
+    numbers like any other.
+    """
+    b, width, columns = nest.builder, nest.width, source.size
+
+    def block_body(variable, _):
+        block = Index.of(variable)
+        starts, targets = [], []
+        for k in range(width):
+            i = (block * width + k).emit(b)
+            i = b.select(b.icmp_signed("<", i, nest.n), i, b.sub(nest.n, I64(1)))
+            at = b.load(b.gep(nest.pointers[order], [i], source_etype=I64), typ=I64)
+            starts.append(Index.of(Variable(at, 1 << 40)) * columns)
+            targets.append((block * width + k) * columns)
+
+        def vectors(j: Index, count: int) -> None:
+            nest.mask = lane_mask(width, count) if count < width else None
+            lane_j = Index(j.const, {Variable(t.value, t.extent, lane=True): c for t, c in j.terms.items()})
+            if not j.terms:
+                lane_j = Index.of(Variable(I64(j.const), columns, lane=True))
+            given = [nest.load(source, s + lane_j, None) for s in starts]
+            if rows is not None:
+                for x, t in zip(given, targets, strict=True):
+                    nest.store_vector(x, rows, t + lane_j)
+            nest.mask = None
+            if lanes is not None:
+                for k, x in enumerate(L.transpose(given)[:count]):
+                    nest.store(x, lanes, j + k, block)
+
+        if columns == 1:
+            result = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
+            for k, s in enumerate(starts):
+                result = b.insert_element(result, nest.load_vector(source, s, 1, True).value, I32(k))
+            x = Lanes(b, result, source.dtype, width)
+            nest.store(x, lanes, Index(), block) if lanes is not None else None
+            if rows is not None:
+                nest.store_vector(x, rows, block * width)
+            return
+        whole = columns - columns % width
+        if whole:
+            nest.loop(0, whole, [], lambda j, _: vectors(Index.of(j), width), step=width, extent=columns)
+        if columns % width:
+            vectors(Index(whole), columns % width)
+
+    nest.loop(nest.lo, nest.hi, [], block_body)
+
+
+

@@ -1,0 +1,335 @@
+"""The plan: which Values are computed together in one loop nest, which get memory, and in which phase each nest runs.
+
+Imports graph, ops and the index arithmetic; writes no machine code.
+
+- A *group* becomes one nest: Values of one kind and shape, computed element by element and stored where others need them.
+- A *phase* is what threads do between two barriers: its sample groups by blocks of samples, its shared groups by rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
+from ...ops.contract import contract_of, parse
+from ...ops.movement import (
+    broadcast,
+    constant_of,
+    fill_with,
+    flip_axes,
+    iota_of,
+    reshape_to,
+    slice_of,
+    transpose_of,
+)
+from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
+
+LEAVES = (sample_input, shared_input, state_leaf, constant_of)
+FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
+VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, to_samples)  # only another index
+SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
+
+
+@dataclass(eq=False)
+class Group:
+    """Values computed together; ``stores`` are those that get memory, ``core`` the contraction among them, if any."""
+
+    kind: str
+    shape: tuple[int, ...]
+    values: set[Value] = field(default_factory=set)
+    stores: list[Value] = field(default_factory=list)
+    core: Value | None = None
+    outer: bool = False  # the core is batch_sum of a product: features in lanes
+    phase: int = 0
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+
+@dataclass
+class Plan:
+    """Groups in order, phase by phase; where updates go; which samples are also kept as rows."""
+
+    program: Program
+    groups: list[Group]
+    stored: dict[Value, Group]
+    in_place: dict[Value, Value]  # new value -> the state whose memory it takes
+    copied: dict[Value, Value]  # state -> new value that is copied to it at the end of a step
+    rows: set[Value]  # sample values that a weights phase reads with features in lanes
+
+    @property
+    def phases(self) -> list[list[Group]]:
+        last = max((g.phase for g in self.groups), default=-1)
+        return [[g for g in self.groups if g.phase == p] for p in range(last + 1)]
+
+
+def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
+    """Shared numbers that are cheap enough to compute wherever they are used (a step's learning rate)."""
+    if v not in memo:
+        if v.primitive in LEAVES or v.primitive in FREE:
+            memo[v] = True
+        elif v.primitive in VIEWS or (v.primitive.elementwise and v.kind == "shared" and v.size <= 1):
+            memo[v] = all(is_inline(i, memo) for i in v.inputs)
+        else:
+            memo[v] = False
+    return memo[v]
+
+
+def outer_product(v: Value) -> bool:
+    """Whether v is batch_sum of a product whose last axis belongs to one operand alone: a weight's gradient."""
+    if v.primitive is not batch_sum or v.inputs[0].primitive is not contract_of or not v.shape:
+        return False
+    c = v.inputs[0]
+    a, b, out = parse(c.attributes["spec"])
+    if not out or any(i.kind != "sample" for i in c.inputs):
+        return False
+    return rows_operand(c) is not None
+
+
+def rows_operand(c: Value) -> int | None:
+    """Which operand of a contraction alone has the result's last letter, and has it last."""
+    a, b, out = parse(c.attributes["spec"])
+    for k, (own, other) in enumerate(((a, b), (b, a))):
+        if own and own[-1] == out[-1] and out[-1] not in other:
+            return k
+    return None
+
+
+copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
+
+
+def with_copied_roots(program: Program) -> Program:
+    """The program with a copy where an output or a new state is a leaf, a number or a view, so that a nest stores it."""
+    memo: dict[Value, bool] = {}
+
+    def root(v: Value) -> Value:
+        return copy(v) if v.primitive in VIEWS or is_inline(v, memo) else v
+
+    return Program(program.inputs, {k: root(v) for k, v in program.outputs.items()},
+                   {t: root(v) for t, v in program.updates.items()})  # fmt: skip
+
+
+class Planner:
+    """Assigns Values to groups, from the outputs backwards."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program = with_copied_roots(program)
+        self.position = {v: n for n, v in enumerate(program.order)}
+        self.inline: dict[Value, bool] = {}
+        self.roots = {v for v in [*program.outputs.values(), *program.updates.values()]}
+        self.uses: dict[Value, list[tuple[Value, bool]]] = {v: [] for v in program.order}
+        self.group_of: dict[Value, Group] = {}
+        self.stored: dict[Value, Group] = {}
+        self.rows: set[Value] = set()
+
+    def plan(self) -> Plan:
+        computed = [v for v in self.program.order if not self._is_view(v) and (not self._inline(v) or v in self.roots)]
+        for v in computed:
+            self._note_uses(v)
+        for v in reversed(computed):
+            self._assign(v)
+        groups = self._ordered()
+        in_place, copied = self._place_updates(groups)
+        if not self._set_phases(groups, in_place):  # two updates that read each other's state
+            copied |= {s: new for new, s in in_place.items()}
+            in_place = {}
+            self._set_phases(groups, in_place)
+        groups.sort(key=lambda g: g.phase)
+        return Plan(self.program, groups, self.stored, in_place, copied, self.rows)
+
+    def _inline(self, v: Value) -> bool:
+        return is_inline(v, self.inline)
+
+    def _is_view(self, v: Value) -> bool:
+        return v.primitive in VIEWS and not self._inline(v)
+
+    # ---- who uses what ----------------------------------------------------------------------------------------
+
+    def _note_uses(self, v: Value) -> None:
+        for i in v.inputs:
+            pointwise = v.primitive.elementwise and i.kind == v.kind
+            if v.primitive is batch_sum:
+                pointwise = True
+            self._note(i, v, pointwise)
+
+    def _note(self, i: Value, user: Value, pointwise: bool) -> None:
+        """The computed Values that ``user`` needs through ``i``, seen through views and inlined numbers."""
+        if i.primitive in LEAVES or i.primitive in FREE:
+            return
+        if self._is_view(i) or self._inline(i):
+            for j in i.inputs:
+                self._note(j, user, False)
+            return
+        self.uses[i].append((user, pointwise))
+
+    # ---- groups -----------------------------------------------------------------------------------------------
+
+    def _assign(self, v: Value) -> None:
+        uses = self.uses[v]
+        if len(uses) == 1 and v not in self.roots:
+            user, pointwise = uses[0]
+            if self._outer(user):  # the product per sample is never made
+                self._join(v, self.group_of[user])
+                which = rows_operand(v)
+                assert which is not None
+                number = v.inputs[1 - which]
+                self.rows.add(v.inputs[which])
+                if self._is_view(number) or (self._inline(number) and number.primitive not in LEAVES):
+                    self.rows.add(number)
+                return
+            if pointwise and v.primitive.elementwise and self.group_of[user].kind != v.kind:  # summed as it is computed
+                self._join(v, self.group_of[user])
+                return
+        users = [self.group_of[u] for u, pointwise in uses if pointwise]
+        groups = [g for g in dict.fromkeys(users) if g.kind == v.kind]
+        heavy = v.primitive is contract_of or self._outer(v)
+        target = self._merged(v, groups, heavy) if groups else None
+        if target is None:
+            target = Group(v.kind, v.shape)
+        self._join(v, target)
+        if heavy:
+            target.core, target.outer = v, v.primitive is batch_sum
+        if v in self.roots or any(self.group_of[u] is not target or not p for u, p in uses):
+            target.stores.append(v)
+            self.stored[v] = target
+
+    def _join(self, v: Value, group: Group) -> None:
+        group.values.add(v)
+        self.group_of[v] = group
+
+    def _outer(self, v: Value) -> bool:
+        """Whether v is a weight's gradient that can be computed without its product per sample."""
+        return outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
+
+    def _merged(self, v: Value, groups: list[Group], heavy: bool) -> Group | None:
+        """One group of those that use v element by element and v itself, if no value would need its own result."""
+        if len([g for g in groups if g.core is not None]) + heavy > 1:
+            groups = [g for g in groups if g.core is None][:1] if heavy else groups[:1]
+            if not groups:
+                return None
+        together = set().union(*(g.values for g in groups)) | {v}
+        if not self._acyclic(together):
+            groups = groups[:1]
+            if not self._acyclic(groups[0].values | {v}):
+                return None
+        first = groups[0]
+        for g in groups[1:]:
+            first.values |= g.values
+            first.stores += g.stores
+            if g.core is not None:
+                first.core, first.outer = g.core, g.outer
+            for w in g.values:
+                self.group_of[w] = first
+            for w in g.stores:
+                self.stored[w] = first
+        return first
+
+    def _acyclic(self, together: set[Value]) -> bool:
+        """Whether no value outside the set lies on a path from one inside to another inside."""
+        earliest = min(self.position[v] for v in together)
+        stack = [i for v in together for i in v.inputs if i not in together]
+        seen: set[Value] = set()
+        while stack:
+            v = stack.pop()
+            if v in seen or self.position[v] < earliest:
+                continue
+            seen.add(v)
+            for i in v.inputs:
+                if i in together:
+                    return False
+                stack.append(i)
+        return True
+
+    # ---- order and phases -------------------------------------------------------------------------------------
+
+    def loads(self, group: Group) -> Iterable[Value]:
+        """Stored Values and leaves that a group reads, through views and inlined numbers."""
+        found: dict[Value, None] = {}
+        stack = [i for v in group.values for i in v.inputs]
+        seen: set[Value] = set()
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if v in group.values:
+                continue
+            if v.primitive in LEAVES or (v in self.stored and not self._inline(v)):
+                found[v] = None
+            else:
+                stack.extend(v.inputs)
+        return found
+
+    def _ordered(self) -> list[Group]:
+        groups = list(dict.fromkeys(self.group_of.values()))
+        needs = {g: [self.stored[v] for v in self.loads(g) if v in self.stored and self.stored[v] is not g] for g in groups}
+        order: list[Group] = []
+        done: set[int] = set()
+
+        def visit(g: Group) -> None:
+            if id(g) not in done:
+                done.add(id(g))
+                for d in needs[g]:
+                    visit(d)
+                order.append(g)
+
+        for g in sorted(groups, key=lambda g: min(self.position[v] for v in g.values)):
+            visit(g)
+        self.needs = needs
+        return order
+
+    def _place_updates(self, groups: list[Group]) -> tuple[dict[Value, Value], dict[Value, Value]]:
+        """In place where every other reader of the state has run before; else by a copy at the end of the step."""
+        in_place, copied = {}, {}
+        self.readers = {s: [g for g in groups if s in self.loads(g)] for s in self.program.updates}
+        for s, new in self.program.updates.items():
+            alone = list(self.program.updates.values()).count(new) == 1 and new not in self.program.outputs.values()
+            if alone and new in self.stored and s.size > SMALL and self._pointwise_reader(s, self.stored[new]):
+                in_place[new] = s
+            else:
+                copied[s] = new
+        return in_place, copied
+
+    def _pointwise_reader(self, s: Value, group: Group) -> bool:
+        """Whether the group reads the state only at the element that it writes."""
+        for v in group.values:
+            for i in v.inputs:
+                if i is s and not v.primitive.elementwise:
+                    return False
+                if i is not s and i not in group.values and i not in self.stored and s in _upstream(i, self.stored):
+                    return False
+        return True
+
+    def _set_phases(self, groups: list[Group], in_place: dict[Value, Value]) -> bool:
+        """Phases in which every group finds what it needs; False if there are none."""
+        for g in groups:
+            g.phase = 0
+        changed = True
+        while changed:
+            changed = False
+            for g in groups:
+                phase = max([0, *(d.phase + (not d.kind == g.kind == "sample") for d in self.needs[g])])
+                for v in g.stores:
+                    if v in in_place:
+                        phase = max([phase, *(r.phase + 1 for r in self.readers[in_place[v]] if r is not g)])
+                if phase > g.phase:
+                    g.phase, changed = phase, True
+                    if phase > len(groups):
+                        return False
+        return True
+
+
+def _upstream(v: Value, stop: dict[Value, Group]) -> set[Value]:
+    found, stack = set(), [v]
+    while stack:
+        w = stack.pop()
+        if w not in found:
+            found.add(w)
+            if w not in stop:
+                stack.extend(w.inputs)
+    return found
