@@ -26,17 +26,26 @@ OTHERS = {
         ({"a": 2.0, "b": -1.0, "c": -1.0, "d": 1.5}, lambda v: np.interp(v, [-1, 1.5], [2, -1])),
     ],
     "sign": [({}, np.sign), ({"threshold": 0.5}, lambda v: np.sign(v - 0.5))],
-    "sigmoid": [({}, scipy.special.expit), ({"z": -1.0, "x": 2.0, "y": 0.5}, lambda v: scipy.special.expit(2 * v - 0.5) - 1)],
+    "sigmoid": [
+        ({}, scipy.special.expit),
+        ({"z": -1.0, "x": 2.0, "y": 0.5}, lambda v: scipy.special.expit(2 * v - 0.5) - 1),
+    ],
     "tanh": [({}, np.tanh)],
     "relu": [({}, lambda v: np.maximum(v, 0))],
-    "leaky_relu": [({}, lambda v: np.where(v < 0, 0.01 * v, v)), ({"slope": 0.2}, lambda v: np.where(v < 0, 0.2 * v, v))],
-    "elu": [({}, lambda v: np.where(v < 0, np.expm1(v), v)), ({"alpha": 0.5}, lambda v: np.where(v < 0, 0.5 * np.expm1(v), v))],
+    "leaky_relu": [
+        ({}, lambda v: np.where(v < 0, 0.01 * v, v)),
+        ({"slope": 0.2}, lambda v: np.where(v < 0, 0.2 * v, v)),
+    ],
+    "elu": [
+        ({}, lambda v: np.where(v < 0, np.expm1(v), v)),
+        ({"alpha": 0.5}, lambda v: np.where(v < 0, 0.5 * np.expm1(v), v)),
+    ],
     "softplus": [({}, lambda v: np.logaddexp(v, 0))],
     "gaussian": [({}, scipy.stats.norm.pdf), ({"mu": 1.0, "sigma": 2.0}, lambda v: scipy.stats.norm.pdf(v, 1, 2))],
     "softmax": [({}, scipy.special.softmax)],
     "gelu": [({}, lambda v: v * scipy.stats.norm.cdf(v))],
     "silu": [({}, lambda v: v * scipy.special.expit(v))],
-}  # fmt: skip
+}
 CASES = [pytest.param(partial(ACTIVATIONS[name], **options), other, id=f"{name}{options or ''}")
          for name, tries in OTHERS.items() for options, other in tries]  # fmt: skip
 each = pytest.mark.parametrize("function, other", CASES)

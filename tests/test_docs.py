@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pellucid import graph
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^( *)```python[ \t]*\n(.*?)^\1```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -40,7 +43,15 @@ def run_page(path: Path) -> None:
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr(graph, "PRIMITIVES", dict(graph.PRIMITIVES))  # a page may define some
     run_page(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links(page):
+    """What a page links to within the project is there."""
+    links = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    assert not [target for target in links if not (page.parent / target.partition("#")[0]).exists()]
 
 
 @pytest.mark.parametrize("kind", ["run", "test"])

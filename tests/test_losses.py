@@ -41,8 +41,12 @@ BCE = -(BINARY * np.log(scipy.special.expit(Y)) + (1 - BINARY) * np.log(scipy.sp
 # name of the class -> (options, targets, one number a sample by NumPy, SciPy or scikit-learn)
 CASES = {
     "HalfSquaredError": [({}, VALUES, ((Y - VALUES) ** 2).sum(-1) / 2)],
-    "MeanSquaredError": [({}, VALUES, [sklearn.metrics.mean_squared_error(t, y) for t, y in zip(VALUES, Y, strict=True)])],
-    "MeanAbsoluteError": [({}, VALUES, [sklearn.metrics.mean_absolute_error(t, y) for t, y in zip(VALUES, Y, strict=True)])],
+    "MeanSquaredError": [
+        ({}, VALUES, [sklearn.metrics.mean_squared_error(t, y) for t, y in zip(VALUES, Y, strict=True)])
+    ],
+    "MeanAbsoluteError": [
+        ({}, VALUES, [sklearn.metrics.mean_absolute_error(t, y) for t, y in zip(VALUES, Y, strict=True)])
+    ],
     "Huber": [({}, VALUES, huber(Y - VALUES)), ({"delta": 0.3}, VALUES, huber(Y - VALUES, 0.3))],
     "CrossEntropy": [
         ({}, CLASSES, cross_entropy(ONE_HOT)),
@@ -60,7 +64,7 @@ CASES = {
     "BinaryHinge": [({}, BINARY, [sklearn.metrics.hinge_loss(2 * t - 1, y) for t, y in zip(BINARY, Y, strict=True)])],
     "MissProbability": [({}, CLASSES, 1 - K[np.arange(6), CLASSES]), ({}, ONE_HOT, 1 - (K * ONE_HOT).sum(-1))],
     "ClassDistance": [({}, CLASSES, (K * DISTANCE).sum(-1)), ({}, ONE_HOT, (K * DISTANCE).sum(-1))],
-}  # fmt: skip
+}
 EACH = [pytest.param(getattr(nn, name)(**options), t, np.asarray(expected), id=f"{name}{options or ''}-{i}")
         for name, tries in CASES.items() for i, (options, t, expected) in enumerate(tries)]  # fmt: skip
 each = pytest.mark.parametrize("loss, t, expected", EACH)
@@ -166,7 +170,7 @@ def test_accuracy():
     right = sklearn.metrics.accuracy_score(CLASSES, Y.argmax(-1))
     assert measure("accuracy", nn.CrossEntropy(), Y, CLASSES) == pytest.approx(right)
     assert measure("accuracy", nn.CrossEntropy(), Y, ONE_HOT) == pytest.approx(right)
-    bits = (BINARY == (Y > 0)).mean()
+    bits = ((Y > 0) == BINARY).mean()
     assert measure("accuracy", nn.BinaryCrossEntropy(), Y, BINARY) == pytest.approx(bits)
     assert measure("accuracy", FunctionLoss(function=None), Y, BINARY) == pytest.approx(bits)
     with pytest.raises(GraphError, match=r"accuracy needs one output per class.*MeanSquaredError with output.*\(1,\)"):
@@ -179,7 +183,9 @@ def test_errors_as_metrics():
         assert METRICS[name] is METRICS[other]
         expected = getattr(sklearn.metrics, other)(VALUES, Y)
         assert measure(name, nn.HalfSquaredError(), Y, VALUES) == pytest.approx(expected)
-        assert measure(name, nn.BinaryCrossEntropy(), Y, BINARY) == pytest.approx(getattr(sklearn.metrics, other)(BINARY, p))
+        assert measure(name, nn.BinaryCrossEntropy(), Y, BINARY) == pytest.approx(
+            getattr(sklearn.metrics, other)(BINARY, p)
+        )
 
 
 def test_metrics_of_users_and_wrong_ones():

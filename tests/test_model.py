@@ -1,4 +1,4 @@
-"""`Model`: fit, evaluate, predict, history, early stopping, weights of samples, and the same bits from the same seed."""
+"""`Model`: fit, evaluate, predict, history, early stopping, weights of samples, the same bits from the same seed."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim
+from pellucid.train.loop import order_of
 
 random = np.random.default_rng(5)
 X = random.normal(size=(60, 4)).astype("float32")
@@ -146,7 +147,7 @@ def test_layer_outputs():
     found = model.layer_outputs(X[:2])
     assert {k: v.shape for k, v in found.items()} == {
         "layers.0": (2, 8), "layers.1": (2, 8), "layers.2": (2, 3), "Sequential": (2, 3)}  # fmt: skip
-    np.testing.assert_array_equal(found["layers.1"], np.tanh(found["layers.0"]))
+    np.testing.assert_allclose(found["layers.1"], np.tanh(found["layers.0"]), rtol=1e-6)
 
 
 def test_set_parameters():
@@ -289,7 +290,9 @@ def test_early_stopping_may_keep_the_last():
 
 def test_early_stopping_on_validation_loss_by_default():
     model = classifier(optimizer=optim.Adam(0.1))
-    history = model.fit(X, LABELS, epochs=500, validation_split=0.3, callbacks=[pel.EarlyStopping(patience=5)], verbose=0)
+    history = model.fit(
+        X, LABELS, epochs=500, validation_split=0.3, callbacks=[pel.EarlyStopping(patience=5)], verbose=0
+    )
     assert history.epochs < 500
     assert history.epochs == np.argmin(history["val_loss"]) + 6
 
@@ -340,7 +343,9 @@ def test_training_with_weights_of_mean_1_is_training_on_repetition():
 def test_weight_0_is_absence_and_1_changes_nothing():
     absent = np.arange(60) % 4 == 0
     model = classifier(dtype="float64", input_shape=(4,))
-    assert model.evaluate(X, LABELS, sample_weight=~absent) == pytest.approx(model.evaluate(X[~absent], LABELS[~absent]))
+    assert model.evaluate(X, LABELS, sample_weight=~absent) == pytest.approx(
+        model.evaluate(X[~absent], LABELS[~absent])
+    )
     a, b = classifier(), classifier()
     a.fit(X, LABELS, sample_weight=np.ones(60), epochs=2, verbose=0)
     b.fit(X, LABELS, epochs=2, verbose=0)
@@ -363,6 +368,17 @@ def test_balanced_classes():
     a.fit(X, LABELS, class_weight="balanced", epochs=2, verbose=0)
     b.fit(X, LABELS, sample_weight=compute_sample_weight("balanced", LABELS), epochs=2, verbose=0)
     same_bits(a, b)
+
+
+def test_the_order_of_the_samples():
+    """A permutation that is another one in every epoch and for every seed."""
+    model, orders = classifier(), []
+    for model.seed, model.epochs in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        orders.append(order_of(model, 60, shuffle=True))
+        assert (orders[-1] == order_of(model, 60, shuffle=True)).all()
+    assert all(sorted(order.tolist()) == list(range(60)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert order_of(model, 60, shuffle=False) is None
 
 
 # ---- the same bits ----------------------------------------------------------------------------------------------

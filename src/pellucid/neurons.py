@@ -23,8 +23,8 @@ FLOAT = "float64"
 class McCullochPitts(ClassifierMixin, BaseEstimator):
     """The logic unit: y = 1 if sum_i w_i x_i >= threshold, else 0; any active inhibitory input forces 0.
 
-    Inputs are 0 or 1; the weights are given, not learnt. ``inhibitory`` holds the positions of inputs with a veto, which
-    have no part in the sum. Raises `ValueError` for other inputs. McCulloch and Pitts, 1943; lecture 003.
+    Inputs are 0 or 1; the weights are given, not learnt. ``inhibitory`` holds the positions of inputs with a veto,
+    which have no part in the sum. Raises `ValueError` for other inputs. McCulloch and Pitts, 1943; lecture 003.
 
     >>> table = [[0, 0], [0, 1], [1, 0], [1, 1]]
     >>> McCullochPitts([1, -1], threshold=1).predict(table).tolist()                 # x1 AND NOT x2
@@ -44,7 +44,9 @@ class McCullochPitts(ClassifierMixin, BaseEstimator):
         veto = np.zeros_like(weights)
         for i in self.inhibitory:
             if not 0 <= i < len(weights):
-                raise GraphError(f"McCullochPitts: inhibitory input {i} does not exist; inputs are 0..{len(weights) - 1}")
+                raise GraphError(
+                    f"McCullochPitts: inhibitory input {i} does not exist; inputs are 0..{len(weights) - 1}"
+                )
             veto[i] = 1
         x = input("x", weights.shape, FLOAT)
         excited = nn.step(ops.dot(x, ops.constant(weights * (1 - veto))), c=self.threshold)

@@ -65,7 +65,7 @@ class Target:
     def encode(self, column: np.ndarray) -> np.ndarray:
         """Class numbers (n,), -1 where missing; or scaled numbers (n,). Raises `DataError` for an unknown class."""
         if self.task == "regression":
-            return (numbers_of(column, self.name) - self.mean) / self.scale
+            return (numbers_of(column, f"column {self.name!r}") - self.mean) / self.scale
         number = {name: i for i, name in enumerate(self.class_names)} | {"": -1}
         texts = texts_of(column)
         for row, text in enumerate(texts, 1):
@@ -82,8 +82,7 @@ class Target:
         """This target, a regression's scaled to the mean and deviation of the training rows."""
         if self.task == "classification":
             return self
-        values = numbers_of(column, self.name)
-        return replace(self, mean=float(values.mean()), scale=float(values.std()) or 1.0)
+        return replace(self, mean=float(column.mean()), scale=float(column.std()) or 1.0)
 
 
 def with_target(table: Table, name: str) -> tuple[Table, int]:
@@ -110,9 +109,9 @@ def read_target(table: Table, name: str, task: Task | None = None) -> Target:
         )
     is_text = column.dtype.kind != "f"
     if not is_text:
-        finite(table[name], name)
+        finite(table, name)
     elif task == "regression":
-        numbers_of(table[name], name, "so that it is no target for a regression")
+        numbers_of(table[name], f"{table.source}: column {name!r}", "so that it is no target for a regression")
     else:
         stray_text(table, name)
     whole = not is_text and bool((column == np.round(column)).all())
@@ -181,7 +180,7 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
             continue
         kind = table.kind(name)
         if kind == "numbers":
-            finite(column, name)
+            finite(table, name)
         elif remark := stray_text(table, name, f", or leave the column out (--drop {name})"):
             remarks.append(remark)
         used[kind].append(name)
@@ -247,12 +246,8 @@ class Preprocessing:
         if columns.categories:
             rare = max(2, round(0.01 * len(table)))  # fewer rows say nothing of a category
             impute = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")
-            encode = OneHotEncoder(
-                handle_unknown="infrequent_if_exist",
-                min_frequency=rare,
-                max_categories=MOST_CATEGORIES,
-                sparse_output=False,
-            )
+            grouped = {"min_frequency": rare, "max_categories": MOST_CATEGORIES}
+            encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False, **grouped)
             steps["categories"] = Pipeline([("impute", impute), ("encode", encode)])
         made = cls(columns, steps)
         for kind, step in steps.items():
@@ -265,10 +260,8 @@ class Preprocessing:
         Raises `DataError` for missing columns, and for text in a column of numbers. Other columns are ignored.
         """
         if lacking := [name for name in self.columns.names if name not in table.names]:
-            raise DataError(
-                f"{table.source} lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model "
-                f"needs; its columns are {listed(table.names)}"
-            )
+            what = f"the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model needs"
+            raise DataError(f"{table.source} lacks {what}; its columns are {listed(table.names)}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)  # `unseen` says it
             return np.hstack([step.transform(self.matrix(table, kind)) for kind, step in self.steps.items()])
@@ -291,7 +284,7 @@ class Preprocessing:
     def matrix(self, table: Table, kind: str) -> np.ndarray:
         """The columns of a kind (n, columns): float64 with NaN, or text with None, where missing."""
         if kind == "numbers":
-            return np.stack([finite(numbers_of(table[name], name), name) for name in self.columns.numbers], axis=1)
+            return np.stack([finite(table, name) for name in self.columns.numbers], axis=1)
         texts = [[text or None for text in texts_of(table[name])] for name in self.columns.categories]
         return np.array(texts, object).T
 
@@ -356,21 +349,23 @@ def texts_of(column: np.ndarray) -> list[str]:
     return ["" if entry is None else entry for entry in column]
 
 
-def numbers_of(column: np.ndarray, name: str, consequence: str = "expected a number") -> np.ndarray:
+def numbers_of(column: np.ndarray, where: str, consequence: str = "expected a number") -> np.ndarray:
     """Entries as float64, NaN where missing; the first text is an error that names column and row."""
     if column.dtype.kind == "f":
         return column
     for row, entry in enumerate(column, 1):
         if entry is not None and not is_number(entry):
-            raise DataError(f"column {name!r} holds {entry!r} in row {row}, {consequence}")
+            raise DataError(f"{where} holds {entry!r} in row {row}, {consequence}")
     return np.array([np.nan if entry is None else float(entry) for entry in column])
 
 
-def finite(column: np.ndarray, name: str) -> np.ndarray:
-    """The column, if it holds no infinity."""
+def finite(table: Table, name: str) -> np.ndarray:
+    """A column as float64, if it holds neither text nor infinity."""
+    where = f"{table.source}: column {name!r}"
+    column = numbers_of(table[name], where)
     if (bad := np.flatnonzero(np.isinf(column))).size:
         raise DataError(
-            f"column {name!r} is infinite in {len(bad)} row{'s' * (len(bad) > 1)} (row {bad[0] + 1}); "
+            f"{where} is infinite in {len(bad)} row{'s' * (len(bad) > 1)} (row {bad[0] + 1}); "
             "correct it, or leave it empty"
         )
     return column

@@ -70,7 +70,7 @@ def test_one_step_lecture_001(numbers, name, printed):
 
 
 def test_the_slides_formulas_for_delta_lecture_001(numbers):
-    """Output: o(1-o)(t-o); hidden: o(1-o) sum_k delta_k w_jk. The slide's delta is minus the derivative of the error."""
+    """Output: o(1-o)(t-o); hidden: o(1-o) sum_k delta_k w_jk. The slide's delta is minus dE/dnet."""
     o, h = numbers["out_o"], numbers["out_h"]
     delta_o = o * (1 - o) * (T[0] - o)
     delta_h = h * (1 - h) * (delta_o @ W_OUTPUT)

@@ -1,8 +1,9 @@
 """Lecture 001, exercise "Predict with a Neural Network": units sign(S - 0.2), accuracy, precision and recall.
 
-The figure of the test set came down to us in parts: two columns of ten, and ten numbers in a line below. What is certain is
-the worked row (-1, +1), with its weights. For the rest we show both ways to read it: the two columns as inputs and the line
-as the class; or, as the garbled heading "12 | c = si" suggests, the columns as I2 and class and the line as I1.
+The figure of the test set came down to us in parts: two columns of ten, and ten numbers in a line below. What is
+certain is the worked row (-1, +1), with its weights. For the rest we show both ways to read it: the two columns as
+inputs and the line as the class; or, as the garbled heading "12 | c = si" suggests, the columns as I2 and class and the
+line as I1.
 """
 
 from functools import partial

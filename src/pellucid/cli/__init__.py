@@ -6,6 +6,7 @@ the user can mend are one line on stderr and exit code 2; Ctrl-C is exit code 13
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from typing import Any
@@ -38,6 +39,13 @@ class Commands(click.Group):
 
     def get_command(self, ctx, cmd_name):
         return importlib.import_module(f".{cmd_name}", __name__).command if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx, args):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx):
         try:

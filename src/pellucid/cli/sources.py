@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,20 @@ def digits_parts() -> tuple[data.Dataset, data.Dataset]:
 def mnist_parts(folder: str) -> tuple[data.Dataset, data.Dataset]:
     """MNIST's training and test samples from the folder of its four files."""
     return data.mnist(folder, "train"), data.mnist(folder, "test")
+
+
+def folder_of_classes(path: str, size: tuple[int, int] | None, skip_bad: bool, say: Callable) -> data.Dataset:
+    """Pictures in a subfolder for each class; says which were left out."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            dataset = data.images(path, size, skip_bad=skip_bad)
+        except DataError as error:  # the same advice, in the words of the command line
+            text = str(error).replace("give skip_bad=True", "give --skip-bad")
+            raise DataError(text.replace("give size=(height, width)", "give --size HEIGHTxWIDTH")) from None
+    for warning in caught:
+        say(f"note: {warning.message}")
+    return dataset
 
 
 def notes(kind: str, dataset: data.Dataset, image: tuple[int, ...], scale: int) -> dict[str, Any]:
@@ -129,9 +145,8 @@ def _fitted(model: Model, x: np.ndarray, path: str) -> np.ndarray:
         elif x.size == int(np.prod(shape)):
             x = x.reshape(1, *shape)  # one sample
         else:
-            raise DataError(
-                f"{path} has samples of shape {x.shape[1:]}, but the model takes {model.notes.get('image', shape)}"
-            )
+            wanted = tuple(model.notes.get("image", shape))
+            raise DataError(f"{path} has samples of shape {x.shape[1:]}, but the model takes {wanted}")
     if x.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         if bad.size:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from .. import DataError, Model, data, report, tabular
 from .learning import Run
@@ -25,8 +24,8 @@ def train(run: Run, path: str, target: str | None, task, folds: int | None, keep
     features = table.drop(target)
     if unknown := [name for name in (*keep, *drop) if name == target]:
         raise click.UsageError(f"--keep and --drop are for other columns than the target {unknown[0]!r}")
-    columns = tabular.choose_columns(features, keep, drop)
     aim = tabular.read_target(table, target, task)
+    columns = tabular.choose_columns(features, keep, drop)
     table, dropped = tabular.with_target(table, target)
     describe(run, path, table, dropped, columns, aim)
     if folds:
@@ -93,6 +92,8 @@ def result_text(truth: np.ndarray, predicted: np.ndarray, aim: tabular.Target) -
 
 def one_split(table: data.Table, aim: tabular.Target, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Training rows and one fifth as test rows, with the classes in the same proportions."""
+    from sklearn.model_selection import train_test_split
+
     classes = aim.encode(table[aim.name]) if aim.class_names else None
     counts = Counter(classes.tolist()) if classes is not None else {}
     if rare := [aim.class_names[i] for i, count in counts.items() if count < 2]:
@@ -111,6 +112,8 @@ def one_split(table: data.Table, aim: tabular.Target, seed: int) -> tuple[np.nda
 
 def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, folds: int) -> str:
     """Each fold in turn is the test set of a model that learns from the others; the last line of the result."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
     classes = aim.encode(table[aim.name]) if aim.class_names else None
     counts = Counter(classes.tolist() if classes is not None else range(len(table)))
     if classes is not None and min(counts.values()) < folds:

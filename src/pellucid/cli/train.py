@@ -66,6 +66,7 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option(
     "--size", callback=height_width, metavar="PIXELS", help="Pictures: scale to 32, or 24x32 (height x width)."
 )
+@click.option("--skip-bad", is_flag=True, help="Pictures: leave out files that cannot be read.")
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
@@ -85,12 +86,13 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 )
 @click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
-@click.option("--quiet", is_flag=True, help="Print the last line alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
 @options.debug
 def command(
     what,
     folder,
     size,
+    skip_bad,
     output,
     plot,
     no_plot,
@@ -123,7 +125,8 @@ def command(
     if no_plot and plot:
         raise click.UsageError("give --plot FILE or --no-plot, not both")
     kind = kind_of(what)
-    misplaced = {"data": folder if kind != "mnist" else None, "size": size if kind != "images" else None}
+    misplaced = {"data": kind != "mnist" and folder, "size": kind != "images" and size}
+    misplaced |= {"skip-bad": kind != "images" and skip_bad}
     misplaced |= table if kind != "table" else {}
     if wrong := [name for name, value in misplaced.items() if value]:
         raise click.UsageError(f"--{wrong[0]} does not go with {what}")
@@ -152,7 +155,7 @@ def command(
             raise DataError(f"{folder}: the pictures are not square, or differ in size between training and test")
         pixels(run, kind, train_part, test_part, (1, side, side), 255)
     else:
-        whole = sources.data.images(what, size)
+        whole = sources.folder_of_classes(what, size, skip_bad, run.say)
         pixels(run, whole.name, *whole.split(0.2, seed=seed), whole.x.shape[1:], 255)
 
 

@@ -107,8 +107,7 @@ class Hinge(Loss):
 
     def __call__(self, y, t):
         t = class_weights(y, t)
-        others = ops.max(y + (self.margin * (1 - t)) - t * BIG, -1)
-        return ops.mean(ops.maximum(others - ops.sum(t * y, -1), 0))
+        return ops.mean(ops.max(y + self.margin * (1 - t), -1) - ops.sum(t * y, -1))  # the target itself gives the 0
 
 
 class BinaryHinge(Loss):
@@ -150,9 +149,6 @@ class FunctionLoss(Loss):
 
     def __call__(self, y, t):
         return self.function(y, t)
-
-
-BIG = 1e30  # pushes the target class out of the maximum over the others
 
 
 def class_weights(y: Value, t: Value, smoothing: float = 0.0) -> Value:

@@ -156,7 +156,9 @@ class Model:
         self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
         return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress)
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | str | None = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | str | None = None
+    ) -> dict[str, float]:
         """Mean loss and metrics on samples: ``{"loss": ..., "accuracy": ...}``."""
         self._built()
         return loop.evaluate(self, self._arrays(x, y, sample_weight), batch_size)

@@ -40,7 +40,7 @@ def save(model: Model, path: Any) -> None:
         "history": model.history.columns,
         "notes": model.notes,
     }
-    tensors = {f"state.{k}": np.ascontiguousarray(v) for k, v in model.state.items()} | constants
+    tensors = {f"state.{k}": np.array(v, order="C") for k, v in model.state.items()} | constants
     tensors |= {f"blob.{k}": v for k, v in model.blobs.items()}
     path = Path(path)
     data = as_bytes(tensors, {"format": FORMAT, "pellucid": json.dumps(described)})

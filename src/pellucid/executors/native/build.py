@@ -1,7 +1,11 @@
-"""From a plan to one module of LLVM IR: buffers, a nest for each group, and the function that runs them."""
+"""From a plan to one module of LLVM IR: buffers, a nest for each group, and the function that runs them.
+
+The layout of memory is made at once; the text of the module only when the cache on disk does not have its code.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llvmlite import ir
@@ -14,14 +18,14 @@ from .index import NotVectorisable
 from .machine import Host
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
-from .tiles import WeightsTile, sample_contraction, weights_contraction
+from .tiles import WeightsTile, dot_contraction, dot_letter, dot_units, sample_contraction, weights_contraction
 
 
 @dataclass
 class Built:
-    """The text of a module, and what lies where in its table of addresses."""
+    """What lies where in a module's table of addresses, and how its text is written when it is needed."""
 
-    text: str
+    text: Callable[[], str]
     plan: Plan
     table: dict[Buffer, int]
     raw: dict[str, Buffer] = field(default_factory=dict)  # sample inputs, as the caller's arrays
@@ -36,8 +40,8 @@ class Built:
 
 
 def build(program: Program, h: Host) -> Built:
-    """Plan a (simplified) program and write its module."""
-    return Builder(program, h).build()
+    """Plan a (simplified) program and lay out its memory."""
+    return Builder(program, h).built
 
 
 class Builder:
@@ -47,17 +51,18 @@ class Builder:
         self.program = self.plan.program
         self.module = ir.Module(name="pellucid")
         self.module.triple = h.triple
-        self.built = Built("", self.plan, {})
+        self.built = Built(self.text, self.plan, {})
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
         self.inline: dict[Value, bool] = {}
-
-    def build(self) -> Built:
         self._make_buffers()
-        phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
+            self.built.counted = list(self.program.outputs)
+
+    def text(self) -> str:
+        """The module: a nest for each group, and ``run``."""
         built = self.built
-        scalars = all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values())
-        built.counted = list(self.program.outputs) if scalars else []
+        phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
         assert built.order is not None and built.totals is not None
         emit_run(
             self.module,
@@ -70,8 +75,7 @@ class Builder:
             self.h.width,
             self.h.x86,
         )
-        built.text = str(self.module)
-        return built
+        return str(self.module)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -86,7 +90,7 @@ class Builder:
         built, program = self.built, self.program
         built.order = self._buffer("order", "shared", 0, "int64", own=False)
         built.totals = self._buffer("totals", "shared", 0, "float64", own=False)
-        used = {v for g in self.plan.groups for v in self.planner.loads(g)} | self.plan.rows
+        used = {v for g in self.plan.groups for v in self.planner.loads(g)} | set(self.plan.rows)
         for v in program.order:
             name = v.name or f"%{len(self.buffers)}"
             if v.primitive is sample_input and v in used:
@@ -178,6 +182,9 @@ class Builder:
             weights_contraction(nest, g, tile, self.rows)
             return self._finished(nest, tile.units)
         try:
+            if g.core is not None and dot_letter(g.core):
+                dot_contraction(nest, g)
+                return self._finished(nest, dot_units(g.core))
             shared_nest(nest, g)
         except NotVectorisable:
             self.module.globals.pop(nest.function.name)

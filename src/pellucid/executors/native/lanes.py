@@ -1,128 +1,431 @@
-"""TEMPORARY stand-in by the lead until the lane builder lands; overwrite it."""
+"""Lanes: one vector of machine code being built, with Python's operators, and `xp`, numpy's names for it.
+
+The formulas of ops/elementwise.py run on these as they run on arrays. Imports llvmlite and numpy's numbers alone;
+exp, log and their like stand in vector_math.py, in terms of what is here.
+"""
+
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
-_T = {"float32": ir.FloatType(), "float64": ir.DoubleType(), "int32": ir.IntType(32), "int64": ir.IntType(64), "uint8": ir.IntType(8), "uint32": ir.IntType(32), "bool": ir.IntType(1)}
-def llvm_type(dtype, width): return _T[dtype] if width == 1 else ir.VectorType(_T[dtype], width)
-def constant(b, number, dtype, width=1):
-    n = float(number) if dtype.startswith("float") else int(number)
-    if dtype == "float32": n = float(np.float32(n))
-    t = llvm_type(dtype, width)
-    return Lanes(b, ir.Constant(t, n if width == 1 else [n]*width), dtype, width)
-def splat(x, width):
-    if x.width == width: return x
-    b = x.builder; t = llvm_type(x.dtype, width)
-    v = b.insert_element(ir.Constant(t, ir.Undefined), x.value, ir.IntType(32)(0))
-    v = b.shuffle_vector(v, ir.Constant(t, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), width), [0]*width))
-    return Lanes(b, v, x.dtype, width)
-def meet(a, b):
-    if not isinstance(b, Lanes): b = constant(a.builder, b, a.dtype)
-    if not isinstance(a, Lanes): a = constant(b.builder, a, b.dtype)
-    w = max(a.width, b.width); return splat(a, w), splat(b, w)
+from llvmlite import binding, ir
+
+LLVM_TYPES: dict[str, ir.Type] = {
+    "float32": ir.FloatType(),
+    "float64": ir.DoubleType(),
+    "int32": ir.IntType(32),
+    "int64": ir.IntType(64),
+    "uint8": ir.IntType(8),
+    "uint32": ir.IntType(32),
+    "uint64": ir.IntType(64),  # the bits of a float64; no Value of a graph has it
+    "bool": ir.IntType(1),
+}
+BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "uint8": 8, "uint32": 32, "uint64": 64, "bool": 1}
+FLOATS = ("float32", "float64")
+BITS_OF = {"float32": "uint32", "float64": "uint64"}
+
+
+def host_has(feature: str) -> bool:
+    """Whether this processor has the feature (LLVM's name); the host's are read once, when this file is imported."""
+    return bool(_HOST.get(feature))
+
+
+try:
+    _HOST = dict(binding.get_host_cpu_features())
+except RuntimeError:  # LLVM cannot tell on this system: the least of its kind is assumed
+    _HOST = {}
+_X86 = binding.get_process_triple().startswith(("x86_64", "i386", "i686", "amd64"))
+
+# What the code may use. Without the instruction, LLVM would call the C library for every lane.
+use_fma = host_has("fma") or not _X86
+use_round = host_has("sse4.1") or not _X86
+use_scalef = _X86 and host_has("avx512f") and host_has("avx512vl")  # p * 2**n: exp takes 17 instructions, without 24
+
+
+def llvm_type(dtype: str, width: int) -> ir.Type:
+    """The type in registers: a vector, or a plain scalar for width 1.
+
+    >>> str(llvm_type("float32", 16)), str(llvm_type("bool", 1))
+    ('<16 x float>', 'i1')
+    """
+    return LLVM_TYPES[dtype] if width == 1 else ir.VectorType(LLVM_TYPES[dtype], width)
+
+
+def constant(builder: ir.IRBuilder, number: Any, dtype: str, width: int = 1) -> Lanes:
+    """The number in every lane; rounded for floats, which must fit for integers.
+
+    >>> constant(ir.IRBuilder(), 0.5, "float32").value.constant
+    0.5
+    """
+    one = _fitted(number, dtype)
+    return Lanes(builder, ir.Constant(llvm_type(dtype, width), one if width == 1 else [one] * width), dtype, width)
+
+
+def _fitted(number: Any, dtype: str) -> float | int | bool:
+    if dtype == "bool":
+        return bool(number)
+    if dtype in FLOATS:
+        with np.errstate(over="ignore"):
+            return float(np.dtype(dtype).type(number))
+    bits, whole = BITS[dtype], int(number)
+    signed = dtype.startswith("int")
+    if whole != number or not -(1 << bits - 1) * signed <= whole < 1 << bits - signed:
+        raise TypeError(f"{number!r} does not fit lanes of {dtype}")
+    return whole - (1 << bits) * (whole >> bits - 1 == 1)  # LLVM reads integers as signed
+
+
+def splat(x: Lanes, width: int) -> Lanes:
+    """A scalar in every lane of a vector; a vector of that width as it is."""
+    if x.width == width:
+        return x
+    if x.width != 1:
+        raise TypeError(f"{x.width} lanes cannot become {width}")
+    kind = llvm_type(x.dtype, width)
+    if isinstance(x.value, ir.Constant) and isinstance(x.value.constant, (int, float)):
+        return Lanes(x.builder, ir.Constant(kind, [x.value.constant] * width), x.dtype, width)
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = x.builder.insert_element(undefined, x.value, ir.IntType(32)(0))
+    return Lanes(x.builder, _shuffle(x.builder, first, undefined, [0] * width), x.dtype, width)
+
+
+def meet(*operands: Any) -> list[Lanes]:
+    """Operands made alike: numbers become lanes of the others' dtype, scalars meeting vectors become vectors."""
+    known = next((x for x in operands if isinstance(x, Lanes)), None)
+    if known is None:
+        raise TypeError("at least one operand must be Lanes")
+    lanes = [x if isinstance(x, Lanes) else constant(known.builder, x, known.dtype) for x in operands]
+    if any(x.dtype != known.dtype for x in lanes):
+        raise TypeError(f"lanes of {' and '.join(x.dtype for x in lanes)} do not mix; use xp.astype(x, dtype)")
+    width = max(x.width for x in lanes)
+    return [splat(x, width) for x in lanes]
+
+
 class Lanes:
-    def __init__(self, builder, value, dtype, width): self.builder, self.value, self.dtype, self.width = builder, value, dtype, width
-    def _op(self, o, f, i, r=False):
-        a, b = meet(self, o)
-        if r: a, b = b, a
-        n = f if a.dtype.startswith("float") else i
-        return Lanes(a.builder, getattr(a.builder, n)(a.value, b.value), a.dtype, a.width)
-    def __add__(s, o): return s._op(o, "fadd", "add")
+    """A vector of lanes (or one scalar: width 1) in the machine code that ``builder`` writes.
+
+    ``+ - * /``, unary ``-``, ``& | ^ ~ << >>`` and comparisons (which give "bool") mean what they mean for arrays.
+    """
+
+    __slots__ = ("builder", "dtype", "value", "width")
+    __array_ufunc__ = None  # numpy's scalars leave `np.uint32(3) + lanes` to us
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value, dtype: str, width: int) -> None:
+        self.builder, self.value, self.dtype, self.width = builder, value, dtype, width
+
+    def __repr__(self) -> str:
+        return f"<{self.width} lanes of {self.dtype}>"
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"{self!r} have no truth value: use xp.where(condition, a, b)")
+
+    def like(self, value: ir.Value, dtype: str | None = None) -> Lanes:
+        """The same number of lanes with another value (and dtype)."""
+        return Lanes(self.builder, value, dtype or self.dtype, self.width)
+
+    def __add__(self, other: Any) -> Lanes:
+        return _arithmetic("fadd", "add", self, other)
+
+    def __sub__(self, other: Any) -> Lanes:
+        return _arithmetic("fsub", "sub", self, other)
+
+    def __mul__(self, other: Any) -> Lanes:
+        return _arithmetic("fmul", "mul", self, other)
+
+    def __truediv__(self, other: Any) -> Lanes:
+        return _arithmetic("fdiv", None, self, other)
+
     __radd__ = __add__
-    def __sub__(s, o): return s._op(o, "fsub", "sub")
-    def __rsub__(s, o): return s._op(o, "fsub", "sub", True)
-    def __mul__(s, o): return s._op(o, "fmul", "mul")
     __rmul__ = __mul__
-    def __truediv__(s, o): return s._op(o, "fdiv", "sdiv")
-    def __rtruediv__(s, o): return s._op(o, "fdiv", "sdiv", True)
-    def __neg__(s): return 0 - s if not s.dtype.startswith("float") else Lanes(s.builder, s.builder.fneg(s.value), s.dtype, s.width)
-    def __and__(s, o): return s._op(o, "and_", "and_")
-    def __or__(s, o): return s._op(o, "or_", "or_")
-    def __xor__(s, o): return s._op(o, "xor", "xor")
-    def __invert__(s): return Lanes(s.builder, s.builder.not_(s.value), s.dtype, s.width)
-    def __lshift__(s, o): return s._op(o, "shl", "shl")
-    def __rshift__(s, o): return s._op(o, "lshr", "lshr" if s.dtype.startswith("u") else "ashr")
-    def _cmp(s, o, op):
-        a, b = meet(s, o)
-        if a.dtype.startswith("float"): v = a.builder.fcmp_ordered(op, a.value, b.value) if op != "!=" else a.builder.fcmp_unordered(op, a.value, b.value)
-        elif a.dtype.startswith("u") or a.dtype == "bool": v = a.builder.icmp_unsigned(op, a.value, b.value)
-        else: v = a.builder.icmp_signed(op, a.value, b.value)
-        return Lanes(a.builder, v, "bool", a.width)
-    def __lt__(s, o): return s._cmp(o, "<")
-    def __le__(s, o): return s._cmp(o, "<=")
-    def __gt__(s, o): return s._cmp(o, ">")
-    def __ge__(s, o): return s._cmp(o, ">=")
-    def __eq__(s, o): return s._cmp(o, "==")
-    def __ne__(s, o): return s._cmp(o, "!=")
+
+    def __rsub__(self, other: Any) -> Lanes:
+        return _arithmetic("fsub", "sub", other, self)
+
+    def __rtruediv__(self, other: Any) -> Lanes:
+        return _arithmetic("fdiv", None, other, self)
+
+    def __neg__(self) -> Lanes:
+        return self.like(self.builder.fneg(self.value)) if self.dtype in FLOATS else 0 - self
+
+    def __and__(self, other: Any) -> Lanes:
+        return _bitwise("and_", self, other)
+
+    def __or__(self, other: Any) -> Lanes:
+        return _bitwise("or_", self, other)
+
+    def __xor__(self, other: Any) -> Lanes:
+        return _bitwise("xor", self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Lanes:
+        if self.dtype in FLOATS:
+            raise TypeError(f"~ is not for {self!r}")
+        return self.like(self.builder.not_(self.value))
+
+    def __lshift__(self, other: Any) -> Lanes:
+        return _shift("shl", *meet(self, other))
+
+    def __rshift__(self, other: Any) -> Lanes:
+        return _shift("lshr" if self.dtype[0] == "u" else "ashr", *meet(self, other))
+
+    def __lt__(self, other: Any) -> Lanes:
+        return _compare("<", self, other)
+
+    def __le__(self, other: Any) -> Lanes:
+        return _compare("<=", self, other)
+
+    def __gt__(self, other: Any) -> Lanes:
+        return _compare(">", self, other)
+
+    def __ge__(self, other: Any) -> Lanes:
+        return _compare(">=", self, other)
+
+    def __eq__(self, other: Any) -> Lanes:  # type: ignore[override]
+        return _compare("==", self, other)
+
+    def __ne__(self, other: Any) -> Lanes:  # type: ignore[override]
+        return _compare("!=", self, other)
+
     __hash__ = object.__hash__
-def _intr(name, *xs):
-    b = xs[0].builder; t = xs[0].value.type; m = b.module
-    sfx = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}[xs[0].dtype]
-    full = f"{name}.{'v%d' % xs[0].width if xs[0].width > 1 else ''}{sfx}"
-    f = m.globals.get(full) or ir.Function(m, ir.FunctionType(t, [t]*len(xs)), full)
-    return Lanes(b, b.call(f, [x.value for x in xs]), xs[0].dtype, xs[0].width)
-def fma(a, b, c):
-    w = max(a.width, b.width, c.width)
-    return _intr("llvm.fma", splat(a, w), splat(b, w), splat(c, w))
+
+
+def _arithmetic(of_floats: str, of_integers: str | None, a: Any, b: Any) -> Lanes:
+    x, y = meet(a, b)
+    name = of_floats if x.dtype in FLOATS else of_integers
+    if name is None or x.dtype == "bool":
+        raise TypeError(f"{of_floats[1:]} is not for lanes of {x.dtype}")
+    return x.like(getattr(x.builder, name)(x.value, y.value))
+
+
+def _bitwise(name: str, a: Any, b: Any) -> Lanes:
+    x, y = meet(a, b)
+    if x.dtype in FLOATS:
+        raise TypeError(f"{name.strip('_')} is not for lanes of {x.dtype}; see bits(x)")
+    return x.like(getattr(x.builder, name)(x.value, y.value))
+
+
+def _shift(name: str, x: Lanes, by: Lanes) -> Lanes:
+    """As numpy: by as many bits as there are, or more (or by a negative number), nothing but the sign is left."""
+    if x.dtype in FLOATS or x.dtype == "bool":
+        raise TypeError(f"a shift is not for lanes of {x.dtype}")
+    if _is_number(by, 0, BITS[x.dtype] - 1):
+        return x.like(getattr(x.builder, name)(x.value, by.value))
+    last = constant(x.builder, BITS[x.dtype] - 1, x.dtype, x.width)
+    inside = x.like(x.builder.icmp_unsigned("<=", by.value, last.value), "bool")
+    shifted = x.like(getattr(x.builder, name)(x.value, where(inside, by, last).value))
+    return shifted if name == "ashr" else where(inside, shifted, 0)
+
+
+def _compare(how: str, a: Any, b: Any) -> Lanes:
+    x, y = meet(a, b)
+    if x.dtype in FLOATS:  # with NaN, only != holds
+        kind = x.builder.fcmp_unordered if how == "!=" else x.builder.fcmp_ordered
+    else:
+        kind = x.builder.icmp_signed if x.dtype.startswith("int") else x.builder.icmp_unsigned
+    return x.like(kind(how, x.value, y.value), "bool")
+
+
+# ---- pieces that formulas are made of ---------------------------------------------------------------------------
+
+
+def fma(a: Any, b: Any, c: Any) -> Lanes:
+    """a * b + c, rounded once where the processor can; scalars are splat."""
+    if not use_fma:
+        return a * b + c
+    a, b, c = meet(a, b, c)
+    return intrinsic("llvm.fma", a, b, c) if a.dtype in FLOATS else a * b + c
+
+
+def where(condition: Lanes, a: Any, b: Any) -> Lanes:
+    """a in the lanes where the condition holds, else b."""
+    if condition.dtype != "bool":
+        raise TypeError(f"where: the condition must be bool, got {condition!r}")
+    x, y = meet(a, b)
+    width = max(condition.width, x.width)
+    chosen, x, y = splat(condition, width), splat(x, width), splat(y, width)
+    return x.like(x.builder.select(chosen.value, x.value, y.value))
+
+
+def intrinsic(name: str, *operands: Lanes) -> Lanes:
+    """One of LLVM's functions that work lane by lane, such as llvm.sqrt."""
+    x, *_ = operands
+    vector = "" if x.width == 1 else f"v{x.width}"
+    function = declared(x.builder, f"{name}.{vector}f{BITS[x.dtype]}", [x.value.type] * len(operands), x.value.type)
+    return x.like(x.builder.call(function, [o.value for o in operands]))
+
+
+def declared(builder: ir.IRBuilder, name: str, arguments: list[ir.Type], result: ir.Type) -> ir.Function:
+    """An external function of the module, declared once."""
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+def bits(x: Lanes) -> Lanes:
+    """The bit patterns of floats, as unsigned integers."""
+    dtype = BITS_OF[x.dtype]
+    return x.like(x.builder.bitcast(x.value, llvm_type(dtype, x.width)), dtype)
+
+
+def from_bits(x: Lanes) -> Lanes:
+    """The floats with these bit patterns."""
+    dtype = "float32" if x.dtype == "uint32" else "float64"
+    return x.like(x.builder.bitcast(x.value, llvm_type(dtype, x.width)), dtype)
+
+
+def copysign(x: Lanes, sign: Lanes) -> Lanes:
+    """The magnitude of x with the sign of the other."""
+    return intrinsic("llvm.copysign", *meet(x, sign))
+
+
+def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+
+# ---- numpy's names ----------------------------------------------------------------------------------------------
+
+
 class LaneNumPy:
-    def astype(self, x, dtype):
-        if x.dtype == dtype: return x
-        b, t = x.builder, llvm_type(dtype, x.width)
-        f, g = x.dtype.startswith("float"), dtype.startswith("float")
-        size = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1, "uint32": 4, "bool": 0}
-        if dtype == "bool": return x != 0
-        if f and g: v = (b.fpext if size[dtype] > size[x.dtype] else b.fptrunc)(x.value, t)
-        elif f: v = b.fptosi(x.value, t)
-        elif g: v = (b.uitofp if x.dtype[0] in "ub" else b.sitofp)(x.value, t)
-        elif size[dtype] > size[x.dtype]: v = (b.zext if x.dtype[0] in "ub" else b.sext)(x.value, t)
-        elif size[dtype] < size[x.dtype]: v = b.trunc(x.value, t)
-        else: v = x.value
-        return Lanes(b, v, dtype, x.width)
-    def exp(self, x):
-        c = lambda n: constant(x.builder, n, x.dtype, x.width)
-        x = self.minimum(self.maximum(x, c(-87.)), c(88.))
-        n = _intr("llvm.floor", x * 1.4426950408889634 + 0.5); r = x - n * 0.693359375 + n * 2.12194440e-4
-        p = c(1/5040.)
-        for k in (1/720., 1/120., 1/24., 1/6., .5, 1., 1.): p = fma(p, r, c(k))
-        i = self.astype(n, "int32"); i = (i + 127) << 23
-        return p * Lanes(x.builder, x.builder.bitcast(i.value, x.value.type), x.dtype, x.width)
-    def log(self, x): return _intr("llvm.log", x)
-    def power(self, x, p):
-        x, p = meet(x, p); return _intr("llvm.pow", x, p)
-    def tanh(self, x):
-        e = self.exp(x * 2); return 1 - 2 / (e + 1)
-    def log1p(self, x): return self.log(1 + x)
-    def expm1(self, x): return self.exp(x) - 1
-    def sqrt(self, x): return _intr("llvm.sqrt", x)
-    def floor(self, x): return _intr("llvm.floor", x)
-    def abs(self, x): return _intr("llvm.fabs", x) if x.dtype[0] == "f" else self.where(x < 0, -x, x)
-    def maximum(self, a, b):
-        a, b = meet(a, b); return _intr("llvm.maximum", a, b) if a.dtype[0] == "f" else self.where(a > b, a, b)
-    def minimum(self, a, b):
-        a, b = meet(a, b); return _intr("llvm.minimum", a, b) if a.dtype[0] == "f" else self.where(a < b, a, b)
-    def where(self, c, a, b):
-        a, b = meet(a, b); w = max(a.width, c.width); a, b, c = splat(a, w), splat(b, w), splat(c, w)
-        return Lanes(c.builder, c.builder.select(c.value, a.value, b.value), a.dtype, w)
-    def sign(self, x): return self.where(x > 0, constant(x.builder, 1, x.dtype), self.where(x < 0, constant(x.builder, -1, x.dtype), x))
-xp = LaneNumPy()
-def horizontal_sum(x):
+    """numpy's names (and erf) for Lanes: what the formulas call ``xp``."""
+
+    where = staticmethod(where)
+
+    def __getattr__(self, name: str) -> Callable[..., Lanes]:
+        from . import vector_math
+
+        if name not in vector_math.FUNCTIONS:
+            raise AttributeError(f"lanes have no {name!r}")
+        function = vector_math.FUNCTIONS[name]
+        setattr(self, name, function)
+        return function
+
+    @staticmethod
+    def sqrt(x: Lanes) -> Lanes:
+        return intrinsic("llvm.sqrt", x)
+
+    @staticmethod
+    def abs(x: Lanes) -> Lanes:
+        if x.dtype in FLOATS:
+            return intrinsic("llvm.fabs", x)
+        return where(x < 0, -x, x) if x.dtype.startswith("int") else x
+
+    @staticmethod
+    def sign(x: Lanes) -> Lanes:
+        """-1, 0 or 1; NaN stays NaN."""
+        if x.dtype in FLOATS:
+            one = copysign(constant(x.builder, 1, x.dtype, x.width), x)
+            return where((x < 0) | (x > 0), one, x + 0)  # + 0: sign(-0) is 0
+        one, zero = (constant(x.builder, k, x.dtype, x.width) for k in (1, 0))
+        return where(x > 0, one, zero) if x.dtype[0] == "u" else where(x > 0, one, where(x < 0, -one, zero))
+
+    @staticmethod
+    def floor(x: Lanes) -> Lanes:
+        """The largest whole number that is not larger."""
+        if use_round or x.dtype not in FLOATS:
+            return intrinsic("llvm.floor", x) if x.dtype in FLOATS else x
+        whole = 2.0 ** (23 if x.dtype == "float32" else 52)  # from here on every float is whole
+        size = xp.abs(x)
+        near = copysign((size + whole) - whole, x)
+        return where(size < whole, copysign(where(near > x, near - 1, near), x), x)
+
+    @staticmethod
+    def maximum(a: Any, b: Any) -> Lanes:
+        return _extreme(">", *meet(a, b))
+
+    @staticmethod
+    def minimum(a: Any, b: Any) -> Lanes:
+        return _extreme("<", *meet(a, b))
+
+    @staticmethod
+    def astype(x: Lanes, dtype: str) -> Lanes:
+        """Floats are cut towards zero for integers; integers wrap."""
+        if x.dtype == dtype:
+            return x
+        if dtype == "bool":
+            return x != 0
+        b, kind = x.builder, llvm_type(dtype, x.width)
+        larger = BITS[dtype] > BITS[x.dtype]
+        unsigned = not x.dtype.startswith("int")
+        if x.dtype in FLOATS and dtype in FLOATS:
+            return x.like((b.fpext if larger else b.fptrunc)(x.value, kind), dtype)
+        if x.dtype in FLOATS:  # unsigned by way of larger signed ones, so that -1.0 wraps as in numpy on most machines
+            through = {"uint8": "int32", "uint32": "int64"}.get(dtype, dtype)
+            whole = b.fptosi(x.value, llvm_type(through, x.width))
+            return xp.astype(x.like(_frozen(b, whole), through), dtype)
+        if dtype in FLOATS:
+            return x.like((b.uitofp if unsigned else b.sitofp)(x.value, kind), dtype)
+        if BITS[dtype] == BITS[x.dtype]:
+            return x.like(x.value, dtype)
+        return x.like((b.trunc if not larger else b.zext if unsigned else b.sext)(x.value, kind), dtype)
+
+
+xp: Any = LaneNumPy()
+
+
+def _extreme(how: str, a: Lanes, b: Lanes) -> Lanes:
+    """The larger or the smaller; NaN where either is."""
+    if a.dtype not in FLOATS or _is_number(a):
+        return where(_compare(how, a, b), a, b)  # one instruction; with NaN nothing holds, and b is taken
+    if _is_number(b):
+        return where(_compare(how, b, a), b, a)
+    return where(a != a, a, where(_compare(how, a, b), a, b))
+
+
+def _is_number(x: Lanes, low: float = -math.inf, high: float = math.inf) -> bool:
+    """Whether it is known now, and in the range; NaN is not."""
+    known = x.value.constant if isinstance(x.value, ir.Constant) else None
+    parts = known if isinstance(known, (list, tuple)) else [known]
+    return all(isinstance(p, (int, float)) and low <= p <= high for p in parts)
+
+
+def _frozen(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Some fixed number where LLVM leaves the value open, as it does for a float that does not fit an integer."""
+    frozen = ir.instructions.Instruction(builder.block, value.type, "freeze", [value])
+    builder._insert(frozen)
+    return frozen
+
+
+# ---- between lanes ----------------------------------------------------------------------------------------------
+
+
+def horizontal_sum(x: Lanes) -> Lanes:
+    """The sum of all lanes, width 1. The order is fixed: lanes l and l + w/2 are added until one is left."""
     b = x.builder
-    while x.width > 1:
-        h = x.width // 2
-        parts = [b.shuffle_vector(x.value, x.value, ir.Constant(ir.VectorType(ir.IntType(32), h), list(range(o, o + h)))) for o in (0, h)]
-        if h == 1: parts = [b.extract_element(x.value, ir.IntType(32)(k)) for k in (0, 1)]
-        x = Lanes(b, parts[0], x.dtype, h) + Lanes(b, parts[1], x.dtype, h)
-    return x
-def transpose(rows):
-    V = len(rows); b = rows[0].builder; dt = rows[0].dtype
-    vals = [r.value for r in rows]; h = V // 2
-    # butterfly: swap blocks of size h between rows i and i+h
-    while h:
-        new = list(vals)
-        for i in range(V):
-            if i & h: continue
-            lo = [(k if not k & h else V + (k - h)) for k in range(V)]
-            hi = [((k + h) if not k & h else V + k) for k in range(V)]
-            m = lambda s: ir.Constant(ir.VectorType(ir.IntType(32), V), s)
-            new[i] = b.shuffle_vector(vals[i], vals[i + h], m(lo)); new[i + h] = b.shuffle_vector(vals[i], vals[i + h], m(hi))
-        vals = new; h //= 2
-    return [Lanes(b, v, dt, V) for v in vals]
+    while x.width > 2:
+        half = x.width // 2
+        low, high = (_shuffle(b, x.value, x.value, list(range(k, k + half))) for k in (0, half))
+        x = Lanes(b, low, x.dtype, half) + Lanes(b, high, x.dtype, half)
+    if x.width == 1:
+        return x
+    first, second = (Lanes(b, b.extract_element(x.value, ir.IntType(32)(k)), x.dtype, 1) for k in (0, 1))
+    return first + second
+
+
+def transpose(rows: list[Lanes]) -> list[Lanes]:
+    """V vectors of V lanes (a power of two): lane l of row i becomes lane i of row l, in log2(V) stages.
+
+    Stages within 128 bits interleave, which is one instruction there; the later ones move blocks of 128 bits.
+    """
+    n, first = len(rows), rows[0]
+    block = min(n, 128 // max(8, BITS[first.dtype]))
+    values = [r.value for r in rows]
+    columns = [list(range(n)) for _ in rows]  # which column each lane of each register holds
+    unit = 1
+    while unit < n:
+        if unit < block:
+            low = [lane for start in range(0, n, block) for k in range(start, start + block // 2, unit)
+                   for side in (0, n) for lane in range(side + k, side + k + unit)]  # fmt: skip
+            high = [lane + block // 2 for lane in low]
+        else:
+            low = [lane for start in range(0, 2 * n, 2 * block) for lane in range(start, start + block)]
+            high = [lane + block for lane in low]
+        for i in range(n):
+            if not i & unit:
+                a, b, held = values[i], values[i + unit], columns[i] + columns[i + unit]
+                values[i], values[i + unit] = (_shuffle(first.builder, a, b, s) for s in (low, high))
+                columns[i], columns[i + unit] = ([held[lane] for lane in s] for s in (low, high))
+        unit *= 2
+    order = sorted(range(n), key=lambda i: columns[i][0])
+    return [first.like(values[i]) for i in order]

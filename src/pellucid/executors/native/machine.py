@@ -10,11 +10,16 @@ import platform
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
+
+from ...graph import Program
 
 LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
 CACHE_BYTES = 256 << 20
@@ -66,16 +71,40 @@ def optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
     builder.getModulePassManager().run(module, builder)
 
 
-def object_code(text: str, h: Host) -> bytes:
-    """The machine code of a module, from the cache or compiled; cached entries carry a checksum and are verified."""
-    key = hashlib.sha256("\0".join([text, h.triple, h.cpu, h.features, llvmlite.__version__]).encode()).hexdigest()
+def signature(program: Program) -> str:
+    """A program as text that two programs share only if their machine code is the same."""
+    place = {v: n for n, v in enumerate(program.order)}
+    lines = [f"{v.primitive.name} {_attributes(v.attributes)} {[place[i] for i in v.inputs]} {v.type} {v.name}"
+             for v in program.order]  # fmt: skip
+    ends = [[(k, place[v]) for k, v in program.inputs.items()], [(k, place[v]) for k, v in program.outputs.items()],
+            [(place[t], place[v]) for t, v in program.updates.items()]]  # fmt: skip
+    return "\n".join([*lines, *map(str, ends)])
+
+
+def _attributes(attributes: Mapping[str, Any]) -> str:
+    return repr({k: (a.shape, str(a.dtype)) if isinstance(a, np.ndarray) else a for k, a in attributes.items()})
+
+
+@functools.cache
+def sources() -> str:
+    """A digest of the code that writes machine code: another version of it makes other entries in the cache."""
+    root = Path(__file__).parents[2]
+    files = [root / "graph.py", *sorted((root / "ops").glob("*.py")), *sorted((root / "passes").glob("*.py")),
+             *sorted(Path(__file__).parent.glob("*.py"))]  # fmt: skip
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def object_code(name: str, text: Callable[[], str], h: Host) -> bytes:
+    """The machine code of a module, by its name from the cache or compiled from its text; entries are verified."""
+    parts = [name, sources(), h.triple, h.cpu, h.features, str((h.width, h.accumulators)), llvmlite.__version__]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     cached = read_cache(key)
     if cached is not None:
         return cached
+    written = text()
     with LOCK:
         machine = target_machine(h)
-        module = llvm.parse_assembly(text)
-        module.verify()
+        module = llvm.parse_assembly(written)
         optimise(module, machine)
         code = machine.emit_object(module)
     write_cache(key, code)
@@ -96,8 +125,8 @@ class Code:
 
     count = 0
 
-    def __init__(self, text: str, h: Host, entry: str = "run") -> None:
-        code = object_code(text, h)
+    def __init__(self, name: str, text: Callable[[], str], h: Host, entry: str = "run") -> None:
+        code = object_code(name, text, h)
         with LOCK:
             Code.count += 1
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(entry)

@@ -60,7 +60,7 @@ class Plan:
     stored: dict[Value, Group]
     in_place: dict[Value, Value]  # new value -> the state whose memory it takes
     copied: dict[Value, Value]  # state -> new value that is copied to it at the end of a step
-    rows: set[Value]  # sample values that a weights phase reads with features in lanes
+    rows: dict[Value, None]  # sample values that a weights phase reads with features in lanes
 
     @property
     def phases(self) -> list[list[Group]]:
@@ -121,11 +121,11 @@ class Planner:
         self.program = program = with_copied_roots(program)
         self.position = {v: n for n, v in enumerate(program.order)}
         self.inline: dict[Value, bool] = {}
-        self.roots = {v for v in [*program.outputs.values(), *program.updates.values()]}
+        self.roots = dict.fromkeys([*program.outputs.values(), *program.updates.values()])
         self.uses: dict[Value, list[tuple[Value, bool]]] = {v: [] for v in program.order}
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
-        self.rows: set[Value] = set()
+        self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
 
     def plan(self) -> Plan:
         computed = [v for v in self.program.order if not self._is_view(v) and (not self._inline(v) or v in self.roots)]
@@ -178,9 +178,9 @@ class Planner:
                 which = rows_operand(v)
                 assert which is not None
                 number = v.inputs[1 - which]
-                self.rows.add(v.inputs[which])
+                self.rows[v.inputs[which]] = None
                 if self._is_view(number) or (self._inline(number) and number.primitive not in LEAVES):
-                    self.rows.add(number)
+                    self.rows[number] = None
                 return
             if pointwise and v.primitive.elementwise and self.group_of[user].kind != v.kind:  # summed as it is computed
                 self._join(v, self.group_of[user])

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphError, Program
+from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
 from ..binding import NotFinite, bind
 from . import driver
 from .build import Built, build
 from .emit import Buffer
-from .machine import Code, Host, host
+from .machine import Code, Host, host, signature
 from .threads import Pool, threads_for
 
 ALIGN = 64
@@ -33,12 +34,17 @@ class Run:
         self.blocks = -1
 
     @functools.cached_property
+    def simplified(self) -> Program:
+        return simplify(self.program)
+
+    @functools.cached_property
     def built(self) -> Built:
-        return build(simplify(self.program), self.host)
+        return build(self.simplified, self.host)
 
     @functools.cached_property
     def function(self) -> Callable:
-        self.code = Code(self.built.text, self.host)
+        """The machine code, from the cache on disk or made now; it lives as long as this Run."""
+        self.code = Code(signature(self.simplified), self.built.text, self.host)
         return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address)
 
     # ---- one batch ----------------------------------------------------------------------------------------------
@@ -50,6 +56,8 @@ class Run:
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
+        if self.alone is not None and self._is_one(inputs, batch_size):
+            return self._one(state, inputs or {})
         values, batch = bind(self.program, state, inputs or {}, batch_size)
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
         new = {name: values[v] for name, v in self.program.state.items()}
@@ -59,6 +67,24 @@ class Run:
             outputs = {name: self._output(name, n) for name in self.program.outputs}
         state.update({t.name: new[t.name] for t in self.program.updates})
         return outputs
+
+    @functools.cached_property
+    def alone(self) -> Run | None:
+        """The program for one sample, with features in lanes; none for programs that train."""
+        if self.program.updates or not self.program.needs_batch:
+            return None
+        return Run(for_one_sample(self.simplified), self.threads, self.host.width)
+
+    def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
+        samples = [np.shape((inputs or {}).get(name, ())) for name, v in self.program.inputs.items() if v.kind == "sample"]
+        return all(shape[:1] == (1,) for shape in samples) if samples else batch_size == 1
+
+    def _one(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        kinds = {name: v.kind for name, v in self.program.inputs.items()}
+        given = {name: np.asarray(a)[0] if kinds.get(name) == "sample" else a for name, a in inputs.items()}
+        assert self.alone is not None
+        outputs = self.alone(dict(state), given)
+        return {name: a[None] if self.program.outputs[name].kind == "sample" else a for name, a in outputs.items()}
 
     def _output(self, name: str, n: int) -> np.ndarray:
         v, buffer = self.program.outputs[name], self.built.outputs[name]

@@ -165,6 +165,12 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
         """``valid``: how many lanes of the last vector exist."""
         zero = L.splat(nest.constant(0, core.dtype), width)
+        for v in group.stores:  # what the epilogue will read and write comes nearer while the sum is computed
+            if v in nest.plan.in_place:
+                for r in range(rows):
+                    for c in range(columns):
+                        here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
+                        nest.prefetch(nest.buffers[v], linear([here[k] for k in t.out], v.shape))
 
         def at(letters, here):
             return [here[c] for c in letters]
@@ -212,15 +218,12 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
         step = t.columns * width
         whole = extent - extent % step
         if whole:
-            nest.loop(0, whole, [], lambda v, _: tile(fixed, at_row, rows, lane_index(v.value), t.columns, width), step=step)
+            nest.loop(0, whole, [], lambda v, _: tile(fixed, at_row, rows, lane_variable(v.value, extent), t.columns, width), step=step)
         if extent % step:
             rest = extent % step
             nest.memo.append({})
-            tile(fixed, at_row, rows, lane_index(I64(whole)), -(-rest // width), rest % width or width)
+            tile(fixed, at_row, rows, lane_variable(I64(whole), extent), -(-rest // width), rest % width or width)
             nest.memo.pop()
-
-    def lane_index(value) -> Index:
-        return Index.of(Variable(value, extent, lane=True))
 
     def unit(variable, _):
         rest, row_tile = Index.of(variable).divmod(t.row_tiles, b)
@@ -244,3 +247,73 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
                     nest.memo.pop()
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
+
+
+def dot_letter(core: Value) -> str | None:
+    """The letter of a contraction of shared values that runs along the memory of both: rows times a vector."""
+    a, b, out = parse(core.attributes["spec"])
+    return a[-1] if core.kind == "shared" and a and b and a[-1] == b[-1] and a[-1] not in out else None
+
+
+def dot_units(core: Value, rows: int = 8) -> int:
+    """Rows of the result that one unit computes together, as a number of units."""
+    return -(-core.size // rows)
+
+
+def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
+    """Units lo..hi-1 of inner products of shared values: neighbours along the sum in lanes, added up at its end."""
+    core, width, b = group.core, nest.width, nest.builder
+    assert core is not None
+    a, c, out = parse(core.attributes["spec"])
+    x, y = core.inputs
+    lengths = dict(zip(a + c, x.shape + y.shape, strict=True))
+    last = a[-1]
+    others = [k for k in dict.fromkeys(a + c) if k not in out and k != last]
+
+    def unit(variable, _):
+        start = Index.of(variable) * rows
+        places = []
+        for r in range(rows):
+            number = b.add(start.emit(b), I64(r))
+            number = b.select(b.icmp_signed("<", number, I64(core.size)), number, I64(core.size - 1))
+            at, rest = {}, Index.of(Variable(number, core.size))
+            for k in reversed(out):
+                rest, at[k] = rest.divmod(lengths[k], b)
+            places.append(at)
+        zero = L.splat(nest.constant(0, core.dtype), width)
+
+        def outer(inner, sums):
+            fixed = dict(zip(others, inner, strict=True))
+
+            def step(at_last: Index, sums):
+                new = []
+                for place, s in zip(places, sums, strict=True):
+                    here = place | fixed | {last: at_last}
+                    p, q = nest.value(x, [here[k] for k in a]), nest.value(y, [here[k] for k in c])
+                    new.append(L.fma(p, q, s))
+                return new
+
+            whole = lengths[last] - lengths[last] % width
+            if whole:
+                sums = nest.loop(0, whole, sums, lambda v, s: step(lane_variable(v.value, lengths[last]), s), step=width)
+            if lengths[last] % width:
+                nest.memo.append({})
+                nest.mask = lane_mask(width, lengths[last] % width)  # lanes beyond it load zeros
+                sums = step(lane_variable(I64(whole), lengths[last]), sums)
+                nest.mask = None
+                nest.memo.pop()
+            return sums
+
+        sums = nest.over([lengths[k] for k in others], [zero] * rows, outer)
+        for place, s in zip(places, sums, strict=True):
+            nest.memo.append({})
+            nest.feature_width = 1
+            finish(nest, group, core, [place[k] for k in out], None, L.horizontal_sum(s))
+            nest.feature_width = width
+            nest.memo.pop()
+
+    nest.loop(nest.lo, nest.hi, [], unit)
+
+
+def lane_variable(value, extent: int) -> Index:
+    return Index.of(Variable(value, extent, lane=True))

@@ -1,0 +1,221 @@
+"""Tables to arrays: what the target is, which columns are used, the transformers, and how they are kept in a model."""
+
+import numpy as np
+import pytest
+
+from pellucid import DataError, Model, nn, tabular
+from pellucid.data import Table, read_csv
+from pellucid.tabular import Preprocessing, choose_columns, keep_in, read_target, restore, with_target
+
+
+def table(**columns) -> Table:
+    """Columns of numbers (None or nan: missing) or of text."""
+    made = {}
+    for name, entries in columns.items():
+        text = any(isinstance(entry, str) for entry in entries)
+        made[name] = (
+            np.array(entries, object) if text else np.array([np.nan if e is None else e for e in entries], float)
+        )
+    return Table(made, "people.csv")
+
+
+def trained_on(t: Table, target: str = "y") -> tuple[Model, Preprocessing]:
+    """A model with first weights only, with the preprocessing of a table in it."""
+    columns = choose_columns(t.drop(target))
+    preprocessing = Preprocessing.fit(t, columns)
+    aim = read_target(t, target).scaled_on(t[target])
+    features = preprocessing.transform(t).shape[1]
+    model = Model(nn.Dense(max(len(aim.class_names), 1)), "mse", input_shape=(features,))
+    keep_in(model, preprocessing, aim)
+    return model, preprocessing
+
+
+# ---- the target
+
+
+@pytest.mark.parametrize(
+    "entries, task, why, classes",
+    [
+        (["yes", "no"] * 10, "classification", "is text", ("no", "yes")),
+        (["True", "False"] * 10, "classification", "is text", ("False", "True")),
+        ([0, 1] * 10, "classification", "two values", ("0", "1")),
+        ([0.5, 1.5] * 10, "classification", "two values", ("0.5", "1.5")),
+        ([1, 2, 10] * 10, "classification", "few whole numbers", ("1", "2", "10")),
+        (list(range(30)) * 10, "regression", "30 different whole numbers", ()),
+        ([1, 2, 3, 4, 5], "regression", "5 different whole numbers", ()),
+        ([0.1, 0.2, 0.3] * 10, "regression", "not whole", ()),
+    ],
+)
+def test_the_task_is_told_from_the_target(entries, task, why, classes):
+    target = read_target(table(y=entries), "y")
+    assert (target.task, target.class_names) == (task, classes)
+    assert why in target.sentence and target.sentence.startswith(task)
+
+
+def test_the_task_can_be_said():
+    t = table(y=[0, 1, 2] * 10)
+    assert read_target(t, "y", "regression").task == "regression"
+    assert read_target(table(y=[0.5, 1.5, 2.5] * 9), "y", "classification").class_names == ("0.5", "1.5", "2.5")
+    with pytest.raises(DataError, match=r"people.csv: column 'y' holds 'a' in row 1"):
+        read_target(table(y=["a", "b"]), "y", "regression")
+
+
+@pytest.mark.parametrize(
+    "entries, error",
+    [
+        (["a", "a", "a"], "one class only"),
+        ([3, 3, None], "'3' in all 2 rows"),
+        ([None, None], "missing in all 2 rows"),
+        ([1.5, np.inf, 2.5], "infinite in 1 row .row 2."),
+        (["a", "b", "c", "d"], "too many to learn classes from"),
+        ([*map(str, range(30)), "x"], "holds numbers, but 'x' in row 31"),
+    ],
+)
+def test_a_target_of_no_use(entries, error):
+    with pytest.raises(DataError, match=error):
+        read_target(table(y=entries), "y")
+
+
+def test_rows_without_a_target_are_dropped():
+    kept, dropped = with_target(table(x=[1, 2, 3], y=["a", None, "b"]), "y")
+    assert kept["x"].tolist() == [1, 3] and dropped == 1
+
+
+def test_encoding_and_decoding():
+    t = table(c=["b", "a", None], v=[10.0, 20.0, 30.0])
+    classes = read_target(table(c=["b", "a"] * 3), "c")
+    assert classes.encode(t["c"]).tolist() == [1, 0, -1]
+    with pytest.raises(DataError, match="'z' in row 2, none of the classes a, b"):
+        classes.encode(np.array(["a", "z"], object))
+    values = read_target(table(v=np.arange(9) / 2), "v").scaled_on(t["v"])
+    scaled = values.encode(t["v"])
+    assert scaled.mean() == pytest.approx(0) and scaled.std() == pytest.approx(1)
+    assert values.decode(scaled[:, None]) == pytest.approx(t["v"])
+
+
+# ---- the columns
+
+
+def test_columns_of_no_use_are_left_out_with_the_reason():
+    n = 12
+    columns = choose_columns(
+        table(
+            id=range(1, n + 1), code_id=np.arange(n) * 7 + 100, year=range(1990, 1990 + n), age=[20, None, 30] * 4,
+            name=[f"person {i}" for i in range(n)], colour=["red", "blue", None] * 4, empty=[None] * n, same=[5] * n,
+            word=["x"] * n, cabin=[None] * 9 + ["A1", "B2", "C3"],
+        )
+    )  # fmt: skip
+    assert columns.numbers == ("year", "age") and columns.categories == ("colour", "cabin")
+    assert columns.left_out == {
+        "id": "numbers the rows",
+        "code_id": "an identifier, different in every row",
+        "name": "text that differs in almost every row (12 different in 12)",
+        "empty": "empty in every row",
+        "same": "'5' in every row",
+        "word": "'x' in every row",
+    }
+
+
+def test_keep_and_drop():
+    t = table(id=range(6), a=[1.5, 2, 3, 4, 5, 6], b=["u", "v"] * 3)
+    columns = choose_columns(t, keep=["id"], drop=["a"])
+    assert columns.numbers == ("id",) and columns.left_out == {"a": "as asked"}
+    with pytest.raises(DataError, match="no column 'c'"):
+        choose_columns(t, drop=["c"])
+    with pytest.raises(DataError, match=r"no column to learn from.*a: as asked"):
+        choose_columns(t, drop=["a", "b"])
+
+
+def test_text_among_numbers():
+    ages = [*map(str, range(40)), "abc"]
+    with pytest.raises(DataError, match=r"column 'age' holds numbers, but 'abc' in row 41.*--drop age"):
+        choose_columns(table(age=ages))
+    few = choose_columns(table(grade=["1", "2", "3"] * 10 + ["x"]))
+    assert few.categories == ("grade",) and "row 31 holds 'x'" in few.remarks[0]
+    with pytest.raises(DataError, match=r"'a' is infinite in 1 row \(row 2\)"):
+        choose_columns(table(a=[1, np.inf, 3]))
+
+
+# ---- the transformers
+
+
+def test_features():
+    t = table(a=[1.0, 3.0, None, 5.0], b=["u", "v", "u", "v"])
+    x = Preprocessing.fit(t, choose_columns(t)).transform(t)
+    assert x.shape == (4, 4)  # a, a is missing, u, v
+    assert x.mean(axis=0)[:2] == pytest.approx([0, 0]) and x.std(axis=0)[:2] == pytest.approx([1, 1])
+    assert x[2, 0] == pytest.approx(0)  # the median is the mean here
+    assert x[:, 2:].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+
+
+def test_rare_categories_are_taken_together():
+    t = table(b=["u"] * 10 + ["v"] * 10 + ["rare 1", "rare 2"])
+    preprocessing = Preprocessing.fit(t, choose_columns(t))
+    x = preprocessing.transform(t)
+    assert x.shape == (22, 3) and (x[-1] == x[-2]).all()
+    new = table(b=["unheard of", "u", None])
+    assert (preprocessing.transform(new)[0] == x[-1]).all()
+    assert preprocessing.unseen(new) == ["b has 1 value not seen in training, such as 'unheard of' in row 1"]
+
+
+def test_a_table_to_predict():
+    t = table(a=[1.0, 2.0, 4.0, 4.0], b=["1", "x", "1", "x"])
+    preprocessing = Preprocessing.fit(t, choose_columns(t))
+    x = preprocessing.transform(t)
+    more = table(y=["?"] * 2, b=[1, None], extra=[0, 0], a=["2", None])  # the kinds of a column may change
+    assert (preprocessing.transform(more)[0, 1:] == x[0, 1:]).all()
+    with pytest.raises(DataError, match=r"people.csv lacks the columns a, b, which the model needs.*columns are c"):
+        preprocessing.transform(table(c=[1]))
+    with pytest.raises(DataError, match=r"people.csv: column 'a' holds 'two' in row 2, expected a number"):
+        preprocessing.transform(table(a=["1", "two"], b=["1", "1"]))
+    with pytest.raises(DataError, match=r"people.csv: column 'a' is infinite in 1 row \(row 1\)"):
+        preprocessing.transform(table(a=[np.inf], b=["1"]))
+
+
+# ---- kept in the model
+
+
+def test_kept_in_the_saved_model_without_pickle(tmp_path):
+    from pellucid import load
+
+    t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
+    model, preprocessing = trained_on(t)
+    model.save(tmp_path / "m.pel")
+    again, target = restore(load(tmp_path / "m.pel"))
+    assert again.transform(t).tolist() == preprocessing.transform(t).tolist()
+    assert again.columns == preprocessing.columns and target.mean == pytest.approx(4.25)
+    assert model.blobs[tabular.BLOB].dtype == np.uint8 and b"pickle" not in (tmp_path / "m.pel").read_bytes()
+
+
+class Evil:
+    """A type that is on nobody's list."""
+
+
+def test_other_types_are_not_loaded():
+    import skops.io
+    from sklearn.decomposition import PCA
+
+    model, _ = trained_on(table(a=[1.5, 2.5, 4.5], y=["u", "v", "u"]))
+    kept = model.blobs[tabular.BLOB]
+    for thing in (Evil(), {"numbers": Evil()}, {"numbers": PCA()}, [1, 2]):
+        model.blobs[tabular.BLOB] = np.frombuffer(skops.io.dumps(thing), np.uint8)
+        with pytest.raises(DataError, match="preprocessing"):
+            restore(model)
+    model.blobs[tabular.BLOB] = kept[: len(kept) // 2]
+    with pytest.raises(DataError, match="damaged"):
+        restore(model)
+    model.blobs[tabular.BLOB] = kept
+    restore(model)
+    del model.notes["columns"]
+    with pytest.raises(DataError, match="damaged"):
+        restore(model)
+    with pytest.raises(DataError, match="not trained on a table"):
+        restore(Model(nn.Dense(1), "mse"))
+
+
+def test_titanic(shared_data):
+    t = read_csv(shared_data / "titanic" / "titanic.csv")
+    columns = choose_columns(t.drop("Survived"))
+    assert columns.names == ("Pclass", "Age", "SibSp", "Parch", "Fare", "Sex", "Cabin", "Embarked")
+    assert sorted(columns.left_out) == ["Name", "PassengerId", "Ticket"]
+    assert np.isfinite(Preprocessing.fit(t, columns).transform(t)).all()
