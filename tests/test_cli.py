@@ -326,6 +326,7 @@ TRAIN = ("train", "people.csv", "--target", "label")
         ),
         (("train", "empty.csv", "--target", "y"), "empty.csv is empty"),
         (("train", "header.csv", "--target", "y"), "but no rows"),
+        (("train", "semicolons.csv", "--target", "y"), "Give --delimiter ';'"),
         (("train", "one.csv", "--target", "y"), "one class only"),
         (("train", "typo.csv", "--target", "y"), "column 'x' holds numbers, but 'abc' in row 31"),
         (("train", "tiny.csv", "--target", "y"), "tiny.csv: 4 rows are too few"),
@@ -364,9 +365,17 @@ TRAIN = ("train", "people.csv", "--target", "label")
     ],
 )
 def test_mistakes_in_training(here, args, message):
-    files = {"ragged.csv": "x,y\n1,2\n3\n", "empty.csv": "", "header.csv": "x,y\n", "one.csv": "x,y\n1,a\n2,a\n3,a\n",
-             "tiny.csv": "x,y\n1,0\n2,1\n1,1\n2,0\n", "rare.csv": "x,y\n" + "1,a\n2,b\n" * 20 + "3,c\n", "m.npy": "",
-             "typo.csv": "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "abc,1\n"}  # fmt: skip
+    files = {
+        "ragged.csv": "x,y\n1,2\n3\n",
+        "semicolons.csv": "x;y\n1;2\n",
+        "empty.csv": "",
+        "header.csv": "x,y\n",
+        "one.csv": "x,y\n1,a\n2,a\n3,a\n",
+        "tiny.csv": "x,y\n1,0\n2,1\n1,1\n2,0\n",
+        "rare.csv": "x,y\n" + "1,a\n2,b\n" * 20 + "3,c\n",
+        "typo.csv": "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "abc,1\n",
+        "m.npy": "",
+    }
     for name, text in files.items():
         (here / name).write_text(text)
     (here / "folder.pel").mkdir()

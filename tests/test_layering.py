@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
-TOP = TRAIN | {"", "neurons", "tabular", "sklearn"}
+TOP = TRAIN | {"", "neurons", "tabular", "report", "sklearn"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "": TRAIN | {"neurons", "tabular", "sklearn"},
     "neurons": TRAIN,
     "tabular": TRAIN,
+    "report": set(),
     "sklearn": TOP,
     **{wing: TOP | WINGS for wing in WINGS},
     "cli": TOP | WINGS,

@@ -59,12 +59,12 @@ def on_table(model, what: str, target: str | None, delimiter: str | None):
     """True and predicted classes or values of the rows of a CSV file whose target is known."""
     from dataclasses import replace
 
-    from .. import data, tabular
-    from .tables import digest, tried
+    from .. import tabular
+    from .tables import digest, read, tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)
-    table = data.read_csv(what, options.separator(what, delimiter))
+    table = read(what, delimiter)
     preprocessing.transform(table), aim.encode(table[aim.name])  # errors count rows as the file does
     table, dropped = tabular.with_target(table, aim.name)
     for remark in preprocessing.unseen(table):

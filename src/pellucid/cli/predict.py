@@ -36,10 +36,11 @@ def command(model_file, what, output, delimiter, invert, executor) -> None:
     model = load(model_file, executor=executor)
     names = model.notes.get("class_names") or []
     if model.notes.get("kind") == "table":
-        from .. import data, tabular
+        from .. import tabular
+        from .tables import read
 
         preprocessing, target = tabular.restore(model)
-        table = data.read_csv(what, options.separator(what, delimiter))
+        table = read(what, delimiter)
         result = model.predict(preprocessing.transform(table).astype(model.dtype))
         for remark in preprocessing.unseen(table):
             click.echo(f"note: {remark}", err=True)

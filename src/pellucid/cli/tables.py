@@ -16,7 +16,7 @@ from .options import separator
 
 def train(run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, delimiter: str | None) -> None:
     """Train on a CSV file: say what is done and why, test, save and draw."""
-    table = data.read_csv(path, separator(path, delimiter))
+    table = read(path, delimiter)
     if target is None:
         raise click.UsageError(
             f"a CSV file needs --target COLUMN, the column to predict, one of {tabular.listed(table.names)}"
@@ -46,6 +46,17 @@ def train(run: Run, path: str, target: str | None, task, folds: int | None, keep
     model.notes["sha256"] = digest(path)
     run.keep(model)
     click.echo(last)
+
+
+def read(path: str, delimiter: str | None) -> data.Table:
+    """A CSV file; one that seems to have another separator is an error that says so."""
+    table = data.read_csv(path, separator(path, delimiter))
+    if len(table.names) == 1 and (found := [c for c in ";\t|" if c in table.names[0]]):
+        option = "tab" if found[0] == "\t" else repr(found[0])
+        raise DataError(
+            f"{path} has one column, {table.names[0]!r}; is its separator another? Give --delimiter {option}"
+        )
+    return table
 
 
 def describe(

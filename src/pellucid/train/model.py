@@ -83,7 +83,8 @@ class Model:
         self.specs, self.how = specs, how
         if self.traced.parameters:
             key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-            self.state |= self.executor.compile(init_program(self.traced.parameters))({}, {"key": key})
+            # by the reference, so that the same seed gives the same first weights on every executor
+            self.state |= executors.get("reference").compile(init_program(self.traced.parameters))({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:

@@ -6,6 +6,7 @@ exp, log and their like stand in vector_math.py, in terms of what is here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,7 @@ use_round = host_has("sse4.1") or not _X86
 use_scalef = _X86 and host_has("avx512f") and host_has("avx512vl")  # p * 2**n: exp takes 17 instructions, without 24
 
 
+@functools.cache
 def llvm_type(dtype: str, width: int) -> ir.Type:
     """The type in registers: a vector, or a plain scalar for width 1.
 
@@ -61,7 +63,20 @@ def constant(builder: ir.IRBuilder, number: Any, dtype: str, width: int = 1) -> 
     0.5
     """
     one = _fitted(number, dtype)
-    return Lanes(builder, ir.Constant(llvm_type(dtype, width), one if width == 1 else [one] * width), dtype, width)
+    return Lanes(builder, _literal(dtype, width, one, math.copysign(1, one)), dtype, width)
+
+
+class Splat(ir.Constant):
+    """A vector of equal numbers, written short: most of a module's text would be vectors written out."""
+
+    def _get_reference(self) -> str:
+        return f"splat ({self.constant[0]})"
+
+
+@functools.lru_cache(1 << 14)
+def _literal(dtype: str, width: int, one: float | int | bool, sign: float) -> ir.Constant:
+    """A constant for all its uses, so that its text is made once; the sign tells 0.0 from -0.0."""
+    return ir.Constant(llvm_type(dtype, 1), one) if width == 1 else Splat(llvm_type(dtype, width), [one] * width)
 
 
 def _fitted(number: Any, dtype: str) -> float | int | bool:
@@ -85,7 +100,8 @@ def splat(x: Lanes, width: int) -> Lanes:
         raise TypeError(f"{x.width} lanes cannot become {width}")
     kind = llvm_type(x.dtype, width)
     if isinstance(x.value, ir.Constant) and isinstance(x.value.constant, (int, float)):
-        return Lanes(x.builder, ir.Constant(kind, [x.value.constant] * width), x.dtype, width)
+        one = x.value.constant  # fitted already
+        return Lanes(x.builder, _literal(x.dtype, width, one, math.copysign(1, one)), x.dtype, width)
     undefined = ir.Constant(kind, ir.Undefined)
     first = x.builder.insert_element(undefined, x.value, ir.IntType(32)(0))
     return Lanes(x.builder, _shuffle(x.builder, first, undefined, [0] * width), x.dtype, width)
@@ -249,12 +265,12 @@ def where(condition: Lanes, a: Any, b: Any) -> Lanes:
     return x.like(x.builder.select(chosen.value, x.value, y.value))
 
 
-def intrinsic(name: str, *operands: Lanes) -> Lanes:
+def intrinsic(name: str, *operands: Lanes, flags: tuple[str, ...] = ()) -> Lanes:
     """One of LLVM's functions that work lane by lane, such as llvm.sqrt."""
     x, *_ = operands
     vector = "" if x.width == 1 else f"v{x.width}"
     function = declared(x.builder, f"{name}.{vector}f{BITS[x.dtype]}", [x.value.type] * len(operands), x.value.type)
-    return x.like(x.builder.call(function, [o.value for o in operands]))
+    return x.like(x.builder.call(function, [o.value for o in operands], fastmath=flags))
 
 
 def declared(builder: ir.IRBuilder, name: str, arguments: list[ir.Type], result: ir.Type) -> ir.Function:
@@ -281,7 +297,12 @@ def copysign(x: Lanes, sign: Lanes) -> Lanes:
 
 
 def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+    return builder.shuffle_vector(a, b, _places(tuple(lanes)))
+
+
+@functools.cache
+def _places(lanes: tuple[int, ...]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
 
 
 # ---- numpy's names ----------------------------------------------------------------------------------------------
@@ -365,18 +386,17 @@ xp: Any = LaneNumPy()
 
 
 def _extreme(how: str, a: Lanes, b: Lanes) -> Lanes:
-    """The larger or the smaller; NaN where either is."""
-    if a.dtype not in FLOATS or _is_number(a):
-        return where(_compare(how, a, b), a, b)  # one instruction; with NaN nothing holds, and b is taken
-    if _is_number(b):
-        return where(_compare(how, b, a), b, a)
-    return where(a != a, a, where(_compare(how, a, b), a, b))
+    """The larger or the smaller; NaN where either is; of two zeros either. One instruction where one is a constant."""
+    if a.dtype not in FLOATS:
+        return where(_compare(how, a, b), a, b)
+    return intrinsic("llvm.maximum" if how == ">" else "llvm.minimum", a, b, flags=("nsz",))
 
 
 def _is_number(x: Lanes, low: float = -math.inf, high: float = math.inf) -> bool:
     """Whether it is known now, and in the range; NaN is not."""
     known = x.value.constant if isinstance(x.value, ir.Constant) else None
     parts = known if isinstance(known, (list, tuple)) else [known]
+    parts = [p.constant if isinstance(p, ir.Constant) else p for p in parts]
     return all(isinstance(p, (int, float)) and low <= p <= high for p in parts)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
 from ...ops.contract import contract_of, parse
+from ...ops.elementwise import add, cast_to, multiply, negative, subtract
 from ...ops.movement import (
     broadcast,
     constant_of,
@@ -28,6 +29,7 @@ from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, to_samples)  # only another index
+CHEAP = (add, subtract, multiply, negative, cast_to)
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
 
@@ -69,11 +71,11 @@ class Plan:
 
 
 def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
-    """Shared numbers that are cheap enough to compute wherever they are used (a step's learning rate)."""
+    """Leaves, constants, views of them, and shared numbers so cheap that they are computed wherever they are used."""
     if v not in memo:
         if v.primitive in LEAVES or v.primitive in FREE:
             memo[v] = True
-        elif v.primitive in VIEWS or (v.primitive.elementwise and v.kind == "shared" and v.size <= 1):
+        elif v.primitive in VIEWS or (v.primitive in CHEAP and v.kind == "shared" and v.size <= 1):
             memo[v] = all(is_inline(i, memo) for i in v.inputs)
         else:
             memo[v] = False

@@ -18,7 +18,7 @@ from . import driver
 from .build import Built, build
 from .emit import Buffer
 from .machine import Code, Host, host, signature
-from .threads import Pool, threads_for
+from .threads import BRIEF_WORK, Pool, threads_for, work
 
 ALIGN = 64
 
@@ -40,6 +40,10 @@ class Run:
     @functools.cached_property
     def built(self) -> Built:
         return build(self.simplified, self.host)
+
+    @functools.cached_property
+    def work(self) -> int:
+        return work(self.simplified)
 
     @functools.cached_property
     def function(self) -> Callable:
@@ -114,7 +118,7 @@ class Run:
         order = np.arange(n) if rows is None else np.ascontiguousarray(rows, np.int64)
         if self.program.outputs and not self.built.counted:
             raise GraphError("steps adds up outputs, so they must be shared numbers")
-        threads = self.threads or threads_for(self.program, min(batch_size, len(order)), self.host.width)
+        threads = self.threads or threads_for(self.work, min(batch_size, len(order)), self.host.width)
         with self.lock:
             new, info, totals = self._run(given, arrays, order, batch_size, threads, watch, on_step)
             if info[driver.FAILED]:  # once more, up to the step before
@@ -123,8 +127,6 @@ class Run:
                 state.update({t.name: new[t.name] for t in self.program.updates})
                 raise NotFinite(done, order[done * batch_size : (done + 1) * batch_size])
         state.update({t.name: new[t.name] for t in self.program.updates})
-        if info[driver.STOP]:
-            raise KeyboardInterrupt
         return dict(zip(self.built.counted, totals.tolist(), strict=True))
 
     # ---- below --------------------------------------------------------------------------------------------------
@@ -147,7 +149,9 @@ class Run:
         info = np.zeros(driver.LENGTH, np.int64)
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
-        Pool.run(function, table, info, threads, None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order))))  # fmt: skip
+        brief = self.work * len(order) < BRIEF_WORK
+        watch_steps = None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order)))
+        Pool.run(function, table, info, threads, brief, watch_steps)
         if info[driver.ERROR]:
             raise IndexError("a row to be taken lies outside its table")
         return new, info, totals

@@ -16,6 +16,7 @@ from ...ops.contract import contract_of, parse
 from . import driver
 
 SMALL_WORK = 400_000  # multiplications in a step under which sharing it costs more than it gains
+BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
 
 
 def available() -> int:
@@ -30,10 +31,14 @@ def available() -> int:
     return count
 
 
-def threads_for(program: Program, batch: int, width: int) -> int:
-    """Threads for a program: one where a step is too small to share."""
-    work = sum(batch * _multiplications(v) for v in program.order if v.primitive is contract_of)
-    return 1 if work < SMALL_WORK else min(available(), max(1, -(-batch // width)))
+def work(program: Program) -> int:
+    """Multiplications and other operations for one sample, roughly."""
+    return sum(_multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
+
+
+def threads_for(work: int, batch: int, width: int) -> int:
+    """Threads for a step of that much work a sample: one where it is too small to share."""
+    return 1 if work * batch < SMALL_WORK else min(available(), max(1, -(-batch // width)))
 
 
 def _multiplications(v) -> int:
@@ -52,21 +57,26 @@ class Pool:
     process = -1
 
     @classmethod
-    def run(cls, function: Callable, table: np.ndarray, info: np.ndarray, threads: int, watch: Callable | None) -> None:
-        """``function(table, info, thread)`` on each of the threads; Ctrl-C asks them to stop after the step."""
+    def run(cls, function: Callable, table: np.ndarray, info: np.ndarray, threads: int, brief: bool,
+            watch: Callable | None = None) -> None:  # fmt: skip
+        """``function(table, info, thread)`` on each of the threads.
+
+        A ``brief`` run takes the calling thread as one of them. Otherwise the caller only waits, calling ``watch`` ten
+        times a second, so that it hears Ctrl-C; then the threads are asked to stop after their step.
+        """
         arguments = table.ctypes.data, info.ctypes.data
-        if threads == 1 and watch is None and threading.current_thread() is not threading.main_thread():
+        if brief and threads == 1:
             function(*arguments, 0)
             return
-        with cls.lock if threads > 1 else contextlib.nullcontext():
+        with cls.lock:
             done: queue.SimpleQueue = queue.SimpleQueue()
-            helpers = range(1, threads) if watch is None and not _may_be_long(info) else range(threads)
-            cls._ensure(len(helpers))
-            for worker, thread in zip(cls.workers, helpers, strict=False):
+            others = range(1, threads) if brief else range(threads)
+            cls._ensure(len(others))
+            for worker, thread in zip(cls.workers, others, strict=False):
                 worker.put((function, arguments, thread, threads, done))
-            waiting = len(helpers)
+            waiting = len(others)
             try:
-                if len(helpers) < threads:
+                if brief:
                     with pinned(0, threads):
                         function(*arguments, 0)
                 while waiting:
@@ -80,6 +90,7 @@ class Pool:
 
     @staticmethod
     def _wait(done: queue.SimpleQueue, watch: Callable | None) -> int:
+        """1 when a thread is done, 0 after a tenth of a second."""
         try:
             done.get(timeout=0.1)
             return 1
@@ -96,11 +107,6 @@ class Pool:
             tasks: queue.SimpleQueue = queue.SimpleQueue()
             threading.Thread(target=_work, args=(tasks,), daemon=True, name="pellucid").start()
             cls.workers.append(tasks)
-
-
-def _may_be_long(info: np.ndarray) -> bool:
-    """More than one step: then all threads are workers, so that the caller hears Ctrl-C."""
-    return bool(info[driver.ROWS] > info[driver.BATCH])
 
 
 def _work(tasks: queue.SimpleQueue) -> None:

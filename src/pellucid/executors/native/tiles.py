@@ -141,7 +141,7 @@ class WeightsTile:
         self.row = max(rows, key=lambda c: self.lengths[c], default=None)
         self.others = [c for c in self.out[:-1] if c != self.row]
         vectors = -(-self.lengths[self.last] // width)
-        self.columns = min(3, vectors)
+        self.columns = next((c for c in (3, 4, 2) if vectors % c == 0), min(3, vectors))
         self.rows = divisor_tile(self.lengths[self.row], accumulators // self.columns) if self.row else 1
         self.row_tiles = -(-self.lengths[self.row] // self.rows) if self.row else 1
 

@@ -319,7 +319,9 @@ def _product_error(a: Lanes, b: Any, c: Lanes) -> Lanes:
     a, b, c = meet(a, b, c)
     if lanes.use_fma:
         return fma(a, b, c)
-    (a1, a2), (b1, b2) = ((h, x - h) for x in (a, b) for h in [from_bits(bits(x) & (0xFFFFFFFFFFFFFFFF << 27 & (1 << 64) - 1))])
+    top = (1 << 64) - (1 << 27)
+    a1, b1 = from_bits(bits(a) & top), from_bits(bits(b) & top)
+    a2, b2 = a - a1, b - b1
     return ((a1 * b1 + c) + a1 * b2 + a2 * b1) + a2 * b2
 
 
