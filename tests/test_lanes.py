@@ -1,4 +1,4 @@
-"""The lane builder: every elementwise formula on lanes gives numpy's numbers, and the functions keep their precision."""
+"""The lane builder: elementwise formulas on lanes give numpy's numbers, and the functions keep their precision."""
 
 import ctypes
 import math
@@ -255,10 +255,11 @@ def points(dtype):
     """All sizes, the thresholds, and densely where the functions bend."""
     rng, f = np.random.default_rng(0), np.finfo(dtype)
     overflow, underflow = np.log(f.max), np.log(f.smallest_subnormal)
-    near = [v for t in (overflow, underflow, np.log(f.tiny), 1.0, -1.0, 0.0, f.max, f.tiny, f.eps, -f.eps, 0.5, -0.5)
-            for v in (t, np.nextafter(f.dtype.type(t), f.dtype.type(9)), np.nextafter(f.dtype.type(t), -f.dtype.type(9)))]
+    thresholds = [overflow, underflow, np.log(f.tiny), 1.0, -1.0, 0.0, f.max, f.tiny, f.eps, -f.eps, 0.5, -0.5]
+    near = [np.nextafter(np.asarray(thresholds, dtype), np.asarray(side, dtype)) for side in (-9, 9)]
     parts = [
-        near,
+        thresholds,
+        *near,
         [-0.0, math.inf, -math.inf, math.nan, f.smallest_subnormal, -f.smallest_subnormal, f.min, -f.tiny],
         whole_range(dtype, 20000),
         rng.uniform(1.05 * underflow, 1.05 * overflow, 20000),
@@ -352,8 +353,8 @@ def test_transpose(dtype, width):
 
     def formula(xp, x):  # a vector of all the elements
         b, n = x.builder, width
-        rows = [Lanes(b, lanes._shuffle(b, x.value, x.value, list(range(i * n, i * n + n))), dtype, n) for i in range(n)]
-        columns = transpose(rows)
+        parts = [lanes._shuffle(b, x.value, x.value, list(range(i * n, i * n + n))) for i in range(n)]
+        columns = transpose([Lanes(b, part, dtype, n) for part in parts])
         result = x.value
         for i, column in enumerate(columns):
             for k in range(n):
@@ -383,8 +384,13 @@ def test_fma():
     agree(lambda xp, x: x * 3 + 4 if xp is reference else fma(x, 3, 4), np.arange(8, dtype=np.int32))
 
 
+def new_builder():
+    kind = ir.FunctionType(ir.VoidType(), [ir.FloatType()])
+    return ir.IRBuilder(ir.Function(ir.Module(), kind, "f").append_basic_block())
+
+
 def test_scalars_stay_scalars_until_they_meet_vectors():
-    b = ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [ir.FloatType()]), "f").append_basic_block())
+    b = new_builder()
     x = Lanes(b, b.function.args[0], "float32", 1)
     assert (x * 2 + 1).width == xp.exp(x).width == (x < 1).width == 1
     v = constant(b, 1, "float32", 8)
@@ -398,7 +404,7 @@ def test_numpy_scalars_on_either_side():
 
 
 def test_errors():
-    b = ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), []), "f").append_basic_block())
+    b = new_builder()
     x, i, p = constant(b, 1, "float32", 4), constant(b, 1, "int32", 4), constant(b, True, "bool", 4)
     wrong = [lambda: x + i, lambda: x & x, lambda: ~x, lambda: x << 1, lambda: i / i, lambda: p + p, lambda: i + 0.5,
              lambda: constant(b, -1, "uint8"), lambda: constant(b, 2**31, "int32"), lambda: xp.where(i, x, x),

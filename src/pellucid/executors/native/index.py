@@ -65,8 +65,8 @@ class Index:
 
     @property
     def largest(self) -> int:
-        """The largest value it can take (all coefficients positive)."""
-        return self.const + sum(c * (v.extent - 1) for v, c in self.terms.items())
+        """A value that it never exceeds."""
+        return self.const + sum(c * (v.extent - 1) for v, c in self.terms.items() if c > 0)
 
     def divmod(self, m: int, builder: ir.IRBuilder) -> tuple[Index, Index]:
         """Quotient and remainder by a constant, kept affine where that can be known."""

@@ -27,23 +27,16 @@ LLVM_TYPES: dict[str, ir.Type] = {
 BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "uint8": 8, "uint32": 32, "uint64": 64, "bool": 1}
 FLOATS = ("float32", "float64")
 BITS_OF = {"float32": "uint32", "float64": "uint64"}
+Operator = Callable[[Any, Any], "Lanes"]
 
 
-def host_has(feature: str) -> bool:
-    """Whether this processor has the feature (LLVM's name); the host's are read once, when this file is imported."""
-    return bool(_HOST.get(feature))
-
-
-try:
-    _HOST = dict(binding.get_host_cpu_features())
-except RuntimeError:  # LLVM cannot tell on this system: the least of its kind is assumed
-    _HOST = {}
-_X86 = binding.get_process_triple().startswith(("x86_64", "i386", "i686", "amd64"))
+_HOST = binding.get_host_cpu_features()
+_OTHER = not binding.get_process_triple().startswith(("x86_64", "amd64", "i"))  # these have both
 
 # What the code may use. Without the instruction, LLVM would call the C library for every lane.
-use_fma = host_has("fma") or not _X86
-use_round = host_has("sse4.1") or not _X86
-use_scalef = _X86 and host_has("avx512f") and host_has("avx512vl")  # p * 2**n: exp takes 17 instructions, without 24
+use_fma = _OTHER or _HOST.get("fma", False)
+use_round = _OTHER or _HOST.get("sse4.1", False)
+use_scalef = _HOST.get("avx512f", False) and _HOST.get("avx512vl", False)  # p * 2**n: 7 instructions less in exp
 
 
 @functools.cache
@@ -119,6 +112,59 @@ def meet(*operands: Any) -> list[Lanes]:
     return [splat(x, width) for x in lanes]
 
 
+def _arithmetic(of_floats: str, of_integers: str | None) -> tuple[Operator, Operator]:
+    """An operator, and the one for a number on its left."""
+
+    def apply(a: Any, b: Any) -> Lanes:
+        x, y = meet(a, b)
+        name = of_floats if x.dtype in FLOATS else of_integers
+        if name is None or x.dtype == "bool":
+            raise TypeError(f"{of_floats[1:]} is not for lanes of {x.dtype}")
+        return x.like(getattr(x.builder, name)(x.value, y.value))
+
+    return apply, lambda self, other: apply(other, self)
+
+
+def _bitwise(name: str) -> Operator:
+    def apply(a: Any, b: Any) -> Lanes:
+        x, y = meet(a, b)
+        if x.dtype in FLOATS:
+            raise TypeError(f"{name.strip('_')} is not for lanes of {x.dtype}; see bits(x)")
+        return x.like(getattr(x.builder, name)(x.value, y.value))
+
+    return apply
+
+
+def _shift(left: bool) -> Operator:
+    """As numpy: by as many bits as there are, or more (or by a negative number), nothing but the sign is left."""
+
+    def apply(a: Any, b: Any) -> Lanes:
+        x, by = meet(a, b)
+        if x.dtype in FLOATS or x.dtype == "bool":
+            raise TypeError(f"a shift is not for lanes of {x.dtype}")
+        shift = x.builder.shl if left else x.builder.lshr if x.dtype[0] == "u" else x.builder.ashr
+        if _is_number(by, 0, BITS[x.dtype] - 1):
+            return x.like(shift(x.value, by.value))
+        last = constant(x.builder, BITS[x.dtype] - 1, x.dtype, x.width)
+        inside = x.like(x.builder.icmp_unsigned("<=", by.value, last.value), "bool")
+        shifted = x.like(shift(x.value, where(inside, by, last).value))
+        return shifted if shift == x.builder.ashr else where(inside, shifted, 0)
+
+    return apply
+
+
+def _comparison(how: str) -> Operator:
+    def apply(a: Any, b: Any) -> Lanes:
+        x, y = meet(a, b)
+        if x.dtype in FLOATS:  # with NaN, only != holds
+            compare = x.builder.fcmp_unordered if how == "!=" else x.builder.fcmp_ordered
+        else:
+            compare = x.builder.icmp_signed if x.dtype.startswith("int") else x.builder.icmp_unsigned
+        return x.like(compare(how, x.value, y.value), "bool")
+
+    return apply
+
+
 class Lanes:
     """A vector of lanes (or one scalar: width 1) in the machine code that ``builder`` writes.
 
@@ -127,9 +173,14 @@ class Lanes:
 
     __slots__ = ("builder", "dtype", "value", "width")
     __array_ufunc__ = None  # numpy's scalars leave `np.uint32(3) + lanes` to us
+    __hash__ = object.__hash__
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value, dtype: str, width: int) -> None:
         self.builder, self.value, self.dtype, self.width = builder, value, dtype, width
+
+    def like(self, value: ir.Value, dtype: str | None = None) -> Lanes:
+        """The same number of lanes with another value (and dtype)."""
+        return Lanes(self.builder, value, dtype or self.dtype, self.width)
 
     def __repr__(self) -> str:
         return f"<{self.width} lanes of {self.dtype}>"
@@ -137,111 +188,24 @@ class Lanes:
     def __bool__(self) -> bool:
         raise TypeError(f"{self!r} have no truth value: use xp.where(condition, a, b)")
 
-    def like(self, value: ir.Value, dtype: str | None = None) -> Lanes:
-        """The same number of lanes with another value (and dtype)."""
-        return Lanes(self.builder, value, dtype or self.dtype, self.width)
-
-    def __add__(self, other: Any) -> Lanes:
-        return _arithmetic("fadd", "add", self, other)
-
-    def __sub__(self, other: Any) -> Lanes:
-        return _arithmetic("fsub", "sub", self, other)
-
-    def __mul__(self, other: Any) -> Lanes:
-        return _arithmetic("fmul", "mul", self, other)
-
-    def __truediv__(self, other: Any) -> Lanes:
-        return _arithmetic("fdiv", None, self, other)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    def __rsub__(self, other: Any) -> Lanes:
-        return _arithmetic("fsub", "sub", other, self)
-
-    def __rtruediv__(self, other: Any) -> Lanes:
-        return _arithmetic("fdiv", None, other, self)
+    __add__, __radd__ = _arithmetic("fadd", "add")
+    __sub__, __rsub__ = _arithmetic("fsub", "sub")
+    __mul__, __rmul__ = _arithmetic("fmul", "mul")
+    __truediv__, __rtruediv__ = _arithmetic("fdiv", None)
+    __and__ = __rand__ = _bitwise("and_")
+    __or__ = __ror__ = _bitwise("or_")
+    __xor__ = __rxor__ = _bitwise("xor")
+    __lshift__, __rshift__ = _shift(left=True), _shift(left=False)
+    __lt__, __le__, __gt__, __ge__ = _comparison("<"), _comparison("<="), _comparison(">"), _comparison(">=")
+    __eq__, __ne__ = _comparison("=="), _comparison("!=")  # type: ignore[assignment]
 
     def __neg__(self) -> Lanes:
         return self.like(self.builder.fneg(self.value)) if self.dtype in FLOATS else 0 - self
-
-    def __and__(self, other: Any) -> Lanes:
-        return _bitwise("and_", self, other)
-
-    def __or__(self, other: Any) -> Lanes:
-        return _bitwise("or_", self, other)
-
-    def __xor__(self, other: Any) -> Lanes:
-        return _bitwise("xor", self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> Lanes:
         if self.dtype in FLOATS:
             raise TypeError(f"~ is not for {self!r}")
         return self.like(self.builder.not_(self.value))
-
-    def __lshift__(self, other: Any) -> Lanes:
-        return _shift("shl", *meet(self, other))
-
-    def __rshift__(self, other: Any) -> Lanes:
-        return _shift("lshr" if self.dtype[0] == "u" else "ashr", *meet(self, other))
-
-    def __lt__(self, other: Any) -> Lanes:
-        return _compare("<", self, other)
-
-    def __le__(self, other: Any) -> Lanes:
-        return _compare("<=", self, other)
-
-    def __gt__(self, other: Any) -> Lanes:
-        return _compare(">", self, other)
-
-    def __ge__(self, other: Any) -> Lanes:
-        return _compare(">=", self, other)
-
-    def __eq__(self, other: Any) -> Lanes:  # type: ignore[override]
-        return _compare("==", self, other)
-
-    def __ne__(self, other: Any) -> Lanes:  # type: ignore[override]
-        return _compare("!=", self, other)
-
-    __hash__ = object.__hash__
-
-
-def _arithmetic(of_floats: str, of_integers: str | None, a: Any, b: Any) -> Lanes:
-    x, y = meet(a, b)
-    name = of_floats if x.dtype in FLOATS else of_integers
-    if name is None or x.dtype == "bool":
-        raise TypeError(f"{of_floats[1:]} is not for lanes of {x.dtype}")
-    return x.like(getattr(x.builder, name)(x.value, y.value))
-
-
-def _bitwise(name: str, a: Any, b: Any) -> Lanes:
-    x, y = meet(a, b)
-    if x.dtype in FLOATS:
-        raise TypeError(f"{name.strip('_')} is not for lanes of {x.dtype}; see bits(x)")
-    return x.like(getattr(x.builder, name)(x.value, y.value))
-
-
-def _shift(name: str, x: Lanes, by: Lanes) -> Lanes:
-    """As numpy: by as many bits as there are, or more (or by a negative number), nothing but the sign is left."""
-    if x.dtype in FLOATS or x.dtype == "bool":
-        raise TypeError(f"a shift is not for lanes of {x.dtype}")
-    if _is_number(by, 0, BITS[x.dtype] - 1):
-        return x.like(getattr(x.builder, name)(x.value, by.value))
-    last = constant(x.builder, BITS[x.dtype] - 1, x.dtype, x.width)
-    inside = x.like(x.builder.icmp_unsigned("<=", by.value, last.value), "bool")
-    shifted = x.like(getattr(x.builder, name)(x.value, where(inside, by, last).value))
-    return shifted if name == "ashr" else where(inside, shifted, 0)
-
-
-def _compare(how: str, a: Any, b: Any) -> Lanes:
-    x, y = meet(a, b)
-    if x.dtype in FLOATS:  # with NaN, only != holds
-        kind = x.builder.fcmp_unordered if how == "!=" else x.builder.fcmp_ordered
-    else:
-        kind = x.builder.icmp_signed if x.dtype.startswith("int") else x.builder.icmp_unsigned
-    return x.like(kind(how, x.value, y.value), "bool")
 
 
 # ---- pieces that formulas are made of ---------------------------------------------------------------------------
@@ -388,7 +352,7 @@ xp: Any = LaneNumPy()
 def _extreme(how: str, a: Lanes, b: Lanes) -> Lanes:
     """The larger or the smaller; NaN where either is; of two zeros either. One instruction where one is a constant."""
     if a.dtype not in FLOATS:
-        return where(_compare(how, a, b), a, b)
+        return where(a > b if how == ">" else a < b, a, b)
     return intrinsic("llvm.maximum" if how == ">" else "llvm.minimum", a, b, flags=("nsz",))
 
 

@@ -19,8 +19,7 @@ def sample_nest(nest: Nest, group: Group) -> None:
     """Blocks lo..hi-1 of a group of sample values, element by element."""
 
     def element(index, block):
-        for v in group.stores:
-            nest.store(nest.value(v, index, block), nest.buffers[v], linear(index, v.shape), block)
+        nest.store_all(group.stores, index, block)
 
     def block_body(variable, _):
         nest.over(group.shape, [], lambda index, _: element(index, Index.of(variable)))
@@ -41,8 +40,7 @@ def shared_nest(nest: Nest, group: Group) -> None:
     chunks = max(1, -(-columns // CHUNK))
 
     def element(index):
-        for v in group.stores:
-            nest.store(nest.value(v, index), nest.buffers[v], linear(index, v.shape), None)
+        nest.store_all(group.stores, index, None)
 
     def unit(variable, _):
         b = nest.builder

@@ -119,8 +119,7 @@ def tiled(nest: Nest, extent: int, tile: int, body) -> None:
 def finish(nest: Nest, group: Group, core: Value, index: list[Index], block: Index | None, result) -> None:
     """The epilogue: with the contraction's result known at an index, what the group stores there."""
     nest.memo[-1][(core, tuple(i.key for i in index), block.key if block is not None else None)] = result
-    for v in group.stores:
-        nest.store(nest.value(v, index, block), nest.buffers[v], linear(index, v.shape), block)
+    nest.store_all(group.stores, index, block)
 
 
 class WeightsTile:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import lanes
-from .lanes import Lanes, bits, constant, copysign, declared, fma, from_bits, intrinsic, meet, splat, where, xp
+from .lanes import Lanes, bits, constant, copysign, declared, fma, from_bits, meet, where, xp
 
 
 @dataclass(frozen=True)
@@ -227,11 +227,12 @@ def _log_domain(x: Lanes, zero: float, y: Lanes) -> Lanes:
 
 # ---- power ------------------------------------------------------------------------------------------------------
 
-LOG2 = (2.885390081790092, 0.9617966733333816, 0.577083586675401, 0.41167261085940476, 0.3407322021153437)  # / s, in s**2
+# log2((1 + s)/(1 - s)) / s in s**2; exp2 on (-1/2, 1/2); (log((1 + s)/(1 - s)) / s - 2 - 2/3 s**2) / s**4 in s**2
+LOG2 = (2.885390081790092, 0.9617966733333816, 0.577083586675401, 0.41167261085940476, 0.3407322021153437)
 EXP2 = (1.0000000005549907, 0.6931472057673045, 0.2402264688618481, 0.05550328710888933, 0.009618489229647871,
         0.0013399958001704619, 0.00015345793797473688)  # fmt: skip
 LOG_TAIL = (0.4000000000000226, 0.28571428570099383, 0.2222222251998437, 0.18181784359948927, 0.15386757727679892,
-            0.1325680723592274, 0.13196436453475843)  # (log((1 + s)/(1 - s)) / s - 2 - 2/3 s**2) / s**4 in s**2
+            0.1325680723592274, 0.13196436453475843)  # fmt: skip
 
 
 def power(x: Any, p: Any) -> Lanes:
