@@ -283,18 +283,24 @@ class Program:
         """Whether the program has sample values and so needs to know how many samples there are."""
         return any(v.kind == "sample" or v.primitive.needs_batch for v in self.order)
 
-    def listing(self) -> str:
-        """The program as text, one operation a line."""
-        names: dict[Value, str] = {}
-        lines = ["program"]
-        for word, leaves in (("inputs ", self.inputs), ("state  ", self.state)):
-            for name, v in leaves.items():
-                names[v] = str(name)
-                lines.append(f"  {word} {name}: {v.type}")
+    def names(self) -> dict[Value, str]:
+        """What the listing calls each Value: its own name, or its number."""
+        names = {v: str(name) for leaves in (self.inputs, self.state) for name, v in leaves.items()}
         for v in self.order:
             if v not in names:
                 names[v] = v.name or f"%{len(names)}"
-                lines.append(f"  {names[v]} = {v.primitive.name}{_shown(v.attributes)}"
+        return names
+
+    def listing(self) -> str:
+        """The program as text, one operation a line."""
+        names = self.names()
+        lines = ["program"]
+        for word, leaves in (("inputs ", self.inputs), ("state  ", self.state)):
+            lines += [f"  {word} {name}: {v.type}" for name, v in leaves.items()]
+        given = {*self.inputs.values(), *self.state.values()}
+        for v in self.order:
+            if v not in given:
+                lines.append(f"  {names[v]} = {v.primitive.name}{attributes_text(v.attributes)}"
                              f"({', '.join(names[i] for i in v.inputs)}): {v.type}")  # fmt: skip
         lines += [f"  {t.name}' = {names[v]}" for t, v in self.updates.items()]
         lines += [f"  return {name} = {names[v]}" for name, v in self.outputs.items()]
@@ -316,7 +322,13 @@ def one_each(cotangents: Any, inputs: tuple[Value, ...], name: str) -> tuple[Val
     raise GraphError(f"the derivative rule of {name} {got}; expected one derivative for each of {len(inputs)} inputs")
 
 
-def _shown(attributes: Mapping[str, Any]) -> str:
+def attributes_text(attributes: Mapping[str, Any]) -> str:
+    """Attributes as a listing shows them; large arrays by their shape.
+
+    >>> attributes_text({"axes": (-1,)}), attributes_text({})
+    ('[axes=(-1,)]', '')
+    """
+
     def text(a):
         return f"array{a.shape}" if isinstance(a, np.ndarray) and a.size > 4 else getattr(a, "__name__", str(a))
 

@@ -54,7 +54,7 @@ class Builder:
         self.built = Built(self.text, self.plan, {})
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
-        self.inline: dict[Value, bool] = {}
+        self.inline = self.planner.inline
         self._make_buffers()
         if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
@@ -62,11 +62,11 @@ class Builder:
     def text(self) -> str:
         """The module: a nest for each group, and ``run``."""
         built = self.built
-        phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        self.phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
         assert built.order is not None and built.totals is not None
         emit_run(
             self.module,
-            phases,
+            self.phases,
             built.table,
             built.order,
             [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()],

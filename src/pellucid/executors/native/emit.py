@@ -61,6 +61,7 @@ class Nest:
         self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
         self.valid = width
         self.features = False
+        self.tile = ""  # of a contraction, in words
 
     # ---- loops --------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ LLVM_TYPES: dict[str, ir.Type] = {
 }
 BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "uint8": 8, "uint32": 32, "uint64": 64, "bool": 1}
 FLOATS = ("float32", "float64")
-BITS_OF = {"float32": "uint32", "float64": "uint64"}
 Operator = Callable[[Any, Any], "Lanes"]
 
 
@@ -50,11 +49,7 @@ def llvm_type(dtype: str, width: int) -> ir.Type:
 
 
 def constant(builder: ir.IRBuilder, number: Any, dtype: str, width: int = 1) -> Lanes:
-    """The number in every lane; rounded for floats, which must fit for integers.
-
-    >>> constant(ir.IRBuilder(), 0.5, "float32").value.constant
-    0.5
-    """
+    """The number in every lane, rounded for floats; for integers it must fit."""
     one = _fitted(number, dtype)
     return Lanes(builder, _literal(dtype, width, one, math.copysign(1, one)), dtype, width)
 
@@ -245,13 +240,13 @@ def declared(builder: ir.IRBuilder, name: str, arguments: list[ir.Type], result:
 
 def bits(x: Lanes) -> Lanes:
     """The bit patterns of floats, as unsigned integers."""
-    dtype = BITS_OF[x.dtype]
+    dtype = f"uint{BITS[x.dtype]}"
     return x.like(x.builder.bitcast(x.value, llvm_type(dtype, x.width)), dtype)
 
 
 def from_bits(x: Lanes) -> Lanes:
     """The floats with these bit patterns."""
-    dtype = "float32" if x.dtype == "uint32" else "float64"
+    dtype = f"float{BITS[x.dtype]}"
     return x.like(x.builder.bitcast(x.value, llvm_type(dtype, x.width)), dtype)
 
 
@@ -276,6 +271,9 @@ class LaneNumPy:
     """numpy's names (and erf) for Lanes: what the formulas call ``xp``."""
 
     where = staticmethod(where)
+    sqrt = staticmethod(lambda x: intrinsic("llvm.sqrt", x))
+    maximum = staticmethod(lambda a, b: _extreme("llvm.maximum", *meet(a, b)))
+    minimum = staticmethod(lambda a, b: _extreme("llvm.minimum", *meet(a, b)))
 
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
         from . import vector_math
@@ -285,10 +283,6 @@ class LaneNumPy:
         function = vector_math.FUNCTIONS[name]
         setattr(self, name, function)
         return function
-
-    @staticmethod
-    def sqrt(x: Lanes) -> Lanes:
-        return intrinsic("llvm.sqrt", x)
 
     @staticmethod
     def abs(x: Lanes) -> Lanes:
@@ -316,14 +310,6 @@ class LaneNumPy:
         return where(size < whole, copysign(where(near > x, near - 1, near), x), x)
 
     @staticmethod
-    def maximum(a: Any, b: Any) -> Lanes:
-        return _extreme(">", *meet(a, b))
-
-    @staticmethod
-    def minimum(a: Any, b: Any) -> Lanes:
-        return _extreme("<", *meet(a, b))
-
-    @staticmethod
     def astype(x: Lanes, dtype: str) -> Lanes:
         """Floats are cut towards zero for integers; integers wrap."""
         if x.dtype == dtype:
@@ -349,19 +335,18 @@ class LaneNumPy:
 xp: Any = LaneNumPy()
 
 
-def _extreme(how: str, a: Lanes, b: Lanes) -> Lanes:
+def _extreme(name: str, a: Lanes, b: Lanes) -> Lanes:
     """The larger or the smaller; NaN where either is; of two zeros either. One instruction where one is a constant."""
-    if a.dtype not in FLOATS:
-        return where(a > b if how == ">" else a < b, a, b)
-    return intrinsic("llvm.maximum" if how == ">" else "llvm.minimum", a, b, flags=("nsz",))
+    if a.dtype in FLOATS:
+        return intrinsic(name, a, b, flags=("nsz",))
+    return where(a > b if name == "llvm.maximum" else a < b, a, b)
 
 
-def _is_number(x: Lanes, low: float = -math.inf, high: float = math.inf) -> bool:
-    """Whether it is known now, and in the range; NaN is not."""
+def _is_number(x: Lanes, low: int, high: int) -> bool:
+    """Whether every lane is known now, and within low..high."""
     known = x.value.constant if isinstance(x.value, ir.Constant) else None
-    parts = known if isinstance(known, (list, tuple)) else [known]
-    parts = [p.constant if isinstance(p, ir.Constant) else p for p in parts]
-    return all(isinstance(p, (int, float)) and low <= p <= high for p in parts)
+    parts = [getattr(p, "constant", p) for p in (known if isinstance(known, (list, tuple)) else [known])]
+    return all(isinstance(p, int) and low <= p <= high for p in parts)
 
 
 def _frozen(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:

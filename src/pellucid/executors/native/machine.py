@@ -118,13 +118,13 @@ def object_code(name: str, text: Callable[[], str], h: Host) -> bytes:
     return code
 
 
-def assembly(text: str, h: Host) -> str:
-    """The assembly of a module, for people."""
+def readable(text: str, h: Host) -> tuple[str, str]:
+    """A module's LLVM IR behind the passes, and its assembly, for people."""
     with LOCK:
         machine = target_machine(h)
         module = llvm.parse_assembly(text)
         optimise(module, machine)
-        return machine.emit_assembly(module)
+        return str(module), machine.emit_assembly(module)
 
 
 class Code:
@@ -186,7 +186,7 @@ def write_cache(key: str, code: bytes) -> None:
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        handle, part = tempfile.mkstemp(dir=folder, prefix="pellucid-", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(code).digest() + code)
@@ -202,7 +202,7 @@ def write_cache(key: str, code: bytes) -> None:
 def entries(folder: Path) -> list[tuple[float, int, Path]]:
     """Time of last use, size and path of each entry, oldest first."""
     found = []
-    for path in folder.glob("*.o"):
+    for path in folder.glob("[0-9a-f]" * 64 + ".o"):  # other files there are not ours
         with contextlib.suppress(OSError):
             stat = path.stat()
             found.append((stat.st_mtime, stat.st_size, path))

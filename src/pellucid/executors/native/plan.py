@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
 from ...ops.contract import contract_of, parse
-from ...ops.elementwise import add, cast_to, multiply, negative, subtract
+from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
 from ...ops.movement import (
     broadcast,
     constant_of,
@@ -29,7 +29,7 @@ from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, to_samples)  # only another index
-CHEAP = (add, subtract, multiply, negative, cast_to)
+CHEAP = (add, subtract, multiply, divide, negative, cast_to)
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
 
@@ -87,10 +87,13 @@ def outer_product(v: Value) -> bool:
     if v.primitive is not batch_sum or v.inputs[0].primitive is not contract_of or not v.shape:
         return False
     c = v.inputs[0]
-    a, b, out = parse(c.attributes["spec"])
-    if not out or any(i.kind != "sample" for i in c.inputs):
-        return False
-    return rows_operand(c) is not None
+    return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
+
+
+def behind_views(v: Value) -> Value:
+    while v.primitive in VIEWS:
+        (v,) = v.inputs
+    return v
 
 
 def rows_operand(c: Value) -> int | None:
@@ -108,6 +111,8 @@ copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x
 def with_copied_roots(program: Program) -> Program:
     """The program with a copy where an output or a new state is a leaf, a number or a view, so that a nest stores it."""
     memo: dict[Value, bool] = {}
+    for v in program.order:
+        is_inline(v, memo)
 
     def root(v: Value) -> Value:
         return copy(v) if v.primitive in VIEWS or is_inline(v, memo) else v
@@ -123,6 +128,8 @@ class Planner:
         self.program = program = with_copied_roots(program)
         self.position = {v: n for n, v in enumerate(program.order)}
         self.inline: dict[Value, bool] = {}
+        for v in program.order:  # inputs first, so that nothing recurses far
+            is_inline(v, self.inline)
         self.roots = dict.fromkeys([*program.outputs.values(), *program.updates.values()])
         self.uses: dict[Value, list[tuple[Value, bool]]] = {v: [] for v in program.order}
         self.group_of: dict[Value, Group] = {}
@@ -160,14 +167,11 @@ class Planner:
             self._note(i, v, pointwise)
 
     def _note(self, i: Value, user: Value, pointwise: bool) -> None:
-        """The computed Values that ``user`` needs through ``i``, seen through views and inlined numbers."""
-        if i.primitive in LEAVES or i.primitive in FREE:
-            return
-        if self._is_view(i) or self._inline(i):
-            for j in i.inputs:
-                self._note(j, user, False)
-            return
-        self.uses[i].append((user, pointwise))
+        """The computed Value that ``user`` needs through ``i``, seen through views; an inlined number needs none."""
+        while self._is_view(i):
+            (i,), pointwise = i.inputs, False
+        if not self._inline(i) and (user, pointwise) not in self.uses[i]:
+            self.uses[i].append((user, pointwise))
 
     # ---- groups -----------------------------------------------------------------------------------------------
 
@@ -214,10 +218,9 @@ class Planner:
             groups = [g for g in groups if g.core is None][:1] if heavy else groups[:1]
             if not groups:
                 return None
-        together = set().union(*(g.values for g in groups)) | {v}
-        if not self._acyclic(together):
+        if not self._fits(v, groups):
             groups = groups[:1]
-            if not self._acyclic(groups[0].values | {v}):
+            if not self._fits(v, groups):
                 return None
         first = groups[0]
         for g in groups[1:]:
@@ -231,17 +234,24 @@ class Planner:
                 self.stored[w] = first
         return first
 
-    def _acyclic(self, together: set[Value]) -> bool:
-        """Whether no value outside the set lies on a path from one inside to another inside."""
-        earliest = min(self.position[v] for v in together)
-        stack = [i for v in together for i in v.inputs if i not in together]
+    def _fits(self, v: Value, groups: list[Group]) -> bool:
+        """Whether v and these groups can be one: no member is needed whole by another, directly or by way of others.
+
+        v is the earliest of all Values that have a group.
+        """
+        together = set().union(*(g.values for g in groups)) | {v}
+        if any(not pointwise and u in together for w in together for u, pointwise in self.uses[w]):
+            return False
+        stack = [i for w in together for i in w.inputs if i not in together]
         seen: set[Value] = set()
         while stack:
-            v = stack.pop()
-            if v in seen or self.position[v] < earliest:
+            w = stack.pop()
+            if w in seen or self.position[w] < self.position[v]:
                 continue
-            seen.add(v)
-            for i in v.inputs:
+            own = self.group_of.get(w)
+            members = {w} if own is None else own.values  # a group needs all that any of its members needs
+            seen |= members
+            for i in (i for m in members for i in m.inputs if i not in members):
                 if i in together:
                     return False
                 stack.append(i)
@@ -270,20 +280,16 @@ class Planner:
     def _ordered(self) -> list[Group]:
         groups = list(dict.fromkeys(self.group_of.values()))
         needs = {g: [self.stored[v] for v in self.loads(g) if v in self.stored and self.stored[v] is not g] for g in groups}
-        order: list[Group] = []
-        done: set[int] = set()
-
-        def visit(g: Group) -> None:
-            if id(g) not in done:
-                done.add(id(g))
-                for d in needs[g]:
-                    visit(d)
-                order.append(g)
-
-        for g in sorted(groups, key=lambda g: min(self.position[v] for v in g.values)):
-            visit(g)
+        order: dict[Group, None] = {}
+        waiting = sorted(groups, key=lambda g: -min(self.position[v] for v in g.values))
+        while waiting:
+            g = waiting[-1]
+            before = [d for d in needs[g] if d not in order] if g not in order else []
+            if not before:
+                order[waiting.pop()] = None
+            waiting += before
         self.needs = needs
-        return order
+        return list(order)
 
     def _place_updates(self, groups: list[Group]) -> tuple[dict[Value, Value], dict[Value, Value]]:
         """In place where every other reader of the state has run before; else by a copy at the end of the step."""
@@ -309,8 +315,8 @@ class Planner:
 
     def _set_phases(self, groups: list[Group], in_place: dict[Value, Value]) -> bool:
         """Phases in which every group finds what it needs; False if there are none."""
-        for g in groups:
-            g.phase = 0
+        for g in groups:  # a mini-batch is gathered in the first phase
+            g.phase = int(g.kind == "shared" and any(v.kind == "sample" for v in self.loads(g)))
         changed = True
         while changed:
             changed = False

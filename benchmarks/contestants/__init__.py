@@ -1,0 +1,35 @@
+"""One file for each library; in it, one function for each kind of row: ``make(row, data, threads) -> Job``.
+
+A library is imported when its function is called, so that a missing one is only a missing column.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+OURS = "Pellucid"
+PLACES = {  # contestant -> kind of row -> module and function
+    OURS: {k: f"ours:{k}" for k in ("step", "fit", "predict")},
+    "PyTorch eager": {k: f"pytorch:{k}" for k in ("step", "fit", "predict")},
+    "torch.compile": {"step": "pytorch:compiled_step", "predict": "pytorch:compiled_predict"},
+    "JAX jit": {k: f"jaxlib_:{k}" for k in ("step", "fit", "predict")},
+    "JAX scan": {"step": "jaxlib_:scan_step", "fit": "jaxlib_:scan_fit"},
+    "scikit-learn": {k: f"sklearn_:{k}" for k in ("step", "fit", "predict")},
+}
+NAMES = tuple(PLACES)
+WHOLE_EPOCH = "JAX scan"  # a loop over steps inside the compiled code, as Pellucid has; has a ratio of its own
+
+
+def makers(kind: str, names, threads: int) -> dict[str, Callable]:
+    """The functions of the contestants that take part in rows of this kind."""
+    return {n: _maker(PLACES[n][kind], threads) for n in names if kind in PLACES[n]}
+
+
+def _maker(place: str, threads: int) -> Callable:
+    module, function = place.split(":")
+
+    def make(row, data):
+        return getattr(importlib.import_module(f".{module}", __name__), function)(row, data, threads)
+
+    return make
