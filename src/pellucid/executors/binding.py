@@ -14,12 +14,29 @@ from ..graph import GraphError, Program, Value
 from ..ops.elementwise import FLOATS
 
 
+MOST_THREADS = 1024
+
+
 class NotFinite(ArithmeticError):
     """A watched output became NaN or infinite, at ``step`` of the run, on the samples ``rows``."""
 
     def __init__(self, step: int, rows: np.ndarray) -> None:
         super().__init__(f"not finite at step {step}")
         self.step, self.rows = step, rows
+
+
+def as_threads(asked: Any, what: str = "threads") -> int | None:
+    """A number of threads as someone asks for it, or None for the executor's choice; `GraphError` for what is none.
+
+    >>> as_threads("2"), as_threads(None)
+    (2, None)
+    """
+    if asked is None:
+        return None
+    number = int(asked) if isinstance(asked, str) and asked.strip().isdecimal() else asked
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 1 <= number <= MOST_THREADS:
+        raise GraphError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got {asked!r}")
+    return int(number)
 
 
 def bind(

@@ -17,8 +17,8 @@ from ..ops.xp import xp
 from .binding import NotFinite, bind
 
 
-def compile(program: Program) -> Run:
-    """A callable ``run(state, inputs) -> outputs``."""
+def compile(program: Program, threads: int | None = None) -> Run:
+    """A callable ``run(state, inputs) -> outputs``. It is NumPy that decides on threads, not ``threads``."""
     return Run(program)
 
 

@@ -12,6 +12,9 @@ from .run import Run
 __all__ = ["Run", "compile"]
 
 
-def compile(program: Program) -> Run:
-    """A callable ``run(state, inputs) -> outputs``; the machine code is made at the first call."""
-    return Run(program)
+def compile(program: Program, threads: int | None = None) -> Run:
+    """A callable ``run(state, inputs) -> outputs``; the machine code is made at the first call.
+
+    ``threads``: how many compute; by default as many as are useful and allowed. Results are the same for any number.
+    """
+    return Run(program, threads)

@@ -13,7 +13,7 @@ import numpy as np
 from ...graph import GraphError, Program
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
-from ..binding import NotFinite, bind
+from ..binding import NotFinite, as_threads, bind
 from . import driver
 from .build import Built, build
 from .emit import Buffer
@@ -27,7 +27,7 @@ class Run:
     """A program as machine code. ``run(state, inputs)`` and ``run.steps(...)`` mean what the reference executor's mean."""
 
     def __init__(self, program: Program, threads: int | None = None, width: int | None = None) -> None:
-        self.program, self.threads = program, threads
+        self.program, self.threads = program, as_threads(threads)
         self.host: Host = host(width)
         self.lock = threading.Lock()  # one run at a time uses the memory
         self.memory: dict[Buffer, np.ndarray] = {}
@@ -158,14 +158,30 @@ class Run:
 
     def _make_memory(self, batch: int) -> None:
         """Memory for the values of a batch of this size; kept for the next run."""
-        width = self.host.width
-        blocks = -(-batch // width)
+        blocks = -(-batch // self.host.width)
         if blocks == self.blocks:
             return
         self.blocks = blocks
-        lengths = {"shared": lambda b: b.size, "sample": lambda b: blocks * b.size * width,
-                   "rows": lambda b: blocks * width * b.size + width}  # fmt: skip
-        self.memory = {b: aligned(lengths[b.kind](b), b.dtype) for b in self.built.scratch}
+        self.memory = {b: aligned(self.length(b, blocks), b.dtype) for b in self.built.scratch}
+
+    def length(self, b: Buffer, blocks: int) -> int:
+        """Elements of a buffer of the executor's own, for a batch of so many blocks."""
+        lanes = blocks * self.host.width
+        return {"shared": b.size, "sample": lanes * b.size, "rows": lanes * b.size + self.host.width}[b.kind]
+
+    # ---- to look at ---------------------------------------------------------------------------------------------
+
+    def listing(self, batch_size: int = 32) -> str:
+        """The plan as text: phases and nests, what each loads, computes and stores."""
+        from .dump import plan_text
+
+        return plan_text(self, batch_size)
+
+    def dump(self, folder: Any, batch_size: int = 32) -> None:
+        """Write the program, the plan and the machine code to a folder, as text."""
+        from .dump import dump
+
+        dump(self, folder, batch_size)
 
 
 def aligned(size: int, dtype: str) -> np.ndarray:

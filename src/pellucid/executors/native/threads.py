@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from ...graph import Program
 from ...ops.contract import contract_of, parse
+from ..binding import as_threads
 from . import driver
 
 SMALL_WORK = 400_000  # multiplications in a step under which sharing it costs more than it gains
@@ -22,7 +24,7 @@ BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody
 def available() -> int:
     """Processors that this process may use: PELLUCID_THREADS, else affinity and the container's quota."""
     if asked := os.environ.get("PELLUCID_THREADS"):
-        return max(1, int(asked))
+        return as_threads(asked, "PELLUCID_THREADS") or 1
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -33,7 +35,7 @@ def available() -> int:
 
 def work(program: Program) -> int:
     """Multiplications and other operations for one sample, roughly."""
-    return sum(_multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
+    return sum(multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
 
 
 def threads_for(work: int, batch: int, width: int) -> int:
@@ -41,7 +43,8 @@ def threads_for(work: int, batch: int, width: int) -> int:
     return 1 if work * batch < SMALL_WORK else min(available(), max(1, -(-batch // width)))
 
 
-def _multiplications(v) -> int:
+def multiplications(v) -> int:
+    """Of a contraction: the product of the lengths of all its letters."""
     a, b, _ = parse(v.attributes["spec"])
     n = 1
     for length in dict(zip(a + b, v.inputs[0].shape + v.inputs[1].shape, strict=True)).values():
@@ -52,41 +55,48 @@ def _multiplications(v) -> int:
 class Pool:
     """Worker threads of the process, made when first needed; a forked child starts with none."""
 
-    workers: list[queue.SimpleQueue] = []
-    lock = threading.Lock()
-    process = -1
+    idle: list[queue.SimpleQueue] = []
+    lock = threading.Lock()  # one run of several threads at a time
 
     @classmethod
     def run(cls, function: Callable, table: np.ndarray, info: np.ndarray, threads: int, brief: bool,
-            watch: Callable | None = None) -> None:  # fmt: skip
+            watch: Callable | None = None) -> BaseException | None:  # fmt: skip
         """``function(table, info, thread)`` on each of the threads.
 
         A ``brief`` run takes the calling thread as one of them. Otherwise the caller only waits, calling ``watch`` ten
-        times a second, so that it hears Ctrl-C; then the threads are asked to stop after their step.
+        times a second. Ctrl-C or an error of ``watch`` ends the run after a step, and is returned.
         """
         arguments = table.ctypes.data, info.ctypes.data
         if brief and threads == 1:
             function(*arguments, 0)
-            return
-        with cls.lock:
-            done: queue.SimpleQueue = queue.SimpleQueue()
-            others = range(1, threads) if brief else range(threads)
-            cls._ensure(len(others))
-            for worker, thread in zip(cls.workers, others, strict=False):
-                worker.put((function, arguments, thread, threads, done))
-            waiting = len(others)
+            return None
+        try:
+            with cls.lock if threads > 1 else contextlib.nullcontext(), stopped_by_interrupt(info):
+                cls._share(function, arguments, info, threads, brief, watch)
+        except BaseException as interruption:
+            return interruption
+        return None
+
+    @classmethod
+    def _share(cls, function, arguments, info, threads: int, brief: bool, watch: Callable | None) -> None:
+        """Returns or raises only when all threads are done: they use the caller's memory."""
+        done: queue.SimpleQueue = queue.SimpleQueue()
+        others = range(1, threads) if brief else range(threads)
+        workers = [cls._worker() for _ in others]
+        for worker, thread in zip(workers, others, strict=True):
+            worker.put((function, arguments, thread, threads, done))
+        if brief:
+            with pinned(0, threads):
+                function(*arguments, 0)
+        waiting, error = len(workers), None
+        while waiting:
             try:
-                if brief:
-                    with pinned(0, threads):
-                        function(*arguments, 0)
-                while waiting:
-                    waiting -= cls._wait(done, watch)
-            except BaseException:
-                info[driver.STOP] = 1
-                while waiting:
-                    done.get()
-                    waiting -= 1
-                raise
+                waiting -= cls._wait(done, watch if error is None else None)
+            except BaseException as e:
+                info[driver.STOP], error = 1, e
+        cls.idle += workers
+        if error is not None:
+            raise error
 
     @staticmethod
     def _wait(done: queue.SimpleQueue, watch: Callable | None) -> int:
@@ -100,13 +110,22 @@ class Pool:
             return 0
 
     @classmethod
-    def _ensure(cls, count: int) -> None:
-        if cls.process != os.getpid():
-            cls.workers, cls.process = [], os.getpid()
-        while len(cls.workers) < count:
+    def _worker(cls) -> queue.SimpleQueue:
+        try:
+            return cls.idle.pop()
+        except IndexError:
             tasks: queue.SimpleQueue = queue.SimpleQueue()
             threading.Thread(target=_work, args=(tasks,), daemon=True, name="pellucid").start()
-            cls.workers.append(tasks)
+            return tasks
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child: the threads are not there, and nobody will open the lock."""
+        cls.idle, cls.lock = [], threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Pool.forget)
 
 
 def _work(tasks: queue.SimpleQueue) -> None:
@@ -115,6 +134,28 @@ def _work(tasks: queue.SimpleQueue) -> None:
         with pinned(thread, threads):
             function(*arguments, thread)
         done.put(thread)
+
+
+@contextlib.contextmanager
+def stopped_by_interrupt(info: np.ndarray):
+    """Ctrl-C asks the threads to stop after their step; only when they have, it is handled as ever."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    caught: list = []
+
+    def handler(*arguments) -> None:
+        info[driver.STOP] = 1
+        caught.append(arguments)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        before(*caught[0])
 
 
 @contextlib.contextmanager

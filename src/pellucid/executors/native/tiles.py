@@ -8,11 +8,15 @@ Loads are written naively for each element of the tile; `Nest.value` and LLVM sh
 from __future__ import annotations
 
 import math
+from copy import copy as copy_of
+from dataclasses import dataclass
+
+from llvmlite import ir
 
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
-from .emit import I64, Buffer, Nest
+from .emit import BYTES, I64, POINTER, Buffer, Nest, memory_type
 from .index import Index, Variable, linear
 from .nests import lane_mask
 from .plan import Group, rows_operand
@@ -51,8 +55,10 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
     if row is None:
         across = min(accumulators, lengths[column]) if column else blocks
     high = divisor_tile(lengths[row], accumulators // across) if row else 1
+    nest.tile = f"{high} rows x {f'{blocks} blocks of samples' if blocks > 1 else f'{across} columns'}"
 
-    def tile(fixed: dict[str, Index], at_row: Index, rows: int, at_column: Index, columns: int, block: Index, n: int) -> None:
+    def tile(fixed: dict[str, Index], at_row: Index, rows: int, at_column: Index, columns: int, block: Index, n: int,
+             packed: Pack | None = None) -> None:  # fmt: skip
         places = []
         for k in range(n):
             for r in range(rows):
@@ -68,10 +74,14 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
         def step(index, sums):
             at = dict(zip(inner, index, strict=True))
             new = []
-            for (here, blk), s in zip(places, sums, strict=True):
+            for k, ((here, blk), s) in enumerate(zip(places, sums, strict=True)):
                 full = here | at
-                p = nest.value(x, [full[c] for c in a], blk if x.kind == "sample" else None)
-                q = nest.value(y, [full[c] for c in b], blk if y.kind == "sample" else None)
+                p, q = (
+                    packed.load(nest, at, k // columns % rows)
+                    if packed is not None and v.kind == "shared"
+                    else nest.value(v, [full[c] for c in letters], blk if v.kind == "sample" else None)
+                    for v, letters in ((x, a), (y, b))
+                )
                 new.append(L.fma(p, q, s))
             return new
 
@@ -86,21 +96,114 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
     def tiles(index, _):
         fixed = dict(zip(others, index, strict=True))
 
-        def rows_at(at: Index, rows: int):
+        def rows_at(at: Index, rows: int, packed: Pack | None):
             def columns_at(at_column: Index, columns: int):
+                def some(n: int):
+                    return lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), n, packed)
+
                 if blocks == 1:
-                    nest.loop(nest.lo, nest.hi, [], lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), 1))
+                    nest.loop(nest.lo, nest.hi, [], some(1))
                     return
                 count = nest.builder.sub(nest.hi, nest.lo)
                 pairs = nest.builder.sub(nest.hi, nest.builder.and_(count, I64(1)))
-                nest.loop(nest.lo, pairs, [], lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), 2), step=2)
-                nest.loop(pairs, nest.hi, [], lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), 1))
+                nest.loop(nest.lo, pairs, [], some(2), step=2)
+                nest.loop(pairs, nest.hi, [], some(1))
 
             tiled(nest, lengths[column] if column else 1, across if blocks == 1 else 1, columns_at)
 
-        tiled(nest, lengths[row] if row else 1, high, rows_at)
+        def several(at: Index, rows: int):
+            """Tiles of rows from one packed copy: a line of memory holds the rows of more than one."""
+            if not strided:
+                rows_at(at, rows, None)
+                return
+            count = max(1, rows // high)
+            each = rows // count
+            packed = Pack(nest, strided, row, inner, lengths, fixed | {row: at}, each, count)
+            if count == 1:
+                rows_at(at, each, packed.part(Index()))
+            else:
+                nest.loop(0, count, [], lambda v, _: rows_at(at + Index.of(v) * each, each, packed.part(Index.of(v))),
+                          extent=count)  # fmt: skip
 
+        if not row:
+            rows_at(Index(), 1, None)
+        elif not strided:
+            tiled(nest, lengths[row], high, several)
+        else:  # what is left after the last whole copy is packed tile by tile
+            wide = high * max(1, PACKED_ROWS // high)
+            left = lengths[row] % wide
+            if lengths[row] - left:
+                tiled(nest, lengths[row] - left, wide, several)
+            if left:
+                tiled(nest, left, high, lambda at, rows: several(at + (lengths[row] - left), rows))
+
+    strided = strided_operand(nest, core, row, inner, lengths)
     nest.over([lengths[c] for c in others], [], tiles)
+
+
+PACKED_ROWS = 32  # rows copied together: two lines of memory of float32
+PACKED_BYTES = 1 << 19  # at most, on the stack of a thread
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A shared operand whose rows of a tile are neighbours in memory, while the sum strides over whole rows."""
+
+    value: Value
+    letters: str
+    inner: list[str]
+
+
+def strided_operand(nest: Nest, core: Value, row: str | None, inner: list[str], lengths: dict[str, int]) -> Strided | None:
+    for v, letters in zip(core.inputs, parse(core.attributes["spec"]), strict=False):
+        used = [c for c in inner if c in letters]
+        size = math.prod(lengths[c] for c in used) * PACKED_ROWS * BYTES[v.dtype]
+        if v.kind == "shared" and row and letters[-1:] == row and used and nest.stored(v) is not None and lengths[row] > 1:
+            return Strided(v, letters, used) if size <= PACKED_BYTES else None
+    return None
+
+
+class Pack:
+    """The strided operand's rows of ``count`` tiles, copied so that the loop over the sum reads them in order.
+
+    A weight used transposed would be read with strides of whole rows, which fall on few lines of the cache.
+    """
+
+    def __init__(self, nest: Nest, s: Strided, row: str, inner: list[str], lengths: dict[str, int],
+                 fixed: dict[str, Index], rows: int, count: int) -> None:  # fmt: skip
+        self.rows, self.inner, self.lengths = rows, s.inner, [lengths[c] for c in s.inner]
+        self.size, self.start = math.prod(self.lengths) * rows, Index()
+        b, dtype = nest.builder, s.value.dtype
+        self.buffer = Buffer("pack", "shared", self.size * count, dtype)
+        with b.goto_entry_block():
+            space = b.alloca(ir.ArrayType(memory_type(dtype), self.size * count))
+        space.align = 64
+        space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
+        nest.pointers[self.buffer] = space
+        source = nest.stored(s.value)
+        assert source is not None
+
+        def copy(index, _):
+            at = fixed | dict(zip(s.inner, index, strict=True))
+            position = linear([at[c] for c in s.letters], s.value.shape)
+            for k in range(count):
+                part = nest.load_vector(source, position + k * rows, rows, False)
+                target = self.position(at) + k * self.size
+                b.store(part.value, nest.address(self.buffer, target), align=BYTES[dtype])
+
+        nest.over(self.lengths, [], copy)
+
+    def part(self, tile: Index) -> Pack:
+        """The rows of one tile."""
+        other = copy_of(self)
+        other.start = tile * self.size
+        return other
+
+    def position(self, at: dict[str, Index]) -> Index:
+        return self.start + linear([at[c] for c in self.inner], self.lengths) * self.rows
+
+    def load(self, nest: Nest, at: dict[str, Index], row: int):
+        return nest.load_vector(self.buffer, self.position(at) + row, 1, True)
 
 
 def tiled(nest: Nest, extent: int, tile: int, body) -> None:
@@ -160,6 +263,7 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
     rows_buffer, number_rows = rows[t.vector], rows.get(t.number)
     number_buffer = nest.stored(t.number)
     extent = t.lengths[t.last]
+    nest.tile = f"{t.rows} rows x {t.columns} vectors of {width}"
 
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
         """``valid``: how many lanes of the last vector exist."""
@@ -268,6 +372,7 @@ def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
     lengths = dict(zip(a + c, x.shape + y.shape, strict=True))
     last = a[-1]
     others = [k for k in dict.fromkeys(a + c) if k not in out and k != last]
+    nest.tile = f"{rows} results x 1 vector of {width} along the sum"
 
     def unit(variable, _):
         start = Index.of(variable) * rows
