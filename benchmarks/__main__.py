@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> None:
                                      epilog="example: python -m benchmarks --quick --rows 2-8-8-2,scaling")  # fmt: skip
     parser.add_argument("--rows", help="names of rows and sections, with commas between; --rows help lists them")
     parser.add_argument("--quick", action="store_true", help="few short rounds: to see that it works")
-    parser.add_argument("--threads", type=int, help="threads of everybody, each on a processor (default: 2, or all if fewer)")
+    parser.add_argument(
+        "--threads", type=int, help="threads of everybody, each on a processor (default: 2, or all if fewer)"
+    )
     parser.add_argument("--contestants", help="names of contestants, with commas between (default: all)")
     parser.add_argument("--mnist", metavar="FOLDER", help="train MNIST too, from the folder of its four files")
     parser.add_argument("--json", metavar="FILE", help="write all figures, each round's too")
@@ -39,10 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"{unknown[0]!r} is not one of {', '.join(known)}")
     if asked.rows is None and asked.mnist is None:
         report.say("without --mnist FOLDER, MNIST is left out")
-    rounds, seconds = (3, 0.1) if asked.quick else (9, 0.4)
+    rounds, seconds, epochs = (3, 0.1, 1) if asked.quick else (9, 0.4, report.mnist.EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PELLUCID_CACHE"] = folder  # this run's own: cold at first, and the user's is left alone
-        found = report.run(chosen, threads, rounds, seconds, names, asked.mnist)
+        found = report.run(chosen, threads, rounds, seconds, names, asked.mnist, epochs)
     print(report.text(found))
     if asked.json:
         Path(asked.json).write_text(json.dumps(report.plain(found), indent=1))

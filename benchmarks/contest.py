@@ -66,7 +66,7 @@ def compete(
     seconds: float,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Result]:
-    """Each contestant's seconds for one unit of the row. The first of ``makers`` is the one that others must agree with."""
+    """Each contestant's seconds for one unit of the row. The others must agree with the first of ``makers``."""
     results, jobs, repeats = {}, {}, {}
     rng = np.random.default_rng(1)
     order = rng.permutation(row.samples)

@@ -53,7 +53,12 @@ def source(width: int, chains: int) -> str:
     lines += ["  %i = phi i64 [0, %entry], [%j, %loop]"]
     lines += [f"  %a{c} = phi {kind} [%x, %entry], [%b{c}, %loop]" for c in k]
     lines += [f"  %b{c} = call {kind} @llvm.fma.v{width}f32({kind} %a{c}, {kind} {scale}, {kind} {shift})" for c in k]
-    lines += ["  %j = add i64 %i, 1", "  %more = icmp slt i64 %j, %n", "  br i1 %more, label %loop, label %done", "done:"]
+    lines += [
+        "  %j = add i64 %i, 1",
+        "  %more = icmp slt i64 %j, %n",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+    ]
     lines += [f"  %s{c} = fadd {kind} %b{c}, {f'%s{c - 1}' if c else '%x'}" for c in k]
     lines += [f"  store {kind} %s{chains - 1}, ptr %p, align 4", "  ret void", "}"]
     return "\n".join(lines)

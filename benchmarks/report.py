@@ -31,7 +31,9 @@ def run(
     seconds: float,
     names: Sequence[str] = contestants.NAMES,
     mnist_folder: str | None = None,
+    epochs: int = mnist.EPOCHS,
     table_rows: Sequence[rows.Row] = rows.ROWS,
+    scaling_rows: Sequence[rows.Row] = rows.SCALING,
     say=say,
 ) -> dict[str, Any]:
     """Everything that was asked for; sections that were not are absent."""
@@ -45,7 +47,7 @@ def run(
             makers = contestants.makers(row.kind, names, threads)
             found["rows"][row.name] = (row, contest.compete(row, rows.data(row), makers, rounds, seconds, say))
     if "scaling" in chosen:
-        found["scaling"] = scaling.scaling(rows.SCALING, threads, rounds, seconds, say)
+        found["scaling"] = scaling.scaling(scaling_rows, threads, rounds, seconds, say)
     again = max(1, rounds // 2)
     if "compile" in chosen:
         found["compile"] = {}
@@ -61,7 +63,7 @@ def run(
             "whole_fit": fresh.measure("whole_fit", row, again),
         }
     if mnist_folder:
-        found["mnist"] = mnist.mnist(mnist_folder, threads, mnist.EPOCHS, say)
+        found["mnist"] = mnist.mnist(mnist_folder, threads, epochs, say)
     found["about"]["load"] = [load, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0]
     return found
 
@@ -91,7 +93,9 @@ def processor() -> str:
 
     path, name = Path("/proc/cpuinfo"), platform.processor()
     if path.exists():
-        named = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
+        named = [
+            line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")
+        ]
         name = named[0] if named else name
     return f"{name or platform.machine()} ({llvm.get_host_cpu_name()})"
 
@@ -108,7 +112,7 @@ def text(found: dict[str, Any]) -> str:
     if found["rows"]:
         parts += [table.contest_table(found["rows"]), table.reasons(found["rows"])]
     if "scaling" in found:
-        parts.append(table.scaling_table(found["scaling"], rows.SCALING))
+        parts.append(table.scaling_table(found["scaling"]))
     if "compile" in found:
         parts.append(table.compile_table(found["compile"]))
     if "start" in found:
@@ -116,7 +120,7 @@ def text(found: dict[str, Any]) -> str:
         beside = fits[0]["scikit-learn"].median if fits and "scikit-learn" in fits[0] else math.nan
         parts.append(table.start_table(found["start"], beside))
     if "mnist" in found:
-        parts.append(table.mnist_table(found["mnist"], mnist.EPOCHS))
+        parts.append(table.mnist_table(found["mnist"]))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -20,8 +20,9 @@ class Row:
     """One net and what is done with it.
 
     ``kind``: "step" is a training step of a mini-batch, "fit" a whole training from the making of the net, "predict"
-    one sample's probabilities. ``samples`` is the length of the arrays; ``wanted`` the ratio to the best peer that
-    the project promises. ``fused``: PyTorch's own fused optimizer, on where it is the faster (large weights).
+    one sample's probabilities. ``samples`` is the length of the arrays; ``wanted`` the ratio that the project
+    promises, to the best peer, or to the one it is ``against``. ``fused``: PyTorch's fused optimizer, on where it is
+    the faster (large weights).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Row:
     kind: Literal["step", "fit", "predict"] = "step"
     epochs: int = 1
     wanted: float | None = None
+    against: str | None = None
     fused: bool = False
 
     @property
@@ -58,7 +60,7 @@ ROWS = (
     Row("784-10-10", (784, 10, 10), "tanh", 64, "SGD", 64 * 200, wanted=4),
     Row("784-1024-10", (784, 1024, 10), "relu", 64, "momentum", 64 * 60, wanted=1.2, fused=True),
     Row("784-1024-1024-10", (784, 1024, 1024, 10), "relu", 128, "Adam", 128 * 24, wanted=1.3, fused=True),
-    Row("fit", (64, 64, 10), "relu", 32, "Adam", 1792, kind="fit", epochs=20, wanted=2),
+    Row("fit", (64, 64, 10), "relu", 32, "Adam", 1792, kind="fit", epochs=20, wanted=2, against="scikit-learn"),
     Row("predict", (784, 1024, 10), "relu", 1, "SGD", 200, kind="predict", wanted=1),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,21 @@ from . import peak, rows
 from .contest import Result, reason, settle
 
 
-def scaling(table: tuple[rows.Row, ...], most: int, rounds: int, seconds: float, say: Callable) -> dict[str, Any]:
+def scaling(table: Sequence[rows.Row], most: int, rounds: int, seconds: float, say: Callable) -> dict[str, Any]:
     """For each row Pellucid's seconds a step with one thread and with two, the peak measured between them.
 
     A peak is the best round; a step is the median one.
     """
     counts = [1, 2] if most >= 2 else [1]
     best = dict.fromkeys(counts, 0.0)
-    results = {row.name: {t: Result() for t in counts} for row in table}
+    results: dict[str, tuple[rows.Row, dict[int, Result]]] = {}
     for row in table:
         say(f"scaling: {row.name}")
+        results[row.name] = row, {t: Result() for t in counts}
         try:
-            one_row(row, results[row.name], best, rounds, seconds)
+            one_row(row, results[row.name][1], best, rounds, seconds)
         except Exception as error:
-            results[row.name] = {t: Result(reason=reason(error)) for t in counts}
+            results[row.name] = row, {t: Result(reason=reason(error)) for t in counts}
     return {"peak": best, "loop": peak.loop()[2], "rows": results}
 
 
@@ -33,7 +34,7 @@ def one_row(row: rows.Row, results: dict[int, Result], best: dict[int, float], r
     from .contestants import ours
 
     given, rng = rows.data(row), np.random.default_rng(1)
-    jobs = {t: ours.step(row, given, t) for t in results}
+    jobs = {t: ours.step(row, given, t, automatic=False) for t in results}
     order = rng.permutation(row.samples)
     repeats = {}
     for t, job in jobs.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from string import ascii_lowercase
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from pellucid.ops.elementwise import bit_xor, shift_right
 from pellucid.ops.movement import pad_with
 
 LENGTHS = (1, 1, 2, 3, 4, 5, 7, 15, 16, 17, 19, 33)
+DEPTH = 20  # operations, each of one or several primitives
 LARGEST = 700  # elements of a value that is not a state
 EXACT_BITS = 20
 WORST = 3000.0  # rounding errors, in units of the last place of 1, from which a value is no longer used
@@ -52,14 +54,16 @@ class Drawn:
     state: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
     batch: int
-    errors: dict[str, float]  # of outputs and of new states, absolute
+    errors: dict[str, float]  # of outputs and of new states, absolute; -1: not known
+    numbers: bool  # all outputs are shared numbers
 
 
 @dataclass
 class Room:
-    """What is drawn so far."""
+    """What is drawn so far. Each operation draws its choices from a seed of its own, so that a failing program shrinks
+    by losing operations."""
 
-    draw: Callable
+    random: Random
     dtype: str
     batch: int
     pool: list[Known] = field(default_factory=list)
@@ -69,14 +73,17 @@ class Room:
     streams: int = 0
 
     def number(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
+        return self.random.randint(low, high)
 
     def chance(self, one_in: int) -> bool:
         return self.number(1, one_in) == one_in
 
     def one_of(self, things):
+        return self.random.choice(list(things))
+
+    def permuted(self, things) -> list:
         things = list(things)
-        return things[self.number(0, len(things) - 1)]
+        return self.random.sample(things, len(things))
 
     def pick(self, test: Callable[[Known], bool] = lambda k: True) -> Known | None:
         """A value that passes the test, newer ones more often; None where there is none."""
@@ -294,7 +301,7 @@ def view(room):
     if name == "reshape":
         y = ops.reshape(x, factors(room, x.size))
     elif name == "transpose":
-        y = ops.transpose(x, room.draw(st.permutations(range(x.ndim))))
+        y = ops.transpose(x, room.permuted(range(x.ndim)))
     elif name == "broadcast":
         shape = [room.one_of(LENGTHS) if n == 1 else n for n in x.shape]
         shape = ([room.one_of(LENGTHS)] if room.chance(2) and x.ndim < 3 else []) + shape
@@ -408,7 +415,7 @@ def contraction(room):
     lengths = dict(zip(x + y, a.value.shape + b.value.shape, strict=True))
     both = [c for c in x if c in y]
     inner = [c for c in both if room.chance(2)]
-    out = room.draw(st.permutations([c for c in dict.fromkeys(x + y) if c not in inner]))
+    out = room.permuted(c for c in dict.fromkeys(x + y) if c not in inner)
     if len(out) > 3 or math.prod(lengths[c] for c in out) > LARGEST:
         return
     spec = f"{''.join(x)},{''.join(y)}->{''.join(out)}"
@@ -427,7 +434,7 @@ def weight_gradient(room):
     b = room.pick(lambda k: k.is_float and k.value.kind == "sample" and k.value.ndim == 1)
     if a and b and a.value.size * b.value.size <= LARGEST:
         letters = "ij"[: a.value.ndim]
-        out = "".join(room.draw(st.permutations([*letters, "k"])))
+        out = "".join(room.permuted([*letters, "k"]))
         mag, n = a.mag * b.mag, room.batch
         error = n * (a.error * b.mag + b.error * a.mag + (n + 1) * mag)
         room.add(ops.batch_sum(ops.contract(a.value, b.value, f"{letters},k->{out}")), n * mag, error, a.grid * b.grid)
@@ -529,19 +536,35 @@ def slopes(room: Room) -> list[Known]:
 def programs(draw, width: int) -> Drawn:
     """A random program and arrays for it; outputs of any shape, or (for `steps`) shared numbers."""
     batch = draw(st.sampled_from([1, 2, 3, 5, width - 1, width, width + 1, 2 * width + 3]))
-    room = Room(draw, draw(st.sampled_from(["float32", "float64"])), max(batch, 1))
+    seeds = st.integers(0, 2**32)
+    room = Room(Random(draw(seeds)), draw(st.sampled_from(["float32", "float64"])), batch)
     leaves(room)
-    for _ in range(room.number(1, 14)):
+    for seed in draw(st.lists(seeds, min_size=DEPTH // 3, max_size=DEPTH)):
+        room.random = Random(seed)
         room.one_of(OPERATIONS)(room)
-    found = {f"out{i}": room.pick() for i in range(room.number(1, 3))}
-    if room.dtype == "float64" and room.chance(3):
-        found |= {f"slope{i}": k for i, k in enumerate(slopes(room))}
+    room.random = Random(draw(seeds))
+    used = {i for k in room.pool for i in pel.graph.toposort([k.value]) if i is not k.value}
+    ends = [k for k in room.pool if k.value not in used][-5:] if room.chance(2) else []
+    found = ends or [room.pick() for _ in range(room.number(1, 3))]
+    numbers = room.chance(2)
+    if numbers:
+        found = [total(room, k) for k in found if k.value.dtype not in ("bool", "uint8")]
+    elif room.dtype == "float64" and room.chance(3):
+        found += slopes(room)
+    outputs = {f"out{i}": k for i, k in enumerate(found)}
     fresh = {s: new_state(room, s) for s in room.states if room.chance(2)}
     fresh = {s: k for s, k in fresh.items() if k is not None}
-    program = pel.Program(room.inputs, {n: k.value for n, k in found.items()}, {s: k.value for s, k in fresh.items()})
+    program = pel.Program(room.inputs, {n: k.value for n, k in outputs.items()}, {s: k.value for s, k in fresh.items()})
+    known = outputs | {s.name: k for s, k in fresh.items()}
     epsilon = float(np.finfo(room.dtype).eps)
-    errors = {n: -1.0 if k.mag < 0 else epsilon * (2 * k.error + k.mag) for n, k in found.items()}
-    errors |= {s.name: epsilon * (2 * k.error + k.mag) for s, k in fresh.items()}
+    errors = {n: -1.0 if k.mag < 0 else epsilon * (2 * k.error + k.mag) for n, k in known.items()}
     state = {name: room.arrays[name] for name in program.state}
     inputs = {v.name: room.arrays[v.name] for v in room.inputs}
-    return Drawn(program, state, inputs, room.batch, errors)
+    return Drawn(program, state, inputs, room.batch, errors, numbers)
+
+
+def total(room: Room, k: Known) -> Known:
+    """All elements of all samples as one shared number."""
+    n = k.value.size * (room.batch if k.value.kind == "sample" else 1)
+    y = ops.sum(k.value)
+    return Known(ops.batch_sum(y) if y.kind == "sample" else y, n * k.mag, n * (k.error + k.mag), k.grid)

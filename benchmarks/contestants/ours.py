@@ -28,12 +28,13 @@ def model(row: Row, data: Data | None = None) -> pel.Model:
     return made
 
 
-def step(row: Row, data: Data, threads: int) -> Job:
+def step(row: Row, data: Data, threads: int, automatic: bool = True) -> Job:
+    """``automatic``: up to PELLUCID_THREADS, fewer where a step is too small to share; else just so many."""
     m = model(row, data)
     m.fit(data.x, data.y, batch_size=row.batch, epochs=0, verbose=0)  # the optimizer's state
     arrays = {"x": data.x, "y": data.y}
     compiled = m._compiled("step", arrays)
-    if threads != _automatic():
+    if not automatic:
         compiled.threads = threads
     return Job(
         lambda order: compiled.steps(m.state, arrays, order, row.batch, "loss"),
@@ -60,9 +61,3 @@ def predict(row: Row, data: Data, threads: int) -> Job:
         last[:] = [y]
 
     return Job(run, lambda: last[0].ravel())
-
-
-def _automatic() -> int:
-    from pellucid.executors.native.threads import available
-
-    return available()

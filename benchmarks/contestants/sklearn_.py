@@ -1,4 +1,4 @@
-"""scikit-learn: MLPClassifier; an epoch of mini-batches is one `partial_fit`. Two classes have one logistic output there."""
+"""scikit-learn's MLPClassifier: an epoch of mini-batches is one `partial_fit`; two classes have one logistic output."""
 
 from __future__ import annotations
 

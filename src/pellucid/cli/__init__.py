@@ -1,7 +1,8 @@
-"""The command line: ``pellucid train | predict | evaluate | summary``, one file per command. May import anything below.
+"""The command line: ``pellucid train | predict | evaluate | summary | cache``, one file per command.
 
-Commands are imported when they are asked for, and the slow packages inside the functions that need them. Errors that
-the user can mend are one line on stderr and exit code 2; Ctrl-C is exit code 130; ``--debug`` shows the traceback.
+May import anything below. Commands are imported when they are asked for, and the slow packages inside the functions
+that need them. Errors that the user can mend are one line on stderr and exit code 2; Ctrl-C is exit code 130;
+``--debug`` shows the traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import click
 
 from .. import DataError, DivergedError, GraphError, __version__
 
-COMMANDS = ("train", "evaluate", "predict", "summary")
+COMMANDS = ("train", "evaluate", "predict", "summary", "cache")
 MENDABLE = (DataError, GraphError, DivergedError, OSError, ImportError)
 
 

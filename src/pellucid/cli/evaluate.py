@@ -18,8 +18,9 @@ from . import options, sources
 @options.delimiter
 @options.invert
 @options.executor
+@options.threads
 @options.debug
-def command(model_file, what, target, delimiter, invert, executor) -> None:
+def command(model_file, what, target, delimiter, invert, executor, threads) -> None:
     """Compare a model's predictions with the known answers.
 
     DATA as for predict. Pictures lie in a subfolder for each class; a folder of MNIST's files and the word digits
@@ -33,7 +34,7 @@ def command(model_file, what, target, delimiter, invert, executor) -> None:
     """
     from .. import DataError, load, report
 
-    model = load(model_file, executor=executor)
+    model = load(model_file, executor=executor, threads=threads)
     if model.notes.get("kind") == "table":
         truth, predicted = on_table(model, what, target, delimiter)
         names = model.notes["class_names"]

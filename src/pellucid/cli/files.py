@@ -30,6 +30,19 @@ def output(path: str | Path, suffixes: Sequence[str], what: str, inputs: Sequenc
     return path
 
 
+def folder(path: str | Path, what: str) -> Path:
+    """A folder that there is or that can be made, or a `DataError` that says why not."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file, expected a folder for {what}")
+    above = path if path.is_dir() else path.parent
+    if not above.is_dir():
+        raise DataError(f"{path}: there is no folder {str(above)!r}; make it first")
+    if not os.access(above, os.W_OK):
+        raise DataError(f"{path}: the folder {str(above)!r} cannot be written to")
+    return path
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name to write to, which takes the place of ``path`` at the end; nothing is left if that fails."""

@@ -47,7 +47,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One call of `train`: the recipe, what the model is given, where it goes, and whether to speak.
+    """One call of `train`: the recipe, what the model is given, where it goes, what computes, and whether to speak.
 
     ``batch_size``: as the user asked for it; None is the recipe's, or all samples if they are fewer.
     """
@@ -60,6 +60,8 @@ class Run:
     dtype: str = "float32"
     executor: str | None = None
     quiet: bool = False
+    threads: int | None = None
+    dump_folder: str | None = None
 
     @property
     def say(self) -> Callable[..., None]:
@@ -76,7 +78,9 @@ class Run:
             parts += [nn.Dense(units), nn.relu, *([nn.Dropout(r.dropout)] if r.dropout else [])]
         net = nn.Sequential(*parts, nn.Dense(outputs or 1))
         loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
-        model = Model(net, loss, optim.Adam(r.learning_rate), metrics, self.seed, self.dtype, self.executor)
+        model = Model(
+            net, loss, optim.Adam(r.learning_rate), metrics, self.seed, self.dtype, self.executor, threads=self.threads
+        )
         n = len(x) - round(len(x) * r.validation)
         if len(x) < 4:
             raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
@@ -97,9 +101,13 @@ class Run:
         return model
 
     def keep(self, model: Model) -> None:
-        """Save the model, and draw its learning curves; without matplotlib, say how to get it."""
+        """Save the model, and draw its learning curves; without matplotlib, say how to get it. Dump what was asked."""
         model.save(self.model_path)
         self.say(f"model saved in {self.model_path}")
+        if self.dump_folder is not None:
+            asked = self.batch_size
+            model.dump(self.dump_folder, asked if isinstance(asked, int) else self.recipe.batch_size)
+            self.say(f"program, plan and machine code written to {self.dump_folder}")
         if self.plot_path is None:
             return
         try:

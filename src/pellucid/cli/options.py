@@ -11,7 +11,15 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 debug = click.option("--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show errors in full.")
 executor = click.option(
-    "--executor", metavar="NAME", help="What computes. Default: the environment's PELLUCID_EXECUTOR, or the package's."
+    "--executor",
+    metavar="NAME",
+    help="What computes, native or reference. Default: the environment's PELLUCID_EXECUTOR, or native.",
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="How many compute. Default: as many as are useful; the environment's PELLUCID_THREADS, if set, at most.",
 )
 delimiter = click.option(
     "--delimiter",

@@ -18,8 +18,9 @@ from . import files, options, sources
 @options.delimiter
 @options.invert
 @options.executor
+@options.threads
 @options.debug
-def command(model_file, what, output, delimiter, invert, executor) -> None:
+def command(model_file, what, output, delimiter, invert, executor, threads) -> None:
     """Predict each sample of DATA, as lines of CSV: the class, its probability and those of all classes; or a value.
 
     DATA is a CSV file for a model of a table (columns that the model does not need are ignored), else a .npy array,
@@ -33,7 +34,7 @@ def command(model_file, what, output, delimiter, invert, executor) -> None:
     from .. import load
 
     path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
-    model = load(model_file, executor=executor)
+    model = load(model_file, executor=executor, threads=threads)
     names = model.notes.get("class_names") or []
     if model.notes.get("kind") == "table":
         from .. import tabular

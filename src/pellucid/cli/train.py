@@ -81,10 +81,12 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @options.executor
+@options.threads
 @click.option(
     "--output", metavar="MODEL.pel", help="Where to save the model. Default: the data's name, in this folder."
 )
 @click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
+@click.option("--dump", "dump_folder", metavar="FOLDER", help="Write the plan and the machine code there, to be read.")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
 @options.debug
@@ -104,6 +106,8 @@ def command(
     seed,
     dtype,
     executor,
+    threads,
+    dump_folder,
     quiet,
     **table,
 ) -> None:
@@ -132,7 +136,10 @@ def command(
         raise click.UsageError(f"--{wrong[0]} does not go with {what}")
     if kind == "mnist" and folder is None:
         raise click.UsageError("mnist needs --data FOLDER, the folder of its four idx files")
-    executors.get(executor)  # an unknown name is an error now
+    computing = executors.get(executor)  # an unknown name is an error now
+    if dump_folder is not None:
+        executors.must_dump(computing)
+        files.folder(dump_folder, "the plan and the machine code")
     model = files.output(
         output or f"{Path(what).resolve().stem if kind in ('table', 'images') else kind}.pel",
         files.MODELS,
@@ -141,7 +148,7 @@ def command(
     )
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
     recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
-    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet)
+    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder)
     if kind == "table":
         from .tables import train
 

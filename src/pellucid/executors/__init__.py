@@ -1,4 +1,7 @@
-"""Executors run the graph: `reference` (NumPy). Each has ``compile(program)``. Imports graph and ops."""
+"""Executors run the graph: `native` (machine code, the default) and `reference` (NumPy), each with ``compile(program)``.
+
+Imports graph, ops and passes.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,23 @@ import os
 from typing import Any
 
 from ..graph import GraphError
-from .binding import NotFinite
+from .binding import NotFinite, as_threads
 
 EXECUTORS = ("reference", "native")
 
-__all__ = ["EXECUTORS", "NotFinite", "get"]
+__all__ = ["EXECUTORS", "NotFinite", "as_threads", "get", "must_dump"]
 
 
 def get(name: str | None = None) -> Any:
-    """An executor by name; by default the one that the environment variable PELLUCID_EXECUTOR names, or "reference"."""
-    name = name or os.environ.get("PELLUCID_EXECUTOR") or "reference"
+    """An executor by name; by default the one that the environment variable PELLUCID_EXECUTOR names, or "native"."""
+    name = name or os.environ.get("PELLUCID_EXECUTOR") or "native"
     if name not in EXECUTORS:
         raise GraphError(f"executor must be one of {', '.join(EXECUTORS)}, got {name!r}")
     return importlib.import_module(f".{name}", __package__)
+
+
+def must_dump(executor: Any) -> None:
+    """`GraphError` for an executor that makes no machine code to be looked at."""
+    if not hasattr(getattr(executor, "Run", None), "dump"):
+        name = executor.__name__.rpartition(".")[2]
+        raise GraphError(f"the executor {name!r} makes no machine code to dump; use executor='native'")

@@ -13,7 +13,6 @@ import numpy as np
 from ..graph import GraphError, Program, Value
 from ..ops.elementwise import FLOATS
 
-
 MOST_THREADS = 1024
 
 
@@ -49,7 +48,7 @@ def bind(
     for name, v in program.inputs.items():
         if name not in inputs:
             raise GraphError(f"input {name!r} ({v.type}) is missing")
-        array = values[v] = _fitted(inputs[name], v.dtype, f"input {name!r}")
+        array = values[v] = as_leaf(inputs[name], v.dtype, f"input {name!r}")
         own = array.shape
         n = "n" if batch is None else batch
         wanted = f"{n} samples of shape {v.shape}" if v.kind == "sample" else f"shape {v.shape}"
@@ -62,7 +61,7 @@ def bind(
     for name, v in program.state.items():
         if name not in state:
             raise GraphError(f"state {name!r} ({v.type}) is missing")
-        values[v] = _fitted(state[name], v.dtype, f"state {name!r}")
+        values[v] = as_leaf(state[name], v.dtype, f"state {name!r}")
         if values[v].shape != v.shape:
             raise GraphError(f"state {name!r} has shape {values[v].shape}, expected {v.shape}")
     if batch is None and program.needs_batch:
@@ -70,7 +69,7 @@ def bind(
     return values, batch
 
 
-def _fitted(given: Any, dtype: str, what: str) -> np.ndarray:
+def as_leaf(given: Any, dtype: str, what: str) -> np.ndarray:
     """An array in the dtype of its leaf; fractions for whole numbers, text, and numbers that do not fit are errors."""
     try:
         array = np.asarray(given)

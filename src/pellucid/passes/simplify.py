@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 
 from ..graph import Program, Value
+from ..ops.contract import contract_of
 from ..ops.elementwise import divide, multiply, subtract
-from ..ops.movement import broadcast, fill_with, reshape_to, ruled, stop_gradient, transpose_of
-from ..ops.reduce import batch_count, batch_sum, to_samples
+from ..ops.gather import scatter_of
+from ..ops.movement import (
+    broadcast,
+    concatenate_of,
+    fill_with,
+    pad_with,
+    reshape_to,
+    ruled,
+    stop_gradient,
+    transpose_of,
+)
+from ..ops.reduce import batch_count, batch_sum, reduce_sum, to_samples
 from ..ops.xp import xp
 
 
@@ -68,6 +79,8 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
     p = v.primitive
     if p in (ruled, stop_gradient):
         return inputs[0]
+    if not all(i.size for i in (v, *inputs)) and (made := _of_nothing(v, inputs)) is not None:
+        return made
     if p.elementwise:
         if all(map(_is_fill, inputs)):
             return _computed(v, inputs)
@@ -102,6 +115,23 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
         x = inputs[0].inputs[0]
         return x if axes == tuple(range(-len(axes), 0)) else transpose_of(x, axes=axes)
     return p(*inputs, **v.attributes)
+
+
+def _of_nothing(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+    """A value without elements, or made of such, as a number; so that executors need not think of them."""
+    number: Any = 0
+    if v.size and v.primitive is concatenate_of:
+        parts = [i for i in inputs if i.size]
+        whole = parts[0] if len(parts) == 1 else concatenate_of(*parts, **v.attributes)
+        return whole if whole.kind == v.kind else to_samples(whole)
+    if v.size and v.primitive is pad_with:
+        number = v.attributes["value"]
+    elif v.size and v.primitive not in (contract_of, reduce_sum, scatter_of):
+        return None
+    elif not inputs:
+        return None
+    zeros = fill_with(value=number, shape=v.shape, dtype=v.dtype)
+    return zeros if v.kind == "shared" else to_samples(zeros)
 
 
 def _spread(v: Value, shape) -> Value:

@@ -130,6 +130,12 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     return y.astype(dtype, copy=False)
 
 
+def example_target(loss: Loss, output: Shape, dtype: str) -> np.ndarray:
+    """The target of one sample as the loss takes it, all zeros: a class number, or numbers of the output's shape."""
+    classes = loss.targets == "classes"
+    return np.zeros((1, *(output[:-1] if classes else output)), np.int32 if classes else dtype)
+
+
 def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str) -> np.ndarray:
     k = output[-1] if output else 1
     if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..optim import as_optimizer
 from . import loop, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, example_target, graph_dtype
 from .callbacks import Callback
 from .history import History
 from .progress import progress_for
@@ -29,7 +30,9 @@ class Model:
     - ``loss``: a name (``"cross_entropy"``), an `nn.Loss`, or a function of (output, target) of one sample.
     - ``optimizer``: a name or an `optim.Optimizer`; ``metrics``: names, or functions of (prediction, target).
     - ``seed``: of first weights, shuffling and dropout. The same seed gives the same result, bit for bit.
-    - ``dtype``: "float32" or "float64"; ``executor``: "reference".
+    - ``dtype``: "float32" or "float64". ``executor``: "native", machine code, or "reference", NumPy; ``threads``: how
+      many may compute, by default as many as are useful. Both have defaults from the environment: PELLUCID_EXECUTOR
+      and PELLUCID_THREADS.
     - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several).
 
     >>> import pellucid as pel
@@ -52,6 +55,7 @@ class Model:
         dtype: str = "float32",
         executor: str | None = None,
         input_shape: Any = None,
+        threads: int | None = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -65,7 +69,7 @@ class Model:
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
         self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
         self.seed, self.dtype = int(seed), dtype
-        self.executor = executors.get(executor)
+        self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
         self.history, self.epochs, self.stop_training = History(), 0, False
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
@@ -179,7 +183,7 @@ class Model:
         self._built()
         arrays, _ = self._inputs(x)
         program, calls = programs.layer_outputs(self.net, self.specs, self.how, self.dtype)
-        outputs = self.executor.compile(program)(self.state, arrays)
+        outputs = self.executor.compile(program, self.threads)(self.state, arrays)
         return {c.path or type(c.layer).__name__: outputs[str(i)] for i, c in enumerate(calls)}
 
     def summary(self) -> None:
@@ -193,6 +197,20 @@ class Model:
         from .saving import save
 
         save(self, path)
+
+    def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
+        """Write what the executor makes of the training step and of `predict`, to be read by people.
+
+        Two subfolders, step and predict, each with the program's listing, the plan of its loops, LLVM's code and the
+        assembly. Memory and arithmetic in the plan are for batches of ``batch_size``. Raises `GraphError` where the
+        executor makes no machine code.
+        """
+        executors.must_dump(self.executor)
+        output = self._built().output.shape
+        made = {what: run for (what, *_), run in self._runs.items()}  # as last used: with weights or without
+        for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):
+            run = made.get(what) or self._compiled(what, arrays)
+            run.dump(Path(folder) / what, batch_size)
 
     # ---- arrays and programs ----------------------------------------------------------------------------------
 
@@ -244,7 +262,7 @@ class Model:
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         key = (what, weighted, target)
         if key not in self._runs:
-            self._runs[key] = self.executor.compile(self._program(what, target, weighted))
+            self._runs[key] = self.executor.compile(self._program(what, target, weighted), self.threads)
         return self._runs[key]
 
     def _program(self, what: str, target: Spec | None = None, weighted: bool = False) -> Program:

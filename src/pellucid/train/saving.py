@@ -55,11 +55,14 @@ def save(model: Model, path: Any) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(path: Any, custom_objects: dict[str, Any] | None = None, executor: str | None = None) -> Model:
+def load(
+    path: Any, custom_objects: dict[str, Any] | None = None, executor: str | None = None, threads: int | None = None
+) -> Model:
     """A model from the file that `Model.save` wrote: it predicts bit for bit the same, and goes on training.
 
     ``custom_objects`` gives user-made layers and functions by name; those in modules that are already imported are
-    found by themselves. Raises `DataError` for a file that is not a Pellucid model, is cut short or damaged.
+    found by themselves. ``executor`` and ``threads`` are as in `Model`. Raises `DataError` for a file that is not a
+    Pellucid model, is cut short or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -89,6 +92,7 @@ def load(path: Any, custom_objects: dict[str, Any] | None = None, executor: str 
             d["seed"],
             d["dtype"],
             executor,
+            threads=threads,
         )
         model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
         model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...graph import Program
 from .run import Run
+from .threads import available
 
 __all__ = ["Run", "compile"]
 
@@ -17,4 +18,5 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
     ``threads``: how many compute; by default as many as are useful and allowed. Results are the same for any number.
     """
+    available()  # a wrong PELLUCID_THREADS is an error now
     return Run(program, threads)

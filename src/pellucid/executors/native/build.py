@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from llvmlite import ir
 
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
+from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
+from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
 from .emit import Buffer, Nest
 from .index import NotVectorisable
 from .machine import Host
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
-from .tiles import WeightsTile, dot_contraction, dot_letter, dot_units, sample_contraction, weights_contraction
+from .tiles import sample_contraction
+from .weights import WeightsTile, weights_contraction
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Built:
     outputs: dict[str, Buffer] = field(default_factory=dict)
     order: Buffer | None = None
     totals: Buffer | None = None
+    error: Buffer | None = None  # where nests say that a row lies outside its table
     scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
@@ -90,6 +94,7 @@ class Builder:
         built, program = self.built, self.program
         built.order = self._buffer("order", "shared", 0, "int64", own=False)
         built.totals = self._buffer("totals", "shared", 0, "float64", own=False)
+        built.error = self._buffer("error", "shared", 1, "int64", own=False)
         used = {v for g in self.plan.groups for v in self.planner.loads(g)} | set(self.plan.rows)
         for v in program.order:
             name = v.name or f"%{len(self.buffers)}"
@@ -107,8 +112,9 @@ class Builder:
                 self.buffers[v] = self.buffers[self.plan.in_place[v]]
             else:
                 self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, v.size, v.dtype)
-        for v in self.plan.rows:
-            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
+        for v in self.plan.rows:  # of an input they are there already: the caller's own
+            own = v.primitive is sample_input
+            self.rows[v] = built.raw[v.name or ""] if own else self._buffer("rows", "rows", v.size, v.dtype)
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
 
     # ---- nests --------------------------------------------------------------------------------------------------
@@ -116,18 +122,30 @@ class Builder:
     def _nest(self, used: list[Buffer]) -> Nest:
         name = self.module.get_unique_name("nest")
         nest = Nest(self.module, name, self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
-        nest.inline = self.inline
+        nest.inline, nest.error = self.inline, self.built.error
         return nest
 
     def _phase(self, groups: list[Group], first: bool) -> list[Task]:
         tasks = []
         if first:
-            tasks += [self._gather(v) for v in self.program.order if v.primitive is sample_input and v in self.buffers]
-            tasks += [self._rows(v) for v in self.plan.rows if self._base(v).primitive in LEAVES and v.primitive is not sample_input]
+            tasks += [
+                self._gather(v)
+                for v in self.program.order
+                if v.primitive is sample_input and v in self.buffers and v.size
+            ]
+            tasks += [
+                self._rows(v)
+                for v in self.plan.rows
+                if v.size and self._base(v).primitive in LEAVES and v.primitive is not sample_input
+            ]
         for g in groups:
+            if not g.size:
+                continue
             tasks.append(self._group(g))
             if g.kind == "sample":
-                tasks += [self._rows(v) for v in self.plan.rows if v is not None and self._base(v) in g.stores]
+                tasks += [
+                    self._rows(v) for v in self.plan.rows if v is not None and v.size and self._base(v) in g.stores
+                ]
         return tasks
 
     def _base(self, v: Value) -> Value:
@@ -139,9 +157,8 @@ class Builder:
     def _gather(self, v: Value) -> Task:
         source = self.built.raw[v.name or ""]
         lanes = self.buffers[v]
-        rows = self.rows.get(v)
-        nest = self._nest([source, self.built.order, lanes, *([rows] if rows else [])])
-        gather_nest(nest, source, self.built.order, lanes, rows)
+        nest = self._nest([source, self.built.order, lanes])
+        gather_nest(nest, source, self.built.order, lanes)
         return self._finished(nest)
 
     def _rows(self, v: Value) -> Task:
@@ -164,12 +181,16 @@ class Builder:
         return found
 
     def _group(self, g: Group) -> Task:
-        used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers] + [self.buffers[v] for v in g.stores]
+        used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers] + [
+            self.buffers[v] for v in g.stores
+        ]
+        if any(v.primitive in (take_rows, scatter_of) for v in g.values) and self.built.error:
+            used.append(self.built.error)
         tile = None
         if g.outer:
             assert g.core is not None
             tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
-            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows]
+            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows] + [self.built.order]
         nest = self._nest(used)
         nest.own = frozenset(g.values)
         if g.kind == "sample":
@@ -179,7 +200,7 @@ class Builder:
                 sample_nest(nest, g)
             return self._finished(nest)
         if tile is not None:
-            weights_contraction(nest, g, tile, self.rows)
+            weights_contraction(nest, g, tile, self.rows, self.built.order)
             return self._finished(nest, tile.units)
         try:
             if g.core is not None and dot_letter(g.core):

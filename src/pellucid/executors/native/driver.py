@@ -51,7 +51,9 @@ def emit_run(
     def get(place: int):
         return b.load(number(place), typ=I64)
 
-    addresses = {buffer: b.load(b.gep(pointers, [I64(k)], source_etype=POINTER), typ=POINTER) for buffer, k in table.items()}
+    addresses = {
+        buffer: b.load(b.gep(pointers, [I64(k)], source_etype=POINTER), typ=POINTER) for buffer, k in table.items()
+    }
     rows, batch, threads = get(ROWS), get(BATCH), get(THREADS)
     head, step, done = (function.append_basic_block(n) for n in ("head", "step", "done"))
     entry = b.block
@@ -84,12 +86,13 @@ def emit_run(
             bad = b.fcmp_unordered("uno", b.fsub(x, x), ir.DoubleType()(0.0))  # inf - inf and NaN
             bad = b.and_(bad, b.icmp_signed("==", get(WATCH), I64(k)))
             failed = bad if failed is None else b.or_(failed, bad)
+        refused = b.icmp_signed("!=", b.load_atomic(number(ERROR), "monotonic", 8, typ=I64), I64(0))
         b.store(b.add(get(STEPS), I64(1)), number(STEPS))
         go = b.icmp_signed("==", b.load_atomic(number(STOP), "monotonic", 8, typ=I64), I64(0))
         if failed is not None:
             b.store(b.zext(failed, I64), number(FAILED))
             go = b.and_(go, b.not_(failed))
-        b.store(b.zext(go, I64), number(GO))
+        b.store(b.zext(b.and_(go, b.not_(refused)), I64), number(GO))
 
     for k, tasks in enumerate(phases):
         for task in tasks:

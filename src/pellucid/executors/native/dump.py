@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
 from ...ops.movement import constant_of, fill_with, iota_of
@@ -96,9 +94,9 @@ class Picture:
     def text(self, batch_size: int) -> str:
         lines = [*self._totals(batch_size), ""]
         for k, tasks in enumerate(self.phases):
-            lines += [f"phase {k + 1} of {len(self.phases)}: {counted(len(tasks), 'nest')}"]
+            lines.append(f"phase {k + 1} of {len(self.phases)}: {counted(len(tasks), 'nest')}")
             for task in tasks:
-                lines += self._nest(task)
+                lines += [*self._nest(task), ""]
         return "\n".join([*lines, *self._end()])
 
     def _totals(self, n: int) -> Iterator[str]:
@@ -114,12 +112,12 @@ class Picture:
 
     def _nest(self, task: Task) -> Iterator[str]:
         nest, group = task.nest, self._group(task)
-        yield f"\n  {nest.function.name}: {self.title(task)}"
+        yield f"  {nest.function.name}: {self.title(task)}"
         if nest.tile:
             yield f"    tile   {nest.tile}"
         stores = {v: self.builder.buffers[v] for v in group.stores} if group else {}
         read = set(self._read(group))
-        touched = [b for b in nest.used if self._touched(nest, b)]
+        touched = sorted((b for b in nest.used if self._touched(nest, b)), key=lambda b: b.number)
         loads = [b for b in touched if b in read or b not in stores.values()]
         if group is None:  # gathering, and samples as rows: the last are written
             written = [b for b in touched if b.kind in ("sample", "rows") and self._written(nest.used, b)]
@@ -171,7 +169,7 @@ class Picture:
         return f"{v.primitive.name}{attributes_text(v.attributes)}({inner})"
 
     def _end(self) -> Iterator[str]:
-        yield "\nat the end of a step, by one thread"
+        yield "at the end of a step, by one thread"
         for new, old in self.plan.in_place.items():
             yield f"  {self.names[old]} has been updated in place (it is {self.names[new]} now)"
         for old, new in self.plan.copied.items():
@@ -187,11 +185,12 @@ class Picture:
             yield f"    {word if k == 0 else '':<6} {text}"
 
     def _buffer(self, b: Buffer, stored: Value | None = None) -> str:
-        if b is self.builder.built.order:
-            return "the order of the samples, int64"
+        if stored is None and b not in self.values:  # one of the engine's own
+            return {"order": "the order of the samples", "error": "whether there is an error"}.get(b.name, b.name)
         v = self.values[b] if stored is None else stored
+        name = self.names[v] if stored is None else self._target(v)
         a_sample = "" if b.kind == "shared" else " a sample"
-        return f"{self._target(v)} {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}"
+        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}"
 
     def _target(self, v: Value) -> str:
         """A Value's name, and where it is the new value of state, which."""

@@ -44,7 +44,9 @@ def memory_type(dtype: str) -> ir.Type:
 class Nest:
     """One function of the module: ``f(buffers..., lo, hi, n)`` for blocks or units lo..hi-1 of a batch of n samples."""
 
-    def __init__(self, module: ir.Module, name: str, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int) -> None:
+    def __init__(
+        self, module: ir.Module, name: str, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int
+    ) -> None:
         self.plan, self.buffers, self.used = plan, buffers, list(used)
         self.width = width  # lanes of a sample value
         self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbours
@@ -58,6 +60,7 @@ class Nest:
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.memo: list[dict] = [{}]
         self.inline: dict[Value, bool] = {}
+        self.error: Buffer | None = None
         self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
         self.valid = width
         self.features = False
@@ -65,7 +68,9 @@ class Nest:
 
     # ---- loops --------------------------------------------------------------------------------------------------
 
-    def loop(self, lo, hi, carried: Sequence[Lanes], body: Callable, step: int = 1, extent: int = 1 << 40) -> list[Lanes]:
+    def loop(
+        self, lo, hi, carried: Sequence[Lanes], body: Callable, step: int = 1, extent: int = 1 << 40
+    ) -> list[Lanes]:
         """``for i in range(lo, hi, step): carried = body(i, carried)``; gives the last carried."""
         b = self.builder
         lo = I64(lo) if isinstance(lo, int) else lo
@@ -168,7 +173,11 @@ class Nest:
         b = self.builder
         if buffer.kind == "sample":
             value = self._to_memory(L.splat(x, self.width))
-            b.store(value, self.address(buffer, (block * buffer.size + position) * self.width), align=BYTES[buffer.dtype] * self.width)
+            b.store(
+                value,
+                self.address(buffer, (block * buffer.size + position) * self.width),
+                align=BYTES[buffer.dtype] * self.width,
+            )
         elif not position.lane:
             if x.width != 1:
                 raise NotVectorisable
@@ -190,7 +199,9 @@ class Nest:
             self.builder.store(value, address, align=BYTES[buffer.dtype])
             return
         kind = value.type
-        call = self.intrinsic("llvm.masked.store", ir.VoidType(), [kind, POINTER, self.mask.type], f"{self._suffix(kind)}.p0")
+        call = self.intrinsic(
+            "llvm.masked.store", ir.VoidType(), [kind, POINTER, self.mask.type], f"{self._suffix(kind)}.p0"
+        )
         self.builder.call(call, [value, address, self.mask])
 
     def prefetch(self, buffer: Buffer, position: Index) -> None:
@@ -242,7 +253,7 @@ class Nest:
     own: frozenset[Value] = frozenset()  # Values that this nest computes
 
     def _value(self, v: Value, index: list[Index], block: Index | None) -> Lanes:
-        p, a, b = v.primitive, v.attributes, self.builder
+        p, a = v.primitive, v.attributes
         buffer = self.stored(v)
         if buffer is not None and v not in self.own:
             return self.load(buffer, linear(index, v.shape), block)
@@ -276,6 +287,18 @@ class Nest:
             lane = Lanes(b, ir.Constant(kind, list(range(self.width))), "int32", self.width)
             known = self.memo[-1][key] = lane < Lanes(b, left, "int32", 1)
         return known
+
+    def refuse(self, bad: Lanes, block: Index | None) -> None:
+        """Say that this batch is an error if any lane that exists is bad."""
+        b = self.builder
+        if block is not None:
+            bad = bad & self.samples_alive(block)
+        elif bad.width > 1 and self.mask is not None:
+            bad = bad & Lanes(b, self.mask, "bool", bad.width)
+        some = b.icmp_unsigned("!=", b.bitcast(bad.value, ir.IntType(bad.width)), ir.IntType(bad.width)(0))
+        with b.if_then(some, likely=False):
+            assert self.error is not None
+            b.atomic_rmw("xchg", self.pointers[self.error], I64(1), "monotonic")
 
     def blocks(self) -> ir.Value:
         b = self.builder

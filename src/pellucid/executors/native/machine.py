@@ -19,7 +19,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from ...graph import Program
+from ...graph import GraphError, Program
 
 LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
 CACHE_BYTES = 256 << 20
@@ -45,7 +45,7 @@ def host(width: int | None = None) -> Host:
     features = llvm.get_host_cpu_features()
     wide = features.get("avx512f", False)
     natural = 16 if wide else 8 if features.get("avx", False) else 4
-    width = width or int(os.environ.get("PELLUCID_LANES", 0)) or natural
+    width = width or lanes_asked() or natural
     text = features.flatten() + (",-prefer-256-bit" if wide else "")
     vectors = max(1, width // natural)  # registers that one vector of lanes takes
     return Host(
@@ -56,6 +56,14 @@ def host(width: int | None = None) -> Host:
         accumulators=max(4, (24 if wide else 12) // vectors),
         x86=platform.machine().lower() in ("x86_64", "amd64"),
     )
+
+
+def lanes_asked() -> int:
+    """What PELLUCID_LANES says, 0 for nothing."""
+    text = os.environ.get("PELLUCID_LANES", "").strip() or "0"
+    if text not in ("0", "2", "4", "8", "16", "32"):
+        raise GraphError(f"PELLUCID_LANES must be 2, 4, 8, 16 or 32, got {text!r}")
+    return int(text)
 
 
 def target_machine(h: Host) -> llvm.TargetMachine:
@@ -86,6 +94,11 @@ def signature(program: Program) -> str:
     ends = [[(k, place[v]) for k, v in program.inputs.items()], [(k, place[v]) for k, v in program.outputs.items()],
             [(place[t], place[v]) for t, v in program.updates.items()]]  # fmt: skip
     return "\n".join([*lines, *map(str, ends)])
+
+
+def only_ours(program: Program) -> bool:
+    """Whether all formulas are this package's, which `sources` covers; users may change theirs and keep the name."""
+    return all(str(getattr(v.primitive.forward, "__module__", "")).startswith("pellucid.") for v in program.order)
 
 
 def _attributes(attributes: Mapping[str, Any]) -> str:

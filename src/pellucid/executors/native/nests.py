@@ -12,6 +12,7 @@ from .index import Index, Variable, linear
 from .lanes import Lanes
 from .plan import Group
 
+AHEAD = 512  # samples of a batch up to which the whole next batch is asked for
 CHUNK = 512  # columns of a row that one unit of a shared nest covers
 
 
@@ -123,23 +124,25 @@ def rows_nest(nest: Nest, v, rows: Buffer) -> None:
     nest.loop(nest.lo, nest.hi, [], block_body)
 
 
-def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer | None, rows: Buffer | None) -> None:
-    """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes and, if asked, into rows.
+def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer) -> None:
+    """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes.
 
     ``order`` holds the numbers of the batch's rows. Lanes beyond the batch repeat its last sample, so that they hold
-    numbers like any other.
+    numbers like any other. The rows of the next batch are asked for meanwhile: they lie anywhere in memory.
     """
     b, width, columns = nest.builder, nest.width, source.size
+    ahead = b.select(b.icmp_signed("<=", nest.n, I64(AHEAD)), nest.n, I64(2 * width))
 
     def block_body(variable, _):
         block = Index.of(variable)
-        starts, targets = [], []
+        starts, coming = [], []
         for k in range(width):
             i = (block * width + k).emit(b)
             i = b.select(b.icmp_signed("<", i, nest.n), i, b.sub(nest.n, I64(1)))
             at = b.load(b.gep(nest.pointers[order], [i], source_etype=I64), typ=I64)
             starts.append(Index.of(Variable(at, 1 << 40)) * columns)
-            targets.append((block * width + k) * columns)
+            later = b.load(b.gep(nest.pointers[order], [b.add(i, ahead)], source_etype=I64), typ=I64)
+            coming.append(Index.of(Variable(later, 1 << 40)) * columns)
 
         def vectors(j: Index, count: int) -> None:
             nest.mask = lane_mask(width, count) if count < width else None
@@ -147,22 +150,17 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer | None,
             if not j.terms:
                 lane_j = Index.of(Variable(I64(j.const), columns, lane=True))
             given = [nest.load(source, s + lane_j, None) for s in starts]
-            if rows is not None:
-                for x, t in zip(given, targets, strict=True):
-                    nest.store_vector(x, rows, t + lane_j)
+            for s in coming:
+                nest.prefetch(source, s + lane_j)
             nest.mask = None
-            if lanes is not None:
-                for k, x in enumerate(L.transpose(given)[:count]):
-                    nest.store(x, lanes, j + k, block)
+            for k, x in enumerate(L.transpose(given)[:count]):
+                nest.store(x, lanes, j + k, block)
 
         if columns == 1:
             result = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
             for k, s in enumerate(starts):
                 result = b.insert_element(result, nest.load_vector(source, s, 1, True).value, I32(k))
-            x = Lanes(b, result, source.dtype, width)
-            nest.store(x, lanes, Index(), block) if lanes is not None else None
-            if rows is not None:
-                nest.store_vector(x, rows, block * width)
+            nest.store(Lanes(b, result, source.dtype, width), lanes, Index(), block)
             return
         whole = columns - columns % width
         if whole:
@@ -171,6 +169,3 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer | None,
             vectors(Index(whole), columns % width)
 
     nest.loop(nest.lo, nest.hi, [], block_body)
-
-
-

@@ -279,7 +279,9 @@ class Planner:
 
     def _ordered(self) -> list[Group]:
         groups = list(dict.fromkeys(self.group_of.values()))
-        needs = {g: [self.stored[v] for v in self.loads(g) if v in self.stored and self.stored[v] is not g] for g in groups}
+        needs = {
+            g: [self.stored[v] for v in self.loads(g) if v in self.stored and self.stored[v] is not g] for g in groups
+        }
         order: dict[Group, None] = {}
         waiting = sorted(groups, key=lambda g: -min(self.position[v] for v in g.values))
         while waiting:

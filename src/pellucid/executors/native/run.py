@@ -11,16 +11,21 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphError, Program
+from ...ops.elementwise import FLOATS
+from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
-from ..binding import NotFinite, as_threads, bind
+from .. import reference
+from ..binding import NotFinite, as_leaf, as_threads, bind
 from . import driver
 from .build import Built, build
-from .emit import Buffer
-from .machine import Code, Host, host, signature
+from .emit import BYTES, Buffer
+from .machine import Code, Host, host, only_ours, signature
+from .nests import AHEAD
 from .threads import BRIEF_WORK, Pool, threads_for, work
 
 ALIGN = 64
+PIECE_BYTES = 64 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
 
 
 class Run:
@@ -48,7 +53,9 @@ class Run:
     @functools.cached_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
-        self.code = Code(signature(self.simplified), self.built.text, self.host)
+        text = functools.cache(self.built.text)
+        known = only_ours(self.simplified)  # else the name of an operation does not tell its formula
+        self.code = Code(signature(self.simplified) if known else text(), text, self.host)
         return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address)
 
     # ---- one batch ----------------------------------------------------------------------------------------------
@@ -63,11 +70,18 @@ class Run:
         if self.alone is not None and self._is_one(inputs, batch_size):
             return self._one(state, inputs or {})
         values, batch = bind(self.program, state, inputs or {}, batch_size)
+        if batch == 0:
+            return reference.compile(self.program)(state, inputs, batch_size)
+        self._check_batch(batch)
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
         with self.lock:
-            new = self._run(new, arrays, np.arange(n), n, 1, None, None)[0]
+            new, info, _, interruption = self._run(new, arrays, np.arange(n), n, 1)
+            if interruption is not None:
+                raise interruption
+            if info[driver.ERROR]:
+                self._refuse(dict(state), inputs or {}, batch_size)
             outputs = {name: self._output(name, n) for name in self.program.outputs}
         state.update({t.name: new[t.name] for t in self.program.updates})
         return outputs
@@ -75,12 +89,29 @@ class Run:
     @functools.cached_property
     def alone(self) -> Run | None:
         """The program for one sample, with features in lanes; none for programs that train."""
-        if self.program.updates or not self.program.needs_batch:
+        if self.program.updates or not self.program.needs_batch or self.fixed_batches:
             return None
         return Run(for_one_sample(self.simplified), self.threads, self.host.width)
 
+    @functools.cached_property
+    def fixed_batches(self) -> dict[int, str]:
+        """Numbers of samples that operations were built for, and what to say to others."""
+        all_of, each = (
+            "all_samples was built for batches of {} samples, got {}",
+            "each_sample has rows for {} samples, got {}",
+        )
+        found = {v.attributes["n"]: all_of for v in self.program.order if v.primitive is all_samples_of}
+        return found | {v.inputs[0].shape[0]: each for v in self.program.order if v.primitive is each_sample}
+
+    def _check_batch(self, batch: int | None) -> None:
+        for n, words in self.fixed_batches.items():
+            if batch != n:
+                raise GraphError(words.format(n, batch))
+
     def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
-        samples = [np.shape((inputs or {}).get(name, ())) for name, v in self.program.inputs.items() if v.kind == "sample"]
+        samples = [
+            np.shape((inputs or {}).get(name, ())) for name, v in self.program.inputs.items() if v.kind == "sample"
+        ]
         return all(shape[:1] == (1,) for shape in samples) if samples else batch_size == 1
 
     def _one(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -96,8 +127,9 @@ class Run:
         if v.kind == "shared":
             result = memory[: v.size].reshape(v.shape).copy()
         else:  # (blocks, elements, lanes) -> (samples, elements)
-            lanes = memory[: self.blocks * v.size * self.host.width].reshape(self.blocks, v.size, self.host.width)
-            result = lanes.transpose(0, 2, 1).reshape(-1, v.size)[:n].reshape(n, *v.shape).copy()
+            blocks, width = self.blocks, self.host.width
+            lanes = memory[: blocks * v.size * width].reshape(blocks, v.size, width)
+            result = lanes.transpose(0, 2, 1).reshape(blocks * width, v.size)[:n].reshape(n, *v.shape).copy()
         return result.astype(bool) if v.dtype == "bool" else result
 
     # ---- many batches -------------------------------------------------------------------------------------------
@@ -112,49 +144,94 @@ class Run:
         on_step: Callable[[int], None] | None = None,
     ) -> dict[str, float]:
         """Run on one mini-batch after another inside the machine code; see the reference executor's ``steps``."""
-        shared = {k: v for k, v in self.program.state.items()}
-        given = {name: np.asarray(state[name], v.dtype) for name, v in shared.items()}
-        n = len(next(iter(arrays.values())))
-        order = np.arange(n) if rows is None else np.ascontiguousarray(rows, np.int64)
-        if self.program.outputs and not self.built.counted:
-            raise GraphError("steps adds up outputs, so they must be shared numbers")
+        arrays = {name: np.asarray(a) for name, a in arrays.items()}
+        order = order_of(arrays, rows)
+        if batch_size < 1:
+            raise GraphError(f"batch_size must be 1 or more, got {batch_size}")
+        for n in {min(batch_size, len(order)), len(order) % batch_size} - {0}:
+            self._check_batch(n)
+        values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
+        current = {name: values[v] for name, v in self.program.state.items()}
         threads = self.threads or threads_for(self.work, min(batch_size, len(order)), self.host.width)
+        done, sums = 0, np.zeros(len(self.program.outputs))
         with self.lock:
-            new, info, totals = self._run(given, arrays, order, batch_size, threads, watch, on_step)
-            if info[driver.FAILED]:  # once more, up to the step before
-                done = int(info[driver.STEPS]) - 1
-                new, _, _ = self._run(given, arrays, order[: done * batch_size], batch_size, threads, None, None)
+            if self.program.outputs and not self.built.counted:
+                raise GraphError("steps adds up outputs, so they must be shared numbers")
+            for given, part in self._pieces(arrays, order, batch_size):
+                before = done
+                report = None if on_step is None else lambda rows, before=before: on_step(before + rows)
+                new, info, totals, interruption = self._run(current, given, part, batch_size, threads, watch, report)
+                good = (int(info[driver.STEPS]) - 1) * batch_size
+                bad = part[good : good + batch_size]
+                if info[driver.FAILED] or info[driver.ERROR]:  # once more, up to the step before
+                    new, _, _, again = self._run(current, given, part[:good], batch_size, threads)
+                    interruption = again or interruption
+                current = new
                 state.update({t.name: new[t.name] for t in self.program.updates})
-                raise NotFinite(done, order[done * batch_size : (done + 1) * batch_size])
-        state.update({t.name: new[t.name] for t in self.program.updates})
-        return dict(zip(self.built.counted, totals.tolist(), strict=True))
+                if interruption is not None:
+                    raise interruption
+                if info[driver.ERROR]:
+                    self._refuse(current, {name: a[bad] for name, a in given.items()}, None)
+                if info[driver.FAILED]:
+                    raise NotFinite((done + good) // batch_size, order[done + good : done + good + len(bad)])
+                done, sums = done + len(part), sums + totals
+        if on_step is not None and done:
+            on_step(done)
+        return dict(zip(self.program.outputs, sums.tolist(), strict=True))
+
+    def _pieces(self, arrays: Mapping[str, np.ndarray], order: np.ndarray, batch: int):
+        """(arrays, order) for one run after another: one for all where the arrays can be read as they lie."""
+        given, large = {}, {}
+        for name, v in self.program.inputs.items():
+            a = arrays[name]
+            whole = a.nbytes <= PIECE_BYTES or v.dtype not in FLOATS or (a.dtype == v.dtype and a.flags.c_contiguous)
+            if whole:
+                given[name] = as_leaf(a, v.dtype, f"input {name!r}")
+            else:
+                large[name] = a
+        if not large:
+            yield given, order
+            return
+        row = max(1, max(self.program.inputs[name].size * BYTES[self.program.inputs[name].dtype] for name in large))
+        rows = max(1, PIECE_BYTES // (row * batch)) * batch
+        for start in range(0, len(order), rows):
+            part = order[start : start + rows]
+            piece = {name: as_leaf(a[part], self.program.inputs[name].dtype, name) for name, a in large.items()}
+            yield piece | {name: a[part] for name, a in given.items()}, np.arange(len(part))
+
+    def _refuse(self, state, inputs, batch_size) -> None:
+        """The error that the reference raises for this batch; the machine code only says that there is one."""
+        reference.compile(self.program)(dict(state), inputs, batch_size)
+        raise IndexError("a row to be taken lies outside its table")
 
     # ---- below --------------------------------------------------------------------------------------------------
 
-    def _run(self, state, arrays, order, batch: int, threads: int, watch, on_step) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Run on copies of the state that is updated; gives it, the run's numbers, and the totals of the outputs."""
+    def _run(
+        self, state, arrays, order, batch: int, threads: int, watch=None, on_step=None
+    ) -> tuple[dict, np.ndarray, np.ndarray, BaseException | None]:
+        """Run on copies of the state that is updated; gives it, the run's numbers, the totals of the outputs, and what
+        interrupted it."""
         built, function = self.built, self.function
         updated = {t.name for t in self.program.updates}
         new = {k: np.array(a, order="C") if k in updated else np.ascontiguousarray(a) for k, a in state.items()}
         self._make_memory(min(batch, max(len(order), 1)))
+        info = np.zeros(driver.LENGTH, np.int64)
+        info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
+        info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         totals = np.zeros(len(built.counted))
-        held: dict[Buffer, np.ndarray] = {built.order: order, built.totals: totals}  # type: ignore[dict-item]
+        held: dict[Buffer | None, np.ndarray] = {built.order: padded(order), built.totals: totals}
+        held[built.error] = info[driver.ERROR :]
         held |= {buffer: new[name] for name, buffer in built.state.items()}
         held |= {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in built.constants.items()}
         for name, buffer in (built.raw | built.shared).items():
             key = next(k for k, v in self.program.inputs.items() if v.name == name)
-            held[buffer] = _contiguous(arrays[key], buffer.dtype)
+            held[buffer] = np.ascontiguousarray(arrays[key])
         held |= self.memory
         table = np.array([held[buffer].ctypes.data for buffer in built.table], dtype=np.uintp)
-        info = np.zeros(driver.LENGTH, np.int64)
-        info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
-        info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         brief = self.work * len(order) < BRIEF_WORK
         watch_steps = None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order)))
-        Pool.run(function, table, info, threads, brief, watch_steps)
-        if info[driver.ERROR]:
-            raise IndexError("a row to be taken lies outside its table")
-        return new, info, totals
+        interruption = Pool.run(function, table, info, threads, brief, watch_steps)
+        return new, info, totals, interruption
 
     def _make_memory(self, batch: int) -> None:
         """Memory for the values of a batch of this size; kept for the next run."""
@@ -192,9 +269,24 @@ def aligned(size: int, dtype: str) -> np.ndarray:
     return space[first : first + size * kind.itemsize].view(kind)
 
 
-def _contiguous(a: Any, dtype: str) -> np.ndarray:
-    a = np.asarray(a)
-    if a.dtype == np.bool_ and dtype in ("uint8", "bool"):
-        a = a.view(np.uint8)
-        dtype = "uint8"
-    return np.ascontiguousarray(a, dtype="uint8" if dtype == "bool" else dtype)
+def padded(order: np.ndarray) -> np.ndarray:
+    """The order of rows with as many more as the gathering of a batch looks ahead."""
+    return np.concatenate([order, np.full(AHEAD + 64, order[-1] if len(order) else 0)])
+
+
+def order_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray | None) -> np.ndarray:
+    """The numbers of the rows to run on, checked: machine code reads where it is told."""
+    lengths = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
+    if not lengths or min(lengths.values()) != max(lengths.values()) or min(lengths.values()) < 0:
+        raise GraphError(f"the arrays must have the same number of samples, got {lengths}")
+    n = next(iter(lengths.values()))
+    if rows is None:
+        return np.arange(n, dtype=np.int64)
+    order = np.asarray(rows)
+    if order.dtype == bool or order.ndim != 1:
+        order = np.arange(n)[order].reshape(-1)
+    order = np.ascontiguousarray(order, np.int64)
+    wrong = (order < -n) | (order >= n)
+    if wrong.any():
+        raise IndexError(f"row {order[wrong][0]} is outside the {n} samples")
+    return np.where(order < 0, order + n, order) if len(order) and order.min() < 0 else order

@@ -18,8 +18,7 @@ from ...ops.contract import parse
 from . import lanes as L
 from .emit import BYTES, I64, POINTER, Buffer, Nest, memory_type
 from .index import Index, Variable, linear
-from .nests import lane_mask
-from .plan import Group, rows_operand
+from .plan import Group
 
 
 def divisor_tile(extent: int, most: int) -> int:
@@ -154,11 +153,20 @@ class Strided:
     inner: list[str]
 
 
-def strided_operand(nest: Nest, core: Value, row: str | None, inner: list[str], lengths: dict[str, int]) -> Strided | None:
+def strided_operand(
+    nest: Nest, core: Value, row: str | None, inner: list[str], lengths: dict[str, int]
+) -> Strided | None:
     for v, letters in zip(core.inputs, parse(core.attributes["spec"]), strict=False):
         used = [c for c in inner if c in letters]
         size = math.prod(lengths[c] for c in used) * PACKED_ROWS * BYTES[v.dtype]
-        if v.kind == "shared" and row and letters[-1:] == row and used and nest.stored(v) is not None and lengths[row] > 1:
+        if (
+            v.kind == "shared"
+            and row
+            and letters[-1:] == row
+            and used
+            and nest.stored(v) is not None
+            and lengths[row] > 1
+        ):
             return Strided(v, letters, used) if size <= PACKED_BYTES else None
     return None
 
@@ -223,200 +231,6 @@ def finish(nest: Nest, group: Group, core: Value, index: list[Index], block: Ind
     """The epilogue: with the contraction's result known at an index, what the group stores there."""
     nest.memo[-1][(core, tuple(i.key for i in index), block.key if block is not None else None)] = result
     nest.store_all(group.stores, index, block)
-
-
-class WeightsTile:
-    """How the gradient of a weight is cut: rows of R along a letter of the number operand, C vectors along the last."""
-
-    def __init__(self, core: Value, width: int, accumulators: int) -> None:
-        product = core.inputs[0]
-        self.a, self.b, self.out = parse(product.attributes["spec"])
-        self.lengths = dict(zip(self.a + self.b, product.inputs[0].shape + product.inputs[1].shape, strict=True))
-        which = rows_operand(product)
-        assert which is not None
-        letters = (self.a, self.b)
-        self.vector, self.vector_letters = product.inputs[which], letters[which]
-        self.number, self.number_letters = product.inputs[1 - which], letters[1 - which]
-        self.last = self.out[-1]
-        self.inner = [c for c in dict.fromkeys(self.a + self.b) if c not in self.out]
-        rows = [c for c in self.out[:-1] if c not in self.vector_letters]
-        self.row = max(rows, key=lambda c: self.lengths[c], default=None)
-        self.others = [c for c in self.out[:-1] if c != self.row]
-        vectors = -(-self.lengths[self.last] // width)
-        self.columns = next((c for c in (3, 4, 2) if vectors % c == 0), min(3, vectors))
-        self.rows = divisor_tile(self.lengths[self.row], accumulators // self.columns) if self.row else 1
-        self.row_tiles = -(-self.lengths[self.row] // self.rows) if self.row else 1
-
-    @property
-    def units(self) -> int:
-        return math.prod(self.lengths[c] for c in self.others) * self.row_tiles
-
-
-def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer]) -> None:
-    """Units lo..hi-1 of the sum over samples of a product, and the update of the weight that stands behind it.
-
-    Each accumulator is a vector of neighbouring weights; a sample adds number * vector to it. The order of the sum is
-    that of the samples, whatever the number of threads.
-    """
-    core, width, b = group.core, nest.width, nest.builder
-    assert core is not None
-    rows_buffer, number_rows = rows[t.vector], rows.get(t.number)
-    number_buffer = nest.stored(t.number)
-    extent = t.lengths[t.last]
-    nest.tile = f"{t.rows} rows x {t.columns} vectors of {width}"
-
-    def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
-        """``valid``: how many lanes of the last vector exist."""
-        zero = L.splat(nest.constant(0, core.dtype), width)
-        for v in group.stores:  # what the epilogue will read and write comes nearer while the sum is computed
-            if v in nest.plan.in_place:
-                for r in range(rows):
-                    for c in range(columns):
-                        here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
-                        nest.prefetch(nest.buffers[v], linear([here[k] for k in t.out], v.shape))
-
-        def at(letters, here):
-            return [here[c] for c in letters]
-
-        def body(inner, sums):
-            inside = fixed | dict(zip(t.inner, inner, strict=True))
-
-            def over_blocks(variable, sums):
-                block = Index.of(variable)
-                left = b.sub(nest.n, b.mul(block.emit(b), I64(width)))
-                count = b.select(b.icmp_signed("<", left, I64(width)), left, I64(width))
-
-                def sample(lane, sums):
-                    n = block * width + Index.of(lane)
-                    position = n * rows_buffer.size + linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape)
-                    vectors = [nest.load_vector(rows_buffer, position + c * width, width, False) for c in range(columns)]
-                    new = []
-                    for r in range(rows):
-                        here = inside | ({t.row: at_row + r} if t.row else {})
-                        place = linear(at(t.number_letters, here), t.number.shape)
-                        if number_buffer is not None:
-                            where = (block * number_buffer.size + place) * width + Index.of(lane)
-                            number = nest.load_vector(number_buffer, where, 1, True)
-                        else:
-                            number = nest.load_vector(number_rows, n * number_rows.size + place, 1, True)
-                        new += [L.fma(number, x, s) for x, s in zip(vectors, sums[r * columns :], strict=False)]
-                    return new
-
-                return nest.loop(0, count, sums, sample, extent=width)
-
-            return nest.loop(0, nest.blocks(), sums, over_blocks)
-
-        sums = nest.over([t.lengths[c] for c in t.inner], [zero] * (rows * columns), body)
-        for r in range(rows):
-            for c in range(columns):
-                here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
-                if c == columns - 1 and valid < width:
-                    nest.mask, nest.valid = lane_mask(width, valid), valid
-                nest.memo.append({})
-                finish(nest, group, core, [here[k] for k in t.out], None, sums[r * columns + c])
-                nest.memo.pop()
-                nest.mask, nest.valid = None, width
-
-    def all_columns(fixed, at_row, rows):
-        step = t.columns * width
-        whole = extent - extent % step
-        if whole:
-            nest.loop(0, whole, [], lambda v, _: tile(fixed, at_row, rows, lane_variable(v.value, extent), t.columns, width), step=step)
-        if extent % step:
-            rest = extent % step
-            nest.memo.append({})
-            tile(fixed, at_row, rows, lane_variable(I64(whole), extent), -(-rest // width), rest % width or width)
-            nest.memo.pop()
-
-    def unit(variable, _):
-        rest, row_tile = Index.of(variable).divmod(t.row_tiles, b)
-        fixed = {}
-        for c in reversed(t.others):
-            rest, fixed[c] = rest.divmod(t.lengths[c], b)
-        if not t.row:
-            all_columns(fixed, Index(), 1)
-            return
-        left = t.lengths[t.row] % t.rows
-        at_row = row_tile * t.rows
-        if not left:
-            all_columns(fixed, at_row, t.rows)
-            return
-        is_last = b.icmp_signed("==", row_tile.emit(b), I64(t.row_tiles - 1))
-        with b.if_else(is_last) as (last, full):
-            for branch, rows in ((last, left), (full, t.rows)):
-                with branch:
-                    nest.memo.append({})
-                    all_columns(fixed, at_row, rows)
-                    nest.memo.pop()
-
-    nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
-
-
-def dot_letter(core: Value) -> str | None:
-    """The letter of a contraction of shared values that runs along the memory of both: rows times a vector."""
-    a, b, out = parse(core.attributes["spec"])
-    return a[-1] if core.kind == "shared" and a and b and a[-1] == b[-1] and a[-1] not in out else None
-
-
-def dot_units(core: Value, rows: int = 8) -> int:
-    """Rows of the result that one unit computes together, as a number of units."""
-    return -(-core.size // rows)
-
-
-def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
-    """Units lo..hi-1 of inner products of shared values: neighbours along the sum in lanes, added up at its end."""
-    core, width, b = group.core, nest.width, nest.builder
-    assert core is not None
-    a, c, out = parse(core.attributes["spec"])
-    x, y = core.inputs
-    lengths = dict(zip(a + c, x.shape + y.shape, strict=True))
-    last = a[-1]
-    others = [k for k in dict.fromkeys(a + c) if k not in out and k != last]
-    nest.tile = f"{rows} results x 1 vector of {width} along the sum"
-
-    def unit(variable, _):
-        start = Index.of(variable) * rows
-        places = []
-        for r in range(rows):
-            number = b.add(start.emit(b), I64(r))
-            number = b.select(b.icmp_signed("<", number, I64(core.size)), number, I64(core.size - 1))
-            at, rest = {}, Index.of(Variable(number, core.size))
-            for k in reversed(out):
-                rest, at[k] = rest.divmod(lengths[k], b)
-            places.append(at)
-        zero = L.splat(nest.constant(0, core.dtype), width)
-
-        def outer(inner, sums):
-            fixed = dict(zip(others, inner, strict=True))
-
-            def step(at_last: Index, sums):
-                new = []
-                for place, s in zip(places, sums, strict=True):
-                    here = place | fixed | {last: at_last}
-                    p, q = nest.value(x, [here[k] for k in a]), nest.value(y, [here[k] for k in c])
-                    new.append(L.fma(p, q, s))
-                return new
-
-            whole = lengths[last] - lengths[last] % width
-            if whole:
-                sums = nest.loop(0, whole, sums, lambda v, s: step(lane_variable(v.value, lengths[last]), s), step=width)
-            if lengths[last] % width:
-                nest.memo.append({})
-                nest.mask = lane_mask(width, lengths[last] % width)  # lanes beyond it load zeros
-                sums = step(lane_variable(I64(whole), lengths[last]), sums)
-                nest.mask = None
-                nest.memo.pop()
-            return sums
-
-        sums = nest.over([lengths[k] for k in others], [zero] * rows, outer)
-        for place, s in zip(places, sums, strict=True):
-            nest.memo.append({})
-            nest.feature_width = 1
-            finish(nest, group, core, [place[k] for k in out], None, L.horizontal_sum(s))
-            nest.feature_width = width
-            nest.memo.pop()
-
-    nest.loop(nest.lo, nest.hi, [], unit)
 
 
 def lane_variable(value, extent: int) -> Index:

@@ -36,7 +36,7 @@ from ...ops.reduce import (
     to_samples,
 )
 from . import lanes as L
-from .emit import I32, Nest
+from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
 from .lanes import Lanes
 
@@ -50,7 +50,9 @@ def _batch_count(nest, v, index, block):
 
 
 def _sample_index(nest, v, index, block):
-    lane = Lanes(nest.builder, ir.Constant(L.llvm_type("uint32", nest.width), list(range(nest.width))), "uint32", nest.width)
+    lane = Lanes(
+        nest.builder, ir.Constant(L.llvm_type("uint32", nest.width), list(range(nest.width))), "uint32", nest.width
+    )
     return lane + nest.number(block * nest.width, "uint32")
 
 
@@ -122,7 +124,9 @@ def _pad(nest, v, index, block):
         everything = _both(b, everything, condition)
         source.append(at)
     outside = nest.constant(a["value"], v.dtype)
-    return outside if everything is False else _choose(nest, everything, nest.value(v.inputs[0], source, block), outside)
+    return (
+        outside if everything is False else _choose(nest, everything, nest.value(v.inputs[0], source, block), outside)
+    )
 
 
 def _both(builder, x, y):
@@ -140,7 +144,9 @@ def _concatenate(nest, v, index, block):
         if n:
             condition, at = _inside(nest, index[axis], start, n)
             if condition is not False:
-                here = nest.value(part, [*index[:axis], at, *index[axis + 1 :]], block if part.kind == "sample" else None)
+                here = nest.value(
+                    part, [*index[:axis], at, *index[axis + 1 :]], block if part.kind == "sample" else None
+                )
                 result = here if result is None else _choose(nest, condition, here, result)
         start += n
     return result
@@ -158,7 +164,7 @@ def _reduction(first: Callable, combine: Callable) -> Callable:
         x, axes = v.inputs[0], v.attributes["axes"]
         lengths = [x.shape[a] for a in axes]
         start = first(nest, v, x, axes, index, block)
-        start = L.splat(start, _width_of(nest, v, index))
+        start = L.splat(start, width_of(nest, v, index))
 
         def body(inner, carried):
             return [combine(carried[0], nest.value(x, _reduced(v, index, inner, axes), block))]
@@ -168,7 +174,8 @@ def _reduction(first: Callable, combine: Callable) -> Callable:
     return emit
 
 
-def _width_of(nest, v: Value, index: Sequence[Index]) -> int:
+def width_of(nest, v: Value, index: Sequence[Index]) -> int:
+    """Lanes of a Value at an index: the samples', or the features' where they are in lanes."""
     if v.kind == "sample":
         return nest.width
     return nest.feature_width if any(i.lane for i in index) else 1
@@ -185,7 +192,7 @@ def _first_element(nest, v, x, axes, index, block):
 def _argmax(nest, v, index, block):
     x, axis = v.inputs[0], v.attributes["axis"]
     at = lambda i: _reduced(v, index, [i], (axis,))  # noqa: E731
-    width = _width_of(nest, v, index)
+    width = width_of(nest, v, index)
     best, place = L.splat(nest.value(x, at(Index()), block), width), L.splat(nest.constant(0, "int32"), width)
 
     def body(inner, carried):
@@ -201,7 +208,7 @@ def _contract(nest, v, index, block):
     letters = dict(zip(out, index, strict=True))
     lengths = dict(zip(a + b, v.inputs[0].shape + v.inputs[1].shape, strict=True))
     inner_letters = [c for c in dict.fromkeys(a + b) if c not in out]
-    start = L.splat(nest.constant(0, v.dtype), _width_of(nest, v, index))
+    start = L.splat(nest.constant(0, v.dtype), width_of(nest, v, index))
 
     def body(inner, carried):
         at = letters | dict(zip(inner_letters, inner, strict=True))
@@ -214,7 +221,7 @@ def _contract(nest, v, index, block):
 
 def _batch_sum(nest, v, index, block):
     """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums by a transpose."""
-    x, b = v.inputs[0], nest.builder
+    x = v.inputs[0]
     lane = next((t for i in index for t in i.terms if t.lane), None)
     places = [[_at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
     zero = L.splat(nest.constant(0, v.dtype), nest.width)
@@ -247,8 +254,10 @@ def _take(nest, v, index, block):
     n = v.attributes["rows_ndim"]
     row = nest.value(rows, index[:n], block if rows.kind == "sample" else None)
     size = table.shape[0]
-    legal = (row >= 0) & (row < size)
-    row = L.xp.astype(L.xp.where(legal, row, nest.constant(0, rows.dtype)), "int64")
+    row = _legal(nest, row, size, block)
+    row = L.xp.astype(row, "int64")
+    if not size:
+        return nest.constant(0, v.dtype)
     inner = block if table.kind == "sample" else None
     if row.width == 1:
         return nest.value(table, [Index.of(Variable(row.value, size)), *index[n:]], inner)
@@ -256,21 +265,33 @@ def _take(nest, v, index, block):
     result = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
     for k in range(row.width):  # each lane its own row
         at = Index.of(Variable(b.extract_element(row.value, I32(k)), size))
-        part = nest.value(table, [at, *(_at_lane(i, k) for i in index[n:])], inner)
+        part = nest.value(table, [at, *(_at_lane(i, min(k, nest.valid - 1)) for i in index[n:])], inner)
         one = part.value if part.width == 1 else b.extract_element(part.value, I32(k))
         result = b.insert_element(result, one, I32(k))
     return Lanes(b, result, v.dtype, row.width)
+
+
+def _legal(nest, row: Lanes, size: int, block) -> Lanes:
+    """The row numbers, 0 in place of those outside the table, which are an error."""
+    bad = (row < 0) | (row >= size)
+    nest.refuse(bad, block if row.width > 1 else None)
+    return L.xp.where(bad, nest.constant(0, row.dtype), row)
 
 
 def _scatter(nest, v, index, block):
     values, rows = v.inputs
     n = v.attributes["rows_ndim"]
     lengths = values.shape[:n]
-    start = L.splat(nest.constant(0, v.dtype), _width_of(nest, v, index))
+    start = L.splat(nest.constant(0, v.dtype), width_of(nest, v, index))
     number = nest.number(index[0], rows.dtype)
+    size = v.shape[0]
+    checked = any(u.primitive is take_rows and u.inputs[1] is rows and u.inputs[0].shape[0] == size
+                  for u in nest.plan.program.order)  # fmt: skip
 
     def body(inner, carried):
         row = nest.value(rows, inner, block if rows.kind == "sample" else None)
+        if not checked:
+            nest.refuse((row < 0) | (row >= size), block if row.width > 1 else None)
         part = nest.value(values, [*inner, *index[1:]], block if values.kind == "sample" else None)
         return [carried[0] + L.xp.where(row == number, part, nest.constant(0, v.dtype))]
 

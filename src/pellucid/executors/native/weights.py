@@ -1,0 +1,156 @@
+"""Gradients of weights: sums over samples of products, features in lanes, the update of the weight in the epilogue."""
+
+from __future__ import annotations
+
+import math
+
+from ...graph import Value
+from ...ops.contract import parse
+from . import lanes as L
+from .emit import I64, Buffer, Nest
+from .index import Index, Variable, linear
+from .nests import lane_mask
+from .plan import Group, rows_operand
+from .tiles import divisor_tile, finish, lane_variable
+
+
+class WeightsTile:
+    """How the gradient of a weight is cut: rows of R along a letter of the number operand, C vectors along the last."""
+
+    def __init__(self, core: Value, width: int, accumulators: int) -> None:
+        product = core.inputs[0]
+        self.a, self.b, self.out = parse(product.attributes["spec"])
+        self.lengths = dict(zip(self.a + self.b, product.inputs[0].shape + product.inputs[1].shape, strict=True))
+        which = rows_operand(product)
+        assert which is not None
+        letters = (self.a, self.b)
+        self.vector, self.vector_letters = product.inputs[which], letters[which]
+        self.number, self.number_letters = product.inputs[1 - which], letters[1 - which]
+        self.last = self.out[-1]
+        self.inner = [c for c in dict.fromkeys(self.a + self.b) if c not in self.out]
+        rows = [c for c in self.out[:-1] if c not in self.vector_letters]
+        self.row = max(rows, key=lambda c: self.lengths[c], default=None)
+        self.others = [c for c in self.out[:-1] if c != self.row]
+        vectors = -(-self.lengths[self.last] // width)
+        self.columns = next((c for c in (3, 4, 2) if vectors % c == 0), min(3, vectors))
+        self.rows = divisor_tile(self.lengths[self.row], accumulators // self.columns) if self.row else 1
+        self.row_tiles = -(-self.lengths[self.row] // self.rows) if self.row else 1
+
+    @property
+    def units(self) -> int:
+        return math.prod(self.lengths[c] for c in self.others) * self.row_tiles
+
+
+def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], order: Buffer) -> None:
+    """Units lo..hi-1 of the sum over samples of a product, and the update of the weight that stands behind it.
+
+    Each accumulator is a vector of neighbouring weights; a sample adds number * vector to it. The order of the sum is
+    that of the samples, whatever the number of threads.
+    """
+    core, width, b = group.core, nest.width, nest.builder
+    assert core is not None
+    rows_buffer, number_rows = rows[t.vector], rows.get(t.number)
+    number_buffer = nest.stored(t.number)
+    extent = t.lengths[t.last]
+    nest.tile = f"{t.rows} rows x {t.columns} vectors of {width}"
+
+    def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
+        """``valid``: how many lanes of the last vector exist."""
+        zero = L.splat(nest.constant(0, core.dtype), width)
+        for v in group.stores:  # what the epilogue will read and write comes nearer while the sum is computed
+            if v in nest.plan.in_place:
+                for r in range(rows):
+                    for c in range(columns):
+                        here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
+                        nest.prefetch(nest.buffers[v], linear([here[k] for k in t.out], v.shape))
+
+        def at(letters, here):
+            return [here[c] for c in letters]
+
+        def body(inner, sums):
+            inside = fixed | dict(zip(t.inner, inner, strict=True))
+
+            def over_blocks(variable, sums):
+                block = Index.of(variable)
+                left = b.sub(nest.n, b.mul(block.emit(b), I64(width)))
+                count = b.select(b.icmp_signed("<", left, I64(width)), left, I64(width))
+
+                def sample(lane, sums):
+                    n = place_of = block * width + Index.of(lane)
+                    if rows_buffer.kind == "raw":  # the caller's array: the sample's row is where the order says
+                        at_order = b.gep(nest.pointers[order], [n.emit(b)], source_etype=I64)
+                        place_of = Index.of(Variable(b.load(at_order, typ=I64), 1 << 40))
+                    start = linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape)
+                    start = start + place_of * rows_buffer.size
+                    vectors = []
+                    for c in range(columns):
+                        if c == columns - 1 and valid < width:
+                            nest.mask = lane_mask(width, valid)
+                        vectors.append(nest.load(rows_buffer, start + c * width, None))
+                        nest.mask = None
+                    new = []
+                    for r in range(rows):
+                        here = inside | ({t.row: at_row + r} if t.row else {})
+                        place = linear(at(t.number_letters, here), t.number.shape)
+                        if number_buffer is not None:
+                            where = (block * number_buffer.size + place) * width + Index.of(lane)
+                            number = nest.load_vector(number_buffer, where, 1, True)
+                        else:
+                            number = nest.load_vector(number_rows, n * number_rows.size + place, 1, True)
+                        new += [L.fma(number, x, s) for x, s in zip(vectors, sums[r * columns :], strict=False)]
+                    return new
+
+                return nest.loop(0, count, sums, sample, extent=width)
+
+            return nest.loop(0, nest.blocks(), sums, over_blocks)
+
+        sums = nest.over([t.lengths[c] for c in t.inner], [zero] * (rows * columns), body)
+        for r in range(rows):
+            for c in range(columns):
+                here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
+                if c == columns - 1 and valid < width:
+                    nest.mask, nest.valid = lane_mask(width, valid), valid
+                nest.memo.append({})
+                finish(nest, group, core, [here[k] for k in t.out], None, sums[r * columns + c])
+                nest.memo.pop()
+                nest.mask, nest.valid = None, width
+
+    def all_columns(fixed, at_row, rows):
+        step = t.columns * width
+        whole = extent - extent % step
+        if whole:
+            nest.loop(
+                0,
+                whole,
+                [],
+                lambda v, _: tile(fixed, at_row, rows, lane_variable(v.value, extent), t.columns, width),
+                step=step,
+            )
+        if extent % step:
+            rest = extent % step
+            nest.memo.append({})
+            tile(fixed, at_row, rows, lane_variable(I64(whole), extent), -(-rest // width), rest % width or width)
+            nest.memo.pop()
+
+    def unit(variable, _):
+        rest, row_tile = Index.of(variable).divmod(t.row_tiles, b)
+        fixed = {}
+        for c in reversed(t.others):
+            rest, fixed[c] = rest.divmod(t.lengths[c], b)
+        if not t.row:
+            all_columns(fixed, Index(), 1)
+            return
+        left = t.lengths[t.row] % t.rows
+        at_row = row_tile * t.rows
+        if not left:
+            all_columns(fixed, at_row, t.rows)
+            return
+        is_last = b.icmp_signed("==", row_tile.emit(b), I64(t.row_tiles - 1))
+        with b.if_else(is_last) as (last, full):
+            for branch, rows in ((last, left), (full, t.rows)):
+                with branch:
+                    nest.memo.append({})
+                    all_columns(fixed, at_row, rows)
+                    nest.memo.pop()
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
