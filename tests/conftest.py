@@ -18,3 +18,15 @@ def shared_data() -> Path:
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         pytest.fail(f"{reason}; CI must have them")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def code_cache(tmp_path_factory):
+    """Machine code made by tests stays out of the user's cache."""
+    before = os.environ.get("PELLUCID_CACHE")
+    os.environ["PELLUCID_CACHE"] = str(tmp_path_factory.mktemp("code"))
+    yield
+    if before is None:
+        del os.environ["PELLUCID_CACHE"]
+    else:
+        os.environ["PELLUCID_CACHE"] = before

@@ -355,6 +355,11 @@ def joining(room):
     room.add(y, max(p.mag for p in parts), max(p.error for p in parts), min(p.grid for p in parts))
 
 
+def summed(n: int, k: Known) -> float:
+    """The error of a sum of n numbers one after the other: roundings of about its size, in random directions."""
+    return n * (k.error + k.mag * n**0.5)
+
+
 def reduction(room):
     k = room.pick(lambda k: k.value.dtype not in ("bool", "uint8") and k.value.ndim)
     if not k:
@@ -365,7 +370,7 @@ def reduction(room):
     name = room.one_of(["sum", "max", "min", "argmax", "mean", "softmax", "logsumexp"])
     keep = room.chance(3)
     if name == "sum":
-        room.add(ops.sum(x, axes, keep), k.mag * n, n * k.error + n * k.mag, k.grid)
+        room.add(ops.sum(x, axes, keep), k.mag * n, summed(n, k), k.grid)
     elif name in ("max", "min"):
         room.add(getattr(ops, name)(x, axes, keep), k.mag, k.error, k.grid)
     elif name == "argmax":
@@ -377,13 +382,13 @@ def reduction(room):
         elif name == "softmax":
             room.add(ops.softmax(x, axes[0]), 1, 2 * k.error + 4 + k.mag)
         else:
-            room.add(ops.logsumexp(x, axes, keep), k.mag + 8, k.error + 4 * (k.mag + 8))
+            room.add(ops.logsumexp(x, axes, keep), k.mag + 8, k.error + 4 * (k.mag + 8) + n)
 
 
 def batch_sum(room):
     if k := room.pick(lambda k: k.value.kind == "sample" and k.value.dtype not in ("bool", "uint8")):
         n = room.batch
-        room.add(ops.batch_sum(k.value), k.mag * n, n * (k.error + k.mag), k.grid)
+        room.add(ops.batch_sum(k.value), k.mag * n, summed(n, k), k.grid)
 
 
 def sample_kinds(room):
@@ -437,7 +442,25 @@ def weight_gradient(room):
         out = "".join(room.permuted([*letters, "k"]))
         mag, n = a.mag * b.mag, room.batch
         error = n * (a.error * b.mag + b.error * a.mag + (n + 1) * mag)
-        room.add(ops.batch_sum(ops.contract(a.value, b.value, f"{letters},k->{out}")), n * mag, error, a.grid * b.grid)
+        y = ops.batch_sum(ops.contract(a.value, b.value, f"{letters},k->{out}"))
+        if room.chance(2):  # and something elementwise behind it, whose neighbours lie apart
+            y, mag, error = y * seen_through(room, y.shape), 2 * mag, 2 * error
+        room.add(y, n * mag, error, a.grid * b.grid / 4)
+
+
+def seen_through(room, shape) -> Value:
+    """A constant of this shape, through a view."""
+    name = room.one_of(["transpose", "flip", "reshape", "pad", "slice"])
+    if name == "transpose":
+        return ops.transpose(ops.constant(filled(room, shape[::-1], room.dtype)))
+    if name == "flip":
+        return ops.flip(ops.constant(filled(room, shape, room.dtype)), room.number(0, len(shape) - 1))
+    if name == "reshape":
+        return ops.reshape(ops.constant(filled(room, shape[::-1], room.dtype)), shape)
+    if name == "pad" and shape[-1] > 1:
+        part = ops.constant(filled(room, (*shape[:-1], shape[-1] - 1), room.dtype))
+        return ops.pad(part, [*[(0, 0)] * (len(shape) - 1), room.one_of([(0, 1), (1, 0)])], 1)
+    return ops.constant(filled(room, (*shape[:-1], 2 * shape[-1]), room.dtype))[..., ::2]
 
 
 def rows_of(room, n: int) -> Value | None:
@@ -459,7 +482,7 @@ def scatter(room):
         size = room.number(1, 9)
         safe = ops.minimum(ops.maximum(rows.value, 0), size - 1)
         n = math.prod(rows.value.shape)
-        room.add(ops.scatter_rows(k.value, safe, size), k.mag * n, n * (k.error + k.mag), k.grid)
+        room.add(ops.scatter_rows(k.value, safe, size), k.mag * n, summed(n, k), k.grid)
 
 
 def one_hot(room):
@@ -489,7 +512,8 @@ def randomness(room):
 
 OPERATIONS = [
     unary, unary, exact_unary, binary, binary, binary, compare, logic, choose, cast, whole, view, view, view, padding,
-    joining, reduction, reduction, batch_sum, sample_kinds, contraction, contraction, weight_gradient, gather, scatter,
+    joining, reduction, reduction, batch_sum, sample_kinds, contraction, contraction, weight_gradient,
+    weight_gradient, gather, scatter,
     one_hot, randomness,
 ]  # fmt: skip
 
@@ -567,4 +591,4 @@ def total(room: Room, k: Known) -> Known:
     """All elements of all samples as one shared number."""
     n = k.value.size * (room.batch if k.value.kind == "sample" else 1)
     y = ops.sum(k.value)
-    return Known(ops.batch_sum(y) if y.kind == "sample" else y, n * k.mag, n * (k.error + k.mag), k.grid)
+    return Known(ops.batch_sum(y) if y.kind == "sample" else y, n * k.mag, summed(n, k), k.grid)

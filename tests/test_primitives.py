@@ -27,7 +27,7 @@ NO_SAMPLES = {
 }
 ONLY_KIND = {"batch_sum": "sample", "all_samples": "sample", "to_samples": "shared", "each_sample": "shared"}
 DOMAIN = {
-    name: (100.0, 0.01) for name in ("log", "log1p", "sqrt", "power")
+    name: (100.0, 0.01) for name in ("log", "log1p", "sqrt", "fast_sqrt", "power")
 }  # where they are defined; others take +-100
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import GraphError, Value
-from .ops import sqrt
+from .ops import fast_divide, fast_sqrt
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Adam(Optimizer):
         m = self.beta_1 * slots["m"] + (1 - self.beta_1) * g
         v = self.beta_2 * slots["v"] + (1 - self.beta_2) * (g * g)
         m_rate = rate / (1 - self.beta_1**step)
-        return p - m_rate * m / (sqrt(v * (1 / (1 - self.beta_2**step))) + self.epsilon), {"m": m, "v": v}
+        root = fast_sqrt(v * (1 / (1 - self.beta_2**step)))
+        return p - fast_divide(m_rate * m, root + self.epsilon), {"m": m, "v": v}
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}

@@ -12,6 +12,7 @@ from .elementwise import (
     erf,
     exp,
     expm1,
+    fast_sqrt,
     floor,
     log,
     log1p,
@@ -22,6 +23,7 @@ from .elementwise import (
     where,
 )
 from .elementwise import equal as _equal
+from .elementwise import fast_divide as _fast_divide
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
 from .gather import one_hot, scatter_rows, take
@@ -57,6 +59,7 @@ from .reduce import (
 )
 
 equal = spread(_equal)
+fast_divide = spread(_fast_divide)
 maximum = spread(_maximum)
 minimum = spread(_minimum)
 abs = absolute

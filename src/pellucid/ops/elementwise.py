@@ -62,6 +62,17 @@ expm1 = elementwise("expm1", lambda xp, x: xp.expm1(x), lambda g, y, x: (g * (y 
 log = elementwise("log", lambda xp, x: xp.log(x), lambda g, y, x: (g / x,), [POSITIVE])
 log1p = elementwise("log1p", lambda xp, x: xp.log1p(x), lambda g, y, x: (g / (x + 1),), [POSITIVE])
 sqrt = elementwise("sqrt", lambda xp, x: xp.sqrt(x), lambda g, y, x: (g * 0.5 / y,), [POSITIVE])
+# For optimizers, within 2 units in the last place and without infinities: where a processor estimates 1/b and 1/sqrt(x)
+# quickly, a step of a small net with Adam takes a tenth less (b not 0; 0 <= x < 1e37).
+fast_divide = elementwise(
+    "fast_divide",
+    lambda xp, a, b: xp.fast_divide(a, b),
+    lambda g, y, a, b: (g / b, -g * y / b),
+    [POINTS, OTHERS],
+)
+fast_sqrt = elementwise(
+    "fast_sqrt", lambda xp, x: xp.fast_sqrt(x), lambda g, y, x: (g * 0.5 / y,), [POSITIVE]
+)
 tanh = elementwise("tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: (g * (1 - y * y),), [POINTS])
 erf = elementwise(
     "erf", lambda xp, x: xp.erf(x), lambda g, y, x: (g * (2 / math.sqrt(math.pi)) * exp(-x * x),), [POINTS]

@@ -112,9 +112,8 @@ class Builder:
                 self.buffers[v] = self.buffers[self.plan.in_place[v]]
             else:
                 self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, v.size, v.dtype)
-        for v in self.plan.rows:  # of an input they are there already: the caller's own
-            own = v.primitive is sample_input
-            self.rows[v] = built.raw[v.name or ""] if own else self._buffer("rows", "rows", v.size, v.dtype)
+        for v in self.plan.rows:
+            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
 
     # ---- nests --------------------------------------------------------------------------------------------------
@@ -157,8 +156,9 @@ class Builder:
     def _gather(self, v: Value) -> Task:
         source = self.built.raw[v.name or ""]
         lanes = self.buffers[v]
-        nest = self._nest([source, self.built.order, lanes])
-        gather_nest(nest, source, self.built.order, lanes)
+        rows = self.rows.get(v)
+        nest = self._nest([source, self.built.order, lanes, *([rows] if rows else [])])
+        gather_nest(nest, source, self.built.order, lanes, rows)
         return self._finished(nest)
 
     def _rows(self, v: Value) -> Task:
@@ -190,7 +190,7 @@ class Builder:
         if g.outer:
             assert g.core is not None
             tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
-            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows] + [self.built.order]
+            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows]
         nest = self._nest(used)
         nest.own = frozenset(g.values)
         if g.kind == "sample":
@@ -200,7 +200,13 @@ class Builder:
                 sample_nest(nest, g)
             return self._finished(nest)
         if tile is not None:
-            weights_contraction(nest, g, tile, self.rows, self.built.order)
+            try:
+                weights_contraction(nest, g, tile, self.rows)
+            except NotVectorisable:
+                self.module.globals.pop(nest.function.name)
+                nest = self._nest(used)
+                nest.own = frozenset(g.values)
+                weights_contraction(nest, g, tile, self.rows, by_element=True)
             return self._finished(nest, tile.units)
         try:
             if g.core is not None and dot_letter(g.core):

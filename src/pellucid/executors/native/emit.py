@@ -20,7 +20,6 @@ from .plan import LEAVES, Plan, is_inline
 
 POINTER = ir.PointerType()
 I32 = ir.IntType(32)
-PREFETCH = 2  # into the second cache: it can wait for more lines at a time than the first
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1, "uint32": 4, "bool": 1}
 
 
@@ -203,10 +202,6 @@ class Nest:
             "llvm.masked.store", ir.VoidType(), [kind, POINTER, self.mask.type], f"{self._suffix(kind)}.p0"
         )
         self.builder.call(call, [value, address, self.mask])
-
-    def prefetch(self, buffer: Buffer, position: Index) -> None:
-        call = self.intrinsic("llvm.prefetch", ir.VoidType(), [POINTER, I32, I32, I32], "p0")
-        self.builder.call(call, [self.address(buffer, position), I32(0), I32(PREFETCH), I32(1)])
 
     def intrinsic(self, name: str, result: ir.Type, arguments: list[ir.Type], suffix: str) -> ir.Function:
         module, full = self.function.module, f"{name}.{suffix}"

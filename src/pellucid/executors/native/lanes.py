@@ -35,6 +35,7 @@ _OTHER = not binding.get_process_triple().startswith(("x86_64", "amd64", "i"))  
 # What the code may use. Without the instruction, LLVM would call the C library for every lane.
 use_fma = _OTHER or _HOST.get("fma", False)
 use_round = _OTHER or _HOST.get("sse4.1", False)
+use_estimates = _HOST.get("avx512f", False)  # 1/x and 1/sqrt(x) to 14 bits
 use_scalef = _HOST.get("avx512f", False) and _HOST.get("avx512vl", False)  # p * 2**n: 7 instructions less in exp
 
 

@@ -157,7 +157,8 @@ class Code:
 @functools.cache
 def jit() -> llvm.LLJIT:
     h = host()
-    return llvm.create_lljit_compiler(target_machine(h), use_jit_link=False, suppress_errors=True)
+    # JITLink: the older linker aborts where memory is so crowded that code and constants lie more than 2 GB apart
+    return llvm.create_lljit_compiler(target_machine(h), use_jit_link=True, suppress_errors=True)
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from .index import Index, Variable, linear
 from .lanes import Lanes
 from .plan import Group
 
-AHEAD = 512  # samples of a batch up to which the whole next batch is asked for
 CHUNK = 512  # columns of a row that one unit of a shared nest covers
 
 
@@ -124,25 +123,23 @@ def rows_nest(nest: Nest, v, rows: Buffer) -> None:
     nest.loop(nest.lo, nest.hi, [], block_body)
 
 
-def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer) -> None:
-    """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes.
+def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: Buffer | None) -> None:
+    """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes and, if asked, into rows.
 
     ``order`` holds the numbers of the batch's rows. Lanes beyond the batch repeat its last sample, so that they hold
-    numbers like any other. The rows of the next batch are asked for meanwhile: they lie anywhere in memory.
+    numbers like any other. (Reading the caller's rows instead of a copy saves nothing: they are seldom aligned.)
     """
     b, width, columns = nest.builder, nest.width, source.size
-    ahead = b.select(b.icmp_signed("<=", nest.n, I64(AHEAD)), nest.n, I64(2 * width))
 
     def block_body(variable, _):
         block = Index.of(variable)
-        starts, coming = [], []
+        starts, targets = [], []
         for k in range(width):
             i = (block * width + k).emit(b)
             i = b.select(b.icmp_signed("<", i, nest.n), i, b.sub(nest.n, I64(1)))
             at = b.load(b.gep(nest.pointers[order], [i], source_etype=I64), typ=I64)
             starts.append(Index.of(Variable(at, 1 << 40)) * columns)
-            later = b.load(b.gep(nest.pointers[order], [b.add(i, ahead)], source_etype=I64), typ=I64)
-            coming.append(Index.of(Variable(later, 1 << 40)) * columns)
+            targets.append((block * width + k) * columns)
 
         def vectors(j: Index, count: int) -> None:
             nest.mask = lane_mask(width, count) if count < width else None
@@ -150,8 +147,9 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer) -> Non
             if not j.terms:
                 lane_j = Index.of(Variable(I64(j.const), columns, lane=True))
             given = [nest.load(source, s + lane_j, None) for s in starts]
-            for s in coming:
-                nest.prefetch(source, s + lane_j)
+            if rows is not None:
+                for x, target in zip(given, targets, strict=True):
+                    nest.store_vector(x, rows, target + lane_j)
             nest.mask = None
             for k, x in enumerate(L.transpose(given)[:count]):
                 nest.store(x, lanes, j + k, block)
@@ -160,7 +158,10 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer) -> Non
             result = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
             for k, s in enumerate(starts):
                 result = b.insert_element(result, nest.load_vector(source, s, 1, True).value, I32(k))
-            nest.store(Lanes(b, result, source.dtype, width), lanes, Index(), block)
+            x = Lanes(b, result, source.dtype, width)
+            nest.store(x, lanes, Index(), block)
+            if rows is not None:
+                nest.store_vector(x, rows, block * width)
             return
         whole = columns - columns % width
         if whole:

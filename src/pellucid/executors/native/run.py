@@ -21,7 +21,6 @@ from . import driver
 from .build import Built, build
 from .emit import BYTES, Buffer
 from .machine import Code, Host, host, only_ours, signature
-from .nests import AHEAD
 from .threads import BRIEF_WORK, Pool, threads_for, work
 
 ALIGN = 64
@@ -150,6 +149,10 @@ class Run:
             raise GraphError(f"batch_size must be 1 or more, got {batch_size}")
         for n in {min(batch_size, len(order)), len(order) % batch_size} - {0}:
             self._check_batch(n)
+        for name, v in self.program.inputs.items():
+            if name in arrays and arrays[name].shape[1:] != v.shape:
+                shape = arrays[name].shape
+                raise GraphError(f"input {name!r} has shape {shape}, expected n samples of shape {v.shape}")
         values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
         current = {name: values[v] for name, v in self.program.state.items()}
         threads = self.threads or threads_for(self.work, min(batch_size, len(order)), self.host.width)
@@ -219,7 +222,7 @@ class Run:
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         totals = np.zeros(len(built.counted))
-        held: dict[Buffer | None, np.ndarray] = {built.order: padded(order), built.totals: totals}
+        held: dict[Buffer | None, np.ndarray] = {built.order: order, built.totals: totals}
         held[built.error] = info[driver.ERROR :]
         held |= {buffer: new[name] for name, buffer in built.state.items()}
         held |= {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in built.constants.items()}
@@ -267,11 +270,6 @@ def aligned(size: int, dtype: str) -> np.ndarray:
     space = np.zeros(size * kind.itemsize + 2 * ALIGN + 256, np.uint8)
     first = -space.ctypes.data % (2 * ALIGN)
     return space[first : first + size * kind.itemsize].view(kind)
-
-
-def padded(order: np.ndarray) -> np.ndarray:
-    """The order of rows with as many more as the gathering of a batch looks ahead."""
-    return np.concatenate([order, np.full(AHEAD + 64, order[-1] if len(order) else 0)])
 
 
 def order_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray | None) -> np.ndarray:

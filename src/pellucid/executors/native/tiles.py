@@ -129,13 +129,13 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
         elif not strided:
             tiled(nest, lengths[row], high, several)
         else:  # what is left after the last whole copy is packed tile by tile
-            wide = high * max(1, PACKED_ROWS // high)
             left = lengths[row] % wide
             if lengths[row] - left:
                 tiled(nest, lengths[row] - left, wide, several)
             if left:
                 tiled(nest, left, high, lambda at, rows: several(at + (lengths[row] - left), rows))
 
+    wide = high * max(1, PACKED_ROWS // high)
     strided = strided_operand(nest, core, row, inner, lengths)
     nest.over([lengths[c] for c in others], [], tiles)
 

@@ -223,7 +223,7 @@ def _batch_sum(nest, v, index, block):
     """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums by a transpose."""
     x = v.inputs[0]
     lane = next((t for i in index for t in i.terms if t.lane), None)
-    places = [[_at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
+    places = [[at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
     zero = L.splat(nest.constant(0, v.dtype), nest.width)
     mask, nest.mask = nest.mask, None
 
@@ -244,7 +244,7 @@ def _batch_sum(nest, v, index, block):
     return rows[0]
 
 
-def _at_lane(i: Index, k: int) -> Index:
+def at_lane(i: Index, k: int) -> Index:
     """The index for lane k alone."""
     return Index(i.const + i.lane * k, {t.first: c for t, c in i.terms.items()})
 
@@ -265,7 +265,7 @@ def _take(nest, v, index, block):
     result = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
     for k in range(row.width):  # each lane its own row
         at = Index.of(Variable(b.extract_element(row.value, I32(k)), size))
-        part = nest.value(table, [at, *(_at_lane(i, min(k, nest.valid - 1)) for i in index[n:])], inner)
+        part = nest.value(table, [at, *(at_lane(i, min(k, nest.valid - 1)) for i in index[n:])], inner)
         one = part.value if part.width == 1 else b.extract_element(part.value, I32(k))
         result = b.insert_element(result, one, I32(k))
     return Lanes(b, result, v.dtype, row.width)

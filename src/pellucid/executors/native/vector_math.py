@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite import ir
+
 from . import lanes
 from .lanes import Lanes, bits, constant, copysign, declared, fma, from_bits, meet, where, xp
 
@@ -332,4 +334,33 @@ def _times(high: Lanes, low: Lanes, c: float, c_low: float) -> tuple[Lanes, Lane
     return product, fma(low, c, fma(high, c_low, lost))
 
 
-FUNCTIONS = {f.__name__: f for f in (exp, expm1, log, log1p, tanh, erf, power)}
+def _estimate(name: str, x: Lanes) -> Lanes | None:
+    """1/x or 1/sqrt(x) to 14 bits, where the processor has it."""
+    if not (lanes.use_estimates and x.dtype == "float32" and x.width == 16):
+        return None
+    kind, all_lanes = x.value.type, ir.IntType(16)
+    function = declared(x.builder, f"llvm.x86.avx512.{name}.ps.512", [kind, kind, all_lanes], kind)
+    return x.like(x.builder.call(function, [x.value, ir.Constant(kind, ir.Undefined), all_lanes(-1)]))
+
+
+def fast_divide(a: Lanes, b: Lanes) -> Lanes:
+    """a / b for b that is neither 0 nor infinite: Newton's step for 1/b, and one for the quotient."""
+    a, b = meet(a, b)
+    r = _estimate("rcp14", b)
+    if r is None:
+        return a / b
+    r = fma(r, fma(-b, r, constant(b.builder, 1, b.dtype)), r)
+    q = a * r
+    return fma(fma(-b, q, a), r, q)
+
+
+def fast_sqrt(x: Lanes) -> Lanes:
+    """sqrt(x) for 0 <= x < 1e37: x times 1/sqrt(x), and Newton's step."""
+    y = _estimate("rsqrt14", xp.maximum(x, FORMATS[x.dtype].smallest))
+    if y is None:
+        return xp.sqrt(x)
+    s = x * y
+    return fma(s, fma(s * -0.5, y, constant(x.builder, 0.5, x.dtype)), s)
+
+
+FUNCTIONS = {f.__name__: f for f in (exp, expm1, log, log1p, tanh, erf, power, fast_divide, fast_sqrt)}

@@ -7,11 +7,12 @@ import math
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
-from .emit import I64, Buffer, Nest
+from .emit import I64, POINTER, Buffer, Nest
 from .index import Index, Variable, linear
 from .nests import lane_mask
 from .plan import Group, rows_operand
 from .tiles import divisor_tile, finish, lane_variable
+from .values import at_lane
 
 
 class WeightsTile:
@@ -41,11 +42,14 @@ class WeightsTile:
         return math.prod(self.lengths[c] for c in self.others) * self.row_tiles
 
 
-def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], order: Buffer) -> None:
+def weights_contraction(
+    nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], by_element: bool = False
+) -> None:
     """Units lo..hi-1 of the sum over samples of a product, and the update of the weight that stands behind it.
 
     Each accumulator is a vector of neighbouring weights; a sample adds number * vector to it. The order of the sum is
-    that of the samples, whatever the number of threads.
+    that of the samples, whatever the number of threads. ``by_element``: what stands behind the sum reads neighbouring
+    weights from places that are not neighbours, so it is computed weight by weight.
     """
     core, width, b = group.core, nest.width, nest.builder
     assert core is not None
@@ -57,12 +61,6 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
         """``valid``: how many lanes of the last vector exist."""
         zero = L.splat(nest.constant(0, core.dtype), width)
-        for v in group.stores:  # what the epilogue will read and write comes nearer while the sum is computed
-            if v in nest.plan.in_place:
-                for r in range(rows):
-                    for c in range(columns):
-                        here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
-                        nest.prefetch(nest.buffers[v], linear([here[k] for k in t.out], v.shape))
 
         def at(letters, here):
             return [here[c] for c in letters]
@@ -76,18 +74,9 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
                 count = b.select(b.icmp_signed("<", left, I64(width)), left, I64(width))
 
                 def sample(lane, sums):
-                    n = place_of = block * width + Index.of(lane)
-                    if rows_buffer.kind == "raw":  # the caller's array: the sample's row is where the order says
-                        at_order = b.gep(nest.pointers[order], [n.emit(b)], source_etype=I64)
-                        place_of = Index.of(Variable(b.load(at_order, typ=I64), 1 << 40))
-                    start = linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape)
-                    start = start + place_of * rows_buffer.size
-                    vectors = []
-                    for c in range(columns):
-                        if c == columns - 1 and valid < width:
-                            nest.mask = lane_mask(width, valid)
-                        vectors.append(nest.load(rows_buffer, start + c * width, None))
-                        nest.mask = None
+                    n = block * width + Index.of(lane)
+                    start = linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape) + n * rows_buffer.size
+                    vectors = [nest.load_vector(rows_buffer, start + c * width, width, False) for c in range(columns)]
                     new = []
                     for r in range(rows):
                         here = inside | ({t.row: at_row + r} if t.row else {})
@@ -105,6 +94,9 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
             return nest.loop(0, nest.blocks(), sums, over_blocks)
 
         sums = nest.over([t.lengths[c] for c in t.inner], [zero] * (rows * columns), body)
+        if by_element:
+            finish_by_element(fixed, at_row, rows, column, (columns - 1) * width + valid, sums)
+            return
         for r in range(rows):
             for c in range(columns):
                 here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
@@ -114,6 +106,28 @@ def weights_contraction(nest: Nest, group: Group, t: WeightsTile, rows: dict[Val
                 finish(nest, group, core, [here[k] for k in t.out], None, sums[r * columns + c])
                 nest.memo.pop()
                 nest.mask, nest.valid = None, width
+
+    def finish_by_element(fixed, at_row: Index, rows: int, column: Index, count: int, sums) -> None:
+        """The epilogue of a tile, its sums put down in memory first."""
+        columns, size = len(sums) // rows, I64(len(sums) * width)
+        with b.goto_entry_block():
+            space = b.alloca(L.llvm_type(core.dtype, 1), size)
+            space.type = POINTER
+        put_down = Buffer("sums", "shared", len(sums) * width, core.dtype)
+        nest.pointers[put_down] = space
+        for k, x in enumerate(sums):
+            nest.store_vector(x, put_down, Index(k * width))
+        start, nest.feature_width = at_lane(column, 0).emit(b), 1
+        for r in range(rows):
+
+            def element(k, _, r=r):
+                place = Index.of(Variable(b.add(start, k.value), extent))
+                here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: place}
+                total = nest.load_vector(put_down, Index.of(k) + r * columns * width, 1, True)
+                finish(nest, group, core, [here[c] for c in t.out], None, total)
+
+            nest.loop(0, count, [], element, extent=count)
+        nest.feature_width = width
 
     def all_columns(fixed, at_row, rows):
         step = t.columns * width
