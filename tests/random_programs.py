@@ -96,7 +96,9 @@ class Room:
     def add(self, value: Value, mag: float, error: float = 0.0, grid: float = 0.0) -> None:
         if value.size > LARGEST or error > WORST or mag > 1e4 or any(n == 0 for n in value.shape):
             return
-        self.pool.append(Known(value, mag, error if not grid else 0.0, grid if grid and mag / grid < 2**EXACT_BITS else 0))
+        self.pool.append(
+            Known(value, mag, error if not grid else 0.0, grid if grid and mag / grid < 2**EXACT_BITS else 0)
+        )
 
     def shape(self, ndim: int | None = None) -> tuple[int, ...]:
         ndim = self.number(0, 3) if ndim is None else ndim
@@ -331,7 +333,9 @@ def padding(room):
         if room.chance(2):
             gap = (0,) * k.value.ndim
         value = 1 if k.value.dtype == "bool" else room.one_of([0, 1, 2])
-        room.add(pad_with(k.value, low=low, high=high, interior=gap, value=value), max(k.mag, 2), k.error, min(k.grid, 1))
+        room.add(
+            pad_with(k.value, low=low, high=high, interior=gap, value=value), max(k.mag, 2), k.error, min(k.grid, 1)
+        )
 
 
 def joining(room):
@@ -342,7 +346,9 @@ def joining(room):
 
     def fits(k):
         s, t = list(k.value.shape), list(a.value.shape)
-        return k.value.dtype == a.value.dtype and len(s) == len(t) and s[:axis] + s[axis + 1 :] == t[:axis] + t[axis + 1 :]
+        return (
+            k.value.dtype == a.value.dtype and len(s) == len(t) and s[:axis] + s[axis + 1 :] == t[:axis] + t[axis + 1 :]
+        )
 
     parts = [room.pick(fits) for _ in range(room.number(1, 3))]
     if room.chance(3):

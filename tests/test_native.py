@@ -271,7 +271,12 @@ def test_outputs_that_are_not_computed(kind):
                "samples": ops.to_samples(s), "index": ops.sample_index(), "n": ops.batch_size(), "y": x * 2, "yT": (x * 2).T}  # fmt: skip
     n = LANES + 1
     lead = (n,) if kind == "sample" else ()
-    agree(pel.Program([x, b], outputs), {"x": normal(*lead, 3, 4), "b": random.random((*lead, 2)) < 0.5}, {"s": normal(4)}, n)
+    agree(
+        pel.Program([x, b], outputs),
+        {"x": normal(*lead, 3, 4), "b": random.random((*lead, 2)) < 0.5},
+        {"s": normal(4)},
+        n,
+    )
 
 
 def test_inputs_that_are_not_used():
@@ -396,16 +401,25 @@ def test_what_stands_behind_a_gradient(name):
 
 
 def test_tied_weights():
-    w, x, g = gradient_of(lambda w, x: ops.contract(w.T, ops.tanh(ops.contract(w, x, "ij,j->i")), "ij,j->i") - x, (19, 30))
+    w, x, g = gradient_of(
+        lambda w, x: ops.contract(w.T, ops.tanh(ops.contract(w, x, "ij,j->i")), "ij,j->i") - x, (19, 30)
+    )
     agree(pel.Program([x], {"g": g}, {w: w - 0.1 * g}), {"x": normal(37, 30)}, {"w": normal(19, 30) * 0.1})
 
 
 def test_outer_products_with_shared_values():
     """Only one side differs from sample to sample: the other is a weight, a number, or computed from one."""
     x, s = pel.input("x", (5,)), pel.state("s", (7,))
-    others = {"state": s, "computed": ops.tanh(s), "number": ops.reshape(ops.batch_size(), (1,)), "fill": ops.fill(2, (3,), "float32")}
+    others = {
+        "state": s,
+        "computed": ops.tanh(s),
+        "number": ops.reshape(ops.batch_size(), (1,)),
+        "fill": ops.fill(2, (3,), "float32"),
+    }
     outputs = {name: ops.batch_sum(ops.contract(x, ops.to_samples(v), "i,j->ij")) for name, v in others.items()}
-    outputs |= {f"{name} first": ops.batch_sum(ops.contract(ops.to_samples(v), x, "i,j->ij")) for name, v in others.items()}
+    outputs |= {
+        f"{name} first": ops.batch_sum(ops.contract(ops.to_samples(v), x, "i,j->ij")) for name, v in others.items()
+    }
     agree(pel.Program([x], outputs, {s: s - ops.sum(outputs["state"], 0)}), {"x": normal(37, 5)}, {"s": normal(7)})
 
 
@@ -442,7 +456,10 @@ def test_inner_products_of_numbers_that_are_not_in_memory():
 def test_an_inner_product_updates_each_weight_once():
     """1027 is no multiple of the rows that are computed together."""
     a, q, r = pel.state("a", (1027,)), pel.state("q", (1027, 3)), pel.state("r", (3,))
-    agree(pel.Program([], {}, {a: a * 0.5 + ops.dot(q, r)}), state={"a": normal(1027), "q": normal(1027, 3), "r": normal(3)})
+    agree(
+        pel.Program([], {}, {a: a * 0.5 + ops.dot(q, r)}),
+        state={"a": normal(1027), "q": normal(1027, 3), "r": normal(3)},
+    )
 
 
 # ---- groups -----------------------------------------------------------------------------------------------------

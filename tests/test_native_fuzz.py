@@ -7,7 +7,12 @@ from random_programs import Drawn, programs
 
 from pellucid.executors import native, reference
 
-COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate, Phase.shrink]}
+COMMON = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": [Phase.generate, Phase.shrink],
+}
 
 
 def assert_close(found, expected, error: float, name: str) -> None:
@@ -30,8 +35,10 @@ def agree(drawn: Drawn, width: int) -> None:
         assert_close(found[name], array, drawn.errors[name], name)
     for name, array in states[0].items():
         assert_close(states[1][name], array, drawn.errors.get(name, 0), name)
-    if drawn.numbers and any(v.kind == "sample" for v in drawn.program.inputs.values()) and all(
-        v.kind == "sample" for v in drawn.program.inputs.values()
+    if (
+        drawn.numbers
+        and any(v.kind == "sample" for v in drawn.program.inputs.values())
+        and all(v.kind == "sample" for v in drawn.program.inputs.values())
     ):
         any_threads(run, drawn)
 

@@ -70,9 +70,7 @@ fast_divide = elementwise(
     lambda g, y, a, b: (g / b, -g * y / b),
     [POINTS, OTHERS],
 )
-fast_sqrt = elementwise(
-    "fast_sqrt", lambda xp, x: xp.fast_sqrt(x), lambda g, y, x: (g * 0.5 / y,), [POSITIVE]
-)
+fast_sqrt = elementwise("fast_sqrt", lambda xp, x: xp.fast_sqrt(x), lambda g, y, x: (g * 0.5 / y,), [POSITIVE])
 tanh = elementwise("tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: (g * (1 - y * y),), [POINTS])
 erf = elementwise(
     "erf", lambda xp, x: xp.erf(x), lambda g, y, x: (g * (2 / math.sqrt(math.pi)) * exp(-x * x),), [POINTS]

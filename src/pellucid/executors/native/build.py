@@ -195,9 +195,8 @@ class Builder:
         nest.own = frozenset(g.values)
         if g.kind == "sample":
             if g.core is not None:
-                sample_contraction(nest, g, self.h.accumulators)
-            else:
-                sample_nest(nest, g)
+                return self._finished(nest, sample_contraction(nest, g, self.h.accumulators), split=True)
+            sample_nest(nest, g)
             return self._finished(nest)
         if tile is not None:
             try:
@@ -221,6 +220,6 @@ class Builder:
         return self._finished(nest, units(g.shape))
 
     @staticmethod
-    def _finished(nest: Nest, units: int | None = None) -> Task:
+    def _finished(nest: Nest, units: int | None = None, split: bool = False) -> Task:
         nest.builder.ret_void()
-        return Task(nest, units)
+        return Task(nest, units, split and units is not None)

@@ -22,10 +22,14 @@ SPINS = 4000  # turns of a waiting thread before it lets others have the process
 
 @dataclass
 class Task:
-    """A nest and how its work is shared: by blocks of samples, or by units."""
+    """A nest and how its work is shared: by blocks of samples, or by units.
+
+    ``split``: a nest of sample values shared by units; its threads need all blocks, and make parts of all.
+    """
 
     nest: Nest
     units: int | None = None
+    split: bool = False
 
 
 def emit_run(
@@ -94,12 +98,20 @@ def emit_run(
             go = b.and_(go, b.not_(failed))
         b.store(b.zext(b.and_(go, b.not_(refused)), I64), number(GO))
 
+    met = True  # whether all threads have just waited for each other
     for k, tasks in enumerate(phases):
         for task in tasks:
+            if task.split and not met:
+                barrier(module, b, number, threads, lambda: None, x86)
             lo, hi = share(blocks if task.units is None else I64(task.units))
             with b.if_then(b.icmp_signed("<", lo, hi)):
                 b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
-        barrier(module, b, number, threads, finish_step if k == len(phases) - 1 else lambda: None, x86)
+            met = task.split
+            if met:
+                barrier(module, b, number, threads, lambda: None, x86)
+        if k == len(phases) - 1 or not met:
+            barrier(module, b, number, threads, finish_step if k == len(phases) - 1 else lambda: None, x86)
+            met = True
     if not phases:
         barrier(module, b, number, threads, finish_step, x86)
     start.add_incoming(b.add(start, batch), b.block)

@@ -229,8 +229,10 @@ class Run:
         for name, buffer in (built.raw | built.shared).items():
             key = next(k for k, v in self.program.inputs.items() if v.name == name)
             held[buffer] = np.ascontiguousarray(arrays[key])
-        held |= self.memory
-        table = np.array([held[buffer].ctypes.data for buffer in built.table], dtype=np.uintp)
+        table = self.addresses.copy()
+        for buffer, array in held.items():
+            if buffer is not None:
+                table[built.table[buffer]] = array.ctypes.data
         brief = self.work * len(order) < BRIEF_WORK
         watch_steps = None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order)))
         interruption = Pool.run(function, table, info, threads, brief, watch_steps)
@@ -243,6 +245,9 @@ class Run:
             return
         self.blocks = blocks
         self.memory = {b: aligned(self.length(b, blocks), b.dtype) for b in self.built.scratch}
+        self.addresses = np.zeros(len(self.built.table), np.uintp)
+        for buffer, array in self.memory.items():
+            self.addresses[self.built.table[buffer]] = array.ctypes.data
 
     def length(self, b: Buffer, blocks: int) -> int:
         """Elements of a buffer of the executor's own, for a batch of so many blocks."""

