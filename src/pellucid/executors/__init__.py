@@ -1,4 +1,4 @@
-"""Executors run the graph: `native` (machine code, the default) and `reference` (NumPy), each with ``compile(program)``.
+"""Executors run the graph: `native` (machine code, the default), `reference` (NumPy). Each has ``compile(program)``.
 
 Imports graph, ops and passes.
 """

@@ -1,4 +1,4 @@
-"""What the formulas call ``xp`` where they run on NumPy: NumPy's names, erf (from SciPy), and two that need no haste here."""
+"""What the formulas call ``xp`` where they run on NumPy: NumPy's names, erf of SciPy, and two that need no haste."""
 
 from __future__ import annotations
 

@@ -126,9 +126,7 @@ def _of_nothing(v: Value, inputs: tuple[Value, ...]) -> Value | None:
         return whole if whole.kind == v.kind else to_samples(whole)
     if v.size and v.primitive is pad_with:
         number = v.attributes["value"]
-    elif v.size and v.primitive not in (contract_of, reduce_sum, scatter_of):
-        return None
-    elif not inputs:
+    elif not inputs or (v.size and v.primitive not in (contract_of, reduce_sum, scatter_of)):
         return None
     zeros = fill_with(value=number, shape=v.shape, dtype=v.dtype)
     return zeros if v.kind == "shared" else to_samples(zeros)

@@ -154,11 +154,11 @@ class Builder:
         return v
 
     def _gather(self, v: Value) -> Task:
-        source = self.built.raw[v.name or ""]
-        lanes = self.buffers[v]
-        rows = self.rows.get(v)
-        nest = self._nest([source, self.built.order, lanes, *([rows] if rows else [])])
-        gather_nest(nest, source, self.built.order, lanes, rows)
+        source, order = self.built.raw[v.name or ""], self.built.order
+        assert order is not None
+        lanes, rows = self.buffers[v], self.rows.get(v)
+        nest = self._nest([source, order, lanes, *([rows] if rows else [])])
+        gather_nest(nest, source, order, lanes, rows)
         return self._finished(nest)
 
     def _rows(self, v: Value) -> Task:

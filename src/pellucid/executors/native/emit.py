@@ -171,6 +171,7 @@ class Nest:
     def store(self, x: Lanes, buffer: Buffer, position: Index, block: Index | None) -> None:
         b = self.builder
         if buffer.kind == "sample":
+            assert block is not None
             value = self._to_memory(L.splat(x, self.width))
             b.store(
                 value,

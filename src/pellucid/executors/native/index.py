@@ -139,7 +139,7 @@ def reshaped(index: Sequence[Index], new: Sequence[int], old: Sequence[int], bui
 def _matching(new: Sequence[int], old: Sequence[int], i: int, j: int) -> tuple[int, int]:
     """Ends of the shortest runs new[i:a] and old[j:b] with equal products; lengths of 1 that follow belong to them."""
     a, b, m, n = i, j, 1, 1
-    while a == i and b == j or m != n:
+    while (a == i and b == j) or m != n:
         if a < len(new) and (m <= n or b == len(old)):
             m, a = m * new[a], a + 1
         elif b < len(old):

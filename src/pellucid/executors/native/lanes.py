@@ -28,7 +28,6 @@ BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "uint8": 8, "uin
 FLOATS = ("float32", "float64")
 Operator = Callable[[Any, Any], "Lanes"]
 
-
 _HOST = binding.get_host_cpu_features()
 _OTHER = not binding.get_process_triple().startswith(("x86_64", "amd64", "i"))  # these have both
 
@@ -62,7 +61,7 @@ class Splat(ir.Constant):
         return f"splat ({self.constant[0]})"
 
 
-@functools.lru_cache(1 << 14)
+@functools.lru_cache(1 << 10)
 def _literal(dtype: str, width: int, one: float | int | bool, sign: float) -> ir.Constant:
     """A constant for all its uses, so that its text is made once; the sign tells 0.0 from -0.0."""
     return ir.Constant(llvm_type(dtype, 1), one) if width == 1 else Splat(llvm_type(dtype, width), [one] * width)

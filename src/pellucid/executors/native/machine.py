@@ -23,6 +23,7 @@ from ...graph import GraphError, Program
 
 LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
 CACHE_BYTES = 256 << 20
+LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def object_code(name: str, text: Callable[[], str], h: Host) -> bytes:
     written = text()
     with LOCK:
         machine = target_machine(h)
-        module = llvm.parse_assembly(written)
+        module = llvm.parse_assembly(written, llvm.create_context())  # which takes its memory along when it goes
         optimise(module, machine)
         code = machine.emit_object(module)
     write_cache(key, code)
@@ -135,7 +136,7 @@ def readable(text: str, h: Host) -> tuple[str, str]:
     """A module's LLVM IR behind the passes, and its assembly, for people."""
     with LOCK:
         machine = target_machine(h)
-        module = llvm.parse_assembly(text)
+        module = llvm.parse_assembly(text, llvm.create_context())
         optimise(module, machine)
         return str(module), machine.emit_assembly(module)
 
@@ -144,21 +145,28 @@ class Code:
     """Machine code in memory; it stays as long as this object."""
 
     count = 0
+    linker: Any = None
 
     def __init__(self, name: str, text: Callable[[], str], h: Host, entry: str = "run") -> None:
         code = object_code(name, text, h)
         with LOCK:
+            if Code.count % LINKED_TOGETHER == 0:
+                Code.linker = linker()
             Code.count += 1
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(entry)
-            self.tracker = builder.link(jit(), f"pellucid{Code.count}")
+            self.tracker = builder.link(Code.linker, f"pellucid{Code.count}")
+            self.linker = Code.linker
         self.address = self.tracker[entry]
 
+    def __del__(self) -> None:
+        if hasattr(self, "tracker"):
+            self.tracker.close()  # before the linker goes
 
-@functools.cache
-def jit() -> llvm.LLJIT:
-    h = host()
-    # JITLink: the older linker aborts where memory is so crowded that code and constants lie more than 2 GB apart
-    return llvm.create_lljit_compiler(target_machine(h), use_jit_link=True, suppress_errors=True)
+
+def linker() -> llvm.LLJIT:
+    """It keeps some kilobytes of each program that was in it, so each serves only so many."""
+    # JITLink: the older one aborts where memory is so crowded that code and constants lie more than 2 GB apart
+    return llvm.create_lljit_compiler(target_machine(host()), use_jit_link=True, suppress_errors=True)
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------
@@ -185,12 +193,17 @@ def read_cache(key: str) -> bytes | None:
         path = folder / f"{key}.o"
         data = path.read_bytes()
         digest, code = data[:32], data[32:]
-        if hashlib.sha256(code).digest() != digest:
+        if checksum(key, code) != digest:
             return None
         os.utime(path)  # used now: the last to be thrown away
         return code
     except (OSError, RuntimeError):
         return None
+
+
+def checksum(key: str, code: bytes) -> bytes:
+    """Of the name too, so that no entry passes for another."""
+    return hashlib.sha256(key.encode() + code).digest()
 
 
 def write_cache(key: str, code: bytes) -> None:
@@ -203,7 +216,7 @@ def write_cache(key: str, code: bytes) -> None:
         handle, part = tempfile.mkstemp(dir=folder, prefix="pellucid-", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
+                file.write(checksum(key, code) + code)
             os.replace(part, folder / f"{key}.o")
         finally:
             with contextlib.suppress(OSError):

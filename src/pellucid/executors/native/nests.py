@@ -96,7 +96,7 @@ def lane_mask(width: int, count: int) -> ir.Constant:
 
 
 def rows_nest(nest: Nest, v, rows: Buffer) -> None:
-    """Blocks lo..hi-1 of a sample value written once more as rows, one sample after the other, by transposing in registers."""
+    """Blocks lo..hi-1 of a sample value written once more as rows, one sample after the other: a transpose."""
     width, columns = nest.width, v.shape[-1] if v.shape else 1
 
     def block_body(variable, _):

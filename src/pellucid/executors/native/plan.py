@@ -2,7 +2,7 @@
 
 Imports graph, ops and the index arithmetic; writes no machine code.
 
-- A *group* becomes one nest: Values of one kind and shape, computed element by element and stored where others need them.
+- A *group* becomes one nest: Values of one kind and shape, computed element by element, stored if others need them.
 - A *phase* is what threads do between two barriers: its sample groups by blocks of samples, its shared groups by rows.
 """
 
@@ -109,7 +109,7 @@ copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x
 
 
 def with_copied_roots(program: Program) -> Program:
-    """The program with a copy where an output or a new state is a leaf, a number or a view, so that a nest stores it."""
+    """The program with a copy where an output or new state is a leaf, a number or a view, so that a nest stores it."""
     memo: dict[Value, bool] = {}
     for v in program.order:
         is_inline(v, memo)

@@ -28,7 +28,7 @@ PIECE_BYTES = 64 << 20  # arrays that cannot be read as they are become so a pie
 
 
 class Run:
-    """A program as machine code. ``run(state, inputs)`` and ``run.steps(...)`` mean what the reference executor's mean."""
+    """A program as machine code. ``run(state, inputs)`` and ``run.steps(...)`` mean what the reference's mean."""
 
     def __init__(self, program: Program, threads: int | None = None, width: int | None = None) -> None:
         self.program, self.threads = program, as_threads(threads)
@@ -82,8 +82,13 @@ class Run:
             if info[driver.ERROR]:
                 self._refuse(dict(state), inputs or {}, batch_size)
             outputs = {name: self._output(name, n) for name in self.program.outputs}
-        state.update({t.name: new[t.name] for t in self.program.updates})
+        state.update({name: new[name] for name in self.updated})
         return outputs
+
+    @functools.cached_property
+    def updated(self) -> list[str]:
+        """Names of the state that a run changes."""
+        return [t.name or "" for t in self.program.updates]
 
     @functools.cached_property
     def alone(self) -> Run | None:
@@ -170,7 +175,7 @@ class Run:
                     new, _, _, again = self._run(current, given, part[:good], batch_size, threads)
                     interruption = again or interruption
                 current = new
-                state.update({t.name: new[t.name] for t in self.program.updates})
+                state.update({name: new[name] for name in self.updated})
                 if interruption is not None:
                     raise interruption
                 if info[driver.ERROR]:
@@ -215,8 +220,7 @@ class Run:
         """Run on copies of the state that is updated; gives it, the run's numbers, the totals of the outputs, and what
         interrupted it."""
         built, function = self.built, self.function
-        updated = {t.name for t in self.program.updates}
-        new = {k: np.array(a, order="C") if k in updated else np.ascontiguousarray(a) for k, a in state.items()}
+        new = {k: np.array(a, order="C") if k in self.updated else np.ascontiguousarray(a) for k, a in state.items()}
         self._make_memory(min(batch, max(len(order), 1)))
         info = np.zeros(driver.LENGTH, np.int64)
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
@@ -230,9 +234,9 @@ class Run:
             key = next(k for k, v in self.program.inputs.items() if v.name == name)
             held[buffer] = np.ascontiguousarray(arrays[key])
         table = self.addresses.copy()
-        for buffer, array in held.items():
-            if buffer is not None:
-                table[built.table[buffer]] = array.ctypes.data
+        for target, array in held.items():
+            if target is not None:
+                table[built.table[target]] = array.ctypes.data
         brief = self.work * len(order) < BRIEF_WORK
         watch_steps = None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order)))
         interruption = Pool.run(function, table, info, threads, brief, watch_steps)

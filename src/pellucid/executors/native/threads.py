@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def multiplications(v) -> int:
 class Pool:
     """Worker threads of the process, made when first needed; a forked child starts with none."""
 
-    idle: list[queue.SimpleQueue] = []
+    idle: ClassVar[list[queue.SimpleQueue]] = []
     lock = threading.Lock()  # one run of several threads at a time
 
     @classmethod
@@ -161,7 +162,7 @@ def stopped_by_interrupt(info: np.ndarray):
 def place(thread: int, threads: int) -> None:
     """Begin on a processor of its own, where the system can tell: two threads that wait for each other on one are slow.
 
-    The thread is not kept there: on a busy machine the system then moves it away from other work. (Kept there beside one
+    The thread is not kept there: on a busy machine the system then moves it away from other work. (Kept there beside a
     busy process, a step of 784-1024-10 took 2.7 ms instead of 1.3.)
     """
     if threads == 1 or not hasattr(os, "sched_setaffinity"):

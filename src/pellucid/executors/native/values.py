@@ -191,7 +191,10 @@ def _first_element(nest, v, x, axes, index, block):
 
 def _argmax(nest, v, index, block):
     x, axis = v.inputs[0], v.attributes["axis"]
-    at = lambda i: _reduced(v, index, [i], (axis,))  # noqa: E731
+
+    def at(i: Index) -> list[Index]:
+        return _reduced(v, index, [i], (axis,))
+
     width = width_of(nest, v, index)
     best, place = L.splat(nest.value(x, at(Index()), block), width), L.splat(nest.constant(0, "int32"), width)
 

@@ -87,6 +87,7 @@ def weights_contraction(
                             where = (block * number_buffer.size + place) * width + Index.of(lane)
                             number = nest.load_vector(number_buffer, where, 1, True)
                         else:
+                            assert number_rows is not None
                             number = nest.load_vector(number_rows, n * number_rows.size + place, 1, True)
                         new += [L.fma(number, x, s) for x, s in zip(vectors, sums[r * columns :], strict=False)]
                     return new
