@@ -75,15 +75,22 @@ def target_machine(h: Host) -> llvm.TargetMachine:
 PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
 
 
-def optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+@functools.cache
+def passes(h: Host) -> tuple:
     """The few of LLVM's passes that this code gains from; not unrolling: accumulators must stay in registers.
 
-    The usual pipeline takes several times as long, for code that is no faster.
+    The usual pipeline takes several times as long, for code that is no faster. Made once: llvmlite gives nothing back
+    of the memory they take.
     """
     options = llvm.create_pipeline_tuning_options(speed_level=2)
-    builder, manager = llvm.create_pass_builder(machine, options), llvm.create_new_module_pass_manager()
+    builder, manager = llvm.create_pass_builder(target_machine(h), options), llvm.create_new_module_pass_manager()
     for name in PASSES:
         getattr(manager, f"add_{name}_pass")()
+    return manager, builder
+
+
+def optimise(module: llvm.ModuleRef, h: Host) -> None:
+    manager, builder = passes(h)
     manager.run(module, builder)
 
 
@@ -126,7 +133,7 @@ def object_code(name: str, text: Callable[[], str], h: Host) -> bytes:
     with LOCK:
         machine = target_machine(h)
         module = llvm.parse_assembly(written, llvm.create_context())  # which takes its memory along when it goes
-        optimise(module, machine)
+        optimise(module, h)
         code = machine.emit_object(module)
     write_cache(key, code)
     return code
@@ -137,7 +144,7 @@ def readable(text: str, h: Host) -> tuple[str, str]:
     with LOCK:
         machine = target_machine(h)
         module = llvm.parse_assembly(text, llvm.create_context())
-        optimise(module, machine)
+        optimise(module, h)
         return str(module), machine.emit_assembly(module)
 
 
