@@ -12,6 +12,7 @@ from tools import distinct, in_dtype, kind_choices
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
+from pellucid.executors.native import tiles
 from pellucid.graph import PRIMITIVES
 
 FLOATS = ("float32", "float64")
@@ -375,6 +376,28 @@ def test_gradients_of_weights(shape, dtype):
     for n in (1, LANES, 37):
         agree(program, {"x": normal(n, shape[1], dtype=dtype)}, {"w": normal(*shape, dtype=dtype)}, run=run,
               tolerance=1e-5 if dtype == "float32" else 1e-12)  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (10, 17), (33, 70), (100, 41)], ids=str)
+def test_threads_that_share_the_rows_of_a_weight(shape, monkeypatch):
+    """As they do with large ones: each computes some rows for all samples, and waits for the others."""
+    monkeypatch.setattr(tiles, "SPLIT_BYTES", 0)
+    monkeypatch.setenv("PELLUCID_CACHE", "")
+    w, x = pel.state("w", shape), pel.input("x", (shape[1],))
+    y = ops.tanh(ops.contract(w, x, "ij,j->i"))
+    cost = ops.batch_mean(ops.sum(y * y) + ops.sum(ops.contract(w, y, "ij,i->j") * x))
+    program = pel.Program([x], {"cost": cost}, {w: w - 0.1 * pel.grad(cost, w)})
+    arrays, start = {"x": normal(101, shape[1])}, {"w": normal(*shape) * 0.1}
+    agree(program, {"x": arrays["x"][:37]}, start)
+    bits = set()
+    for threads in (1, 2, 3, 5):
+        state = dict(start)
+        native.Run(program, threads=threads).steps(state, arrays, None, 37)
+        bits.add(state["w"].tobytes())
+    expected = dict(start)
+    reference.compile(program).steps(expected, arrays, None, 37)
+    assert len(bits) == 1
+    assert_same(state["w"], expected["w"])
 
 
 EPILOGUES = {

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from random_programs import Drawn, programs
 
 from pellucid.executors import native, reference
+from pellucid.executors.native import tiles
 
 COMMON = {
     "deadline": None,
@@ -60,9 +61,18 @@ def test_sixteen_lanes(drawn):
     agree(drawn, 16)
 
 
+@pytest.fixture(scope="module")
+def shared_rows():
+    """Every weight is large: threads share the rows of a contraction, each for all samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PELLUCID_CACHE", "")  # what is there was made for other sizes
+        patch.setattr(tiles, "SPLIT_BYTES", 0)
+        yield
+
+
 @settings(max_examples=50, derandomize=True, **COMMON)
 @given(programs(8))
-def test_eight_lanes(drawn):
+def test_eight_lanes_and_shared_rows(shared_rows, drawn):
     agree(drawn, 8)
 
 
@@ -79,5 +89,15 @@ def test_many(width):
     @given(programs(width))
     def many(drawn):
         agree(drawn, width)
+
+    many()
+
+
+@pytest.mark.slow
+def test_many_with_shared_rows(shared_rows):
+    @settings(max_examples=800, **COMMON)
+    @given(programs(8))
+    def many(drawn):
+        agree(drawn, 8)
 
     many()

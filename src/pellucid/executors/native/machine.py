@@ -22,6 +22,8 @@ import numpy as np
 from ...graph import GraphError, Program
 
 LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
+if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 CACHE_BYTES = 256 << 20
 LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
 

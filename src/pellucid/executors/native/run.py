@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
@@ -33,9 +34,16 @@ class Run:
     def __init__(self, program: Program, threads: int | None = None, width: int | None = None) -> None:
         self.program, self.threads = program, as_threads(threads)
         self.host: Host = host(width)
-        self.lock = threading.Lock()  # one run at a time uses the memory
+        self._lock, self._process = threading.Lock(), os.getpid()
         self.memory: dict[Buffer, np.ndarray] = {}
         self.blocks = -1
+
+    @property
+    def lock(self) -> threading.Lock:
+        """One run at a time uses the memory. In a forked child nobody would open a lock that was closed."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     @functools.cached_property
     def simplified(self) -> Program:
@@ -247,11 +255,12 @@ class Run:
         blocks = -(-batch // self.host.width)
         if blocks == self.blocks:
             return
-        self.blocks = blocks
+        self.blocks = -1  # until all is there
         self.memory = {b: aligned(self.length(b, blocks), b.dtype) for b in self.built.scratch}
         self.addresses = np.zeros(len(self.built.table), np.uintp)
         for buffer, array in self.memory.items():
             self.addresses[self.built.table[buffer]] = array.ctypes.data
+        self.blocks = blocks
 
     def length(self, b: Buffer, blocks: int) -> int:
         """Elements of a buffer of the executor's own, for a batch of so many blocks."""
