@@ -1,4 +1,4 @@
-"""The native executor computes what the reference computes: every primitive and composite, state, errors, odd programs."""
+"""The native executor computes what the reference computes: primitives, composites, state, errors, odd programs."""
 
 import os
 
@@ -88,9 +88,22 @@ def test_values_that_are_not_finite(kind, dtype):
     x = pel.input("x", (8,), dtype, kind)
     given = np.array([[0, -0.0, inf, -inf, np.nan, 1e30, -1e30, 1], [np.nan] * 8, [inf, 1, inf, 1, 1, 1, 1, 1]], dtype)
     row = given if kind == "sample" else given[0]
-    outputs = {"max": ops.max(x), "min": ops.min(x), "argmax": ops.argmax(x), "sum": ops.sum(x), "sign": ops.sign(x),
-               "floor": ops.floor(x), "abs": abs(x), "more": ops.maximum(x, 0), "less": x < 1, "same": ops.equal(x, x),
-               "bool": ops.cast(x, "bool"), "root": ops.sqrt(x), "over": 1 / x, "logsumexp": ops.logsumexp(x)}  # fmt: skip
+    outputs = {
+        "max": ops.max(x),
+        "min": ops.min(x),
+        "argmax": ops.argmax(x),
+        "sum": ops.sum(x),
+        "sign": ops.sign(x),
+        "floor": ops.floor(x),
+        "abs": abs(x),
+        "more": ops.maximum(x, 0),
+        "less": x < 1,
+        "same": ops.equal(x, x),
+        "bool": ops.cast(x, "bool"),
+        "root": ops.sqrt(x),
+        "over": 1 / x,
+        "logsumexp": ops.logsumexp(x),
+    }
     agree(pel.Program([x], outputs), {"x": row})
 
 
@@ -103,9 +116,17 @@ def test_integers_wrap_as_numpy_does(dtype, kind):
     ends = np.iinfo(dtype)
     given = np.array([ends.min, ends.max, 0, 1, 77, ends.max - 3, 5], dtype)
     x, y = (pel.input(n, (7,), dtype, kind) for n in "xy")
-    outputs = {"add": x + y, "multiply": x * y, "subtract": x - y, "max": ops.maximum(x, y), "less": x < y,
-               "sum": ops.sum(x), "largest": ops.max(x), "argmax": ops.argmax(x),
-               **{d: ops.cast(x, d) for d in ("int32", "int64", "uint32", "uint8", "bool", "float64", "float32")}}  # fmt: skip
+    outputs = {
+        "add": x + y,
+        "multiply": x * y,
+        "subtract": x - y,
+        "max": ops.maximum(x, y),
+        "less": x < y,
+        "sum": ops.sum(x),
+        "largest": ops.max(x),
+        "argmax": ops.argmax(x),
+        **{d: ops.cast(x, d) for d in ("int32", "int64", "uint32", "uint8", "bool", "float64", "float32")},
+    }
     lead = (lambda a: np.stack([a] * 3)) if kind == "sample" else lambda a: a
     agree(pel.Program([x, y], outputs), {"x": lead(given), "y": lead(given[::-1])})
 
@@ -235,9 +256,15 @@ def test_each_sample_and_all_samples():
     n = LANES + 2
     x, table = pel.input("x", (3,)), pel.input("table", (n, 2), kind="shared")
     together, apart = ops.all_samples(x, n), ops.each_sample(table)
-    outputs = {"all": together, "each": apart, "products": ops.contract(together, together, "ij,kj->ik"),
-               "back": ops.each_sample(together * 2), "transposed": together.T, "shifted": ops.flip(together, 0),
-               **{f"slope{i}": g for i, g in enumerate(with_slopes(together, [x]) + with_slopes(apart, [table]))}}  # fmt: skip
+    outputs = {
+        "all": together,
+        "each": apart,
+        "products": ops.contract(together, together, "ij,kj->ik"),
+        "back": ops.each_sample(together * 2),
+        "transposed": together.T,
+        "shifted": ops.flip(together, 0),
+        **{f"slope{i}": g for i, g in enumerate(with_slopes(together, [x]) + with_slopes(apart, [table]))},
+    }
     program = pel.Program([x, table], outputs)
     given = {"x": normal(n, 3), "table": normal(n, 2)}
     agree(program, given)
@@ -267,9 +294,25 @@ def test_outputs_that_are_not_computed(kind):
     """Leaves, constants, views of both, and one value under several names."""
     x = pel.input("x", (3, 4), kind=kind)
     s, c, b = pel.state("s", (4,)), ops.constant(normal(2, 3)), pel.input("b", (2,), "bool", kind)
-    outputs = {"x": x, "xT": x.T, "row": x[1], "s": s, "more": ops.broadcast_to(s, (2, 4)), "c": c, "cT": c.T, "b": b,
-               "fill": ops.fill(3, (2, 2), "int32"), "iota": ops.iota(5), "flip": ops.flip(x), "same": x,
-               "samples": ops.to_samples(s), "index": ops.sample_index(), "n": ops.batch_size(), "y": x * 2, "yT": (x * 2).T}  # fmt: skip
+    outputs = {
+        "x": x,
+        "xT": x.T,
+        "row": x[1],
+        "s": s,
+        "more": ops.broadcast_to(s, (2, 4)),
+        "c": c,
+        "cT": c.T,
+        "b": b,
+        "fill": ops.fill(3, (2, 2), "int32"),
+        "iota": ops.iota(5),
+        "flip": ops.flip(x),
+        "same": x,
+        "samples": ops.to_samples(s),
+        "index": ops.sample_index(),
+        "n": ops.batch_size(),
+        "y": x * 2,
+        "yT": (x * 2).T,
+    }
     n = LANES + 1
     lead = (n,) if kind == "sample" else ()
     agree(
@@ -287,6 +330,30 @@ def test_inputs_that_are_not_used():
     agree(pel.Program([x], {"s": s}), {"x": normal(5, 3)}, {"s": normal(2)})
 
 
+def test_inputs_under_other_names():
+    """Two inputs may have one name of their own; what counts is what the program calls them."""
+    a, b, c, d = (pel.input("x", (3,), kind=k) for k in ("sample", "sample", "shared", "shared"))
+    program = pel.Program({"p": a, "q": b, "r": c, 0: d}, {"y": a * b + c - d})
+    agree(program, {"p": normal(5, 3), "q": normal(5, 3), "r": normal(3), 0: normal(3)})
+    agree(pel.Program({"p": a, "q": a}, {"y": a}), {"p": normal(5, 3), "q": normal(5, 3)})
+
+
+def test_numbers_counted_in_every_dtype():
+    outputs = {d: ops.iota(LANES + 3, d) for d in ("float32", "float64", "int32", "int64", "uint32", "uint8")}
+    x = pel.input("x", (LANES + 3,))
+    agree(pel.Program([x], outputs | {"sum": x + ops.iota(LANES + 3, "float32")}), {"x": normal(4, LANES + 3)})
+
+
+def test_arrays_that_do_not_begin_at_a_multiple():
+    raw = bytearray(4 * 3 * (LANES + 5) + 1)
+    shifted = np.frombuffer(raw, "float32", 3 * (LANES + 5), 1).reshape(LANES + 5, 3)
+    shifted[:] = normal(LANES + 5, 3)
+    x, w = pel.input("x", (3,)), pel.state("w", (LANES + 5, 3))
+    program = pel.Program([x], {"y": ops.batch_sum(x * 2)}, {w: w + ops.batch_sum(x)})
+    assert not shifted.flags.aligned
+    agree(program, {"x": shifted}, {"w": shifted})
+
+
 def test_no_samples():
     x, s = pel.input("x", (3,)), pel.state("s", (3,))
     program = pel.Program([x], {"x": x * 2, "n": ops.batch_size()}, {s: s * 2 + ops.batch_sum(x)})
@@ -295,9 +362,19 @@ def test_no_samples():
 
 def test_values_without_elements():
     x = pel.input("x", (0, 3))
-    outputs = {"x": x, "sum": ops.sum(x, 0), "join": ops.concatenate([x, x]), "more": ops.concatenate([x, x[:, :2].reshape(0, 3), ops.pad(x, [(1, 0), (0, 0)], 4)]),
-               "pad": ops.pad(x, [(1, 1), (0, 0)], 2.5), "product": ops.contract(x, x, "ij,ik->jk"), "batch": ops.batch_sum(x),
-               "reshape": x.reshape(3, 0), "twice": x * 2, "T": x.T, "flat": ops.sum(ops.concatenate([x, x + 1]))}  # fmt: skip
+    outputs = {
+        "x": x,
+        "sum": ops.sum(x, 0),
+        "join": ops.concatenate([x, x]),
+        "more": ops.concatenate([x, x[:, :2].reshape(0, 3), ops.pad(x, [(1, 0), (0, 0)], 4)]),
+        "pad": ops.pad(x, [(1, 1), (0, 0)], 2.5),
+        "product": ops.contract(x, x, "ij,ik->jk"),
+        "batch": ops.batch_sum(x),
+        "reshape": x.reshape(3, 0),
+        "twice": x * 2,
+        "T": x.T,
+        "flat": ops.sum(ops.concatenate([x, x + 1])),
+    }
     agree(pel.Program([x], outputs), {"x": np.zeros((4, 0, 3), "float32")})
 
 
@@ -471,8 +548,12 @@ def test_contractions(kinds):
 def test_inner_products_of_numbers_that_are_not_in_memory():
     ones, counts = ops.fill(1, (LANES + 5,), "float32"), ops.cast(ops.iota(LANES + 5), "float32")
     s = pel.state("s", ())
-    outputs = {"a": ops.dot(ones, ones), "b": ops.dot(counts, ones), "c": ops.dot(ones * s, counts),
-               "d": ops.dot(ops.broadcast_to(s, (5,)), ops.broadcast_to(s, (5,)))}  # fmt: skip
+    outputs = {
+        "a": ops.dot(ones, ones),
+        "b": ops.dot(counts, ones),
+        "c": ops.dot(ones * s, counts),
+        "d": ops.dot(ops.broadcast_to(s, (5,)), ops.broadcast_to(s, (5,))),
+    }
     agree(pel.Program([], outputs), state={"s": normal()})
 
 
@@ -560,8 +641,14 @@ def start():
 
 
 X = np.abs(distinct((50, 2)))
-ORDERS = {"all": None, "reversed": np.arange(50)[::-1], "some": np.array([7, 7, 0]), "from the end": np.array([-1, 3, -50]),
-          "none": np.array([], int), "mask": np.arange(50) % 3 == 0}  # fmt: skip
+ORDERS = {
+    "all": None,
+    "reversed": np.arange(50)[::-1],
+    "some": np.array([7, 7, 0]),
+    "from the end": np.array([-1, 3, -50]),
+    "none": np.array([], int),
+    "mask": np.arange(50) % 3 == 0,
+}
 
 
 @pytest.mark.parametrize("threads", [1, 3])

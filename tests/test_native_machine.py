@@ -1,4 +1,4 @@
-"""The native executor on a real machine: the cache on disk, processes and threads, memory, the mode of the processor."""
+"""The native executor on a real machine: the cache on disk, processes, threads, memory, the processor's mode."""
 
 import contextlib
 import errno
@@ -109,7 +109,9 @@ def test_no_entry_passes_for_another(folder, compiled):
     assert len(compiled) == 3
 
 
-@pytest.mark.parametrize("change", [{"cpu": "x86-64"}, {"features": ""}, {"triple": "riscv64-linux-gnu"}, {"accumulators": 5}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"cpu": "x86-64"}, {"features": ""}, {"triple": "riscv64-linux-gnu"}, {"accumulators": 5}], ids=str
+)
 def test_the_code_of_another_machine_is_not_used(change, folder):
     h = machine.host()
     texts = []
@@ -143,7 +145,9 @@ def refuse(number):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT], ids=errno.errorcode.get)
-@pytest.mark.parametrize("place", ["os.replace", "os.fdopen", "tempfile.mkstemp", "os.utime", "Path.mkdir", "Path.read_bytes"])
+@pytest.mark.parametrize(
+    "place", ["os.replace", "os.fdopen", "tempfile.mkstemp", "os.utime", "Path.mkdir", "Path.read_bytes"]
+)
 def test_a_disk_that_is_full_or_read_only(place, number, folder, monkeypatch, compiled):
     owner, name = place.split(".")
     monkeypatch.setattr(getattr(machine, owner), name, refuse(number))
@@ -427,14 +431,19 @@ def growth(cycles: int, warm: int) -> float:
     return resident() / before - 1
 
 
+GROWTH = """
+    import sys
+    sys.path.insert(0, "tests")
+    from test_native_machine import growth
+    print(growth({}, {}))
+"""
 linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 
 
 @linux
 def test_programs_leave_no_memory_behind(monkeypatch):
     """In a process of its own, where nothing else has left holes to be filled."""
-    text = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import test_native_machine as t; print(t.growth(300, 60))"
-    process = script(text, PELLUCID_CACHE="")
+    process = script(GROWTH.format(300, 60), PELLUCID_CACHE="")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert float(out) < 0.03, f"300 programs took {float(out):.1%} more memory"
@@ -443,8 +452,7 @@ def test_programs_leave_no_memory_behind(monkeypatch):
 @linux
 @pytest.mark.slow
 def test_ten_thousand_programs_leave_no_memory_behind(tmp_path):
-    text = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import test_native_machine as t; print(t.growth(10_000, 200))"
-    process = script(text, PELLUCID_CACHE=str(tmp_path))
+    process = script(GROWTH.format(10_000, 200), PELLUCID_CACHE=str(tmp_path))
     out, err = process.communicate(timeout=3600)
     assert process.returncode == 0, err
     assert float(out) < 0.05, f"10,000 programs took {float(out):.1%} more memory"
@@ -494,7 +502,7 @@ def mapped(path, dtype, rows, columns, limit):
 
 
 @linux
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", ">f4"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64", ">f4"])
 def test_a_memory_map_is_not_read_whole(dtype, tmp_path):
     """600 MB in a process that may have 400 of its own."""
     columns = 512

@@ -44,8 +44,11 @@ LOSSES = {"cross_entropy": LABELS, "hinge": LABELS, "miss_probability": LABELS, 
           "binary_cross_entropy": BITS, "binary_hinge": BITS, "mse": VALUES, "mae": VALUES, "huber": VALUES,
           "half_squared_error": VALUES}  # fmt: skip
 OPTIMIZERS = {
-    "sgd": optim.SGD(0.1), "momentum": optim.SGD(0.05, momentum=0.9), "nesterov": optim.SGD(0.05, momentum=0.9, nesterov=True),
-    "adam": optim.Adam(0.01), **{name: rule() for name, rule in optim.OPTIMIZERS.items()},
+    "sgd": optim.SGD(0.1),
+    "momentum": optim.SGD(0.05, momentum=0.9),
+    "nesterov": optim.SGD(0.05, momentum=0.9, nesterov=True),
+    "adam": optim.Adam(0.01),
+    **{name: rule() for name, rule in optim.OPTIMIZERS.items()},
 }  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class Builder:
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
         self.inline = self.planner.inline
+        self.keys = {v: key for key, v in self.program.inputs.items()}  # two inputs may have one name
         self._make_buffers()
         if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
@@ -97,7 +98,7 @@ class Builder:
         built.error = self._buffer("error", "shared", 1, "int64", own=False)
         used = {v for g in self.plan.groups for v in self.planner.loads(g)} | set(self.plan.rows)
         for v in program.order:
-            name = v.name or f"%{len(self.buffers)}"
+            name = self.keys[v] if v in self.keys else v.name or f"%{len(self.buffers)}"
             if v.primitive is sample_input and v in used:
                 built.raw[name] = self._buffer(f"{name}.raw", "raw", v.size, v.dtype, own=False)
                 self.buffers[v] = self._buffer(name, "sample", v.size, v.dtype)
@@ -154,7 +155,7 @@ class Builder:
         return v
 
     def _gather(self, v: Value) -> Task:
-        source, order = self.built.raw[v.name or ""], self.built.order
+        source, order = self.built.raw[self.keys[v]], self.built.order
         assert order is not None
         lanes, rows = self.buffers[v], self.rows.get(v)
         nest = self._nest([source, order, lanes, *([rows] if rows else [])])

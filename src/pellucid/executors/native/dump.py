@@ -87,7 +87,7 @@ class Picture:
         for v, buffer in self.builder.rows.items():
             self.values[buffer] = v
         for name, buffer in self.builder.built.raw.items():
-            self.values[buffer] = next(v for v in self.plan.program.inputs.values() if v.name == name)
+            self.values[buffer] = self.plan.program.inputs[name]
 
     # ---- the text -----------------------------------------------------------------------------------------------
 

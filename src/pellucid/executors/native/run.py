@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphError, Program
-from ...ops.elementwise import FLOATS
 from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
@@ -25,7 +24,7 @@ from .machine import Code, Host, host, only_ours, signature
 from .threads import BRIEF_WORK, Pool, threads_for, work
 
 ALIGN = 64
-PIECE_BYTES = 64 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
+PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
 
 
 class Run:
@@ -83,8 +82,9 @@ class Run:
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
+        threads = self.threads or threads_for(self.work, n, self.host.width)
         with self.lock:
-            new, info, _, interruption = self._run(new, arrays, np.arange(n), n, 1)
+            new, info, _, interruption = self._run(new, arrays, np.arange(n), n, threads)
             if interruption is not None:
                 raise interruption
             if info[driver.ERROR]:
@@ -200,8 +200,8 @@ class Run:
         given, large = {}, {}
         for name, v in self.program.inputs.items():
             a = arrays[name]
-            whole = a.nbytes <= PIECE_BYTES or v.dtype not in FLOATS or (a.dtype == v.dtype and a.flags.c_contiguous)
-            if whole:
+            readable = a.dtype == v.dtype and a.flags.c_contiguous and a.flags.aligned
+            if readable or a.nbytes <= PIECE_BYTES:
                 given[name] = as_leaf(a, v.dtype, f"input {name!r}")
             else:
                 large[name] = a
@@ -239,8 +239,7 @@ class Run:
         held |= {buffer: new[name] for name, buffer in built.state.items()}
         held |= {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in built.constants.items()}
         for name, buffer in (built.raw | built.shared).items():
-            key = next(k for k, v in self.program.inputs.items() if v.name == name)
-            held[buffer] = np.ascontiguousarray(arrays[key])
+            held[buffer] = np.require(arrays[name], requirements=["C", "A"])
         table = self.addresses.copy()
         for target, array in held.items():
             if target is not None:
