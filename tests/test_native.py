@@ -414,6 +414,14 @@ def test_updates_one_behind_the_other(shape):
     agree(program, {"x": normal(LANES + 1, *shape)}, {name: normal(*shape) for name in "wvu"}, tolerance=1e-4)
 
 
+def test_new_values_that_are_stored_together_and_read_each_others_old_ones():
+    """What is stored first must not be what the second reads."""
+    a, b, c, z = (pel.state(name, (50, 41)) for name in "abcz")
+    common = ops.exp(z)
+    program = pel.Program([], {}, {a: common + b, b: common - c, c: common * a})
+    agree(program, state={name: normal(50, 41) for name in "abcz"})
+
+
 def test_a_new_value_that_is_also_given_out():
     w = pel.state("w", (40, 40))
     new = w * 2
@@ -620,6 +628,8 @@ def test_views_of_views(kind):
         "split, transpose": ops.transpose(x.reshape(2, 3, n), (1, 2, 0)).reshape(n * 3, 2),
         "broadcast, flat": ops.broadcast_to(x[:, None], (6, 4, n)).reshape(24, n)[5:],
         "strided": ops.flip(x[:, ::3]).reshape(-1),
+        "three axes, flat, flip": ops.flip(ops.transpose(x.reshape(2, 3, n), (1, 0, 2)).reshape(6 * n)),
+        "three axes, flip, two": ops.flip(ops.flip(x.reshape(3, 2, n), 1).reshape(6, n)).reshape(n, 6),
     }
     outputs = views | {f"{k} * 2": v * 2 for k, v in views.items()} | {f"sum {k}": ops.sum(v) for k, v in views.items()}
     agree(pel.Program([x], outputs), {"x": normal(*(5,) * (kind == "sample"), 6, n)})
