@@ -6,6 +6,7 @@ An elementwise primitive is one block in `elementwise.py`, a formula of primitiv
 from ..graph import Value
 from .composite import erfinv, log_softmax, logsumexp, norm, sigmoid, softmax, softplus, with_vjp
 from .contract import contract, dot
+from .conv import convolve, correlate, correlate_transposed, overlap_add, windows
 from .elementwise import (
     absolute,
     cast,

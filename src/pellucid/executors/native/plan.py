@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
 from ...ops.contract import contract_of, parse
+from ...ops.conv import windows_of
 from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
 from ...ops.movement import (
     broadcast,
@@ -28,7 +29,7 @@ from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
-VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, to_samples)  # only another index
+VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from llvmlite import ir
 
 from ...graph import Value
 from ...ops.contract import contract_of, parse
+from ...ops.conv import overlap_add_of, windows_of
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import (
     broadcast,
@@ -86,6 +88,36 @@ def _flip(nest, v, index, block):
     n = len(index)
     source = [i * -1 + (v.shape[k] - 1) if k - n in v.attributes["axes"] else i for k, i in enumerate(index)]
     return nest.value(v.inputs[0], source, block)
+
+
+def _windows(nest, v, index, block):
+    a, rank = v.attributes, len(v.attributes["kernel"])
+    lead, places, inside = index[: -2 * rank], index[-2 * rank : -rank], index[-rank:]
+    source = [p * s + i * d for p, i, s, d in zip(places, inside, a["strides"], a["dilations"], strict=True)]
+    return nest.value(v.inputs[0], [*lead, *source], block)
+
+
+def _overlap_add(nest, v, index, block):
+    """Each element asks every place of the kernel whether a window has it there."""
+    a, b, x = v.attributes, nest.builder, v.inputs[0]
+    rank = len(a["size"])
+    lead, at = index[:-rank], index[-rank:]
+    counts, kernel = x.shape[-2 * rank : -rank], x.shape[-rank:]
+    total = L.splat(nest.constant(0, v.dtype), width_of(nest, v, index))
+    for place in itertools.product(*map(range, kernel)):
+        everything, windows = True, []
+        for p, i, s, d, n in zip(at, place, a["strides"], a["dilations"], counts, strict=True):
+            condition, offset = _inside(nest, p, i * d, (n - 1) * s + 1)
+            if s > 1 and condition is not False:
+                offset, rest = offset.divmod(s, b)
+                on_grid = (not rest.const) if not rest.terms else b.icmp_unsigned("==", rest.emit(b), I64(0))
+                condition = _both(b, condition, on_grid)
+            everything = _both(b, everything, condition)
+            windows.append(offset)
+        if everything is not False:
+            part = nest.value(x, [*lead, *windows, *map(Index, place)], block)
+            total = total + _choose(nest, everything, part, nest.constant(0, v.dtype))
+    return total
 
 
 def _inside(nest, i: Index, low: int, length: int):
@@ -335,6 +367,8 @@ VALUES: dict = {
     broadcast: _broadcast,
     slice_of: _slice,
     flip_axes: _flip,
+    windows_of: _windows,
+    overlap_add_of: _overlap_add,
     pad_with: _pad,
     concatenate_of: _concatenate,
     reduce_sum: _reduction(_zero, lambda x, y: x + y),

@@ -1,0 +1,339 @@
+"""Convolution of any rank: a view of windows, and the contraction of that with a kernel.
+
+`windows` is a mere view: element (..., y, i) of it is element y * stride + i * dilation of its input, along each axis.
+So cross-correlation is one contraction over channels and places in the window, its gradient in the kernel another one,
+and its gradient in the input (`correlate_transposed`) one for each residue of the position by the stride.
+
+Shapes: x (channels, *space), kernel (filters, channels / groups, *size), result (filters, *space).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..graph import GraphError, Sample, Shape, Type, Value, primitive
+from .composite import with_vjp
+from .contract import contract
+from .movement import concatenate, fill, flip, pad, reshape, transpose
+
+Sizes = tuple[int, ...]
+
+
+def window_count(n: int, kernel: int, stride: int, dilation: int) -> int:
+    """How many windows fit along an axis of length n, the last one starting within stride of the end."""
+    return (n - (kernel - 1) * dilation - 1) // stride + 1
+
+
+# ---- windows and their adjoint ----------------------------------------------------------------------------------
+
+
+def _windows_rule(x: Type, *, kernel, strides, dilations):
+    rank = len(kernel)
+    if not len(strides) == len(dilations) == rank <= len(x.shape) or min(*kernel, *strides, *dilations) < 1:
+        raise GraphError(f"windows: {kernel}, strides {strides} and dilations {dilations} do not fit shape {x.shape}")
+    lead, space = x.shape[: len(x.shape) - rank], x.shape[len(x.shape) - rank :]
+    counts = tuple(map(window_count, space, kernel, strides, dilations))
+    if min(counts) < 1:
+        reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+        raise GraphError(f"windows of {reach} are larger than the input, {space}")
+    return (*lead, *counts, *kernel), x.dtype
+
+
+def _windows(xp, x, *, kernel, strides, dilations):
+    reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(-len(kernel), 0)))
+    return view[(..., *(slice(None, None, s) for s in (*strides, *dilations)))]
+
+
+windows_of = primitive(
+    "windows",
+    rule=_windows_rule,
+    forward=_windows,
+    vjp=lambda g, y, x, *, kernel, strides, dilations: (overlap_add(g, x.shape[-len(kernel) :], strides, dilations),),
+    samples=(
+        Sample(((2, 7),), {"kernel": (3,), "strides": (2,), "dilations": (1,)}),
+        Sample(((2, 6, 5),), {"kernel": (2, 3), "strides": (1, 2), "dilations": (2, 1)}),
+    ),
+)
+
+
+def _overlap_add_rule(x: Type, *, size, strides, dilations):
+    rank = len(size)
+    counts, kernel = x.shape[len(x.shape) - 2 * rank : len(x.shape) - rank], x.shape[len(x.shape) - rank :]
+    if not len(strides) == len(dilations) == rank or counts != tuple(
+        map(window_count, size, kernel, strides, dilations)
+    ):
+        raise GraphError(f"overlap_add: {x.shape} does not hold the windows of an input of size {size}")
+    return (*x.shape[: len(x.shape) - 2 * rank], *size), x.dtype
+
+
+def _overlap_add(xp, x, *, size, strides, dilations):
+    rank = len(size)
+    counts, kernel = x.shape[x.ndim - 2 * rank : x.ndim - rank], x.shape[x.ndim - rank :]
+    out = xp.zeros((*x.shape[: x.ndim - 2 * rank], *size), x.dtype)
+    for place in itertools.product(*map(range, kernel)):
+        where = [slice(i * d, i * d + (n - 1) * s + 1, s)
+                 for i, n, s, d in zip(place, counts, strides, dilations, strict=True)]  # fmt: skip
+        out[(..., *where)] += x[(..., *place)]
+    return out
+
+
+overlap_add_of = primitive(
+    "overlap_add",  # the adjoint of windows: what lies in several windows is added up
+    rule=_overlap_add_rule,
+    forward=_overlap_add,
+    vjp=lambda g, y, x, *, size, strides, dilations: (
+        windows_of(g, kernel=x.shape[-len(size) :], strides=strides, dilations=dilations),
+    ),
+    samples=(
+        Sample(((2, 3, 3),), {"size": (7,), "strides": (2,), "dilations": (1,)}),
+        Sample(((2, 4, 2, 2, 3),), {"size": (6, 5), "strides": (1, 2), "dilations": (2, 1)}),
+        Sample(((2, 2, 2),), {"size": (6,), "strides": (3,), "dilations": (1,)}),
+    ),
+)
+
+
+def windows(x: Value, kernel: Sizes, strides: Sizes | None = None, dilations: Sizes | None = None) -> Value:
+    """All windows over the last axes: (..., *space) to (..., *counts, *kernel).
+
+    >>> from pellucid import input
+    >>> windows(input("x", (3, 8, 8)), (5, 5)).shape
+    (3, 4, 4, 5, 5)
+    """
+    one = (1,) * len(kernel)
+    return windows_of(x, kernel=tuple(kernel), strides=tuple(strides or one), dilations=tuple(dilations or one))
+
+
+def overlap_add(x: Value, size: Sizes, strides: Sizes, dilations: Sizes) -> Value:
+    """The adjoint of `windows`: (..., *counts, *kernel) to (..., *size), what overlaps added up."""
+    return overlap_add_of(x, size=tuple(size), strides=tuple(strides), dilations=tuple(dilations))
+
+
+# ---- cross-correlation ------------------------------------------------------------------------------------------
+
+
+def _letters(rank: int, grouped: bool) -> tuple[str, str, str]:
+    """Letters of the places, of the window, and of the group."""
+    return "xyz"[:rank], "ijk"[:rank], "g" * grouped
+
+
+def _kernel_gradient(g: Value, x: Value, kernel: Shape, strides: Sizes, dilations: Sizes) -> Value:
+    rank = len(strides)
+    p, k, group = _letters(rank, len(kernel) == rank + 3)
+    view = windows(x, kernel[-rank:], strides, dilations)
+    return contract(g, view, f"{group}o{p},{group}c{p}{k}->{group}oc{k}")
+
+
+def _correlate_vjp(g, y, x, w, *, strides, dilations):
+    size = x.shape[-len(strides) :]
+    return (_transposed(g, w, strides=strides, dilations=dilations, size=size),
+            _kernel_gradient(g, x, w.shape, strides, dilations))  # fmt: skip
+
+
+@with_vjp(_correlate_vjp)
+def _correlated(x: Value, w: Value, *, strides, dilations) -> Value:
+    """x ([groups,] channels, *space), w ([groups,] filters, channels, *kernel) -> ([groups,] filters, *counts)."""
+    rank = len(strides)
+    p, k, group = _letters(rank, w.ndim == rank + 3)
+    view = windows(x, w.shape[-rank:], strides, dilations)
+    return contract(w, view, f"{group}oc{k},{group}c{p}{k}->{group}o{p}")
+
+
+def _transposed_vjp(g, y, x, w, *, strides, dilations, size):
+    return (_correlated(g, w, strides=strides, dilations=dilations),
+            _kernel_gradient(x, g, w.shape, strides, dilations))  # fmt: skip
+
+
+@with_vjp(_transposed_vjp)
+def _transposed(g: Value, w: Value, *, strides, dilations, size) -> Value:
+    """The adjoint of `_correlated` in x, for an x of that size: ([groups,] filters, *counts) -> (..., channels, *size).
+
+    With position p = s q + r, only those i of the kernel with i d = r (mod s) reach it: for each residue r that is a
+    cross-correlation of stride 1 with every t-th element of the kernel, reversed.
+    """
+    rank, lead = len(strides), w.ndim - len(strides) - 2
+    w = transpose(w, (*range(lead), lead + 1, lead, *range(lead + 2, w.ndim)))  # channels before filters
+    counts = tuple(-(-n // s) for n, s in zip(size, strides, strict=True))
+    parts = []
+    for residues in itertools.product(*map(range, strides)):
+        parts.append(_residue(g, w, residues, strides, dilations, counts))
+    y = parts[0]
+    if len(parts) > 1:  # (*residues, ..., channels, *counts) -> (..., channels, *(count, residue))
+        y = reshape(concatenate([reshape(p, (1, *p.shape)) for p in parts]), (*strides, *y.shape))
+        own = y.ndim - rank
+        places = [a for k in range(rank) for a in (own + k, k)]
+        y = transpose(y, (*range(rank, own), *places))
+        y = reshape(y, (*y.shape[: y.ndim - 2 * rank], *(n * s for n, s in zip(counts, strides, strict=True))))
+    return y[(..., *(slice(n) for n in size))]
+
+
+def _residue(g: Value, w: Value, residues, strides, dilations, counts) -> Value:
+    """Positions of one residue along each axis; w has channels before filters."""
+    rank = len(strides)
+    zeros = fill(0, (*w.shape[: w.ndim - rank - 1], *counts), g.dtype)
+    taps, steps, before, after, crop = [], [], [], [], []
+    for r, s, d, n, k, m in zip(residues, strides, dilations, counts, w.shape[-rank:], g.shape[-rank:], strict=True):
+        common = math.gcd(s, d)
+        first = next((i for i in range(min(k, s // common)) if i * d % s == r), None)
+        if first is None:
+            return zeros
+        tap = range(first, k, s // common)
+        shift = (first * d - r) // s  # position q takes element q - shift - (number of the tap) * step of g
+        kept = min(m, n - shift)
+        if kept < 1:
+            return zeros
+        taps.append(slice(first, None, s // common))
+        steps.append(d // common)
+        before.append(shift + (len(tap) - 1) * steps[-1])
+        after.append(max(0, n - shift - m))
+        crop.append(slice(kept))
+    none = [(0, 0)] * (g.ndim - rank)
+    g = pad(g[(..., *crop)], [*none, *zip(before, after, strict=True)])
+    w = flip(w[(..., *taps)], tuple(range(-rank, 0)))
+    return _correlated(g, w, strides=(1,) * rank, dilations=tuple(steps))
+
+
+# ---- what users call --------------------------------------------------------------------------------------------
+
+
+def each_axis(given: int | Sequence[int], rank: int, name: str, least: int = 1) -> Sizes:
+    """One number for all axes, or one for each; raises `GraphError` for anything else.
+
+    >>> each_axis(2, 3, "strides"), each_axis((1, 2), 2, "strides")
+    ((2, 2, 2), (1, 2))
+    """
+    sizes = (given,) * rank if isinstance(given, int) else tuple(given)
+    if len(sizes) != rank or not all(isinstance(n, int) and n >= least for n in sizes):
+        raise GraphError(f"{name} must be a whole number >= {least}, or {rank} of them, got {given!r}")
+    return sizes
+
+
+def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilations: Sizes) -> list[tuple[int, int]]:
+    """Zeros (before, after) each axis: "valid" none; "same" for ceil(n / stride) results; numbers, or pairs of them."""
+    if padding == "valid":
+        return [(0, 0)] * len(space)
+    if padding == "same":
+        totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+                  for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
+        return [(t // 2, t - t // 2) for t in totals]
+    if isinstance(padding, int):
+        padding = (padding,) * len(space)
+    pairs = [] if isinstance(padding, str) else [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
+    if len(pairs) != len(space) or not all(len(p) == 2 and min(p) >= 0 for p in pairs):
+        raise GraphError(f"padding must be 'valid', 'same', a number, or for each of {len(space)} axes a number or a "
+                         f"pair (before, after), got {padding!r}")  # fmt: skip
+    return pairs
+
+
+def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int], floor: bool) -> None:
+    """Raise `GraphError` unless windows cover an axis exactly: (n - kernel + padding) / stride + 1 is whole.
+
+    ``floor`` allows a rest that no window covers.
+
+    >>> check_fit(7, 3, 3, 1, (0, 0), False)
+    Traceback (most recent call last):
+    pellucid.graph.GraphError: windows of 3 with stride 3 do not fit an axis of 7 with padding 0: (7 - 3 + 0)/3 + 1 = \
+2.33. It fits with stride 1, 2 or 4, with padding 2 in all, or for an axis of 6 or 9; floor=True leaves the rest out
+    """
+    total, reach = sum(widths), (kernel - 1) * dilation + 1
+    room = n + total - reach
+    if room < 0:
+        raise GraphError(f"windows of {reach} are larger than an axis of {n} with padding {total}; "
+                         f"use a kernel of at most {(n + total - 1) // dilation + 1}, or padding='same'")  # fmt: skip
+    if floor or room % stride == 0:
+        return
+    strides = [s for s in range(1, room + 1) if room % s == 0][:3]
+    raise GraphError(
+        f"windows of {reach} with stride {stride} do not fit an axis of {n} with padding {total}: "
+        f"({n} - {reach} + {total})/{stride} + 1 = {room / stride + 1:.2f}. It fits with stride "
+        f"{', '.join(map(str, strides[:-1]))}{' or ' * (len(strides) > 1)}{strides[-1]}, with padding "
+        f"{total + stride - room % stride} in all, or for an axis of {n - room % stride} or "
+        f"{n - room % stride + stride}; floor=True leaves the rest out"
+    )
+
+
+def padded(x: Value, widths: Sequence[tuple[int, int]], value: float = 0) -> Value:
+    """``x`` with its last axes padded."""
+    none = [(0, 0)] * (x.ndim - len(widths))
+    return pad(x, [*none, *widths], value) if any(map(any, widths)) else x
+
+
+def split_groups(x: Value, groups: int) -> Value:
+    """(channels, ...) as (groups, channels / groups, ...); as it is for one group."""
+    return x if groups == 1 else reshape(x, (groups, x.shape[0] // groups, *x.shape[1:]))
+
+
+def correlate(
+    x: Value, w: Value, strides: int | Sequence[int] = 1, padding="valid", dilations: int | Sequence[int] = 1,
+    groups: int = 1, floor: bool = False,
+) -> Value:  # fmt: skip
+    """Cross-correlation, what networks call convolution: y[o, p] = sum over c, i of w[o, c, i] x[c, p s + i d].
+
+    Shapes: x (channels, *space), w (filters, channels / groups, *kernel), result (filters, *places) of rank 1, 2 or 3;
+    an axis of n gives (n - kernel + padding) / stride + 1 places, and raises `GraphError` where that is not whole,
+    unless ``floor``. Lectures 000, 001 and 003.
+
+    >>> from pellucid import input, state
+    >>> correlate(input("x", (3, 32, 32)), state("w", (6, 3, 5, 5))).shape
+    (6, 28, 28)
+    """
+    rank = w.ndim - 2
+    if not 1 <= rank <= 3 or x.ndim != rank + 1:
+        raise GraphError(f"correlate: a kernel of shape {w.shape} (filters, channels, *size) needs an input of shape "
+                         f"(channels, *space) with {rank} axes of space, got {x.shape}")  # fmt: skip
+    if groups < 1 or x.shape[0] != w.shape[1] * groups or w.shape[0] % groups:
+        raise GraphError(f"correlate: {x.shape[0]} channels in {groups} groups do not fit a kernel of shape {w.shape}: "
+                         f"{w.shape[0]} filters for {w.shape[1]} channels each")  # fmt: skip
+    space, kernel = x.shape[1:], w.shape[2:]
+    strides, dilations = each_axis(strides, rank, "strides"), each_axis(dilations, rank, "dilations")
+    widths = padding_widths(padding, space, kernel, strides, dilations)
+    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
+        check_fit(n, k, s, d, p, floor or padding == "same")
+    x = split_groups(padded(x, widths), groups)
+    y = _correlated(x, split_groups(w, groups), strides=strides, dilations=dilations)
+    return y if groups == 1 else reshape(y, (w.shape[0], *y.shape[2:]))
+
+
+def convolve(x: Value, w: Value, *arguments, **options) -> Value:
+    """True convolution: `correlate` with the kernel reversed along all its axes."""
+    return correlate(x, flip(w, range(2, w.ndim)), *arguments, **options)
+
+
+def correlate_transposed(
+    x: Value, w: Value, strides: int | Sequence[int] = 1, padding="valid", dilations: int | Sequence[int] = 1,
+    groups: int = 1, output_padding: int | Sequence[int] = 0,
+) -> Value:  # fmt: skip
+    """The adjoint of `correlate` in its input, also called deconvolution: it undoes the change of shape.
+
+    Shapes: x (filters, *places), w (filters, channels / groups, *kernel), result (channels, *space) with
+    (n - 1) stride + kernel - padding + output_padding elements for n places; "same" gives n * stride.
+
+    >>> from pellucid import input, state
+    >>> correlate_transposed(input("x", (6, 14, 14)), state("w", (6, 3, 2, 2)), strides=2).shape
+    (3, 28, 28)
+    """
+    rank = w.ndim - 2
+    if not 1 <= rank <= 3 or x.ndim != rank + 1 or x.shape[0] != w.shape[0] or groups < 1 or x.shape[0] % groups:
+        raise GraphError(f"correlate_transposed: an input of shape {x.shape} (filters, *places) in {groups} groups "
+                         f"does not fit a kernel of shape {w.shape} (filters, channels, *size)")  # fmt: skip
+    strides, dilations = each_axis(strides, rank, "strides"), each_axis(dilations, rank, "dilations")
+    more = each_axis(output_padding, rank, "output_padding", least=0)
+    reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
+    whole = tuple((n - 1) * s + r + m for n, s, r, m in zip(x.shape[1:], strides, reach, more, strict=True))
+    if padding == "same":
+        totals = [r + m - s for r, m, s in zip(reach, more, strides, strict=True)]
+        if min(totals) < 0:
+            raise GraphError(f"correlate_transposed: padding='same' needs a kernel at least as large as the strides, "
+                             f"got {w.shape[2:]} and {strides}")  # fmt: skip
+        widths = [(t // 2, t - t // 2) for t in totals]
+    else:
+        widths = padding_widths(padding, whole, w.shape[2:], strides, dilations)
+    if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
+        raise GraphError(f"correlate_transposed: output_padding must be less than the stride, got {output_padding}")
+    y = _transposed(split_groups(x, groups), split_groups(w, groups), strides=strides, dilations=dilations, size=whole)
+    y = y if groups == 1 else reshape(y, (w.shape[1] * groups, *y.shape[2:]))
+    return y[(..., *(slice(a, n - b) for n, (a, b) in zip(whole, widths, strict=True)))]
