@@ -19,9 +19,10 @@ from .emit import Buffer, Nest
 from .index import NotVectorisable
 from .machine import Host
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
-from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
+from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
+from .windows import KernelTile, correlation, kernel_gradient
 
 
 @dataclass
@@ -190,11 +191,20 @@ class Builder:
         tile = None
         if g.outer:
             assert g.core is not None
+            if over_windows(g.core.inputs[0]):
+                nest = self._nest(used)
+                nest.own = frozenset(g.values)
+                kernel = KernelTile(g.core, self.h.accumulators)
+                kernel_gradient(nest, g, kernel)
+                return self._finished(nest, kernel.units)
             tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
             used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows]
         nest = self._nest(used)
         nest.own = frozenset(g.values)
         if g.kind == "sample":
+            if g.core is not None and over_windows(g.core):
+                correlation(nest, g, self.h.accumulators)
+                return self._finished(nest)
             if g.core is not None:
                 return self._finished(nest, sample_contraction(nest, g, self.h.accumulators), split=True)
             sample_nest(nest, g)

@@ -108,6 +108,18 @@ class Nest:
 
         return inner([], list(lengths), list(carried)) or []
 
+    def last_or_not(self, number: Index, count: int, last: Callable, other: Callable) -> None:
+        """``last()`` where number is count - 1, else ``other()``."""
+        if count == 1:
+            last()
+            return
+        with self.builder.if_else(self.builder.icmp_signed("==", number.emit(self.builder), I64(count - 1))) as both:
+            for branch, body in zip(both, (last, other), strict=True):
+                with branch:
+                    self.memo.append({})
+                    body()
+                    self.memo.pop()
+
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def address(self, buffer: Buffer, position: Index) -> ir.Value:
@@ -192,11 +204,11 @@ class Nest:
         for x, v in [(self.value(v, index, block), v) for v in values]:
             self.store(x, self.buffers[v], linear(index, v.shape), block)
 
-    def store_vector(self, x: Lanes, buffer: Buffer, position: Index) -> None:
+    def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
         """A vector along a row, without the lanes that the mask leaves out."""
         value, address = self._to_memory(x), self.address(buffer, position)
         if self.mask is None:
-            self.builder.store(value, address, align=BYTES[buffer.dtype])
+            self.builder.store(value, address, align=BYTES[buffer.dtype] * (x.width if aligned else 1))
             return
         kind = value.type
         call = self.intrinsic(

@@ -372,6 +372,15 @@ def horizontal_sum(x: Lanes) -> Lanes:
     return first + second
 
 
+def horizontal_sums(parts: list[Lanes]) -> Lanes:
+    """V sums of V vectors, one in each lane: the same sums as `horizontal_sum` of each."""
+    rows = transpose(parts)  # row l: what lane l adds to each
+    while len(rows) > 1:
+        half = len(rows) // 2
+        rows = [p + q for p, q in zip(rows[:half], rows[half:], strict=True)]
+    return rows[0]
+
+
 def transpose(rows: list[Lanes]) -> list[Lanes]:
     """V vectors of V lanes (a power of two): lane l of row i becomes lane i of row l, in log2(V) stages.
 

@@ -91,6 +91,11 @@ def outer_product(v: Value) -> bool:
     return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
 
 
+def over_windows(c: Value) -> bool:
+    """Whether a contraction goes over windows of a sample: a convolution, or the gradient of its kernel."""
+    return c.primitive is contract_of and any(i.kind == "sample" and i.primitive is windows_of for i in c.inputs)
+
+
 def behind_views(v: Value) -> Value:
     while v.primitive in VIEWS:
         (v,) = v.inputs
@@ -182,6 +187,8 @@ class Planner:
             user, pointwise = uses[0]
             if self._outer(user):  # the product per sample is never made
                 self._join(v, self.group_of[user])
+                if over_windows(v):
+                    return
                 which = rows_operand(v)
                 assert which is not None
                 number = v.inputs[1 - which]
