@@ -13,7 +13,8 @@ from llvmlite import ir
 from scipy import special
 
 from pellucid.executors.native import lanes
-from pellucid.executors.native.lanes import Lanes, constant, fma, horizontal_sum, splat, transpose, xp
+from pellucid.executors.native.across import horizontal_sum, transpose
+from pellucid.executors.native.lanes import Lanes, constant, fma, splat, xp
 from pellucid.executors.reference import xp as reference
 from pellucid.graph import DTYPES, PRIMITIVES
 
@@ -353,7 +354,7 @@ def test_transpose(dtype, width):
 
     def formula(xp, x):  # a vector of all the elements
         b, n = x.builder, width
-        parts = [lanes._shuffle(b, x.value, x.value, list(range(i * n, i * n + n))) for i in range(n)]
+        parts = [lanes.shuffle(b, x.value, x.value, list(range(i * n, i * n + n))) for i in range(n)]
         columns = transpose([Lanes(b, part, dtype, n) for part in parts])
         result = x.value
         for i, column in enumerate(columns):

@@ -1,6 +1,7 @@
 """Simplification: marks dropped, constants computed, equal values merged, algebra that is exact to the last bit.
 
-One rule is exact only up to rounding: the sum of one number over all samples becomes a product.
+Two rules are exact only up to rounding: the sum of one number over all samples becomes a product, and sums over
+samples and within a sample change places.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
         if _is_fill(x, 1) and not x.shape:
             return count
         return x * _spread(count, x.shape)
+    if p is reduce_sum and inputs[0].primitive is batch_sum:  # within a sample first: less is summed over the batch
+        return batch_sum(p(inputs[0].inputs[0], **v.attributes))
     if p is reshape_to:
         x = inputs[0].inputs[0] if inputs[0].primitive is reshape_to else inputs[0]
         if x.shape == v.shape:

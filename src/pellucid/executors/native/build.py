@@ -5,6 +5,7 @@ The layout of memory is made at once; the text of the module only when the cache
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -113,7 +114,9 @@ class Builder:
             if v in self.plan.in_place:
                 self.buffers[v] = self.buffers[self.plan.in_place[v]]
             else:
-                self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, v.size, v.dtype)
+                margin = self.plan.margins.get(v)
+                size = math.prod(margin.shape) if margin else v.size
+                self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, size, v.dtype)
         for v in self.plan.rows:
             self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}

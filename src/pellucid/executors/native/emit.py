@@ -202,7 +202,14 @@ class Nest:
     def store_all(self, values: Sequence[Value], index: list[Index], block: Index | None) -> None:
         """Store Values at one index; all are computed first, since a store may replace what another reads."""
         for x, v in [(self.value(v, index, block), v) for v in values]:
-            self.store(x, self.buffers[v], linear(index, v.shape), block)
+            self.store(x, self.buffers[v], self.position(v, index), block)
+
+    def position(self, v: Value, index: Sequence[Index]) -> Index:
+        """Where an element of a stored Value lies in its memory."""
+        margin = self.plan.margins.get(v)
+        if margin is None:
+            return linear(index, v.shape)
+        return linear([i + low for i, low in zip(index, margin.low, strict=True)], margin.shape)
 
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
         """A vector along a row, without the lanes that the mask leaves out."""
@@ -264,7 +271,11 @@ class Nest:
         p, a = v.primitive, v.attributes
         buffer = self.stored(v)
         if buffer is not None and v not in self.own:
-            return self.load(buffer, linear(index, v.shape), block)
+            return self.load(buffer, self.position(v, index), block)
+        if v in self.plan.padded:
+            x = v.inputs[0]
+            at = [i + -low for i, low in zip(index, a["low"], strict=True)]
+            return self.load(self.buffers[x], self.position(x, at), block)
         if p.elementwise:
             return p.forward(L.xp, *(self.value(i, index, block) for i in v.inputs), **a)
         if p is fill_with:

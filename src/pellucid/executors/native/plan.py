@@ -21,6 +21,7 @@ from ...ops.movement import (
     fill_with,
     flip_axes,
     iota_of,
+    pad_with,
     reshape_to,
     slice_of,
     transpose_of,
@@ -54,6 +55,14 @@ class Group:
         return n
 
 
+@dataclass(frozen=True)
+class Margin:
+    """Zeros around a stored value: its memory has ``shape``, and it begins at ``low``."""
+
+    low: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
 @dataclass
 class Plan:
     """Groups in order, phase by phase; where updates go; which samples are also kept as rows."""
@@ -64,6 +73,8 @@ class Plan:
     in_place: dict[Value, Value]  # new value -> the state whose memory it takes
     copied: dict[Value, Value]  # state -> new value that is copied to it at the end of a step
     rows: dict[Value, None]  # sample values that a weights phase reads with features in lanes
+    margins: dict[Value, Margin]  # stored values that have zeros around them, for those who read them padded
+    padded: frozenset[Value]  # and these
 
     @property
     def phases(self) -> list[list[Group]]:
@@ -141,6 +152,7 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
+        self.margins, self.padded = self._margins()
 
     def plan(self) -> Plan:
         computed = [v for v in self.program.order if not self._is_view(v) and (not self._inline(v) or v in self.roots)]
@@ -155,13 +167,30 @@ class Planner:
             in_place = {}
             self._set_phases(groups, in_place)
         groups.sort(key=lambda g: g.phase)
-        return Plan(self.program, groups, self.stored, in_place, copied, self.rows)
+        return Plan(self.program, groups, self.stored, in_place, copied, self.rows, self.margins, self.padded)
 
     def _inline(self, v: Value) -> bool:
         return is_inline(v, self.inline)
 
     def _is_view(self, v: Value) -> bool:
-        return v.primitive in VIEWS and not self._inline(v)
+        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded
+
+    def _margins(self) -> tuple[dict[Value, Margin], frozenset[Value]]:
+        """Values that are computed and then padded with zeros get a margin of zeros; so padding them is but a view."""
+        self.padded, found = frozenset(), {}
+        pads = [v for v in self.program.order if v.primitive is pad_with and self._with_margin(v)]
+        for v in pads:
+            found.setdefault(v.inputs[0], []).append((v.attributes["low"], v.attributes["high"]))
+        margins = {}
+        for x, widths in found.items():
+            low, high = (tuple(map(max, zip(*w, strict=True))) for w in zip(*widths, strict=True))
+            margins[x] = Margin(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)))
+        return margins, frozenset(pads)
+
+    def _with_margin(self, v: Value) -> bool:
+        a, (x,) = v.attributes, v.inputs
+        zeros = a["value"] == 0 and not any(a["interior"]) and v not in self.roots
+        return zeros and x.kind == "sample" and x not in self.roots and not self._inline(x) and not self._is_view(x)
 
     # ---- who uses what ----------------------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ def weights_contraction(
                         here = inside | ({t.row: at_row + r} if t.row else {})
                         place = linear(at(t.number_letters, here), t.number.shape)
                         if number_buffer is not None:
+                            place = nest.position(t.number, at(t.number_letters, here))
                             where = (block * number_buffer.size + place) * width + Index.of(lane)
                             number = nest.load_vector(number_buffer, where, 1, True)
                         else:

@@ -17,6 +17,7 @@ from ...graph import Value
 from ...ops.contract import parse
 from ...ops.conv import windows_of
 from ...ops.movement import broadcast, fill_with
+from . import across
 from . import lanes as L
 from .emit import BYTES, I64, POINTER, Buffer, Nest
 from .index import Index, Variable
@@ -277,7 +278,7 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
         def vector(at: Index, n: int) -> None:
             base = (at + r * k.chunk * k.places) * width
             parts = [nest.load_vector(sums, base + min(i, n - 1) * width, width, True) for i in range(width)]
-            total = L.horizontal_sums(parts)
+            total = across.horizontal_sums(parts)
             if n < width:
                 nest.mask, nest.valid = lane_mask(width, n), n
             nest.memo.append({})
@@ -289,7 +290,7 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
 
         def single(variable, _):
             at = Index.of(variable)
-            total = L.horizontal_sum(nest.load_vector(sums, (at + r * k.chunk * k.places) * width, width, True))
+            total = across.horizontal_sum(nest.load_vector(sums, (at + r * k.chunk * k.places) * width, width, True))
             rest, index = Index.of(Variable((first + at).emit(b), core.size)), {}
             for letter in reversed(t.out):
                 rest, index[letter] = rest.divmod(t.lengths[letter], b)
