@@ -152,8 +152,10 @@ class KernelTile:
                 for d, n in pieces(self.channels, deep)
             )
 
-        most = max(1, accumulators // self.window)
-        shapes = [(r, d) for r in range(1, 9) for d in range(1, 9) if r * d <= most]
+        most, all_registers = accumulators, accumulators * 4 // 3
+        shapes = [(r, d) for r in range(1, 9) for d in range(1, 9)
+                  if (r, d) == (1, 1) or (r * d * self.window <= most and
+                     r * d * self.window + r + min(d * self.window, 8) <= all_registers)]  # fmt: skip
         self.rows, self.deep = cheapest(shapes, cost)
         self.places = t.length(t.kernel)
         size = self.rows * self.places * 64
@@ -192,7 +194,9 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
             place = place * t.lengths[letter] + i
         return (channel + r * k.chunk) * k.places + place * k.window + j
 
-    def tile(block: Index, fixed: dict, filter: Index, m: int, start: Index, channel: Index, n: int, low, high) -> None:
+    def tile(
+        block: Index, partial: bool, fixed, filter: Index, m: int, start: Index, channel: Index, n: int, low, high
+    ):
         """``channel`` counts from the unit's first, ``start``; low..high-1 are rows of the plane."""
 
         def places(inside, _):
@@ -206,7 +210,8 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
                     spot = here | {line: y + u}
                     g = [nest.value(t.other, [(spot | ({t.filter: filter + r} if t.filter else {}))[c]
                                               for c in t.other_letters], block) for r in range(m)]  # fmt: skip
-                    g = [L.where(nest.samples_alive(block), x, zero) for x in g]
+                    if partial:
+                        g = [L.where(nest.samples_alive(block), v, zero) for v in g]
                     x = {}
                     for d in range(n):
                         for j in range(k.window):
@@ -239,14 +244,18 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
     def unit(fixed: dict, filter: Index, m: int, start: Index, count: int) -> None:
         nest.loop(0, size, [], lambda v, _: nest.store_vector(zero, sums, Index.of(v) * width, aligned=True))
 
-        def block_body(variable, _):
+        def block_body(variable, partial: bool):
             block = Index.of(variable)
+            if partial:
+                nest.samples_alive(block)  # here, so that it is not computed at every step
 
             def plane(index, _):
                 here = fixed | dict(zip(t.space[:-2], index, strict=True))
 
                 def some(low, high):
-                    tiled(nest, count, k.deep, lambda c, n: tile(block, here, filter, m, start, c, n, low, high))
+                    tiled(
+                        nest, count, k.deep, lambda c, n: tile(block, partial, here, filter, m, start, c, n, low, high)
+                    )
 
                 if row is None:
                     some(0, 1)
@@ -261,7 +270,9 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
 
             nest.over([t.lengths[c] for c in t.space[:-2]], [], plane)
 
-        nest.loop(0, nest.blocks(), [], block_body)
+        full = b.udiv(nest.n, I64(width))  # blocks of which all samples exist
+        nest.loop(0, full, [], lambda v, _: block_body(v, False))
+        nest.loop(full, nest.blocks(), [], lambda v, _: block_body(v, True))
         for r in range(m):
             end(fixed, filter + r, r, start, count)
 
