@@ -206,12 +206,10 @@ class Builder:
         nest.own = frozenset(g.values)
         if g.kind == "sample":
             if g.core is not None and over_windows(g.core):
-                correlation(nest, g, self.h.accumulators)
-                return self._finished(nest)
+                return self._finished(nest, parts=correlation(nest, g, self.h.accumulators))
             if g.core is not None:
                 return self._finished(nest, sample_contraction(nest, g, self.h.accumulators), split=True)
-            sample_nest(nest, g)
-            return self._finished(nest)
+            return self._finished(nest, parts=sample_nest(nest, g))
         if tile is not None:
             try:
                 weights_contraction(nest, g, tile, self.rows)
@@ -234,6 +232,6 @@ class Builder:
         return self._finished(nest, units(g.shape))
 
     @staticmethod
-    def _finished(nest: Nest, units: int | None = None, split: bool = False) -> Task:
+    def _finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:
         nest.builder.ret_void()
-        return Task(nest, units, split and units is not None)
+        return Task(nest, units, split and units is not None, parts)

@@ -25,11 +25,13 @@ class Task:
     """A nest and how its work is shared: by blocks of samples, or by units.
 
     ``split``: a nest of sample values shared by units; its threads need all blocks, and make parts of all.
+    ``parts``: how many parts of a block threads may share, where there are not as many blocks for each of them.
     """
 
     nest: Nest
     units: int | None = None
     split: bool = False
+    parts: int = 1
 
 
 def emit_run(
@@ -75,6 +77,10 @@ def emit_run(
     def share(total):
         return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
 
+    def call(task: Task, lo, hi) -> None:
+        with b.if_then(b.icmp_signed("<", lo, hi)):
+            b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
+
     def finish_step() -> None:
         """By one thread, while the others wait: small state takes its new value, outputs are added up."""
         copy = declared_memcpy(module)
@@ -99,13 +105,22 @@ def emit_run(
         b.store(b.zext(b.and_(go, b.not_(refused)), I64), number(GO))
 
     met = True  # whether all threads have just waited for each other
+    uneven = b.icmp_signed("!=", b.urem(blocks, threads), I64(0))
     for k, tasks in enumerate(phases):
         for task in tasks:
+            if task.parts > 1:
+                with b.if_else(uneven) as (shared, alone):
+                    with shared:
+                        barrier(module, b, number, threads, lambda: None, x86)
+                        call(task, *share(b.mul(blocks, I64(task.parts))))
+                        barrier(module, b, number, threads, lambda: None, x86)
+                    with alone:
+                        call(task, *(b.mul(end, I64(task.parts)) for end in share(blocks)))
+                met = False
+                continue
             if task.split and not met:
                 barrier(module, b, number, threads, lambda: None, x86)
-            lo, hi = share(blocks if task.units is None else I64(task.units))
-            with b.if_then(b.icmp_signed("<", lo, hi)):
-                b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
+            call(task, *share(blocks if task.units is None else I64(task.units)))
             met = task.split
             if met:
                 barrier(module, b, number, threads, lambda: None, x86)

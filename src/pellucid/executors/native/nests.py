@@ -16,8 +16,42 @@ from .plan import Group
 CHUNK = 512  # columns of a row that one unit of a shared nest covers
 
 
-def sample_nest(nest: Nest, group: Group) -> None:
-    """Blocks lo..hi-1 of a group of sample values, element by element."""
+PART_ELEMENTS = 4096  # of a block, at least, in each part that a thread may take
+PARTS = 16
+
+
+def parts_of(axis: int, elements: int) -> int:
+    """Into how many parts an axis is cut, where a block is shared between threads."""
+    return max(1, min(PARTS, axis, elements // PART_ELEMENTS))
+
+
+def over_parts(nest: Nest, axis: int, parts: int, body) -> None:
+    """``body(block, low, high)`` for numbers lo..hi-1 of parts of blocks; low..high-1 is the part of an axis."""
+    b = nest.builder
+
+    def part(variable, _):
+        block, k = Index.of(variable).divmod(parts, b)
+        low = (k * axis).divmod(parts, b)[0].emit(b)
+        high = ((k + 1) * axis).divmod(parts, b)[0].emit(b)
+        body(block, low, high)
+
+    nest.loop(nest.lo, nest.hi, [], part)
+
+
+def sample_nest(nest: Nest, group: Group) -> int:
+    """Blocks lo..hi-1 of a group of sample values, element by element; parts of them where they are large."""
+    axis, rest = (group.shape[0], group.shape[1:]) if group.shape else (1, ())
+    parts = parts_of(axis, group.size)
+    if parts > 1:
+
+        def rows(block, low, high):
+            def row(v, _):
+                nest.over(rest, [], lambda index, _: nest.store_all(group.stores, [Index.of(v), *index], block))
+
+            nest.loop(low, high, [], row, extent=axis)
+
+        over_parts(nest, axis, parts, rows)
+        return parts
 
     def element(index, block):
         nest.store_all(group.stores, index, block)
@@ -26,6 +60,7 @@ def sample_nest(nest: Nest, group: Group) -> None:
         nest.over(group.shape, [], lambda index, _: element(index, Index.of(variable)))
 
     nest.loop(nest.lo, nest.hi, [], block_body)
+    return 1
 
 
 def units(shape: tuple[int, ...]) -> int:

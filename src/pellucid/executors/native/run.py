@@ -21,7 +21,7 @@ from . import driver
 from .build import Built, build
 from .emit import BYTES, Buffer
 from .machine import Code, Host, host, only_ours, signature
-from .threads import BRIEF_WORK, Pool, threads_for, work
+from .threads import BRIEF_WORK, Pool, divisible, threads_for, work
 
 ALIGN = 64
 PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
@@ -56,6 +56,9 @@ class Run:
     def work(self) -> int:
         return work(self.simplified)
 
+    def _threads(self, batch: int) -> int:
+        return self.threads or threads_for(self.work, batch, self.host.width, divisible(self.simplified))
+
     @functools.cached_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
@@ -82,7 +85,7 @@ class Run:
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
-        threads = self.threads or threads_for(self.work, n, self.host.width)
+        threads = self.threads or self._threads(n)
         with self.lock:
             new, info, _, interruption = self._run(new, arrays, np.arange(n), n, threads)
             if interruption is not None:
@@ -168,7 +171,7 @@ class Run:
                 raise GraphError(f"input {name!r} has shape {shape}, expected n samples of shape {v.shape}")
         values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
         current = {name: values[v] for name, v in self.program.state.items()}
-        threads = self.threads or threads_for(self.work, min(batch_size, len(order)), self.host.width)
+        threads = self.threads or self._threads(min(batch_size, len(order)))
         done, sums = 0, np.zeros(len(self.program.outputs))
         with self.lock:
             if self.program.outputs and not self.built.counted:

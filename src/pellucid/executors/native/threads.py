@@ -17,6 +17,8 @@ from ...graph import Program
 from ...ops.contract import contract_of, parse
 from ..binding import as_threads
 from . import driver
+from .nests import PARTS
+from .plan import over_windows
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
@@ -39,9 +41,18 @@ def work(program: Program) -> int:
     return sum(multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
 
 
-def threads_for(work: int, batch: int, width: int) -> int:
-    """Threads for a step of that much work a sample: one where it is too small to share."""
-    return 1 if work * batch < SMALL_WORK else min(available(), max(1, -(-batch // width)))
+def threads_for(work: int, batch: int, width: int, divisible: bool = False) -> int:
+    """Threads for a step of that much work a sample: one where it is too small to share.
+
+    There are not more than blocks of samples, unless the blocks themselves are ``divisible``.
+    """
+    blocks = max(1, -(-batch // width))
+    return 1 if work * batch < SMALL_WORK else min(available(), blocks * (PARTS if divisible else 1))
+
+
+def divisible(program: Program) -> bool:
+    """Whether most of the work is done by nests that share blocks of samples."""
+    return any(over_windows(v) for v in program.order)
 
 
 def multiplications(v) -> int:

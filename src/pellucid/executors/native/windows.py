@@ -21,7 +21,7 @@ from . import across
 from . import lanes as L
 from .emit import BYTES, I64, POINTER, Buffer, Nest
 from .index import Index, Variable
-from .nests import lane_mask
+from .nests import lane_mask, over_parts, parts_of
 from .plan import Group
 from .tiles import finish, tiled
 
@@ -74,8 +74,8 @@ def cycles(products: float, loads: float) -> float:
 # ---- results ----------------------------------------------------------------------------------------------------
 
 
-def correlation(nest: Nest, group: Group, accumulators: int) -> None:
-    """Blocks lo..hi-1 of a group whose core is a kernel times windows of a sample."""
+def correlation(nest: Nest, group: Group, accumulators: int) -> int:
+    """Parts lo..hi-1 of blocks of a group whose core is a kernel times windows of a sample; gives the parts a block."""
     core = group.core
     assert core is not None
     t = Letters(core)
@@ -116,18 +116,24 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> None:
             finish(nest, group, core, [p[c] for c in t.out], block, s)
         nest.memo.pop()
 
-    def body(variable, _):
-        block = Index.of(variable)
-        others = [*t.space[:-1], *t.group]
+    axes = [*t.space[:-1], *t.group]
+    first, others = (axes[0], axes[1:]) if axes else ("", [])  # the first one is cut into parts
+    extent = t.lengths[first] if first else 1
+    parts = parts_of(extent, core.size)
 
+    def body(block: Index, low, high):
         def line(index, _):
-            at = dict(zip(others, index, strict=True))
+            at = dict(zip([first, *others], index, strict=True))
             tiled(nest, width, columns, lambda place, n: tiled(
                 nest, filters, rows, lambda filter, m: tile(block, at, filter, m, place, n)))  # fmt: skip
 
-        nest.over([t.lengths[c] for c in others], [], line)
+        def lines(v, _):
+            nest.over([t.lengths[c] for c in others], [], lambda index, _: line([Index.of(v), *index], []))
 
-    nest.loop(nest.lo, nest.hi, [], body)
+        nest.loop(low, high, [], lines, extent=extent)
+
+    over_parts(nest, extent, parts, body)
+    return parts
 
 
 # ---- gradients of kernels ---------------------------------------------------------------------------------------
