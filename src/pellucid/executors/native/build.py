@@ -14,6 +14,7 @@ from llvmlite import ir
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
+from ...ops.winograd import winograd_kernel, winograd_product
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
 from .emit import Buffer, Nest
@@ -24,6 +25,7 @@ from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
+from .winograd import kernel_nest, product_nest
 
 
 @dataclass
@@ -205,6 +207,8 @@ class Builder:
         nest = self._nest(used)
         nest.own = frozenset(g.values)
         if g.kind == "sample":
+            if g.core is not None and g.core.primitive is winograd_product:
+                return self._finished(nest, parts=product_nest(nest, g))
             if g.core is not None and over_windows(g.core):
                 return self._finished(nest, parts=correlation(nest, g, self.h.accumulators))
             if g.core is not None:
@@ -219,6 +223,8 @@ class Builder:
                 nest.own = frozenset(g.values)
                 weights_contraction(nest, g, tile, self.rows, by_element=True)
             return self._finished(nest, tile.units)
+        if g.core is not None and g.core.primitive is winograd_kernel:
+            return self._finished(nest, kernel_nest(nest, g))
         try:
             if g.core is not None and dot_letter(g.core):
                 dot_contraction(nest, g)

@@ -27,10 +27,12 @@ from ...ops.movement import (
     transpose_of,
 )
 from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
+from ...ops.winograd import winograd_kernel, winograd_product
 
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
+CORES = (contract_of, winograd_kernel, winograd_product)  # with nests of their own
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
@@ -230,7 +232,7 @@ class Planner:
                 return
         users = [self.group_of[u] for u, pointwise in uses if pointwise]
         groups = [g for g in dict.fromkeys(users) if g.kind == v.kind]
-        heavy = v.primitive is contract_of or self._outer(v)
+        heavy = v.primitive in CORES or self._outer(v)
         target = self._merged(v, groups, heavy) if groups else None
         if target is None:
             target = Group(v.kind, v.shape)

@@ -15,6 +15,7 @@ from ...graph import GraphError, Program
 from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
+from ...passes.winograd import with_winograd
 from .. import reference
 from ..binding import NotFinite, as_leaf, as_threads, bind
 from . import driver
@@ -46,7 +47,7 @@ class Run:
 
     @functools.cached_property
     def simplified(self) -> Program:
-        return simplify(self.program)
+        return with_winograd(simplify(self.program))
 
     @functools.cached_property
     def built(self) -> Built:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...graph import Program
 from ...ops.contract import contract_of, parse
+from ...ops.winograd import winograd_product
 from ..binding import as_threads
 from . import driver
 from .nests import PARTS
@@ -38,7 +39,7 @@ def available() -> int:
 
 def work(program: Program) -> int:
     """Multiplications and other operations for one sample, roughly."""
-    return sum(multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
+    return sum(multiplications(v) if v.primitive in (contract_of, winograd_product) else v.size for v in program.order)
 
 
 def threads_for(work: int, batch: int, width: int, divisible: bool = False) -> int:
@@ -52,11 +53,13 @@ def threads_for(work: int, batch: int, width: int, divisible: bool = False) -> i
 
 def divisible(program: Program) -> bool:
     """Whether most of the work is done by nests that share blocks of samples."""
-    return any(over_windows(v) for v in program.order)
+    return any(over_windows(v) or v.primitive is winograd_product for v in program.order)
 
 
 def multiplications(v) -> int:
-    """Of a contraction: the product of the lengths of all its letters."""
+    """Of a contraction: the product of the lengths of all its letters; for tiles, what it would be without them."""
+    if v.primitive is winograd_product:
+        return v.size * v.inputs[1].shape[0] * 9
     a, b, _ = parse(v.attributes["spec"])
     n = 1
     for length in dict(zip(a + b, v.inputs[0].shape + v.inputs[1].shape, strict=True)).values():

@@ -246,6 +246,18 @@ class Pack:
         return nest.load_vector(self.buffer, self.position(at) + row, 1, True)
 
 
+def scratch(nest: Nest, name: str, dtype: str, vectors: int) -> Buffer:
+    """Memory of the thread's own, of so many vectors."""
+    b, kind = nest.builder, L.llvm_type(dtype, nest.width)
+    with b.goto_entry_block():
+        space = b.alloca(ir.ArrayType(kind, vectors))
+    space.align = BYTES[dtype] * nest.width
+    space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
+    buffer = Buffer(name, "shared", vectors * nest.width, dtype)
+    nest.pointers[buffer] = space
+    return buffer
+
+
 def tiled(nest: Nest, extent: int, tile: int, body) -> None:
     """``body(start, length)`` over an axis in tiles, and for what is left."""
     whole = extent - extent % tile

@@ -11,19 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from llvmlite import ir
-
 from ...graph import Value
 from ...ops.contract import parse
 from ...ops.conv import windows_of
-from ...ops.movement import broadcast, fill_with
+from ...ops.movement import broadcast, fill_with, pad_with
 from . import across
 from . import lanes as L
-from .emit import BYTES, I64, POINTER, Buffer, Nest
+from .emit import I64, Nest
 from .index import Index, Variable
 from .nests import lane_mask, over_parts, parts_of
 from .plan import Group
-from .tiles import finish, tiled
+from .tiles import finish, scratch, tiled
 
 SPACES, PLACES = "xyz", "ijk"  # letters of ops/conv.py
 L1_PLACES = 128  # of a filter's plane that a tile of the gradient goes over before the next tile
@@ -46,7 +44,7 @@ class Letters:
         self.space = [c for c in SPACES if c in b]
         self.kernel = [c for c in PLACES if c in b]
         self.channel = [c for c in b if c not in (*self.group, *self.space, *self.kernel)]
-        self.strides = second.attributes["strides"]
+        self.strides, self.dilations = second.attributes["strides"], second.attributes["dilations"]
 
     def length(self, letters: Iterable[str]) -> int:
         return math.prod(self.lengths[c] for c in letters)
@@ -101,6 +99,14 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
         zero = L.splat(nest.constant(0, core.dtype), nest.width)
         outer = [*t.channel, *t.kernel[:-1]]
 
+        def loops(done: list[Index], rest: list[str], sums):
+            """Over channels and the outer axes of the kernel, without the rows that lie in the padding."""
+            if not rest:
+                return step(done, sums)
+            low, high = reach(rest[0], at)
+            return nest.loop(low, high, sums, lambda v, s: loops([*done, Index.of(v)], rest[1:], s),
+                             extent=t.lengths[rest[0]])  # fmt: skip
+
         def step(index, sums):
             inside = dict(zip(outer, index, strict=True))
             for k in range(window):
@@ -110,11 +116,26 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
                         for h, s in zip(here, sums, strict=True)]  # fmt: skip
             return sums
 
-        sums = nest.over([t.lengths[c] for c in outer], [zero] * len(places), step)
+        sums = loops([], outer, [zero] * len(places))
         nest.memo.append({})
         for p, s in zip(places, sums, strict=True):
             finish(nest, group, core, [p[c] for c in t.out], block, s)
         nest.memo.pop()
+
+    def reach(letter: str, at: dict[str, Index]):
+        """The first and last numbers along an axis of the kernel (or channels) that meet more than zeros."""
+        n, (x,) = t.lengths[letter], t.view.inputs
+        if letter not in t.kernel or x.primitive is not pad_with or x.attributes["value"] != 0:
+            return 0, n
+        k, a, b = t.kernel.index(letter), x.attributes, nest.builder
+        axis = k - len(t.kernel)
+        before, real, apart = a["low"][axis], x.inputs[0].shape[axis], t.dilations[k]
+        if apart > 1 or a["interior"][axis] or not (before or a["high"][axis]):
+            return 0, n
+        start = (at[t.space[k]] * t.strides[k]).emit(b)  # element start + i of the padded input, of which real exist
+        low, high = b.sub(I64(before), start), b.sub(I64(before + real), start)
+        low = b.select(b.icmp_signed(">", low, I64(0)), low, I64(0))
+        return low, b.select(b.icmp_signed("<", high, I64(n)), high, I64(n))
 
     axes = [*t.space[:-1], *t.group]
     first, others = (axes[0], axes[1:]) if axes else ("", [])  # the first one is cut into parts
@@ -182,12 +203,7 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
     assert core is not None
     nest.tile = f"{k.rows} filters x {k.deep} channels x {k.window} places"
     size = k.rows * k.chunk * k.places
-    sums = Buffer("sums", "shared", size * width, core.dtype)
-    with b.goto_entry_block():
-        space = b.alloca(ir.ArrayType(L.llvm_type(core.dtype, width), size))
-    space.align = BYTES[core.dtype] * width
-    space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
-    nest.pointers[sums] = space
+    sums = scratch(nest, "sums", core.dtype, size)
     zero = L.splat(nest.constant(0, core.dtype), width)
     flat = is_flat(group, nest)
     row, line = (t.space[-2] if len(t.space) > 1 else None), t.space[-1]

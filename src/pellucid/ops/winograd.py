@@ -1,0 +1,100 @@
+"""Winograd's F(2x2, 3x3): four results of a 3x3 cross-correlation from 16 products instead of 36.
+
+Y = A'[(G g G') * (B' d B)]A for a 3x3 kernel g, a 4x4 tile d of the input and a 2x2 tile Y of the result. The sum over
+channels is taken of the products. Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
+An executor may compute `correlate` so; nobody else needs these.
+"""
+
+from __future__ import annotations
+
+from ..graph import GraphError, Sample, Type, Value, primitive
+from .conv import windows_of
+
+SIDE = 4  # of a tile of the input
+
+
+def input_line(d0, d1, d2, d3):
+    """B' applied to a line of four."""
+    return d0 - d2, d1 + d2, d2 - d1, d1 - d3
+
+
+def kernel_line(g0, g1, g2):
+    """G applied to a line of three."""
+    ends = (g0 + g2) * 0.5
+    middle = g1 * 0.5
+    return g0, ends + middle, ends - middle, g2
+
+
+def result_line(m0, m1, m2, m3):
+    """A' applied to a line of four."""
+    return m0 + (m1 + m2), (m1 - m2) - m3
+
+
+def twice(line, square):
+    """A transform of lines applied to the columns of a square (a list of rows), and then to its rows."""
+    columns = [line(*column) for column in zip(*square, strict=True)]
+    return [line(*row) for row in zip(*columns, strict=True)]
+
+
+def _kernel_rule(w: Type):
+    if len(w.shape) != 4 or w.shape[2:] != (3, 3):
+        raise GraphError(f"winograd_kernel: takes kernels of shape (filters, channels, 3, 3), got {w.shape}")
+    return (SIDE * SIDE, *w.shape[:2]), w.dtype
+
+
+winograd_kernel = primitive(
+    "winograd_kernel",  # (filters, channels, 3, 3) to (16, filters, channels)
+    rule=_kernel_rule,
+    forward=lambda xp, w: xp.stack(
+        [u for row in twice(kernel_line, [[w[..., i, j] for j in range(3)] for i in range(3)]) for u in row], axis=-3
+    ),
+    samples=(Sample(((2, 3, 3, 3),), {}, False),),
+)
+
+
+def tiles(size: tuple[int, int]) -> tuple[int, int]:
+    """How many tiles of 2x2 cover a result."""
+    return -(-size[0] // 2), -(-size[1] // 2)
+
+
+def _product_rule(u: Type, x: Type, *, size):
+    down, across = tiles(size)
+    if u.kind != "shared" or x.kind != "sample":
+        raise GraphError(f"winograd: takes a shared kernel and a sample, got {u} and {x}")
+    if len(u.shape) != 3 or len(x.shape) != 3 or u.shape[2] != x.shape[0] or u.dtype != x.dtype:
+        raise GraphError(f"winograd: a kernel {u} does not fit an input {x}")
+    if x.shape[1:] != (2 * down + 2, 2 * across + 2):
+        raise GraphError(f"winograd: results of {size} need an input of {(2 * down + 2, 2 * across + 2)}, got {x}")
+    return (u.shape[1], *size), x.dtype
+
+
+def _product(xp, u, x, *, size):
+    view = windows_of.forward(xp, x, kernel=(SIDE, SIDE), strides=(2, 2), dilations=(1, 1))
+    square = [[view[..., i, j] for j in range(SIDE)] for i in range(SIDE)]
+    v = xp.stack([d for row in twice(input_line, square) for d in row], axis=-4)  # (..., 16, channels, down, across)
+    m = xp.einsum("koc,...kcyx->...koyx", u, v)
+    rows = twice(result_line, [[m[..., SIDE * i + j, :, :, :] for j in range(SIDE)] for i in range(SIDE)])
+    y = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-3)  # (..., filters, down, 2, across, 2)
+    y = y.reshape(*y.shape[:-4], y.shape[-4] * 2, y.shape[-2] * 2)
+    return y[..., : size[0], : size[1]]
+
+
+winograd_product = primitive(
+    "winograd_product",  # kernel (16, filters, channels), input (channels, *space) to (filters, *size)
+    rule=_product_rule,
+    forward=_product,
+    samples=(
+        Sample(((16, 2, 3), (3, 6, 4)), {"size": (4, 2)}, False),
+        Sample(((16, 5, 2), (2, 6, 8)), {"size": (3, 5)}, False),
+    ),
+)
+
+
+def winograd(w: Value, x: Value, size: tuple[int, int]) -> Value:
+    """The cross-correlation of x (channels, *space) with 3x3 kernels; x reaches over whole tiles.
+
+    >>> from pellucid import input, state
+    >>> winograd(state("w", (8, 3, 3, 3)), input("x", (3, 8, 8)), (6, 5)).shape
+    (8, 6, 5)
+    """
+    return winograd_product(winograd_kernel(w), x, size=tuple(size))
