@@ -12,7 +12,7 @@ from typing import Any
 from .. import ops
 from ..graph import GraphError, Value, sample_input
 from .dense import masked_weight
-from .init import glorot_uniform, zeros
+from .init import glorot_uniform, lecun_uniform, zeros
 from .layer import Layer, as_float
 
 Sizes = int | Sequence[int]
@@ -57,7 +57,7 @@ class DepthwiseConv(Layer):
     """Each channel has ``multiplier`` filters of its own: a `Conv` of as many groups as there are channels.
 
     Shapes: (channels, *space) to (channels * multiplier, *places); weight (channels * multiplier, 1, *kernel). The
-    options are those of `Conv`. Howard et al., "MobileNets", 2017.
+    options are those of `Conv`; first values go by the fan-in alone. Howard et al., "MobileNets", 2017.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.DepthwiseConv(3, padding="same"), input("x", (32, 8, 8))).parameters["weight"].value.shape
@@ -71,7 +71,7 @@ class DepthwiseConv(Layer):
     dilation: Sizes = 1
     bias: bool = True
     floor: bool = False
-    weight_init: Callable = glorot_uniform
+    weight_init: Callable = lecun_uniform
     bias_init: Callable = zeros
     mask: Any = None
 

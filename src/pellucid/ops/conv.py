@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def _windows_rule(x: Type, *, kernel, strides, dilations):
 
 def _windows(xp, x, *, kernel, strides, dilations):
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
-    view = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(-len(kernel), 0)))
+    view: Any = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(-len(kernel), 0)))
     return view[(..., *(slice(None, None, s) for s in (*strides, *dilations)))]
 
 

@@ -1,7 +1,7 @@
 """Pooling, one number for each window, and upsampling, its opposite; of any rank, as formulas of other operations.
 
-Shapes: x (channels, *space), result (channels, *places). Where windows lie side by side they are a mere reshape, and so
-is their gradient; else they are the view `windows`, whose gradient adds up what overlaps.
+Shapes: x (channels, *space), result (channels, *places). Windows that lie side by side are a mere reshape, others the
+view `windows`.
 """
 
 from __future__ import annotations
