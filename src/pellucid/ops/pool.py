@@ -17,10 +17,9 @@ import numpy as np
 from ..graph import GraphError, Value
 from . import reduce
 from .composite import with_vjp
-from .contract import contract
-from .conv import Sizes, Widths, each_axis, fitted, padded, window_count, windows
+from .conv import Sizes, Widths, correlate, each_axis, fitted, padded, window_count, windows
 from .elementwise import FLOATS, equal, spread, where
-from .movement import broadcast_to, concatenate, constant, fill, reshape
+from .movement import broadcast_to, concatenate, constant, fill, reshape, transpose
 
 equals = spread(equal)
 
@@ -216,13 +215,8 @@ def _linear(x: Value, axis: int, factor: int) -> Value:
     """
     places = [(r + 0.5) / factor - 0.5 for r in range(factor)]
     weights = np.array([[max(0, -t), 1 - abs(t), max(0, t)] for t in places])  # of the element before, itself, after
-    cut = (slice(None),) * axis
-    x = concatenate([x[(*cut, slice(1))], x, x[(*cut, slice(-1, None))]], axis)
-    kernel = [3 if a == axis else 1 for a in range(1, x.ndim)]
-    shape = [n - 2 * (a == axis) for a, n in enumerate(x.shape)]
-    three = reshape(windows(x, tuple(kernel)), (*shape, 3))
-    letters = "cxyz"[: x.ndim]
-    out = f"{letters[: axis + 1]}r{letters[axis + 1 :]}"
-    y = contract(three, constant(weights, x.dtype), f"{letters}i,ri->{out}")
-    shape[axis] *= factor
-    return reshape(y, shape)
+    before, n, after = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    flat = reshape(x, (1, before, n, after))  # one channel, all but the axis being space
+    flat = concatenate([flat[:, :, :1], flat, flat[:, :, -1:]], 2)
+    y = correlate(flat, constant(weights[:, None, None, :, None], x.dtype))  # (factor, before, n, after)
+    return reshape(transpose(y, (1, 2, 0, 3)), (*x.shape[:axis], n * factor, *x.shape[axis + 1 :]))
