@@ -85,6 +85,23 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
         (6,),
         {"branches.0.weight": (2, 3), "branches.0.bias": (2,), "branches.2.weight": (1, 3)},
     ),
+    "conv": (nn.Conv(6, 5), (3, 32, 32), (6, 28, 28), {"weight": (6, 3, 5, 5), "bias": (6,)}),
+    "conv of signals": (nn.Conv(4, 3, 2, "same", bias=False), (2, 9), (4, 5), {"weight": (4, 2, 3)}),
+    "conv of volumes": (
+        nn.Conv(4, (1, 2, 3), padding=(0, 1, (1, 0)), dilation=2, groups=2),
+        (2, 3, 4, 5),
+        (4, 3, 4, 2),
+        {"weight": (4, 1, 1, 2, 3), "bias": (4,)},
+    ),
+    "conv, masked": (nn.Conv(2, 1, mask=[[1, 0, 1], [0, 1, 1]]), (3, 4), (2, 4), {"weight": (2, 3, 1), "bias": (2,)}),
+    "depthwise": (nn.DepthwiseConv(3, 2), (3, 5, 5), (6, 3, 3), {"weight": (6, 1, 3, 3), "bias": (6,)}),
+    "transposed": (nn.ConvTranspose(3, 2, 2), (6, 7, 7), (3, 14, 14), {"weight": (6, 3, 2, 2), "bias": (3,)}),
+    "max pool": (nn.MaxPool(3, 2, "same"), (2, 8, 7), (2, 4, 4), {}),
+    "average pool": (nn.AvgPool((2, 1), floor=True), (2, 9, 7), (2, 4, 7), {}),
+    "global max pool": (nn.GlobalMaxPool(), (2, 8, 7), (2,), {}),
+    "global average pool": (nn.GlobalAvgPool(), (2, 8, 7), (2,), {}),
+    "up": (nn.UpSample((2, 3)), (2, 8, 7), (2, 16, 21), {}),
+    "zeros": (nn.ZeroPad((1, (0, 2))), (2, 8, 7), (2, 10, 9), {}),
     "concatenate along an axis": (nn.Concatenate(nn.linear, nn.relu, axis=-1), (2, 3), (2, 6), {}),
 }
 

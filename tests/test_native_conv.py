@@ -1,0 +1,94 @@
+"""Convolutions, poolings and small networks of them: native as the reference, and for any number of threads."""
+
+import numpy as np
+import pytest
+from conv_cases import draw
+from native_tools import LANES, agree, with_slopes
+from tools import distinct
+
+import pellucid as pel
+from pellucid import Model, nn, optim
+
+QUICK, TOGETHER = 120, 8  # cases, of which some are one program: it is making programs that takes time
+
+
+def check(seeds, width: int, dtype: str) -> None:
+    """Values and derivatives of several cases, in one program."""
+    given, outputs, arrays, batch = [], {}, {}, width + 3
+    for seed in seeds:
+        case = draw(seed)
+        inputs = [pel.input(f"x{seed}", case.x, dtype)]
+        arrays[inputs[0].name] = distinct((batch, *case.x), seed, dtype)
+        if case.w is not None:
+            inputs.append(pel.input(f"w{seed}", case.w, dtype, "shared"))
+            arrays[inputs[1].name] = distinct(case.w, seed + 1, dtype)
+        for i, value in enumerate(with_slopes(case(*inputs), inputs)):
+            outputs[f"{i} of {case}, seed {seed}"] = value
+        given += inputs
+    agree(pel.Program(given, outputs), arrays, batch=batch, width=width, threads=1)
+
+
+@pytest.mark.parametrize("first", range(0, QUICK, TOGETHER))
+def test_drawn_cases(first):
+    seeds = range(1000 + first, 1000 + first + TOGETHER)
+    check(seeds, (LANES, 4, 8)[first // TOGETHER % 3], "float64" if first % (4 * TOGETHER) == 0 else "float32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 800, TOGETHER))
+def test_many_drawn_cases(first):
+    check(range(5000 + first, 5000 + first + TOGETHER), (16, 4, 8)[first // TOGETHER % 3], "float32")
+
+
+# ---- networks ---------------------------------------------------------------------------------------------------
+
+DIGITS = pel.data.digits(images=True)
+X, Y = DIGITS.x[:96], DIGITS.y[:96]
+TABLE = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 1, 1], [1, 1, 1, 1]])
+NETS = {
+    "LeNet": nn.Sequential(
+        nn.Conv(4, 3, padding="same"), nn.tanh, nn.AvgPool(2), nn.Conv(5, 3, mask=TABLE), nn.tanh, nn.MaxPool(2),
+        nn.Flatten(), nn.Dense(10),
+    ),
+    "strided": nn.Sequential(
+        nn.Conv(6, 3, strides=2, padding=1, floor=True), nn.relu, nn.Conv(6, 2, groups=3, dilation=2), nn.relu,
+        nn.GlobalMaxPool(), nn.Dense(10),
+    ),
+    "depthwise": nn.Sequential(
+        nn.Conv(4, 1), nn.relu, nn.DepthwiseConv(3, 2, padding="same", bias=False), nn.relu,
+        nn.MaxPool(3, 2, padding="same"), nn.GlobalAvgPool(), nn.Dense(10),
+    ),
+    "there and back": nn.Sequential(
+        nn.Conv(3, 3, strides=2, padding="same", floor=True), nn.relu, nn.ConvTranspose(3, 3, 2, "same"), nn.relu,
+        nn.AvgPool(2), nn.UpSample(2, "bilinear"), nn.ZeroPad(1), nn.Conv(2, 3, strides=3, floor=True), nn.Flatten(),
+        nn.Dense(10),
+    ),
+    "signals": nn.Sequential(
+        nn.Reshape((8, 8)), nn.Conv(6, (3,)), nn.relu, nn.MaxPool((2,)), nn.Flatten(), nn.Dense(10)
+    ),
+    "volumes": nn.Sequential(
+        nn.Reshape((1, 4, 4, 4)), nn.Conv(3, 2), nn.relu, nn.MaxPool(2, strides=1), nn.Flatten(), nn.Dense(10)
+    ),
+}  # fmt: skip
+
+
+def fitted(net, **options):
+    model = Model(net, "cross_entropy", optim.Adam(0.01), metrics=["accuracy"], **options)
+    model.fit(X, Y, batch_size=40, epochs=2, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
+def test_training(net, tmp_path):
+    """As the reference to rounding; the same bits for any number of threads, and after saving."""
+    expected, models = fitted(net, executor="reference"), [fitted(net, executor="native", threads=n) for n in (1, 2, 3)]
+    for name, value in expected.parameters.items():
+        np.testing.assert_allclose(models[0].parameters[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    assert models[0].history["loss"] == pytest.approx(expected.history["loss"], rel=1e-4)
+    for other in models[1:]:
+        assert other.history["loss"] == models[0].history["loss"]
+        for name, value in models[0].parameters.items():
+            assert (value == other.parameters[name]).all(), name
+    models[0].save(tmp_path / "net.pel")
+    again = pel.load(tmp_path / "net.pel", executor="native")
+    assert (again.predict(X) == models[0].predict(X)).all()
