@@ -19,7 +19,7 @@ from .activations import (
     tanh,
 )
 from .combine import Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
-from .dense import Dense, DropConnect, Dropout
+from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
     LOSSES,
@@ -36,11 +36,13 @@ from .losses import (
     MissProbability,
 )
 from .metrics import METRICS
+from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate",
-    "CrossEntropy", "Dense", "DropConnect", "Dropout", "Flatten", "HalfSquaredError", "Hinge", "Huber", "Lambda",
-    "Layer", "LayerError", "Loss", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "Reshape", "Residual",
-    "Sequential", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid",
-    "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
+    "ACTIVATIONS", "LOSSES", "METRICS", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance",
+    "Concatenate", "CrossEntropy", "Dense", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GroupNorm",
+    "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
+    "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm", "Reshape", "Residual", "Sequential",
+    "SpatialDropout", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu",
+    "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
 ]  # fmt: skip

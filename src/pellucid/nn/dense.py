@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..graph import GraphError, Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float
 
@@ -98,14 +98,51 @@ class Dropout(Layer):
         return drop(self, as_float(x), self.rate, "sample")
 
 
+class SpatialDropout(Layer):
+    """In training, each channel becomes 0 as a whole with probability ``rate``, the others are scaled by 1/(1-rate).
+
+    Shapes (C, *space): one draw for a channel and sample, since neighbours in space say much the same. Tompson et al.,
+    "Efficient object localization using convolutional networks", CVPR 2015. Raises `GraphError` for a single number.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+
+    def __call__(self, x: Value) -> Value:
+        if x.ndim == 0:
+            raise GraphError("expects shape (C, *space) for each sample, got a single number; use nn.Dropout")
+        return drop(self, as_float(x), self.rate, "sample", (x.shape[0],) + (1,) * (x.ndim - 1))
+
+
+class GaussianNoise(Layer):
+    """In training, x plus normal noise of mean 0 and standard deviation ``stddev``; else x. Any shape."""
+
+    stddev: float
+
+    def __post_init__(self) -> None:
+        if not self.stddev >= 0:
+            raise GraphError(f"GaussianNoise: stddev must be >= 0, got {self.stddev!r}")
+
+    def __call__(self, x: Value) -> Value:
+        x = as_float(x)
+        if not self.training or self.stddev == 0:
+            return x
+        return x + ops.normal(self.random_key(), x.shape, x.dtype, stddev=self.stddev, kind="sample")
+
+
 def check_rate(rate: float) -> None:
     if not 0 <= rate < 1:
         raise GraphError(f"the dropout rate must be in [0, 1), got {rate!r}")
 
 
-def drop(layer: Layer, x: Value, rate: float, kind) -> Value:
-    """Zeros with probability ``rate`` while training, the rest scaled so that the mean stays."""
+def drop(layer: Layer, x: Value, rate: float, kind, shape: Shape | None = None) -> Value:
+    """Zeros with probability ``rate`` while training, the rest scaled so that the mean stays.
+
+    ``shape`` is that of the draws, where one serves for several numbers: it is spread over x.
+    """
     if not layer.training or rate == 0:
         return x
-    kept = ops.bernoulli(layer.random_key(), 1 - rate, x.shape, x.dtype, kind)
+    kept = ops.bernoulli(layer.random_key(), 1 - rate, x.shape if shape is None else shape, x.dtype, kind)
     return x * kept * (1 / (1 - rate))

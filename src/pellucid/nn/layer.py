@@ -53,17 +53,45 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
 
     def param(
-        self, name: str, shape: Shape, init: Callable[[Value, Shape, str], Value], count: int | None = None
+        self,
+        name: str,
+        shape: Shape,
+        init: Callable[[Value, Shape, str], Value],
+        count: int | None = None,
+        trainable: bool = True,
     ) -> Value:
         """A parameter of this layer, made at its first use; ``init(key, shape, dtype)`` gives its first value.
 
         ``count`` is the number of free weights where that is less than the size (a partially connected layer).
+        ``trainable=False`` makes state that the optimizer leaves alone, and `update` changes; ask for it outside
+        training too, since weights are made, and saved, as an untrained net asks for them.
         """
         scope = _scope.get()
         if scope is None:
             raise GraphError(f"{type(self).__name__} has parameters, so it can only be called while a net is traced: "
                              "put it in pellucid.Model, or use pellucid.nn.trace(net, *inputs)")  # fmt: skip
-        return scope.param(name, tuple(shape), init, count)
+        return scope.param(name, tuple(shape), init, count, trainable)
+
+    def update(self, state: Value, rule: Callable[[Value], Value]) -> None:
+        """After each training step, ``state``, made by ``self.param(..., trainable=False)``, becomes ``rule(state)``.
+
+        Nothing happens outside training, nor in a frozen layer. A layer used twice updates twice: the second rule
+        takes what the first gives. Raises `GraphError` where the state is not such a parameter, or the new value has
+        another type.
+
+        >>> from pellucid import nn
+        >>> class CountSteps(Layer):
+        ...     def __call__(self, x):
+        ...         self.update(self.param("steps", (), nn.init.zeros, trainable=False), lambda steps: steps + 1)
+        ...         return x
+        >>> trace(CountSteps(), input("x", (3,)), training=True).updates
+        {<state 'steps': shared float32 ()>: <add: shared float32 ()>}
+        """
+        scope = _scope.get()
+        if scope is None:
+            raise GraphError(f"{type(self).__name__} updates its state: it can only be called while a net is traced")
+        if scope.training and not self.frozen:
+            scope.update(state, rule)
 
     def random_key(self) -> Value:
         """A key of random numbers for this layer, new at every training step."""
@@ -77,6 +105,12 @@ class Layer:
         """Whether the graph being traced is that of a training step (dropout drops) or not."""
         scope = _scope.get()
         return scope is not None and scope.training
+
+    @property
+    def frozen(self) -> bool:
+        """Whether this layer, or while a net is traced one that it stands in, has ``trainable=False``."""
+        scope = _scope.get()
+        return not self.trainable or (scope is not None and scope.frozen)
 
 
 Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
@@ -106,7 +140,7 @@ def _traced(call):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A trained (or frozen) weight: its place in the graph, and how it starts."""
+    """A trained (or frozen) weight, or a layer's other state: its place in the graph, and how it starts."""
 
     value: Value
     init: Callable[[Value, Shape, str], Value]
@@ -145,11 +179,12 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
 
 
 class Scope:
-    """What one trace collects: parameters by name, the calls of layers in order, and streams of random numbers."""
+    """What one trace collects: parameters by name, updates of state, the calls of layers, streams of random numbers."""
 
     def __init__(self, net: Any, dtype: str, training: bool) -> None:
         self.dtype, self.training = dtype, training
         self.parameters: dict[str, Parameter] = {}
+        self.updates: dict[Value, Value] = {}
         self.calls: list[Call] = []
         self.key = state("random.key", (2,), "uint32")
         self.active: list[Any] = []
@@ -182,17 +217,36 @@ class Scope:
             self.active.pop()
             self.path.pop()
 
-    def param(self, name: str, shape: Shape, init, count: int | None) -> Value:
+    @property
+    def frozen(self) -> bool:
+        return not all(layer.trainable for layer in self.active)
+
+    def param(self, name: str, shape: Shape, init, count: int | None, trainable: bool) -> Value:
         full = ".".join(p for p in (self.path[-1], name) if p)
         known = self.parameters.get(full)
         if known is None:
-            trainable = all(layer.trainable for layer in self.active)
-            value = state(full, shape, self.dtype)
-            known = self.parameters[full] = Parameter(value, init, trainable, value.size if count is None else count)
+            value, free = state(full, shape, self.dtype), trainable and not self.frozen
+            known = self.parameters[full] = Parameter(value, init, free, value.size if count is None else count)
         elif known.value.shape != shape:
             raise GraphError(f"this layer is used twice (its parameters are shared), but {name!r} has shape "
                              f"{known.value.shape} at the first use and would need {shape} now")  # fmt: skip
         return known.value
+
+    def update(self, state: Value, rule: Callable[[Value], Value]) -> None:
+        known = self.parameters.get(getattr(state, "name", None) or "")
+        if known is None or known.value is not state:
+            raise GraphError(
+                f"update takes state that self.param(..., trainable=False) made in this net, not {state!r}"
+            )
+        if known.trainable:
+            raise GraphError(f"{state.name!r} is trained by the optimizer, so a layer cannot update it; "
+                             "make it with self.param(..., trainable=False)")  # fmt: skip
+        new = rule(self.updates.get(state, state))
+        if not isinstance(new, Value) or new.type != state.type:
+            got = f"{new.type}" if isinstance(new, Value) else repr(new)
+            hint = "; use batch_mean or batch_sum" if isinstance(new, Value) and new.kind == "sample" else ""
+            raise GraphError(f"the update of {state.name!r} gives {got}, expected {state.type}{hint}")
+        self.updates[state] = new
 
     def random_key(self) -> Value:
         self.streams += 1
@@ -224,12 +278,16 @@ def _renamed(path: str, layer: Layer) -> str:
 
 @dataclass(frozen=True)
 class Traced:
-    """A net as a graph: its output, its parameters by name, and each layer's output in order."""
+    """A net as a graph: its output, its parameters by name, each layer's output in order, and updates of state.
+
+    A training step of one's own takes ``updates`` (state to new value) over into its program's.
+    """
 
     output: Value
     parameters: dict[str, Parameter]
     calls: list[Call]
     key: Value
+    updates: dict[Value, Value]
 
 
 def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool = False, **named: Value) -> Traced:
@@ -248,7 +306,7 @@ def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool 
         _scope.reset(token)
     if not isinstance(output, Value):
         raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
-    return Traced(output, scope.parameters, scope.calls, scope.key)
+    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates)
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:

@@ -59,6 +59,9 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
 
 def first_state(program: Program, names: list[str], learning_rate: float, seed: int) -> dict[str, np.ndarray]:
     """First values of the state that is not weights: the optimizer's slots and counter, the key of random numbers."""
+    if late := [name for name in names if not name.startswith(("optimizer.", "random."))]:
+        raise GraphError(f"a layer asks for {late[0]!r} in training only, so that it has no first value; "
+                         "call self.param before asking self.training")  # fmt: skip
     state = {name: np.zeros(program.state[name].shape, program.state[name].dtype) for name in names}
     if "optimizer.learning_rate" in state:
         state["optimizer.learning_rate"] += learning_rate

@@ -68,6 +68,7 @@ def training_step(
         slots = {s: state(slot_name(s, p.name), p.value.shape, dtype) for s in optimizer.slot_names}
         updates[p.value], new = optimizer.rule(p.value, g, slots, rate, step)
         updates |= {slots[s]: v for s, v in new.items()}
+    updates |= traced.updates
     program = Program(inputs | more, sums, updates)
     if "random.key" in program.state:  # another key for the next step
         program = Program(inputs | more, sums, updates | {traced.key: fold_in(traced.key, 0)})

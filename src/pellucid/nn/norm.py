@@ -1,0 +1,251 @@
+"""Normalisation: numbers brought to a common mean and size, over a batch, a sample, or neighbouring channels.
+
+Channels are the first axis of a sample: (C, *space) for an image, (n,) for a vector of features. Imports graph, ops and
+the sibling modules.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .. import ops
+from ..graph import GraphError, Value
+from ..ops.reduce import normalise_axes
+from .init import constant, zeros
+from .layer import Layer, as_float
+
+Axes = tuple[int, ...]
+
+
+class BatchNorm(Layer):
+    """Each channel with mean 0 and variance 1 over the batch: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
+
+    Shapes: (C, *space), normalised over samples and positions, or (n,), over samples; gamma, beta (C,), each left out
+    by ``scale=False`` and ``center=False``. In training, mean and variance (biased: divided by the count n) are the
+    batch's own, and ``moving_mean`` and ``moving_variance`` (C,) follow them: m' = momentum m + (1 - momentum) mean,
+    the variance unbiased (divided by n - 1). Evaluation and prediction use these two, and so does a layer with
+    ``trainable=False``, which then leaves them alone, as in Keras.
+
+    ``momentum`` is Keras's, with PyTorch's defaults: 0.9 is what PyTorch calls 0.1 (Keras's own default is 0.99, with
+    epsilon 1e-3). Weights of samples play no part. A training batch of one vector has variance 0: its output is beta,
+    and its update pulls ``moving_variance`` towards 0, so beware of a last batch of one sample.
+    Raises `GraphError` for a single number. Ioffe and Szegedy, "Batch normalization", ICML 2015.
+
+    >>> from pellucid import input, nn
+    >>> traced = nn.trace(nn.BatchNorm(), input("x", (3, 8, 8)), training=True)
+    >>> [(name, p.value.shape, p.trainable) for name, p in traced.parameters.items()][1:3]
+    [('moving_variance', (3,), False), ('gamma', (3,), True)]
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    center: bool = True
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        check_epsilon(self)
+        if not 0 <= self.momentum < 1:
+            raise GraphError(f"BatchNorm: momentum must be in [0, 1), got {self.momentum!r}; "
+                             "it is what the moving averages keep")  # fmt: skip
+
+    def __call__(self, x: Value) -> Value:
+        x, shape = channels_of(x), x.shape[:1]
+        moving_mean = self.param("moving_mean", shape, zeros, trainable=False)
+        moving_variance = self.param("moving_variance", shape, constant, trainable=False)
+        if not self.training or self.frozen:
+            wide = shape + (1,) * (x.ndim - 1)
+            mean, variance = (ops.reshape(v, wide) for v in (moving_mean, moving_variance))
+            return rescaled(self, centred(x, mean, variance, self.epsilon), (-x.ndim,))
+        space = tuple(range(1 - x.ndim, 0))
+        mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True))
+        n = ops.batch_size(x.dtype) * (x.size // max(x.shape[0], 1))
+        unbiased = variance * (n / ops.maximum(n - 1, 1))
+        self.follow(moving_mean, mean)
+        self.follow(moving_variance, unbiased)
+        return rescaled(self, standardise(x, axes=space, epsilon=self.epsilon, batch=True), (-x.ndim,))
+
+    def follow(self, moving: Value, new: Value) -> None:
+        self.update(moving, lambda old: self.momentum * old + (1 - self.momentum) * new)
+
+
+class LayerNorm(Layer):
+    """Each sample with mean 0 and variance 1 over ``axis``: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
+
+    ``axis`` is one axis of a sample or several, or None for all; the last by default, as in Keras. gamma and beta have
+    the shape of x along ``axis`` and are left out by ``scale=False`` and ``center=False``; the variance is biased.
+    Raises `GraphError` for an axis that the sample does not have. Ba et al., "Layer normalization", 2016.
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.LayerNorm(axis=(0, 1)), input("x", (3, 8))).parameters["gamma"].value.shape
+    (3, 8)
+    """
+
+    axis: int | Axes | None = -1
+    epsilon: float = 1e-5
+    center: bool = True
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        check_epsilon(self)
+        axes = self.axis if isinstance(self.axis, (tuple, list)) else [self.axis or 0]
+        if not all(isinstance(a, int) for a in axes):
+            raise GraphError(f"LayerNorm: axis must be a whole number, several, or None for all, got {self.axis!r}")
+
+    def __call__(self, x: Value) -> Value:
+        axes = normalise_axes(self.axis, x.ndim, "mean")
+        check_several(x, axes)
+        return rescaled(self, standardise(as_float(x), axes=axes, epsilon=self.epsilon, batch=False), axes)
+
+
+class GroupNorm(Layer):
+    """Channels in ``groups`` of neighbours, each group of a sample with mean 0 and variance 1, then gamma y + beta.
+
+    Shapes (C, *space), gamma and beta (C,), left out by ``scale=False`` and ``center=False``. One group is layer
+    normalisation over all axes, C groups are instance normalisation. Raises `GraphError` where ``groups`` does not
+    divide C. Wu and He, "Group normalization", ECCV 2018.
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.GroupNorm(2), input("x", (6, 8, 8))).parameters["gamma"].value.shape
+    (6,)
+    """
+
+    groups: int
+    epsilon: float = 1e-5
+    center: bool = True
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        check_epsilon(self)
+        if not isinstance(self.groups, int) or self.groups < 1:
+            raise GraphError(f"GroupNorm: groups must be a whole number >= 1, got {self.groups!r}")
+
+    def __call__(self, x: Value) -> Value:
+        x = channels_of(x)
+        c = x.shape[0]
+        if c % self.groups:
+            divisors = ", ".join(str(g) for g in range(1, c + 1) if c % g == 0)
+            raise GraphError(f"groups={self.groups} does not divide the {c} channels of shape {x.shape}; "
+                             f"use one of {divisors}")  # fmt: skip
+        grouped = ops.reshape(x, (self.groups, c // self.groups, *x.shape[1:]))
+        axes = tuple(range(-x.ndim, 0))
+        check_several(grouped, axes)
+        y = standardise(grouped, axes=axes, epsilon=self.epsilon, batch=False)
+        return rescaled(self, ops.reshape(y, x.shape), (-x.ndim,))
+
+
+class PixelNorm(Layer):
+    """At each position, the channels with mean square 1: y_c = x_c / sqrt(mean_c x_c^2 + epsilon).
+
+    Shapes (C, *space); no parameters. Karras et al., "Progressive growing of GANs", ICLR 2018.
+    """
+
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        check_epsilon(self)
+
+    def __call__(self, x: Value) -> Value:
+        x = channels_of(x)
+        return x * (1 / ops.sqrt(ops.mean(x * x, 0, keepdims=True) + self.epsilon))
+
+
+class LocalResponseNorm(Layer):
+    """Each activation damped by its neighbours in other channels: b_c = a_c / (k + alpha sum_j a_j^2)^beta.
+
+    The sum is over the ``size`` channels around c at the same position, those that there are. Shapes (C, *space); no
+    parameters. ``alpha`` is as in the paper, times the sum; PyTorch's is times the mean, ``size`` times ours, and its
+    k is 1. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", NeurIPS 2012.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1 or self.size % 2 == 0:
+            raise GraphError(f"LocalResponseNorm: size must be an odd number >= 1 (a channel and as many on either "
+                             f"side), got {self.size!r}")  # fmt: skip
+        if not (self.k > 0 and self.alpha >= 0):
+            raise GraphError(f"LocalResponseNorm: k must be > 0 and alpha >= 0, got k={self.k!r}, alpha={self.alpha!r}")
+
+    def __call__(self, x: Value) -> Value:
+        x = channels_of(x)
+        damping = self.k + self.alpha * channel_window(x * x, reach=self.size // 2)
+        return x * ops.exp(-self.beta * ops.log(damping))
+
+
+@ops.with_vjp(lambda g, y, x, *, reach: (channel_window(g, reach=reach),))
+def channel_window(x: Value, *, reach: int) -> Value:
+    """For each channel the sum over those at most ``reach`` away; i is near j as j is near i: its own adjoint."""
+    c = x.shape[0]
+    padded = ops.pad(x, [(reach, reach)] + [(0, 0)] * (x.ndim - 1))
+    total = padded[:c]
+    for i in range(1, 2 * reach + 1):
+        total = total + padded[i : i + c]
+    return total
+
+
+# ---- mean and variance ------------------------------------------------------------------------------------------
+
+
+def average(x: Value, axes: Axes, batch: bool) -> Value:
+    """Mean over axes of a sample, kept with length 1, and over the samples where ``batch`` asks for it."""
+    mean = ops.mean(x, axes, keepdims=True)  # first within the sample: little is left to add up over the batch
+    return ops.batch_mean(mean) if batch else mean
+
+
+def moments(x: Value, axes: Axes, batch: bool) -> tuple[Value, Value]:
+    """Mean, and variance mean((x - mean)^2): two passes, since mean(x^2) - mean^2 cancels where the mean is large."""
+    mean = average(x, axes, batch)
+    off = x - mean
+    return mean, average(off * off, axes, batch)
+
+
+def _standardise_vjp(g, y, x, *, axes, epsilon, batch):
+    """dx = (g - mean(g) - y mean(g y)) / sqrt(v + epsilon); derived from the formula, it would take a pass more."""
+    _, variance = moments(x, axes, batch)
+    slope = g - average(g, axes, batch) - y * average(g * y, axes, batch)
+    return (slope * (1 / ops.sqrt(variance + epsilon)),)
+
+
+@ops.with_vjp(_standardise_vjp)
+def standardise(x: Value, *, axes: Axes, epsilon: float, batch: bool) -> Value:
+    """(x - mean) / sqrt(variance + epsilon), with the moments over axes, and over the samples if ``batch``."""
+    return centred(x, *moments(x, axes, batch), epsilon)
+
+
+def centred(x: Value, mean: Value, variance: Value, epsilon: float) -> Value:
+    return (x - mean) * (1 / ops.sqrt(variance + epsilon))  # one root and division for many x
+
+
+def rescaled(layer, y: Value, axes: Axes) -> Value:
+    """gamma y + beta, as far as the layer has them: a number for each place along ``axes``."""
+    wide = tuple(n if i - y.ndim in axes else 1 for i, n in enumerate(y.shape))
+    shape = tuple(y.shape[a] for a in axes)
+    if layer.scale:
+        y = y * ops.reshape(layer.param("gamma", shape, constant), wide)
+    return y + ops.reshape(layer.param("beta", shape, zeros), wide) if layer.center else y
+
+
+# ---- what is asked of layers and inputs -------------------------------------------------------------------------
+
+
+def check_epsilon(layer) -> None:
+    if not 0 < layer.epsilon < math.inf:
+        raise GraphError(f"{type(layer).__name__}: epsilon must be > 0, got {layer.epsilon!r}; "
+                         "without it a variance of 0 would divide by 0")  # fmt: skip
+
+
+def check_several(x: Value, axes: Axes) -> None:
+    if math.prod(x.shape[a] for a in axes) == 1:
+        raise GraphError(f"there is one number alone to normalise, so that all would become 0: shape {x.shape} over "
+                         f"axes {axes}; use more channels, fewer groups or another axis")  # fmt: skip
+
+
+def channels_of(x: Value) -> Value:
+    """The input as floats, if it has an axis of channels."""
+    if x.ndim == 0:
+        raise GraphError("expects shape (C, *space) or (n,) for each sample, got a single number; "
+                         "did you mean nn.Reshape((1,)) before it?")  # fmt: skip
+    return as_float(x)
