@@ -35,6 +35,25 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     "dense, masked": (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 0]]), (3,), (2,), {"weight": (2, 3), "bias": (2,)}),
     "dropconnect": (nn.DropConnect(4), (3,), (4,), {"weight": (4, 3), "bias": (4,)}),
     "dropout": (nn.Dropout(0.3), (2, 3), (2, 3), {}),
+    "dropout of channels": (nn.SpatialDropout(0.3), (2, 3, 4), (2, 3, 4), {}),
+    "noise": (nn.GaussianNoise(0.1), (2, 3), (2, 3), {}),
+    "batch norm": (
+        nn.BatchNorm(),
+        (4, 3, 2),
+        (4, 3, 2),
+        {"gamma": (4,), "beta": (4,), "moving_mean": (4,), "moving_variance": (4,)},
+    ),
+    "batch norm of features": (
+        nn.BatchNorm(scale=False, center=False),
+        (4,),
+        (4,),
+        {"moving_mean": (4,), "moving_variance": (4,)},
+    ),
+    "layer norm": (nn.LayerNorm(), (4, 3), (4, 3), {"gamma": (3,), "beta": (3,)}),
+    "layer norm of all": (nn.LayerNorm(axis=None, scale=False), (4, 3), (4, 3), {"beta": (4, 3)}),
+    "group norm": (nn.GroupNorm(2, center=False), (4, 3, 2), (4, 3, 2), {"gamma": (4,)}),
+    "pixel norm": (nn.PixelNorm(), (4, 3, 2), (4, 3, 2), {}),
+    "local response": (nn.LocalResponseNorm(3), (4, 3, 2), (4, 3, 2), {}),
     "flatten": (nn.Flatten(), (2, 3, 4), (24,), {}),
     "flatten a number": (nn.Flatten(), (), (1,), {}),
     "flatten nothing": (nn.Flatten(), (0, 3), (0,), {}),
@@ -227,7 +246,25 @@ def test_dropout_changes_with_key_and_place():
     assert (twice[:, :50] != twice[:, 50:]).any()
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout(0.0)])
+def test_channels_are_dropped_whole():
+    y = outputs(nn.SpatialDropout(0.25), np.ones((400, 8, 3, 2)), training=True)
+    assert (y == y[:, :, :1, :1]).all() and set(np.round(np.unique(y) * 0.75, 12)) == {0, 1}
+    assert abs((y[:, :, 0, 0] == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 3200)
+    assert len({row.tobytes() for row in y}) > 100  # each sample has its own draw
+    with pytest.raises(GraphError, match=r"got a single number; use nn\.Dropout"):
+        trace(nn.SpatialDropout(), ())
+
+
+def test_noise():
+    x = np.full((400, 50), 3.0)
+    y = outputs(nn.GaussianNoise(0.5), x, training=True) - 3
+    assert abs(y.mean()) < 5 * 0.5 / np.sqrt(y.size) and abs(y.std() - 0.5) < 0.01
+    assert (outputs(nn.GaussianNoise(0.5), x) == 3).all()
+    with pytest.raises(GraphError, match=r"GaussianNoise: stddev must be >= 0, got -1"):
+        nn.GaussianNoise(-1)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout(0.0), nn.SpatialDropout(0.5), nn.GaussianNoise(0.5)])
 def test_dropout_is_nothing_at_inference(layer):
     x = pel.input("x", (3,))
     assert nn.trace(layer, x).output is x
@@ -251,7 +288,7 @@ def test_dropconnect(per_sample):
     assert (run(state, {"x": np.ones((2, n))})["y"] == n).all()
 
 
-@pytest.mark.parametrize("make", [nn.Dropout, lambda rate: nn.DropConnect(2, rate=rate)])
+@pytest.mark.parametrize("make", [nn.Dropout, nn.SpatialDropout, lambda rate: nn.DropConnect(2, rate=rate)])
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
 def test_a_bad_rate(make, rate):
     with pytest.raises(GraphError, match=r"rate must be in \[0, 1\)"):

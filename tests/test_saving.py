@@ -37,6 +37,10 @@ NETS = {
     "branches": nn.Sequential(
         nn.Reshape((2, 3)), nn.Flatten(), nn.Residual(nn.Dense(6)), nn.Residual(nn.Dense(2), shortcut=nn.Dense(2)),
         nn.Concatenate(nn.linear, nn.Dense(1), axis=-1), nn.Lambda(nn.silu, name="bend")),
+    "normalising": nn.Sequential(
+        nn.Reshape((2, 3)), nn.BatchNorm(0.8, scale=False), nn.LayerNorm(axis=(0, 1)), nn.GroupNorm(2), nn.PixelNorm(),
+        nn.LocalResponseNorm(3, k=1.0), nn.SpatialDropout(0.1), nn.GaussianNoise(0.1), nn.Flatten(), nn.Dense(3),
+        nn.BatchNorm(trainable=False)),
     "operations": nn.Sequential(nn.Dense(3), ops.tanh, ops.softplus, partial(ops.flip, axis=0)),
 }  # fmt: skip
 

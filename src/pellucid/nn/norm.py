@@ -7,6 +7,7 @@ the sibling modules.
 from __future__ import annotations
 
 import math
+from string import ascii_letters
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -34,7 +35,7 @@ class BatchNorm(Layer):
     >>> from pellucid import input, nn
     >>> traced = nn.trace(nn.BatchNorm(), input("x", (3, 8, 8)), training=True)
     >>> [(name, p.value.shape, p.trainable) for name, p in traced.parameters.items()][1:3]
-    [('moving_variance', (3,), False), ('gamma', (3,), True)]
+    [('beta', (3,), True), ('moving_mean', (3,), False)]
     """
 
     momentum: float = 0.9
@@ -50,19 +51,20 @@ class BatchNorm(Layer):
 
     def __call__(self, x: Value) -> Value:
         x, shape = channels_of(x), x.shape[:1]
+        gamma, beta = gamma_and_beta(self, x, (-x.ndim,))
         moving_mean = self.param("moving_mean", shape, zeros, trainable=False)
         moving_variance = self.param("moving_variance", shape, constant, trainable=False)
         if not self.training or self.frozen:
             wide = shape + (1,) * (x.ndim - 1)
             mean, variance = (ops.reshape(v, wide) for v in (moving_mean, moving_variance))
-            return rescaled(self, centred(x, mean, variance, self.epsilon), (-x.ndim,))
+            return centred(x, mean, variance, self.epsilon) * gamma + beta
         space = tuple(range(1 - x.ndim, 0))
         mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True))
-        n = ops.batch_size(x.dtype) * (x.size // max(x.shape[0], 1))
+        n = count(x, space, True)
         unbiased = variance * (n / ops.maximum(n - 1, 1))
         self.follow(moving_mean, mean)
         self.follow(moving_variance, unbiased)
-        return rescaled(self, standardise(x, axes=space, epsilon=self.epsilon, batch=True), (-x.ndim,))
+        return normalised(x, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
 
     def follow(self, moving: Value, new: Value) -> None:
         self.update(moving, lambda old: self.momentum * old + (1 - self.momentum) * new)
@@ -94,7 +96,9 @@ class LayerNorm(Layer):
     def __call__(self, x: Value) -> Value:
         axes = normalise_axes(self.axis, x.ndim, "mean")
         check_several(x, axes)
-        return rescaled(self, standardise(as_float(x), axes=axes, epsilon=self.epsilon, batch=False), axes)
+        y = normalised(as_float(x), axes=axes, epsilon=self.epsilon, batch=False)
+        gamma, beta = gamma_and_beta(self, y, axes)
+        return y * gamma + beta
 
 
 class GroupNorm(Layer):
@@ -129,8 +133,9 @@ class GroupNorm(Layer):
         grouped = ops.reshape(x, (self.groups, c // self.groups, *x.shape[1:]))
         axes = tuple(range(-x.ndim, 0))
         check_several(grouped, axes)
-        y = standardise(grouped, axes=axes, epsilon=self.epsilon, batch=False)
-        return rescaled(self, ops.reshape(y, x.shape), (-x.ndim,))
+        y = ops.reshape(normalised(grouped, axes=axes, epsilon=self.epsilon, batch=False), x.shape)
+        gamma, beta = gamma_and_beta(self, y, (-x.ndim,))
+        return y * gamma + beta
 
 
 class PixelNorm(Layer):
@@ -189,46 +194,72 @@ def channel_window(x: Value, *, reach: int) -> Value:
 # ---- mean and variance ------------------------------------------------------------------------------------------
 
 
-def average(x: Value, axes: Axes, batch: bool) -> Value:
-    """Mean over axes of a sample, kept with length 1, and over the samples where ``batch`` asks for it."""
-    mean = ops.mean(x, axes, keepdims=True)  # first within the sample: little is left to add up over the batch
-    return ops.batch_mean(mean) if batch else mean
-
-
 def moments(x: Value, axes: Axes, batch: bool) -> tuple[Value, Value]:
     """Mean, and variance mean((x - mean)^2): two passes, since mean(x^2) - mean^2 cancels where the mean is large."""
-    mean = average(x, axes, batch)
+    n = count(x, axes, batch)
+    mean = total(x, axes, batch) / n
     off = x - mean
-    return mean, average(off * off, axes, batch)
-
-
-def _standardise_vjp(g, y, x, *, axes, epsilon, batch):
-    """dx = (g - mean(g) - y mean(g y)) / sqrt(v + epsilon); derived from the formula, it would take a pass more."""
-    _, variance = moments(x, axes, batch)
-    slope = g - average(g, axes, batch) - y * average(g * y, axes, batch)
-    return (slope * (1 / ops.sqrt(variance + epsilon)),)
-
-
-@ops.with_vjp(_standardise_vjp)
-def standardise(x: Value, *, axes: Axes, epsilon: float, batch: bool) -> Value:
-    """(x - mean) / sqrt(variance + epsilon), with the moments over axes, and over the samples if ``batch``."""
-    return centred(x, *moments(x, axes, batch), epsilon)
+    return mean, total_product(off, off, axes, batch) / n
 
 
 def centred(x: Value, mean: Value, variance: Value, epsilon: float) -> Value:
     return (x - mean) * (1 / ops.sqrt(variance + epsilon))  # one root and division for many x
 
 
-def rescaled(layer, y: Value, axes: Axes) -> Value:
-    """gamma y + beta, as far as the layer has them: a number for each place along ``axes``."""
-    wide = tuple(n if i - y.ndim in axes else 1 for i, n in enumerate(y.shape))
+def _normalised_vjp(g, y, x, *affine, axes, epsilon, batch):
+    """With u = (x - mean) / s and s = sqrt(variance + epsilon), sums and means over all that share a mean:
+    dbeta = sum g, dgamma = sum g u, dx = gamma (g - mean g - u mean(g u)) / s. Two sums in one pass serve all three.
+    """
+    mean, variance = moments(x, axes, batch)
+    u, n = centred(x, mean, variance, epsilon), count(x, axes, batch)
+    dbeta, dgamma = total(g, axes, batch), total_product(g, u, axes, batch)
+    dx = (g - dbeta / n - u * (dgamma / n)) * (1 / ops.sqrt(variance + epsilon))
+    return (dx * affine[0], dgamma, dbeta) if affine else (dx,)
+
+
+@ops.with_vjp(_normalised_vjp)
+def normalised(x: Value, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
+    """(x - mean) / sqrt(variance + epsilon), over axes of a sample, and over the samples if ``batch``.
+
+    ``affine``, a gamma and a beta of the mean's shape, or neither: gamma y + beta.
+    """
+    y = centred(x, *moments(x, axes, batch), epsilon)
+    return y * affine[0] + affine[1] if affine else y
+
+
+def total(x: Value, axes: Axes, batch: bool) -> Value:
+    """Sum over axes of a sample, kept with length 1; then, where little is left to add up, over the samples."""
+    part = ops.sum(x, axes, keepdims=True)
+    return ops.batch_sum(part) if batch else part
+
+
+def total_product(x: Value, y: Value, axes: Axes, batch: bool) -> Value:
+    """The total of x y, as a contraction, which keeps no products."""
+    if not axes:
+        return total(x * y, axes, batch)
+    kept = [1 if i - x.ndim in axes else n for i, n in enumerate(x.shape)]
+    letters = ascii_letters[: x.ndim]
+    left = "".join(letters[i] for i in range(x.ndim) if i - x.ndim not in axes)
+    part = ops.reshape(ops.contract(x, y, f"{letters},{letters}->{left}"), kept)
+    return ops.batch_sum(part) if batch else part
+
+
+def count(x: Value, axes: Axes, batch: bool) -> Value:
+    """How many numbers share a mean."""
+    n = math.prod(x.shape[a] for a in axes)
+    return ops.batch_size(x.dtype) * n if batch else ops.fill(n, (), x.dtype)
+
+
+# ---- gamma and beta, and what is asked of layers and inputs -------------------------------------------------------
+
+
+def gamma_and_beta(layer, y: Value, axes: Axes) -> tuple[Value, Value]:
+    """A number each for every place along ``axes`` of y, the other axes of length 1; 1 and 0 where it has none."""
     shape = tuple(y.shape[a] for a in axes)
-    if layer.scale:
-        y = y * ops.reshape(layer.param("gamma", shape, constant), wide)
-    return y + ops.reshape(layer.param("beta", shape, zeros), wide) if layer.center else y
-
-
-# ---- what is asked of layers and inputs -------------------------------------------------------------------------
+    wide = tuple(n if i - y.ndim in axes else 1 for i, n in enumerate(y.shape))
+    gamma = layer.param("gamma", shape, constant) if layer.scale else ops.fill(1, shape, y.dtype)
+    beta = layer.param("beta", shape, zeros) if layer.center else ops.fill(0, shape, y.dtype)
+    return ops.reshape(gamma, wide), ops.reshape(beta, wide)
 
 
 def check_epsilon(layer) -> None:
