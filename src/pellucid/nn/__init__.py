@@ -19,6 +19,7 @@ from .activations import (
     tanh,
 )
 from .combine import Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
+from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
@@ -36,11 +37,13 @@ from .losses import (
     MissProbability,
 )
 from .metrics import METRICS
+from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate",
-    "CrossEntropy", "Dense", "DropConnect", "Dropout", "Flatten", "HalfSquaredError", "Hinge", "Huber", "Lambda",
-    "Layer", "LayerError", "Loss", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "Reshape", "Residual",
-    "Sequential", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid",
-    "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
+    "ACTIVATIONS", "LOSSES", "METRICS", "AvgPool", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate",
+    "Conv", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Flatten",
+    "GlobalAvgPool", "GlobalMaxPool", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "Loss",
+    "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "Reshape", "Residual", "Sequential",
+    "UpSample", "ZeroPad", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu",
+    "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
 ]  # fmt: skip

@@ -221,10 +221,13 @@ def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilatio
         totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
                   for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
         return [(t // 2, t - t // 2) for t in totals]
-    if isinstance(padding, int):
-        padding = (padding,) * len(space)
-    pairs = [] if isinstance(padding, str) else [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-    if len(pairs) != len(space) or not all(len(p) == 2 and min(p) >= 0 for p in pairs):
+    each = (
+        (padding,) * len(space) if isinstance(padding, int) else padding if isinstance(padding, (tuple, list)) else ()
+    )
+    pairs = [(p, p) if isinstance(p, int) else tuple(p) if isinstance(p, (tuple, list)) else () for p in each]
+    if len(pairs) != len(space) or not all(
+        len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs
+    ):
         raise GraphError(f"padding must be 'valid', 'same', a number, or for each of {len(space)} axes a number or a "
                          f"pair (before, after), got {padding!r}")  # fmt: skip
     return pairs
@@ -255,6 +258,16 @@ def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
         f"{total + stride - room % stride} in all, or for an axis of {n - room % stride} or "
         f"{n - room % stride + stride}; floor=True leaves the rest out"
     )
+
+
+def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool) -> tuple[Sizes, Sizes, Widths]:
+    """Strides, dilations and padding for each axis, where windows with them fit; else a `GraphError`."""
+    strides = each_axis(strides, len(space), "strides")
+    dilations = each_axis(dilations, len(space), "dilations")
+    widths = padding_widths(padding, space, kernel, strides, dilations)
+    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
+        check_fit(n, k, s, d, p, floor or padding == "same")
+    return strides, dilations, tuple(widths)
 
 
 def padded(x: Value, widths: Widths, value: float = 0) -> Value:
@@ -290,12 +303,9 @@ def correlate(
         raise GraphError(f"correlate: {x.shape[0]} channels in {groups} groups do not fit a kernel of shape {w.shape}: "
                          f"{w.shape[0]} filters for {w.shape[1]} channels each")  # fmt: skip
     space, kernel = x.shape[1:], w.shape[2:]
-    strides, dilations = each_axis(strides, rank, "strides"), each_axis(dilations, rank, "dilations")
-    widths = padding_widths(padding, space, kernel, strides, dilations)
-    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
-        check_fit(n, k, s, d, p, floor or padding == "same")
+    strides, dilations, widths = fitted(space, kernel, strides, padding, dilations, floor)
     x, w_grouped = split_groups(x, groups), split_groups(w, groups)
-    y = _correlated(x, w_grouped, strides=strides, dilations=dilations, widths=tuple(widths))
+    y = _correlated(x, w_grouped, strides=strides, dilations=dilations, widths=widths)
     return y if groups == 1 else reshape(y, (w.shape[0], *y.shape[2:]))
 
 
