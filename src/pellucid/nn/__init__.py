@@ -19,6 +19,7 @@ from .activations import (
     tanh,
 )
 from .combine import Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
+from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
@@ -37,12 +38,15 @@ from .losses import (
 )
 from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance",
-    "Concatenate", "CrossEntropy", "Dense", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GroupNorm",
+    "ACTIVATIONS", "LOSSES", "METRICS", "AvgPool", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge",
+    "ClassDistance", "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv",
+    "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm",
     "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
-    "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm", "Reshape", "Residual", "Sequential",
-    "SpatialDropout", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu",
-    "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
+    "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm", "Reshape", "Residual",
+    "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "gaussian", "gelu", "init", "init_program",
+    "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh",
+    "trace",
 ]  # fmt: skip

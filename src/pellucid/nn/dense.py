@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,20 +46,27 @@ class Dense(Layer):
 
     def weight(self, x: Value) -> Value:
         """The weight as it is used: masked, where there is a mask."""
-        shape = (self.units, x.shape[0])
-        if self.mask is None:
-            return self.param("weight", shape, self.weight_init)
-        mask = ops.constant(self.mask, x.dtype)
-        if mask.shape != shape:
-            raise GraphError(f"the mask has shape {mask.shape}, the weight {shape} (units, inputs)")
-        kept = mask.attributes["value"]
-        if not ((kept == 0) | (kept == 1)).all():
-            raise GraphError("the mask must hold only 0 and 1")
+        return masked_weight(self, (self.units, x.shape[0]))
 
-        def masked(key, shape, dtype):
-            return self.weight_init(key, shape, dtype) * ops.constant(self.mask, dtype)
 
-        return self.param("weight", shape, masked, count=int(kept.sum())) * mask
+def masked_weight(layer: Any, shape: Shape) -> Value:
+    """A layer's parameter "weight", times its ``mask`` if it has one: of the same shape, or of its first two axes."""
+    if layer.mask is None:
+        return layer.param("weight", shape, layer.weight_init)
+    mask = ops.constant(layer.mask)
+    kept = mask.attributes["value"]
+    if mask.shape not in (shape, shape[:2]):
+        more = f", or {shape[:2]}, one number for each kernel" if len(shape) > 2 else " (units, inputs)"
+        raise GraphError(f"the mask has shape {mask.shape}, the weight {shape}{more}")
+    if not ((kept == 0) | (kept == 1)).all():
+        raise GraphError("the mask must hold only 0 and 1")
+    mask = ops.reshape(mask, (*mask.shape, *(1,) * (len(shape) - mask.ndim)))
+
+    def masked(key, shape, dtype):
+        return layer.weight_init(key, shape, dtype) * ops.cast(mask, dtype)
+
+    weight = layer.param("weight", shape, masked, count=int(kept.sum()) * (math.prod(shape) // kept.size))
+    return weight * ops.cast(mask, weight.dtype)
 
 
 class DropConnect(Dense):

@@ -6,7 +6,16 @@ An elementwise primitive is one block in `elementwise.py`, a formula of primitiv
 from ..graph import Value
 from .composite import erfinv, log_softmax, logsumexp, norm, sigmoid, softmax, softplus, with_vjp
 from .contract import contract, dot
-from .conv import convolve, correlate, correlate_transposed, overlap_add, windows
+from .conv import (
+    convolve,
+    correlate,
+    correlate_transposed,
+    each_axis,
+    overlap_add,
+    padded,
+    padding_widths,
+    windows,
+)
 from .elementwise import (
     absolute,
     cast,
@@ -43,6 +52,7 @@ from .movement import (
     transpose,
     zeros_like,
 )
+from .pool import avg_pool, global_avg_pool, global_max_pool, max_pool, upsample
 from .random import bernoulli, fold_in, normal, random_bits, uniform
 from .reduce import (
     all_samples,

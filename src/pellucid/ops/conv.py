@@ -21,6 +21,7 @@ from .contract import contract
 from .movement import concatenate, fill, flip, pad, reshape, transpose
 
 Sizes = tuple[int, ...]
+Widths = Sequence[tuple[int, int]]  # zeros (before, after) each axis
 
 
 def window_count(n: int, kernel: int, stride: int, dilation: int) -> int:
@@ -121,46 +122,49 @@ def _letters(rank: int, grouped: bool) -> tuple[str, str, str]:
     return "xyz"[:rank], "ijk"[:rank], "g" * grouped
 
 
-def _kernel_gradient(g: Value, x: Value, kernel: Shape, strides: Sizes, dilations: Sizes) -> Value:
+def _view(x: Value, kernel: Sizes, strides: Sizes, dilations: Sizes, widths: Widths) -> Value:
+    return windows(padded(x, widths), kernel, strides, dilations)
+
+
+def _kernel_gradient(g: Value, x: Value, kernel: Shape, *, strides, dilations, widths) -> Value:
     rank = len(strides)
     p, k, group = _letters(rank, len(kernel) == rank + 3)
-    view = windows(x, kernel[-rank:], strides, dilations)
+    view = _view(x, kernel[-rank:], strides, dilations, widths)
     return contract(g, view, f"{group}o{p},{group}c{p}{k}->{group}oc{k}")
 
 
-def _correlate_vjp(g, y, x, w, *, strides, dilations):
-    size = x.shape[-len(strides) :]
-    return (_transposed(g, w, strides=strides, dilations=dilations, size=size),
-            _kernel_gradient(g, x, w.shape, strides, dilations))  # fmt: skip
+def _correlate_vjp(g, y, x, w, **options):
+    size = x.shape[-len(options["strides"]) :]
+    return _transposed(g, w, size=size, **options), _kernel_gradient(g, x, w.shape, **options)
 
 
 @with_vjp(_correlate_vjp)
-def _correlated(x: Value, w: Value, *, strides, dilations) -> Value:
+def _correlated(x: Value, w: Value, *, strides, dilations, widths) -> Value:
     """x ([groups,] channels, *space), w ([groups,] filters, channels, *kernel) -> ([groups,] filters, *counts)."""
     rank = len(strides)
     p, k, group = _letters(rank, w.ndim == rank + 3)
-    view = windows(x, w.shape[-rank:], strides, dilations)
+    view = _view(x, w.shape[-rank:], strides, dilations, widths)
     return contract(w, view, f"{group}oc{k},{group}c{p}{k}->{group}o{p}")
 
 
-def _transposed_vjp(g, y, x, w, *, strides, dilations, size):
-    return (_correlated(g, w, strides=strides, dilations=dilations),
-            _kernel_gradient(x, g, w.shape, strides, dilations))  # fmt: skip
+def _transposed_vjp(g, y, x, w, *, size, **options):
+    return _correlated(g, w, **options), _kernel_gradient(x, g, w.shape, **options)
 
 
 @with_vjp(_transposed_vjp)
-def _transposed(g: Value, w: Value, *, strides, dilations, size) -> Value:
+def _transposed(g: Value, w: Value, *, strides, dilations, widths, size) -> Value:
     """The adjoint of `_correlated` in x, for an x of that size: ([groups,] filters, *counts) -> (..., channels, *size).
 
-    With position p = s q + r, only those i of the kernel with i d = r (mod s) reach it: for each residue r that is a
-    cross-correlation of stride 1 with every t-th element of the kernel, reversed.
+    Element p of x, p + padding = s q + r, is reached by those i of the kernel with i d = r (mod s): for each residue r
+    that is a cross-correlation of stride 1 with every t-th element of the kernel, reversed.
     """
     rank, lead = len(strides), w.ndim - len(strides) - 2
     w = transpose(w, (*range(lead), lead + 1, lead, *range(lead + 2, w.ndim)))  # channels before filters
     counts = tuple(-(-n // s) for n, s in zip(size, strides, strict=True))
     parts = []
     for residues in itertools.product(*map(range, strides)):
-        parts.append(_residue(g, w, residues, strides, dilations, counts))
+        starts = tuple(r + before for r, (before, _) in zip(residues, widths, strict=True))
+        parts.append(_residue(g, w, starts, strides, dilations, counts))
     y = parts[0]
     if len(parts) > 1:  # (*residues, ..., channels, *counts) -> (..., channels, *(count, residue))
         y = reshape(concatenate([reshape(p, (1, *p.shape)) for p in parts]), (*strides, *y.shape))
@@ -171,30 +175,27 @@ def _transposed(g: Value, w: Value, *, strides, dilations, size) -> Value:
     return y[(..., *(slice(n) for n in size))]
 
 
-def _residue(g: Value, w: Value, residues, strides, dilations, counts) -> Value:
-    """Positions of one residue along each axis; w has channels before filters."""
+def _residue(g: Value, w: Value, starts, strides, dilations, counts) -> Value:
+    """Positions start, start + s, ... along each axis, of the padded x; w has channels before filters."""
     rank = len(strides)
     zeros = fill(0, (*w.shape[: w.ndim - rank - 1], *counts), g.dtype)
-    taps, steps, before, after, crop = [], [], [], [], []
-    for r, s, d, n, k, m in zip(residues, strides, dilations, counts, w.shape[-rank:], g.shape[-rank:], strict=True):
+    taps, steps, widths, crop = [], [], [], []
+    for r, s, d, n, k, m in zip(starts, strides, dilations, counts, w.shape[-rank:], g.shape[-rank:], strict=True):
         common = math.gcd(s, d)
-        first = next((i for i in range(min(k, s // common)) if i * d % s == r), None)
+        first = next((i for i in range(min(k, s // common)) if (i * d - r) % s == 0), None)
         if first is None:
             return zeros
         tap = range(first, k, s // common)
-        shift = (first * d - r) // s  # position q takes element q - shift - (number of the tap) * step of g
-        kept = min(m, n - shift)
-        if kept < 1:
+        low = (r - first * d) // s - (len(tap) - 1) * (d // common)  # the first and last elements of g that count
+        high = (r - first * d) // s + n
+        if high <= 0 or low >= m:
             return zeros
         taps.append(slice(first, None, s // common))
         steps.append(d // common)
-        before.append(shift + (len(tap) - 1) * steps[-1])
-        after.append(max(0, n - shift - m))
-        crop.append(slice(kept))
-    none = [(0, 0)] * (g.ndim - rank)
-    g = pad(g[(..., *crop)], [*none, *zip(before, after, strict=True)])
+        widths.append((max(0, -low), max(0, high - m)))
+        crop.append(slice(max(0, low), min(m, high)))
     w = flip(w[(..., *taps)], tuple(range(-rank, 0)))
-    return _correlated(g, w, strides=(1,) * rank, dilations=tuple(steps))
+    return _correlated(g[(..., *crop)], w, strides=(1,) * rank, dilations=tuple(steps), widths=tuple(widths))
 
 
 # ---- what users call --------------------------------------------------------------------------------------------
@@ -220,10 +221,13 @@ def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilatio
         totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
                   for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
         return [(t // 2, t - t // 2) for t in totals]
-    if isinstance(padding, int):
-        padding = (padding,) * len(space)
-    pairs = [] if isinstance(padding, str) else [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-    if len(pairs) != len(space) or not all(len(p) == 2 and min(p) >= 0 for p in pairs):
+    each = (
+        (padding,) * len(space) if isinstance(padding, int) else padding if isinstance(padding, (tuple, list)) else ()
+    )
+    pairs = [(p, p) if isinstance(p, int) else tuple(p) if isinstance(p, (tuple, list)) else () for p in each]
+    if len(pairs) != len(space) or not all(
+        len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs
+    ):
         raise GraphError(f"padding must be 'valid', 'same', a number, or for each of {len(space)} axes a number or a "
                          f"pair (before, after), got {padding!r}")  # fmt: skip
     return pairs
@@ -256,7 +260,17 @@ def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
     )
 
 
-def padded(x: Value, widths: Sequence[tuple[int, int]], value: float = 0) -> Value:
+def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool) -> tuple[Sizes, Sizes, Widths]:
+    """Strides, dilations and padding for each axis, where windows with them fit; else a `GraphError`."""
+    strides = each_axis(strides, len(space), "strides")
+    dilations = each_axis(dilations, len(space), "dilations")
+    widths = padding_widths(padding, space, kernel, strides, dilations)
+    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
+        check_fit(n, k, s, d, p, floor or padding == "same")
+    return strides, dilations, tuple(widths)
+
+
+def padded(x: Value, widths: Widths, value: float = 0) -> Value:
     """``x`` with its last axes padded."""
     none = [(0, 0)] * (x.ndim - len(widths))
     return pad(x, [*none, *widths], value) if any(map(any, widths)) else x
@@ -289,12 +303,9 @@ def correlate(
         raise GraphError(f"correlate: {x.shape[0]} channels in {groups} groups do not fit a kernel of shape {w.shape}: "
                          f"{w.shape[0]} filters for {w.shape[1]} channels each")  # fmt: skip
     space, kernel = x.shape[1:], w.shape[2:]
-    strides, dilations = each_axis(strides, rank, "strides"), each_axis(dilations, rank, "dilations")
-    widths = padding_widths(padding, space, kernel, strides, dilations)
-    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
-        check_fit(n, k, s, d, p, floor or padding == "same")
-    x = split_groups(padded(x, widths), groups)
-    y = _correlated(x, split_groups(w, groups), strides=strides, dilations=dilations)
+    strides, dilations, widths = fitted(space, kernel, strides, padding, dilations, floor)
+    x, w_grouped = split_groups(x, groups), split_groups(w, groups)
+    y = _correlated(x, w_grouped, strides=strides, dilations=dilations, widths=widths)
     return y if groups == 1 else reshape(y, (w.shape[0], *y.shape[2:]))
 
 
@@ -334,6 +345,9 @@ def correlate_transposed(
         widths = padding_widths(padding, whole, w.shape[2:], strides, dilations)
     if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
         raise GraphError(f"correlate_transposed: output_padding must be less than the stride, got {output_padding}")
-    y = _transposed(split_groups(x, groups), split_groups(w, groups), strides=strides, dilations=dilations, size=whole)
-    y = y if groups == 1 else reshape(y, (w.shape[1] * groups, *y.shape[2:]))
-    return y[(..., *(slice(a, n - b) for n, (a, b) in zip(whole, widths, strict=True)))]
+    size = tuple(n - a - b for n, (a, b) in zip(whole, widths, strict=True))
+    if min(size) < 1:
+        raise GraphError(f"correlate_transposed: padding {padding!r} leaves nothing of {whole}")
+    x, w_grouped = split_groups(x, groups), split_groups(w, groups)
+    y = _transposed(x, w_grouped, strides=strides, dilations=dilations, widths=tuple(widths), size=size)
+    return y if groups == 1 else reshape(y, (w.shape[1] * groups, *y.shape[2:]))

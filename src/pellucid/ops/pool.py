@@ -1,0 +1,158 @@
+"""Pooling, one number for each window, and upsampling, its opposite; of any rank, as formulas of other operations.
+
+Shapes: x (channels, *space), result (channels, *places). Where windows lie side by side they are a mere reshape, and so
+is their gradient; else they are the view `windows`, whose gradient adds up what overlaps.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..graph import GraphError, Value
+from . import reduce
+from .contract import contract
+from .conv import Sizes, Widths, each_axis, fitted, padded, window_count, windows
+from .elementwise import FLOATS
+from .movement import broadcast_to, concatenate, constant, reshape
+
+
+def max_pool(
+    x: Value, size: int | Sequence[int], strides: int | Sequence[int] | None = None, padding="valid",
+    dilations: int | Sequence[int] = 1, floor: bool = False,
+) -> Value:  # fmt: skip
+    """The largest value of each window: y[c, p] = max over i of x[c, p s + i d]; strides are the size unless given.
+
+    Shapes: (channels, *space) to (channels, *places), as for `correlate`, with its errors and its ``floor``. Padding
+    counts as -inf. Elements of a window that are equally large share its derivative. Lecture 000.
+
+    >>> from pellucid import input
+    >>> max_pool(input("x", (6, 28, 28)), 2).shape
+    (6, 14, 14)
+    """
+    kernel, strides, dilations, widths = _geometry("max_pool", x, size, strides, padding, dilations, floor)
+    places, axes = _places(padded(x, widths, -math.inf), kernel, strides, dilations)
+    return reduce.max(places, axes)
+
+
+def avg_pool(
+    x: Value, size: int | Sequence[int], strides: int | Sequence[int] | None = None, padding="valid",
+    floor: bool = False, count_include_pad: bool = False,
+) -> Value:  # fmt: skip
+    """The mean of each window; strides are the size unless given.
+
+    Shapes: (channels, *space) to (channels, *places), as for `correlate`, with its errors and its ``floor``. Padding is
+    left out of the mean, unless ``count_include_pad``: then it counts as zeros. Lecture 000.
+
+    >>> from pellucid import input
+    >>> avg_pool(input("x", (6, 28, 28)), 3, strides=2, padding="same").shape
+    (6, 14, 14)
+    """
+    kernel, strides, dilations, widths = _geometry("avg_pool", x, size, strides, padding, 1, floor)
+    places, axes = _places(padded(x, widths), kernel, strides, dilations)
+    if count_include_pad or not any(map(any, widths)):
+        return reduce.mean(places, axes)
+    axis = zip(x.shape[1:], kernel, strides, dilations, widths, strict=True)
+    counts = [np.sum(_inside(*a), axis=1) for a in axis]  # of elements that are no padding
+    return reduce.sum(places, axes) * constant(1 / functools.reduce(np.multiply.outer, counts), x.dtype)
+
+
+def global_max_pool(x: Value) -> Value:
+    """The largest value of each channel: (channels, *space) to (channels,)."""
+    return reduce.max(x, tuple(range(1, x.ndim)))
+
+
+def global_avg_pool(x: Value) -> Value:
+    """The mean of each channel: (channels, *space) to (channels,). Lin et al., "Network in network", 2013."""
+    return reduce.mean(x, tuple(range(1, x.ndim)))
+
+
+def _geometry(name, x: Value, size, strides, padding, dilations, floor) -> tuple[Sizes, Sizes, Sizes, Widths]:
+    """The windows' size, strides, dilations and padding for each axis, checked against x."""
+    rank = x.ndim - 1
+    if not 1 <= rank <= 3 or x.dtype not in FLOATS:
+        raise GraphError(f"{name}: takes floats of shape (channels, *space) with 1 to 3 axes of space, got {x.type}")
+    kernel = each_axis(size, rank, "size")
+    strides, dilations, widths = fitted(
+        x.shape[1:], kernel, kernel if strides is None else strides, padding, dilations, floor
+    )
+    for axis in zip(x.shape[1:], kernel, strides, dilations, widths, strict=True):
+        if not all(map(any, _inside(*axis))):
+            raise GraphError(f"{name}: padding {padding!r} is so wide that a window of {kernel} holds nothing else")
+    return kernel, strides, dilations, widths
+
+
+def _inside(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int]) -> list[list[bool]]:
+    """For each window along an axis, which of its elements are no padding.
+
+    >>> _inside(3, 2, 2, 1, (1, 0))
+    [[False, True], [True, True]]
+    """
+    count = window_count(n + sum(widths), kernel, stride, dilation)
+    return [[0 <= p * stride + i * dilation - widths[0] < n for i in range(kernel)] for p in range(count)]
+
+
+def _places(x: Value, kernel: Sizes, strides: Sizes, dilations: Sizes) -> tuple[Value, Sizes]:
+    """All windows of x, and the axes that hold what is inside one."""
+    if strides == kernel and all(d == 1 or k == 1 for d, k in zip(dilations, kernel, strict=True)):
+        counts = [n // k for n, k in zip(x.shape[1:], kernel, strict=True)]
+        x = x[(slice(None), *(slice(n * k) for n, k in zip(counts, kernel, strict=True)))]
+        both = itertools.chain(*zip(counts, kernel, strict=True))
+        return reshape(x, (x.shape[0], *both)), tuple(range(2, 2 * x.ndim - 1, 2))
+    return windows(x, kernel, strides, dilations), tuple(range(-len(kernel), 0))
+
+
+# ---- upsampling -------------------------------------------------------------------------------------------------
+
+LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}  # and the axes of space that the name speaks of
+
+
+def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> Value:
+    """Each axis of space made longer by a whole factor: (channels, *space) to (channels, *(n * factor)).
+
+    "nearest" repeats elements. "linear", "bilinear" and "trilinear", for 1, 2 and 3 axes, take element p of the result
+    from place (p + 1/2) / factor - 1/2 between two neighbours; beyond the border is what the border holds.
+
+    >>> from pellucid import input
+    >>> upsample(input("x", (3, 8, 8)), 2).shape
+    (3, 16, 16)
+    """
+    rank = x.ndim - 1
+    if not 1 <= rank <= 3 or x.dtype not in FLOATS:
+        raise GraphError(f"upsample: takes floats of shape (channels, *space), 1 to 3 axes of space, got {x.type}")
+    if method != "nearest" and LINEAR.get(method) != rank:
+        fitting = next(name for name, n in LINEAR.items() if n == rank)
+        raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
+    factors = each_axis(factor, rank, "factor")
+    if method == "nearest":
+        apart = itertools.chain(*((n, 1) for n in x.shape[1:]))
+        wide = itertools.chain(*zip(x.shape[1:], factors, strict=True))
+        y = broadcast_to(reshape(x, (x.shape[0], *apart)), (x.shape[0], *wide))
+        return reshape(y, (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True))))
+    for axis, f in enumerate(factors, 1):
+        if f > 1:
+            x = _linear(x, axis, f)
+    return x
+
+
+def _linear(x: Value, axis: int, factor: int) -> Value:
+    """Linear interpolation along one axis: each element and its two neighbours, weighed for each of ``factor`` results.
+
+    Result number r of element q lies at q + t, with t = (r + 1/2) / factor - 1/2 between -1/2 and 1/2.
+    """
+    places = [(r + 0.5) / factor - 0.5 for r in range(factor)]
+    weights = np.array([[max(0, -t), 1 - abs(t), max(0, t)] for t in places])  # of the element before, itself, after
+    cut = (slice(None),) * axis
+    x = concatenate([x[(*cut, slice(1))], x, x[(*cut, slice(-1, None))]], axis)
+    kernel = [3 if a == axis else 1 for a in range(1, x.ndim)]
+    shape = [n - 2 * (a == axis) for a, n in enumerate(x.shape)]
+    three = reshape(windows(x, tuple(kernel)), (*shape, 3))
+    letters = "cxyz"[: x.ndim]
+    out = f"{letters[: axis + 1]}r{letters[axis + 1 :]}"
+    y = contract(three, constant(weights, x.dtype), f"{letters}i,ri->{out}")
+    shape[axis] *= factor
+    return reshape(y, shape)
