@@ -9,16 +9,20 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..graph import GraphError, Value
 from . import reduce
+from .composite import with_vjp
 from .contract import contract
 from .conv import Sizes, Widths, each_axis, fitted, padded, window_count, windows
-from .elementwise import FLOATS
-from .movement import broadcast_to, concatenate, constant, reshape
+from .elementwise import FLOATS, equal, spread, where
+from .movement import broadcast_to, concatenate, constant, fill, reshape
+
+equals = spread(equal)
 
 
 def max_pool(
@@ -28,15 +32,14 @@ def max_pool(
     """The largest value of each window: y[c, p] = max over i of x[c, p s + i d]; strides are the size unless given.
 
     Shapes: (channels, *space) to (channels, *places), as for `correlate`, with its errors and its ``floor``. Padding
-    counts as -inf. Elements of a window that are equally large share its derivative. Lecture 000.
+    counts as -inf. The first of the largest elements of a window has its derivative. Lecture 000.
 
     >>> from pellucid import input
     >>> max_pool(input("x", (6, 28, 28)), 2).shape
     (6, 14, 14)
     """
     kernel, strides, dilations, widths = _geometry("max_pool", x, size, strides, padding, dilations, floor)
-    places, axes = _places(padded(x, widths, -math.inf), kernel, strides, dilations)
-    return reduce.max(places, axes)
+    return _max_pool(padded(x, widths, -math.inf), kernel=kernel, strides=strides, dilations=dilations)
 
 
 def avg_pool(
@@ -97,13 +100,81 @@ def _inside(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, 
 
 
 def _places(x: Value, kernel: Sizes, strides: Sizes, dilations: Sizes) -> tuple[Value, Sizes]:
-    """All windows of x, and the axes that hold what is inside one."""
-    if strides == kernel and all(d == 1 or k == 1 for d, k in zip(dilations, kernel, strict=True)):
-        counts = [n // k for n, k in zip(x.shape[1:], kernel, strict=True)]
-        x = x[(slice(None), *(slice(n * k) for n, k in zip(counts, kernel, strict=True)))]
-        both = itertools.chain(*zip(counts, kernel, strict=True))
-        return reshape(x, (x.shape[0], *both)), tuple(range(2, 2 * x.ndim - 1, 2))
-    return windows(x, kernel, strides, dilations), tuple(range(-len(kernel), 0))
+    """All windows of x, and the axes that hold what is inside one; a rest beyond the last window is left out."""
+    if strides != kernel or any(d > 1 and k > 1 for d, k in zip(dilations, kernel, strict=True)):
+        return windows(x, kernel, strides, dilations), tuple(range(x.ndim, 2 * x.ndim - 1))
+    counts = [n // k for n, k in zip(x.shape[1:], kernel, strict=True)]
+    whole = x[(slice(None), *(slice(n * k) for n, k in zip(counts, kernel, strict=True)))]
+    return reshape(whole, (x.shape[0], *_mixed(counts, kernel))), tuple(range(2, 2 * x.ndim - 1, 2))
+
+
+def _mixed(a: Iterable[int], b: Iterable[int]) -> Sizes:
+    """a0, b0, a1, b1, ..."""
+    return tuple(itertools.chain(*zip(a, b, strict=True)))
+
+
+# ---- the largest ------------------------------------------------------------------------------------------------
+
+
+def _max_pool_vjp(g, y, x, *, kernel, strides, dilations):
+    """All of g to the first element of its window that is equal to y.
+
+    Element q s + r of x is number (r + t s) / d of window q - t, for t = 0, 1, ... . The number of the element that has
+    g is found where y is; so the pass backward reads that and g, not x again, and is elementwise in the shape of x.
+    """
+    first = _first_equal(*_places(x, kernel, strides, dilations), y)
+    numbers = [
+        _numbers(*axis) for axis in zip(kernel, strides, dilations, strict=True)
+    ]  # an array (t, r) for each axis
+    blocks = [-(-n // s) for n, s in zip(x.shape[1:], strides, strict=True)]  # how many q
+    around = [(len(a) - 1, q - n) for a, q, n in zip(numbers, blocks, y.shape[1:], strict=True)]
+    first, g = padded(first, around, -1), padded(g, around)
+    one = (1,) * len(kernel)
+
+    def wide(v: Value, *shape: int) -> Value:
+        v = broadcast_to(reshape(v, shape), (x.shape[0], *_mixed(blocks, strides)))
+        v = reshape(v, (x.shape[0], *(q * s for q, s in zip(blocks, strides, strict=True))))
+        return v[tuple(slice(n) for n in x.shape)]
+
+    parts = []
+    for late in itertools.product(*(range(len(a)) for a in numbers)):
+        each = np.meshgrid(*(a[t] for a, t in zip(numbers, late, strict=True)), indexing="ij")
+        inside = np.all([a >= 0 for a in each], axis=0)
+        if inside.any():
+            number = constant(np.where(inside, np.ravel_multi_index(each, kernel, mode="clip"), -1), "int32")
+            starts = [len(a) - 1 - t for a, t in zip(numbers, late, strict=True)]
+            at = (slice(None), *(slice(i, i + q) for i, q in zip(starts, blocks, strict=True)))
+            chosen, part = (wide(v[at], x.shape[0], *_mixed(blocks, one)) for v in (first, g))
+            parts.append(where(equals(chosen, wide(number, 1, *_mixed(one, strides))), part, 0))
+    return (functools.reduce(operator.add, parts),)
+
+
+def _numbers(kernel: int, stride: int, dilation: int) -> np.ndarray:
+    """Which number element r + t * stride has in a window, for each t and r < stride; -1 for none.
+
+    >>> _numbers(3, 2, 1)
+    array([[ 0,  1],
+           [ 2, -1]])
+    """
+    reach = (kernel - 1) * dilation + 1
+    offset = np.arange(-(-reach // stride) * stride)
+    return np.where((offset % dilation == 0) & (offset < reach), offset // dilation, -1).reshape(-1, stride)
+
+
+def _first_equal(places: Value, axes: Sizes, y: Value) -> Value:
+    """The number of the first element of each window that is equal to y."""
+    *others, _ = itertools.product(*(range(places.shape[a]) for a in axes))
+    first = fill(len(others), y.shape, "int32")
+    for number, at in reversed(list(enumerate(others))):
+        keys = dict(zip(axes, at, strict=True))
+        element = places[tuple(keys.get(a, slice(None)) for a in range(places.ndim))]
+        first = where(equals(element, y), number, first)
+    return first
+
+
+@with_vjp(_max_pool_vjp)
+def _max_pool(x: Value, *, kernel: Sizes, strides: Sizes, dilations: Sizes) -> Value:
+    return reduce.max(*_places(x, kernel, strides, dilations))
 
 
 # ---- upsampling -------------------------------------------------------------------------------------------------
@@ -129,10 +200,9 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
         raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
     factors = each_axis(factor, rank, "factor")
     if method == "nearest":
-        apart = itertools.chain(*((n, 1) for n in x.shape[1:]))
-        wide = itertools.chain(*zip(x.shape[1:], factors, strict=True))
-        y = broadcast_to(reshape(x, (x.shape[0], *apart)), (x.shape[0], *wide))
-        return reshape(y, (x.shape[0], *(n * f for n, f in zip(x.shape[1:], factors, strict=True))))
+        space, one = x.shape[1:], (1,) * rank
+        y = broadcast_to(reshape(x, (x.shape[0], *_mixed(space, one))), (x.shape[0], *_mixed(space, factors)))
+        return reshape(y, (x.shape[0], *(n * f for n, f in zip(space, factors, strict=True))))
     for axis, f in enumerate(factors, 1):
         if f > 1:
             x = _linear(x, axis, f)

@@ -76,6 +76,7 @@ class Model:
         self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
         self.traced: Traced | None = None
         self._runs: dict[Any, Any] = {}
+        self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
         if input_shape is not None:
             self._build(*_specs_of_shapes(input_shape, dtype))
 
@@ -182,7 +183,7 @@ class Model:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
         self._built()
         arrays, _ = self._inputs(x)
-        program, calls = programs.layer_outputs(self.net, self.specs, self.how, self.dtype)
+        program, calls = programs.layer_outputs(self.net, self._specs_of(arrays), self.how, self.dtype)
         outputs = self.executor.compile(program, self.threads)(self.state, arrays)
         return {c.path or type(c.layer).__name__: outputs[str(i)] for i, c in enumerate(calls)}
 
@@ -226,21 +227,45 @@ class Model:
             return arrays, how
         if how != self.how or list(specs) != list(self.specs):
             raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(specs)}")
-        for k, s in specs.items():
-            if s.shape != self.specs[k].shape:
-                hint = _shape_hint(arrays[k].shape, self.specs[k].shape)
-                raise GraphError(f"{k.replace('x', name, 1)} has samples of shape {s.shape}, but the net was built for "
-                                 f"{self.specs[k].shape}{hint}")  # fmt: skip
+        other = next((k for k, s in specs.items() if s.shape != self.specs[k].shape), None)
+        if other is not None and (reason := self._refuses(arrays)):
+            given, built = arrays[other].shape, self.specs[other].shape
+            hint = _shape_hint(given, built) or (reason if len(given) == len(built) + 1 > 2 else "")
+            raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
+                             f"for {built}{hint}")  # fmt: skip
         if any(s.dtype != self.specs[k].dtype for k, s in specs.items()):  # whole numbers for floats, or the reverse
             arrays = {k: a if specs[k].dtype == self.specs[k].dtype else _recast(a, self.specs[k].dtype, k)
                       for k, a in arrays.items()}  # fmt: skip
         return arrays, how
 
+    def _specs_of(self, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
+        """The net's inputs in the shapes of these arrays; where there is no array, as it was built."""
+        return {k: Spec(arrays[k].shape[1:], s.dtype) if k in arrays else s for k, s in self.specs.items()}
+
+    def _refuses(self, arrays: dict[str, np.ndarray]) -> str:
+        """Why the net cannot take samples of these shapes with the weights it has; empty if it can."""
+        specs = self._specs_of(arrays)
+        key = tuple(specs.values())
+        if key not in self._others:
+            try:
+                traced, _ = programs.trace_net(self.net, specs, self.how, self.dtype, training=False)
+            except GraphError as error:
+                return f"; {error}"
+            for name, p in self._built().parameters.items():
+                own, needed = p.value.shape, traced.parameters[name].value.shape
+                if own != needed:
+                    return f"; {name!r} has shape {own} and would need {needed}" + (
+                        " (a net with nn.GlobalAvgPool() in the place of nn.Flatten() takes any size)"
+                        * all(specs[k].shape[0] == s.shape[0] for k, s in self.specs.items() if s.shape)
+                    )
+            self._others[key] = traced
+        return ""
+
     def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:
         """Inputs, targets and weights by the names that programs use, checked."""
         arrays, _ = self._inputs(x, f"{name}x", finite=True)
         n = len(next(iter(arrays.values())))
-        output = self._built().output.shape
+        output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
         weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
         return arrays if weight is None else arrays | {"weight": weight}
@@ -253,23 +278,27 @@ class Model:
             yield
         except Exception:
             if new:
-                self.traced, self.state, self._runs = None, {}, {}
+                self.traced, self.state, self._runs, self._others = None, {}, {}, {}
             raise
 
     def _compiled(self, what: str, arrays: dict[str, np.ndarray]) -> Any:
         """The compiled program "step", "evaluate" or "predict" for arrays of these shapes, made once."""
         weighted = "weight" in arrays
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
-        key = (what, weighted, target)
+        specs = self._specs_of(arrays)
+        key = (what, weighted, target, *specs.values())
         if key not in self._runs:
-            self._runs[key] = self.executor.compile(self._program(what, target, weighted), self.threads)
+            self._runs[key] = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
         return self._runs[key]
 
-    def _program(self, what: str, target: Spec | None = None, weighted: bool = False) -> Program:
+    def _program(
+        self, what: str, target: Spec | None = None, weighted: bool = False, specs: dict[str, Spec] | None = None
+    ) -> Program:
+        specs = specs or self.specs
         if what == "predict":
-            return programs.prediction(self.net, self.specs, self.how, self.loss, self.dtype)
+            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype)
         assert target is not None
-        common = (self.net, self.specs, self.how, target, weighted, self.loss, self.metrics)
+        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics)
         if what == "step":
             return programs.training_step(*common, self.optimizer, self.dtype)
         return programs.evaluation(*common, self.dtype)
@@ -286,9 +315,16 @@ def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
 
 
 def _shape_hint(given: tuple, built: tuple) -> str:
+    """What to do with an array of shape ``given`` for samples of shape ``built``."""
+    sample = given[1:]
     if given == built:
         return "; a single sample needs a leading axis: x[None]"
-    if int(np.prod(given[1:])) == int(np.prod(built)):
+    if (1, *sample) == built:
+        return "; the channel axis is missing: x[:, None]"
+    if len(built) > 1 and (*sample[-1:], *sample[:-1]) == built:
+        order = ", ".join(map(str, (0, len(built), *range(1, len(built)))))
+        return f"; move the channels first: x.transpose({order})"
+    if int(np.prod(sample)) == int(np.prod(built)):
         return f"; did you mean x.reshape(-1, {', '.join(map(str, built))})?"
     return ""
 
