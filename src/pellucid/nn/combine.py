@@ -99,6 +99,7 @@ class AuxiliaryHead(Layer):
     weight: float = 0.3
 
     def __call__(self, x: Value) -> Value:
+        x = as_float(x)
         self.add_output(self.head(x), self.weight)
         return x
 
