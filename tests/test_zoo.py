@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from tools import run
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim
 from pellucid.nn import zoo
 from pellucid.nn.zoo.googlenet import INCEPTION
 from pellucid.nn.zoo.lenet import SEEN, scaled_tanh
-from tools import run
 
 
 def traced(net, *shape):
