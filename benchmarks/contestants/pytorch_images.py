@@ -36,7 +36,7 @@ class PadShortcut(torch.nn.Module):
 
 
 def module(layer, arrays: Iterator[np.ndarray]) -> torch.nn.Module:
-    """The module for a layer; it takes its weights from ``arrays``, which come in the order of the net's layers."""
+    """The module for a layer; it takes its trained weights from ``arrays``, in the order of the net's layers."""
     make = torch.nn
     match layer:
         case nn.Sequential():
@@ -56,7 +56,7 @@ def module(layer, arrays: Iterator[np.ndarray]) -> torch.nn.Module:
             w = next(arrays)
             return filled(make.Linear(w.shape[1], w.shape[0]), w, arrays)
         case nn.BatchNorm():
-            _, _, gamma = next(arrays), next(arrays), next(arrays)
+            gamma = next(arrays)
             return filled(make.BatchNorm2d(len(gamma), layer.epsilon, 1 - layer.momentum), gamma, arrays)
         case nn.MaxPool():
             return make.MaxPool2d(layer.size, layer.strides, 0 if layer.padding == "valid" else layer.padding)
@@ -85,7 +85,8 @@ def started(row: ImageRow, data: ImageData, threads: int, last: bool) -> tuple:
     torch.set_num_threads(threads)
     torch._dynamo.reset()
     layout = torch.channels_last if last else torch.contiguous_format
-    net = module(NETS[row.net](), iter(data.parameters.values())).to(memory_format=layout)
+    trained = (a for k, a in data.parameters.items() if k in data.trained)
+    net = module(NETS[row.net](), trained).to(memory_format=layout)
     x = torch.from_numpy(data.x).contiguous(memory_format=layout)
     return net, x, torch.from_numpy(data.y.astype("int64")), layout
 
