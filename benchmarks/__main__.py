@@ -32,11 +32,11 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--threads must be 1 or more")
     prepare(threads)
 
-    from . import contestants, report, table  # only now: the libraries read the environment when they are imported
+    from . import report, table  # only now: the libraries read the environment when they are imported
 
     chosen = asked.rows.split(",") if asked.rows else list(report.CHOICES)
-    names = asked.contestants.split(",") if asked.contestants else list(contestants.NAMES)
-    for given, known in ((chosen, report.CHOICES), (names, contestants.NAMES)):
+    names = asked.contestants.split(",") if asked.contestants else list(report.NAMES)
+    for given, known in ((chosen, report.CHOICES), (names, report.NAMES)):
         if unknown := [x for x in given if x not in known]:
             parser.error(f"{unknown[0]!r} is not one of {', '.join(known)}")
     if asked.rows is None and asked.mnist is None:

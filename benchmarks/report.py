@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import contest, contestants, fresh, mnist, rows, scaling, table
+from . import contest, contestants, fresh, images, mnist, peak, rows, scaling, table
 
 SECTIONS = ("scaling", "compile", "start")
-CHOICES = (*(r.name for r in rows.ROWS), *SECTIONS)
+CHOICES = (*(r.name for r in (*rows.ROWS, *images.ROWS)), *SECTIONS)
+NAMES = tuple(dict.fromkeys((*contestants.NAMES, *contestants.IMAGE_NAMES)))
 LIBRARIES = ("pellucid", "torch", "jax", "scikit-learn", "numpy", "llvmlite")
 
 
@@ -29,11 +30,12 @@ def run(
     threads: int,
     rounds: int,
     seconds: float,
-    names: Sequence[str] = contestants.NAMES,
+    names: Sequence[str] = NAMES,
     mnist_folder: str | None = None,
     epochs: int = mnist.EPOCHS,
     table_rows: Sequence[rows.Row] = rows.ROWS,
     scaling_rows: Sequence[rows.Row] = rows.SCALING,
+    image_rows: Sequence[images.ImageRow] = images.ROWS,
     say=say,
 ) -> dict[str, Any]:
     """Everything that was asked for; sections that were not are absent."""
@@ -46,6 +48,13 @@ def run(
         if row.name in chosen:
             makers = contestants.makers(row.kind, names, threads)
             found["rows"][row.name] = (row, contest.compete(row, rows.data(row), makers, rounds, seconds, say))
+    if any(row.name in chosen for row in image_rows):
+        found["images"] = {"rows": {}, "peak": max(peak.peak(threads) for _ in range(rounds))}
+    for row in image_rows:
+        if row.name in chosen:
+            makers = contestants.makers(row.kind, names, threads, contestants.IMAGE_PLACES)
+            given = images.data(row)
+            found["images"]["rows"][row.name] = row, contest.compete(row, given, makers, rounds, seconds, say)
     if "scaling" in chosen:
         found["scaling"] = scaling.scaling(scaling_rows, threads, rounds, seconds, say)
     again = max(1, rounds // 2)
@@ -111,6 +120,8 @@ def text(found: dict[str, Any]) -> str:
     ]
     if found["rows"]:
         parts += [table.contest_table(found["rows"]), table.reasons(found["rows"])]
+    if "images" in found:
+        parts += [table.image_table(found["images"]), table.reasons(found["images"]["rows"])]
     if "scaling" in found:
         parts.append(table.scaling_table(found["scaling"]))
     if "compile" in found:
@@ -126,8 +137,9 @@ def text(found: dict[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """The run as what JSON can hold."""
-    if isinstance(value, (rows.Row, contest.Result)):
-        more = {"flops": rows.flops(value)} if isinstance(value, rows.Row) else {"median": value.median}
+    if isinstance(value, (rows.Row, images.ImageRow, contest.Result)):
+        counted = {rows.Row: rows.flops, images.ImageRow: images.flops}.get(type(value))
+        more = {"flops": counted(value)} if counted else {"median": value.median}
         return plain(vars(value) | more)
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import rows, scaling
+from . import images, rows, scaling
 from .contest import Result
-from .contestants import NAMES, OURS, WHOLE_EPOCH
+from .contestants import IMAGE_NAMES, NAMES, OURS, WHOLE_EPOCH
 
 BEGIN, END = "<!-- the table begins -->", "<!-- the table ends -->"
 
@@ -70,6 +70,17 @@ def contest_table(found: Mapping[str, tuple[rows.Row, Mapping[str, Result]]]) ->
         cells = [microseconds(results[n].median) if n in results else "-" for n in NAMES]
         body.append([row.what, *cells, to_peers(row, results), times(ratio(results, WHOLE_EPOCH))])
     return markdown(head, body)
+
+
+def image_table(found: Mapping[str, Any]) -> str:
+    """Milliseconds, and Pellucid's share of the peak: it may exceed 1 where a convolution needs less arithmetic."""
+    body = []
+    for row, results in found["rows"].values():
+        cells = [f"{results[n].median * 1e3:.3g}" if n in results and results[n].seconds else "-" for n in IMAGE_NAMES]
+        ours = results.get(OURS, Result())
+        share = images.flops(row) / ours.median / found["peak"] if ours.seconds else math.nan
+        body.append([row.what, *cells, to_peers(row, results), times(share)])
+    return markdown(["milliseconds", *IMAGE_NAMES, "best peer by Pellucid", "share of peak"], body)
 
 
 def to_peers(row: rows.Row, results: Mapping[str, Result]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import contest, contestants, fresh, peak, report, rows, table
+from benchmarks import contest, contestants, fresh, images, peak, report, rows, table
 from benchmarks.contest import Job, Result
 
 ROW = rows.Row("tiny", (3, 4, 2), "tanh", 8, "momentum", 32, wanted=2)
@@ -37,8 +37,20 @@ def test_what_is_counted_in_a_row():
     assert replace(ROW, kind="predict", batch=1).count == 32
 
 
+def test_arithmetic_of_images_by_hand():
+    """LeNet-5: places x filters x inputs of each layer, once for the first layer's input gradient less than thrice."""
+    c1, c3, dense = 28 * 28 * 6 * 25, 10 * 10 * 16 * 150, 400 * 120 + 120 * 84 + 84 * 10
+    by_name = {r.name: r for r in images.ROWS}
+    assert images.flops(by_name["lenet5-predict"]) == 2 * (c1 + c3 + dense) == 833_040
+    assert images.flops(by_name["lenet5"]) == 2 * 64 * (2 * c1 + 3 * (c3 + dense))
+    grouped = 27 * 27 * 256 * 48 * 25  # AlexNet's second layer: each filter sees 48 of the 96 maps
+    first, rest = 55 * 55 * 96 * 363, 13 * 13 * (384 * 2304 + 384 * 1728 + 256 * 1728)
+    dense = 9216 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert images.flops(by_name["alexnet"]) == 2 * 16 * (2 * first + 3 * (grouped + rest + dense))
+
+
 def test_names_are_unique_and_samples_are_whole_batches():
-    for some in (rows.ROWS, rows.SCALING):
+    for some in (rows.ROWS, rows.SCALING, images.ROWS, (*rows.ROWS, *images.ROWS)):
         assert len({r.name for r in some}) == len(some)
         assert all(r.samples % r.batch == 0 for r in some)
     assert set(rows.SCALING_WANTED) | set(rows.SHARE_WANTED) <= {r.name for r in rows.SCALING}
@@ -164,6 +176,31 @@ def test_a_run_with_pellucid_and_scikit_learn():
     assert all(f"| {row.what} |" in text for row in small)
     stored = json.loads(json.dumps(report.plain(found), allow_nan=False))
     assert stored["rows"]["2-8-8-2"][0]["flops"] == rows.flops(small[0])
+
+
+IMAGES = [images.smaller(r) for r in images.ROWS if r.name in ("lenet5", "conv", "lenet5-predict")]
+
+
+def test_a_run_of_images_with_pellucid():
+    found = report.run([r.name for r in IMAGES], 1, 1, 0.0, ["Pellucid"], image_rows=IMAGES, **QUIET)
+    for row, got in found["images"]["rows"].values():
+        assert {n: r.reason for n, r in got.items()} == {"Pellucid": ""}, row.name
+        assert got["Pellucid"].median > 0
+    text = report.text(found)
+    assert all(f"| {row.what} |" in text for row in IMAGES)
+    stored = json.loads(json.dumps(report.plain(found), allow_nan=False))
+    assert stored["images"]["rows"]["conv"][0]["flops"] == images.flops(IMAGES[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library, peer", [("torch", "PyTorch channels last"), ("jax", "JAX jit")])
+@pytest.mark.parametrize("name", [r.name for r in images.ROWS if r.name != "alexnet"])
+def test_the_others_compute_the_same_of_images(name, library, peer):
+    pytest.importorskip(library)
+    row = next(images.smaller(r) for r in images.ROWS if r.name == name)
+    makers = contestants.makers(row.kind, ["Pellucid", peer], 1, contestants.IMAGE_PLACES)
+    found = contest.compete(row, images.data(row), makers, 1, 0.0)
+    assert [r.reason for r in found.values()] == ["", ""]
 
 
 def test_a_child_process_with_a_cold_and_a_warm_cache():

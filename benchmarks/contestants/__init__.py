@@ -6,7 +6,7 @@ A library is imported when its function is called, so that a missing one is only
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 OURS = "Pellucid"
 PLACES = {  # contestant -> kind of row -> module and function
@@ -18,12 +18,20 @@ PLACES = {  # contestant -> kind of row -> module and function
     "scikit-learn": {k: f"sklearn_:{k}" for k in ("step", "fit", "predict")},
 }
 NAMES = tuple(PLACES)
+IMAGE_PLACES = {  # the same for rows of images
+    OURS: {k: f"ours_images:{k}" for k in ("step", "predict", "conv")},
+    "PyTorch eager": {k: f"pytorch_images:{k}" for k in ("step", "predict", "conv")},
+    "PyTorch channels last": {k: f"pytorch_images:last_{k}" for k in ("step", "predict", "conv")},
+    "torch.compile": {k: f"pytorch_images:compiled_{k}" for k in ("step", "predict", "conv")},
+    "JAX jit": {k: f"jax_images:{k}" for k in ("step", "predict", "conv")},
+}
+IMAGE_NAMES = tuple(IMAGE_PLACES)
 WHOLE_EPOCH = "JAX scan"  # a loop over steps inside the compiled code, as Pellucid has; has a ratio of its own
 
 
-def makers(kind: str, names, threads: int) -> dict[str, Callable]:
+def makers(kind: str, names, threads: int, places: Mapping[str, Mapping[str, str]] = PLACES) -> dict[str, Callable]:
     """The functions of the contestants that take part in rows of this kind."""
-    return {n: _maker(PLACES[n][kind], threads) for n in names if kind in PLACES[n]}
+    return {n: _maker(places[n][kind], threads) for n in names if kind in places.get(n, {})}
 
 
 def _maker(place: str, threads: int) -> Callable:

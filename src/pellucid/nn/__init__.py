@@ -1,6 +1,6 @@
 """Layers, activations, initialisers, losses and metrics, all written on Values. Imports graph and ops, never numpy."""
 
-from . import init
+from . import init, zoo
 from .activations import (
     ACTIVATIONS,
     elu,
@@ -18,7 +18,7 @@ from .activations import (
     step,
     tanh,
 )
-from .combine import Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
+from .combine import AuxiliaryHead, Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
 from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
 from .layer import Layer, LayerError, init_program, trace
@@ -41,11 +41,12 @@ from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "AvgPool", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance",
-    "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout",
-    "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm", "HalfSquaredError", "Hinge", "Huber",
-    "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss", "MaxPool", "MeanAbsoluteError",
-    "MeanSquaredError", "MissProbability", "PixelNorm", "Reshape", "Residual", "Sequential", "SpatialDropout",
-    "UpSample", "ZeroPad", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu",
-    "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
+    "ACTIVATIONS", "LOSSES", "METRICS", "AuxiliaryHead", "AvgPool", "BatchNorm", "BinaryCrossEntropy",
+    "BinaryHinge", "ClassDistance", "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense",
+    "DepthwiseConv", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool",
+    "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
+    "LocalResponseNorm", "Loss", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm",
+    "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "gaussian", "gelu", "init",
+    "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
+    "step", "tanh", "trace", "zoo",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers that combine others or change shapes: Sequential, Residual, Concatenate, Lambda, Flatten, Reshape."""
+"""Layers that combine others or change shapes. Imports graph, ops and the sibling modules."""
 
 from __future__ import annotations
 
@@ -86,6 +86,22 @@ class Concatenate(Layer):
     def __call__(self, *inputs: Value) -> Value:
         inputs = tuple(as_float(v) for v in inputs)
         return ops.concatenate([branch(*inputs) for branch in self.branches], self.axis)
+
+
+class AuxiliaryHead(Layer):
+    """x as it is; in training the loss of ``head(x)`` for the same target, times ``weight``, is added to the cost.
+
+    A classifier half-way up a deep net, so that gradients reach the layers below; ``head`` must give what the net
+    gives. `evaluate` and `predict` leave it out. Szegedy et al., "Going deeper with convolutions", CVPR 2015.
+    """
+
+    head: Callable
+    weight: float = 0.3
+
+    def __call__(self, x: Value) -> Value:
+        x = as_float(x)
+        self.add_output(self.head(x), self.weight)
+        return x
 
 
 class Lambda(Layer):

@@ -25,8 +25,12 @@ class LayerError(GraphError):
     """A `GraphError` that says in which layer it happened."""
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False)
-class Layer:
+@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False, field_specifiers=(field,))
+class Declared:
+    """Tells type checkers that classes below it are dataclasses. It is not `Layer`, whose fields they would not see."""
+
+
+class Layer(Declared):
     """Base of all layers. A subclass is a frozen dataclass without further ado; layers compare by identity.
 
     ``name`` replaces the number or field in the parameters' names; ``trainable=False`` freezes the layer and all in it.
@@ -93,6 +97,40 @@ class Layer:
         if scope.training and not self.frozen:
             scope.update(state, rule)
 
+    def add_loss(self, value: Value, weight: float = 1.0) -> None:
+        """In training, ``weight * value`` is added to the cost that is minimised; otherwise nothing happens.
+
+        ``value`` has shape (): one number for each sample, whose mean over the batch counts (the size of an
+        activation), or one for all (the size of a weight). Raises `GraphError` for another shape.
+
+        >>> class Sparse(Layer):
+        ...     def __call__(self, x):
+        ...         self.add_loss(sum(abs(x)), weight=1e-3)
+        ...         return x
+        >>> from pellucid.ops import sum
+        >>> trace(Sparse(), input("x", (3,)), training=True).extras
+        [Extra(path='', value=<sum: sample float32 ()>, weight=0.001, output=False)]
+        """
+        if not isinstance(value, Value) or value.shape != ():
+            got = f"shape {value.shape}" if isinstance(value, Value) else repr(value)
+            raise GraphError(f"add_loss takes one number, for each sample or for all, got {got}; "
+                             "use ops.sum or ops.mean")  # fmt: skip
+        self._add(value, weight, output=False)
+
+    def add_output(self, y: Value, weight: float = 1.0) -> None:
+        """In training, ``weight * loss(y, target)`` is added to the cost: a further output, for the model's own target.
+
+        Make its parameters outside training too, as always. See `pellucid.nn.AuxiliaryHead`.
+        """
+        self._add(y, weight, output=True)
+
+    def _add(self, value: Value, weight: float, output: bool) -> None:
+        scope = _scope.get()
+        if scope is None:
+            raise GraphError(f"{type(self).__name__} adds to the loss: it can only be called while a net is traced")
+        if scope.training:
+            scope.extras.append(Extra(scope.path[-1], value, weight, output))
+
     def random_key(self) -> Value:
         """A key of random numbers for this layer, new at every training step."""
         scope = _scope.get()
@@ -153,6 +191,16 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """What a layer adds to the cost in training: a number, or an ``output`` whose loss is added; times ``weight``."""
+
+    path: str
+    value: Value
+    weight: float
+    output: bool
+
+
+@dataclass(frozen=True)
 class Call:
     """One use of a layer (or of an activation in a `Sequential`) during a trace."""
 
@@ -185,6 +233,7 @@ class Scope:
         self.dtype, self.training = dtype, training
         self.parameters: dict[str, Parameter] = {}
         self.updates: dict[Value, Value] = {}
+        self.extras: list[Extra] = []
         self.calls: list[Call] = []
         self.key = state("random.key", (2,), "uint32")
         self.active: list[Any] = []
@@ -280,7 +329,8 @@ def _renamed(path: str, layer: Layer) -> str:
 class Traced:
     """A net as a graph: its output, its parameters by name, each layer's output in order, and updates of state.
 
-    A training step of one's own takes ``updates`` (state to new value) over into its program's.
+    A training step of one's own takes ``updates`` (state to new value) over into its program's, and adds ``extras`` to
+    its cost.
     """
 
     output: Value
@@ -288,6 +338,7 @@ class Traced:
     calls: list[Call]
     key: Value
     updates: dict[Value, Value]
+    extras: list[Extra]
 
 
 def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool = False, **named: Value) -> Traced:
@@ -306,7 +357,7 @@ def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool 
         _scope.reset(token)
     if not isinstance(output, Value):
         raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
-    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates)
+    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras)
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:

@@ -26,6 +26,7 @@ OWN: dict[str, Any] = {
     **ACTIVATIONS,
     **METRICS,
     **{f"init.{name}": f for name, f in init.INITIALISERS.items()},
+    **{f"zoo.{part.__name__}": part for part in nn.zoo.PARTS},
 }
 NAME_OF = {v: k for k, v in OWN.items()}
 

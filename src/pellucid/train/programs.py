@@ -53,14 +53,14 @@ def _targets(spec: Spec, weighted: bool, dtype: str) -> tuple[Value, Value | Non
 def training_step(
     net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str
 ) -> Program:
-    """Forward, backward and update: C = batch_mean(w L), p' = rule(p, dC/dp) for every trainable parameter."""
+    """Forward, backward and update: p' = rule(p, dC/dp) for every trainable parameter, C = batch_mean(w L) + extras."""
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     t, weight, more = _targets(target, weighted, dtype)
     each, sums = _sums(loss, metrics, traced.output, t, weight)
     parameters = [p for p in traced.parameters.values() if p.trainable]
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
-    gradients = grad(batch_mean(each), [p.value for p in parameters])
+    gradients = grad(_cost(traced, loss, each, t, weight), [p.value for p in parameters])
     counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
     step = cast(counter + 1, dtype)
     updates: dict[Value, Value] = {counter: counter + 1}
@@ -73,6 +73,22 @@ def training_step(
     if "random.key" in program.state:  # another key for the next step
         program = Program(inputs | more, sums, updates | {traced.key: fold_in(traced.key, 0)})
     return program
+
+
+def _cost(traced: Traced, loss: Loss, each: Value, t: Value, weight: Value | None) -> Value:
+    """What is minimised: the mean of the samples' losses, and what layers add to it (`add_loss`, `add_output`)."""
+    cost = batch_mean(each)
+    for extra in traced.extras:
+        value = extra.value
+        if extra.output:
+            if value.type != traced.output.type:
+                raise GraphError(f"{extra.path!r} has the output {value.type} for the same target as the net, whose "
+                                 f"own is {traced.output.type}; make them alike")  # fmt: skip
+            value = loss(value, t)
+        if value.kind == "sample":
+            value = batch_mean(value if weight is None else weight * value)
+        cost = cost + extra.weight * value
+    return cost
 
 
 def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
