@@ -37,12 +37,13 @@ from .losses import (
 )
 from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .parts import freeze
 
 __all__ = [
     "ACTIVATIONS", "LOSSES", "METRICS", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance",
     "Concatenate", "CrossEntropy", "Dense", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GroupNorm",
     "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
     "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm", "Reshape", "Residual", "Sequential",
-    "SpatialDropout", "elu", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp", "relu",
-    "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
+    "SpatialDropout", "elu", "freeze", "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "ramp",
+    "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh", "trace",
 ]  # fmt: skip
