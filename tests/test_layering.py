@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
-TOP = TRAIN | {"", "neurons", "tabular", "report", "sklearn"}
+TOP = TRAIN | {"", "neurons", "tabular", "features", "report", "sklearn"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
@@ -28,10 +28,11 @@ MAY_IMPORT = {
     "nn": AUTODIFF,
     "schedules": AUTODIFF,
     "optim": AUTODIFF | {"schedules"},
-    "data": GRAPH,
+    "data": OPS,
     "train": TRAIN,
-    "": TRAIN | {"neurons", "tabular", "sklearn"},
+    "": TRAIN | {"neurons", "tabular", "features", "sklearn"},
     "neurons": TRAIN,
+    "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),
     "sklearn": TOP,
@@ -47,7 +48,7 @@ ONLY = {
     "jaxlib": {"executors/jax.py": True},
     "torch": {},
     "tensorflow": {},
-    "sklearn": {"": False, "sklearn.py": True, "neurons.py": True, "tabular.py": True},
+    "sklearn": {"": False, "sklearn.py": True, "neurons.py": True, "features.py": True, "tabular.py": True},
     "matplotlib": {"": False, "plot": True},
     "PIL": {"": False},
     "pandas": {"": False},

@@ -7,7 +7,7 @@ import pytest
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim
-from pellucid.train.loop import order_of
+from pellucid.train.pieces import order_of
 
 random = np.random.default_rng(5)
 X = random.normal(size=(60, 4)).astype("float32")
@@ -168,7 +168,7 @@ def test_summary(capsys):
     Model(net, loss="cross_entropy", input_shape=(4,)).summary()
     text = capsys.readouterr().out
     assert "layers.2" not in text and "layers.head (Dense)" in text
-    assert text.splitlines()[-1] == "55 parameters, 35 of them trainable"
+    assert text.splitlines()[-1] == "55 parameters, 35 of them trainable, 20 frozen"
 
 
 @pytest.mark.parametrize("verbose, lines", [(0, 0), (2, 3)])
@@ -374,11 +374,11 @@ def test_the_order_of_the_samples():
     """A permutation that is another one in every epoch and for every seed."""
     model, orders = classifier(), []
     for model.seed, model.epochs in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        orders.append(order_of(model, 60, shuffle=True))
-        assert (orders[-1] == order_of(model, 60, shuffle=True)).all()
+        orders.append(order_of(model.seed, model.epochs, 60, shuffle=True))
+        assert (orders[-1] == order_of(model.seed, model.epochs, 60, shuffle=True)).all()
     assert all(sorted(order.tolist()) == list(range(60)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
-    assert order_of(model, 60, shuffle=False) is None
+    assert order_of(model.seed, model.epochs, 60, shuffle=False) is None
 
 
 # ---- the same bits ----------------------------------------------------------------------------------------------

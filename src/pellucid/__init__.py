@@ -21,8 +21,13 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name == "neurons":  # needs scikit-learn, so it is loaded when first asked for
+    # what needs scikit-learn is loaded when first asked for
+    if name == "neurons":
         import importlib
 
         return importlib.import_module(".neurons", __name__)
+    if name == "FeatureExtractor":
+        from .features import FeatureExtractor
+
+        return FeatureExtractor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

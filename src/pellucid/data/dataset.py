@@ -83,3 +83,14 @@ def listed(items: Iterable[object], most: int = 5) -> str:
     texts = [str(item) for item in items]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
+
+
+def check_pixel_type(caller: str, dtype: str) -> None:
+    """`DataError` for anything else than the two forms in which pixels are given."""
+    if dtype not in ("float32", "uint8"):
+        raise DataError(f"{caller}: dtype is {dtype!r}, expected 'float32' (0..1) or 'uint8' (0..255)")
+
+
+def as_pixels(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Bytes 0..255 as they are, or as float32 in 0..1."""
+    return array if dtype == "uint8" else array / np.float32(255)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import DataError, Dataset, digit_names
+from .dataset import DataError, Dataset, as_pixels, digit_names
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -76,7 +76,7 @@ def mnist(folder: str | PathLike[str], part: str = "train", images: bool = False
         raise DataError(f"{pictures} has no pixels: shape {x.shape}")
     scaled = x.reshape(len(x), 1, *x.shape[1:]) if images else x.reshape(len(x), -1)
     names = digit_names(max(10, int(y.max()) + 1))
-    return Dataset(scaled / np.float32(255), y.astype(np.int64), names, name=f"mnist {part}")
+    return Dataset(as_pixels(scaled, "float32"), y.astype(np.int64), names, name=f"mnist {part}")
 
 
 def _bytes(path: Path) -> bytes:

@@ -38,6 +38,7 @@ from .losses import (
 )
 from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .parts import freeze
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 
 __all__ = [
@@ -46,7 +47,7 @@ __all__ = [
     "DepthwiseConv", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool",
     "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
     "LocalResponseNorm", "Loss", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm",
-    "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "gaussian", "gelu", "init",
-    "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
+    "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu",
+    "init", "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
     "step", "tanh", "trace", "zoo",
 ]  # fmt: skip

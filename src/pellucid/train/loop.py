@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program
+from .pieces import Piece, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -70,11 +73,6 @@ def first_state(program: Program, names: list[str], learning_rate: float, seed: 
     return state
 
 
-def order_of(model: Model, n: int, shuffle: bool) -> np.ndarray | None:
-    """The samples' order in this epoch, a function of the seed and the epoch's number."""
-    return np.random.Generator(np.random.Philox(key=[model.seed, model.epochs])).permutation(n) if shuffle else None
-
-
 def evaluate(model: Model, arrays: dict[str, np.ndarray], batch_size: int | str | None = None) -> dict[str, float]:
     """Weighted means of the loss and the metrics."""
     size = batch_size_for(batch_size, len(arrays["y"]))
@@ -88,27 +86,35 @@ def _means(sums: dict[str, float]) -> dict[str, float]:
 
 
 def fit(
-    model: Model, step: Any, arrays, validation, batch: int, epochs: int, shuffle: bool, callbacks, show: Silent
+    model: Model,
+    step: Any,
+    arrays,
+    validation,
+    batch: int,
+    epochs: int,
+    shuffle: bool,
+    callbacks,
+    show: Silent,
+    augment: Callable | None = None,
 ) -> History:
     """Train for some epochs and return the model's history."""
-    n = len(arrays["y"])
+    numbers = range(model.epochs, model.epochs + epochs)
     model.stop_training = False
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
-        with show as progress:
+        with show as progress, closing(epochs_of(arrays, augment, model.seed, numbers, batch, shuffle)) as work:
             for epoch in range(epochs):
                 for c in callbacks:
                     c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = step.steps(model.state, arrays, order_of(model, n, shuffle), batch, "loss", progress.on_step)
-                except NotFinite as failure:
-                    message = _why(model, arrays, failure)
+                    sums = _epoch(model, step, next(work), batch, progress.on_step)
+                except Exception:
                     model.state = before
-                    raise DivergedError(message) from None
+                    raise
                 model.epochs += 1
                 logs = _means(sums)
                 if validation is not None:
@@ -123,6 +129,23 @@ def fit(
         for c in callbacks:
             c.on_train_end()
     return model.history
+
+
+def _epoch(
+    model: Model, step: Any, pieces: Iterator[Piece], batch: int, on_step: Callable[[int], None]
+) -> dict[str, float]:
+    """Train on the pieces of an epoch; the sums of the outputs."""
+    sums: dict[str, float] = {}
+    for start, arrays, order in pieces:
+        try:
+            part = step.steps(
+                model.state, arrays, order, batch, "loss", lambda rows, start=start: on_step(start + rows)
+            )
+        except NotFinite as failure:
+            failure.step += start // batch
+            raise DivergedError(_why(model, arrays, failure)) from None
+        sums = {name: sums.get(name, 0.0) + value for name, value in part.items()}
+    return sums
 
 
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:

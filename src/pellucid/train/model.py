@@ -17,13 +17,15 @@ from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..optim import as_optimizer
 from . import loop, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, example_target, graph_dtype
+from .arrays import Spec, as_array, as_inputs, as_targets, as_weights, check_finite, example_target, graph_dtype
 from .callbacks import Callback
 from .history import History
+from .pieces import middle_of
 from .progress import progress_for
+from .reuse import Reuse
 
 
-class Model:
+class Model(Reuse):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -127,6 +129,7 @@ class Model:
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
+        augment: Callable | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
     ) -> History:
@@ -136,6 +139,8 @@ class Model:
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y) or (x, y, sample_weight) instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
+        - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
+          function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
@@ -146,21 +151,27 @@ class Model:
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
-            arrays = self._arrays(x, y, sample_weight, class_weight, fitting=True)
+            arrays = self._arrays(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            if augment is not None:
+                arrays["x"] = as_array(x, "x")  # whole again
             validation = None
             if validation_data is not None:
                 if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
                     raise GraphError("validation_data must be (x, y) or (x, y, sample_weight)")
                 x, y, weight = (*validation_data, None)[:3]
-                validation = self._arrays(x, y, weight, name="validation_data ")
+                validation = self._arrays(
+                    middle_of(augment, x, "validation_data x"), y, weight, name="validation_data "
+                )
             elif validation_split:
                 arrays, validation = loop.split(arrays, validation_split, self.seed)
+                if augment is not None:
+                    validation["x"] = middle_of(augment, validation["x"])
             batch = loop.training_batch_size(batch_size, len(arrays["y"]))
             progress = progress_for(verbose, epochs, len(arrays["y"]))
             step = self._compiled("step", arrays)
         slots = [v for v in step.program.state if v not in self.state]
         self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
-        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress)
+        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | str | None = None
@@ -174,10 +185,7 @@ class Model:
         self._built()
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        n = len(next(iter(arrays.values())))
-        size = loop.batch_size_for(batch_size, n)
-        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
-        return np.concatenate([p["prediction"] for p in parts])
+        return self._in_batches(run, arrays, batch_size)
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -185,7 +193,7 @@ class Model:
         arrays, _ = self._inputs(x)
         program, calls = programs.layer_outputs(self.net, self._specs_of(arrays), self.how, self.dtype)
         outputs = self.executor.compile(program, self.threads)(self.state, arrays)
-        return {c.path or type(c.layer).__name__: outputs[str(i)] for i, c in enumerate(calls)}
+        return {programs.call_name(c): outputs[str(i)] for i, c in enumerate(calls)}
 
     def summary(self) -> None:
         """Print each layer with its output shape and number of parameters, and totals."""
@@ -212,6 +220,14 @@ class Model:
         for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):
             run = made.get(what) or self._compiled(what, arrays)
             run.dump(Path(folder) / what, batch_size)
+
+    def _in_batches(self, run: Any, arrays: dict[str, np.ndarray], batch_size: int | str | None) -> np.ndarray:
+        """The one output of a program, for some samples after the others."""
+        (name,) = run.program.outputs
+        n = len(next(iter(arrays.values())))
+        size = loop.batch_size_for(batch_size, n)
+        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
+        return np.concatenate([p[name] for p in parts])
 
     # ---- arrays and programs ----------------------------------------------------------------------------------
 

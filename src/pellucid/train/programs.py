@@ -8,7 +8,7 @@ from typing import Any
 from ..autodiff import grad
 from ..graph import GraphError, Program, Value, input, state
 from ..nn import Loss, trace
-from ..nn.layer import Traced
+from ..nn.layer import Call, Traced
 from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
 from ..optim import Optimizer
 from .arrays import Spec
@@ -61,13 +61,7 @@ def training_step(
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
     gradients = grad(_cost(traced, loss, each, t, weight), [p.value for p in parameters])
-    counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
-    step = cast(counter + 1, dtype)
-    updates: dict[Value, Value] = {counter: counter + 1}
-    for p, g in zip(parameters, gradients, strict=True):
-        slots = {s: state(slot_name(s, p.name), p.value.shape, dtype) for s in optimizer.slot_names}
-        updates[p.value], new = optimizer.rule(p.value, g, slots, rate, step)
-        updates |= {slots[s]: v for s, v in new.items()}
+    updates = descend(list(zip([p.value for p in parameters], gradients, strict=True)), optimizer, dtype)
     updates |= traced.updates
     program = Program(inputs | more, sums, updates)
     if "random.key" in program.state:  # another key for the next step
@@ -91,6 +85,18 @@ def _cost(traced: Traced, loss: Loss, each: Value, t: Value, weight: Value | Non
     return cost
 
 
+def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) -> dict[Value, Value]:
+    """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter."""
+    counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
+    step = cast(counter + 1, dtype)
+    updates: dict[Value, Value] = {counter: counter + 1}
+    for p, g in pairs:
+        slots = {s: state(slot_name(s, p.name or ""), p.shape, dtype) for s in optimizer.slot_names}
+        updates[p], new = optimizer.rule(p, g, slots, rate, step)
+        updates |= {slots[s]: v for s, v in new.items()}
+    return updates
+
+
 def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
     """The sums over a batch of loss and metrics, without training."""
     traced, inputs = trace_net(net, specs, how, dtype, training=False)
@@ -108,6 +114,24 @@ def layer_outputs(net, specs, how, dtype: str) -> tuple[Program, list]:
     """Every layer's output, in order; and the calls they belong to."""
     traced, inputs = trace_net(net, specs, how, dtype, training=False)
     return Program(inputs, {str(i): c.output for i, c in enumerate(traced.calls)}), traced.calls
+
+
+def feature(net, specs, how, dtype: str, layer: str) -> Program:
+    """One layer's output, and what it needs."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    output = output_of(traced, layer)
+    return Program(inputs, {"feature": output if output.kind == "sample" else to_samples(output)})
+
+
+def output_of(traced: Traced, layer: str | None) -> Value:
+    """The output of the layer of that name (its last use, if there are several), or of the net."""
+    outputs = {call_name(c): c.output for c in traced.calls}
+    return traced.output if layer is None else outputs[layer]
+
+
+def call_name(call: Call) -> str:
+    """What a layer is called where it is looked at: its place, or its class if it is the whole net."""
+    return call.path or type(call.layer).__name__
 
 
 def slot_name(slot: str, parameter: str) -> str:

@@ -24,6 +24,8 @@ def summary_text(model: Model) -> str:
     26 parameters, 26 of them trainable
     """
     traced = model._built()
+    places = [call.path for call in traced.calls if not getattr(call.layer, "trainable", True)]
+    frozen = {n for n in traced.parameters if any(not place or n.startswith(f"{place}.") for place in places)}
     counted: set[str] = set()
     rows = []
     for call in traced.calls:
@@ -35,15 +37,19 @@ def summary_text(model: Model) -> str:
         count = sum(traced.parameters[n].count for n in own if n not in counted)
         shared = bool(own) and all(n in counted for n in own)
         counted.update(own)
+        mark = " frozen" if own and frozen.issuperset(own) else ""
         rows.append((f"{call.path or 'net'} ({kind(call.layer)})", str(call.output.shape),
-                     "shared" if shared else f"{count:,}"))  # fmt: skip
+                     "shared" if shared else f"{count:,}{mark}"))  # fmt: skip
     parameters = traced.parameters.values()
     total, trainable = sum(p.count for p in parameters), sum(p.count for p in parameters if p.trainable)
     head = ("layer", "output", "parameters")
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(3)]
     lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in [head, *rows]]
     rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:], rule, f"{total:,} parameters, {trainable:,} of them trainable"])
+    totals = f"{total:,} parameters, {trainable:,} of them trainable"
+    if frozen:
+        totals += f", {sum(traced.parameters[n].count for n in frozen):,} frozen"
+    return "\n".join([lines[0], rule, *lines[1:], rule, totals])
 
 
 def kind(layer: Any) -> str:

@@ -1,0 +1,96 @@
+"""An epoch as pieces of arrays: one, or with augmentation several, each made while the one before it is trained on.
+
+Imports numpy and data.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from ..data import DataError
+from ..graph import GraphError
+from .arrays import as_array, check_finite
+
+PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
+
+Arrays = dict[str, np.ndarray]
+Piece = tuple[int, Arrays, np.ndarray | None]  # samples of the epoch before it, arrays, their order
+
+
+def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
+    """The samples' order in an epoch, a function of the seed and the epoch's number."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n) if shuffle else None
+
+
+def epochs_of(
+    arrays: Arrays, augment: Callable | None, seed: int, numbers: Iterable[int], batch: int, shuffle: bool
+) -> Generator[Iterator[Piece], None, None]:
+    """For each epoch by its number the pieces to train on. Close it when done: a thread may be at work ahead.
+
+    With ``augment`` the array "x" of each piece is ``augment(x, rows, seed, epoch)``, a function of which samples they
+    are and of the epoch, not of how they are divided.
+    """
+    n = len(arrays["y"])
+    if augment is None:
+        for number in numbers:
+            yield iter([(0, arrays, order_of(seed, number, n, shuffle))])
+        return
+
+    def changed(number: int, start: int, rows: np.ndarray) -> Piece:
+        piece = {name: a[rows] for name, a in arrays.items()}
+        x = augment(piece["x"], rows, seed, number)
+        if not isinstance(x, np.ndarray) or len(x) != len(rows):
+            got = f"{len(x)} samples" if isinstance(x, np.ndarray) else type(x).__name__
+            raise DataError(f"augment must give an array of as many samples as it got, {len(rows)}, gave {got}")
+        return start, piece | {"x": x}, None
+
+    bytes_each = max(1, arrays["x"].nbytes // n)
+    most = max(1, PIECE_BYTES // (bytes_each * batch)) * batch  # samples, whole batches
+    starts = range(0, n, most)
+
+    def jobs() -> Iterator[Callable[[], Piece]]:
+        for number in numbers:
+            order = order_of(seed, number, n, shuffle)
+            order = np.arange(n) if order is None else order
+            for start in starts:
+                yield functools.partial(changed, number, start, order[start : start + most])
+
+    with closing(ahead(jobs())) as made:
+        for _ in numbers:
+            yield (next(made) for _ in starts)
+
+
+def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:
+    """The results of jobs, each computed by a thread while the one before it is in use.
+
+    >>> list(ahead(iter([lambda: 1, lambda: 2])))
+    [1, 2]
+    """
+    with ThreadPoolExecutor(1, "pellucid-augment") as pool:
+        coming = [pool.submit(job) for job in (next(jobs, None),) if job]
+        while coming:
+            result = coming.pop().result()
+            coming = [pool.submit(job) for job in (next(jobs, None),) if job]
+            yield result
+
+
+def middle_of(augment: Any, x: Any, name: str = "x") -> Any:
+    """Arrays as a net that trains with ``augment`` evaluates them: cut in the middle, where it crops."""
+    if augment is None:
+        return x
+    if not callable(augment):
+        raise GraphError(f"augment must be pellucid.data.Augment(...) or a function of (x, rows, seed, epoch), got "
+                         f"{augment!r}")  # fmt: skip
+    if isinstance(x, (tuple, dict)):
+        raise GraphError("augment changes one array of samples, but the net has several inputs")
+    array = as_array(x, name)
+    cut = getattr(augment, "middle", lambda x: x)(array)
+    if cut.shape != array.shape:
+        check_finite(array, name)  # all of it: what is cut off now may be seen in training
+    return cut
