@@ -175,6 +175,8 @@ class Model:
         run = self._compiled("predict", arrays)
         n = len(next(iter(arrays.values())))
         size = loop.batch_size_for(batch_size, n)
+        if n <= size:
+            return run(self.state, arrays)["prediction"]
         parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
         return np.concatenate([p["prediction"] for p in parts])
 
@@ -216,7 +218,8 @@ class Model:
 
     def _inputs(self, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
-        arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
+        if name != "x":
+            arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
         if finite:
             for k, a in arrays.items():
                 check_finite(a, k.replace("x", name, 1))

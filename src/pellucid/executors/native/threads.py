@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -16,22 +19,36 @@ import numpy as np
 from ...graph import Program
 from ...ops.contract import contract_of, parse
 from ..binding import as_threads
-from . import driver
+from . import driver, handover
+from .machine import aligned
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
+PART_WORK, PART_BYTES = 1_000_000, 512 << 10  # of a program for one sample, that are worth a thread
+MOST = 64  # threads of a run that is handed over
+CLOSE = 0.001  # seconds between runs that follow each other closely
 
 
 def available() -> int:
-    """Processors that this process may use: PELLUCID_THREADS, else affinity and the container's quota."""
+    """Threads that may compute: PELLUCID_THREADS, else as many as there are processors."""
     if asked := os.environ.get("PELLUCID_THREADS"):
         return as_threads(asked, "PELLUCID_THREADS") or 1
+    return processors()
+
+
+def processors() -> int:
+    """Processors that this process may use: affinity, and the container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, quota() or count)
+
+
+@functools.cache
+def quota() -> int | None:
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    return count
+        share, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if share != "max":
+            return max(1, int(share) // int(period))
+    return None
 
 
 def work(program: Program) -> int:
@@ -44,6 +61,15 @@ def threads_for(work: int, batch: int, width: int) -> int:
     return 1 if work * batch < SMALL_WORK else min(available(), max(1, -(-batch // width)))
 
 
+def useful_threads(work: int, weights: int) -> int:
+    """As many as may help with one sample, by its work and the bytes of its weights.
+
+    Such a run takes as long as reading its weights, and two caches hold what one does not: 3.2 MB took 78 us on one
+    thread, 18 on two.
+    """
+    return max(1, work // PART_WORK, weights // PART_BYTES)
+
+
 def multiplications(v) -> int:
     """Of a contraction: the product of the lengths of all its letters."""
     a, b, _ = parse(v.attributes["spec"])
@@ -53,11 +79,38 @@ def multiplications(v) -> int:
     return n
 
 
+class Worker:
+    """A thread of the process, which does tasks from a queue; behind some it lingers for runs that are handed over."""
+
+    def __init__(self, box: np.ndarray) -> None:
+        self.tasks: queue.SimpleQueue = queue.SimpleQueue()
+        self.box = box
+        threading.Thread(target=self._work, daemon=True, name="pellucid").start()
+
+    def put(self, task: Callable[[], None], linger: bool) -> None:
+        self.tasks.put((task, linger))
+        self.box[handover.LEAVE] = 1  # only now: it is taken back before the queue is looked into
+
+    def _work(self) -> None:
+        while True:
+            task, linger = self.tasks.get()
+            self.box[handover.LEAVE] = 0
+            task()
+            del task
+            if linger and self.tasks.empty():
+                handover.functions()[0](self.box.ctypes.data)
+
+
 class Pool:
     """Worker threads of the process, made when first needed; a forked child starts with none."""
 
-    idle: ClassVar[list[queue.SimpleQueue]] = []
-    lock = threading.Lock()  # one run of several threads at a time
+    idle: ClassVar[list[Worker]] = []
+    lock = threading.Lock()  # one run of several threads at a time, but for those that are handed over
+    boxes: np.ndarray  # of the first workers,
+    address: int  # where they lie,
+    count: int  # how many are in use
+    numbers: itertools.count
+    last = called = 0.0  # when a short run wanted workers, and when they were called
 
     @classmethod
     def run(cls, function: Callable, table: np.ndarray, info: np.ndarray, threads: int, brief: bool,
@@ -71,6 +124,8 @@ class Pool:
         if brief and threads == 1:
             function(*arguments, 0)
             return None
+        if brief and cls.idle and cls.share(function, *arguments, threads, least=threads):
+            return None
         try:
             with cls.lock if threads > 1 else contextlib.nullcontext(), stopped_by_interrupt(info):
                 cls._share(function, arguments, info, threads, brief, watch)
@@ -79,13 +134,50 @@ class Pool:
         return None
 
     @classmethod
+    def run_short(cls, function: Callable, table: int, info: int, threads: int) -> None:
+        """``function(table, info, thread)``, addresses, for microseconds of work: on as many threads as linger now.
+
+        Where they are too few, they are called for the runs to come, if runs follow each other closely.
+        """
+        if threads == 1:
+            function(table, info, 0)
+        elif cls.share(function, table, info, threads, least=1) < threads:
+            now = time.monotonic()
+            if now - cls.last < CLOSE < now - cls.called and not cls.lock.locked():
+                cls.called = now
+                cls._call(threads)
+            cls.last = now
+
+    @classmethod
+    def share(cls, function: Callable, table: int, info: int, threads: int, least: int) -> int:
+        """As many threads as were there have run it; none, if they were fewer than ``least``."""
+        return handover.functions()[1](function, table, info, cls.address, cls.count, threads, least)
+
+    @classmethod
+    def _call(cls, threads: int) -> None:
+        """Let workers linger, each on a processor of its own."""
+        workers = [cls._worker() for _ in range(1, threads)]
+        for thread, worker in enumerate(workers, 1):
+            worker.put(functools.partial(place, thread, threads), linger=True)
+        place(0, threads)
+        cls.idle += workers
+
+    @classmethod
     def _share(cls, function, arguments, info, threads: int, brief: bool, watch: Callable | None) -> None:
         """Returns or raises only when all threads are done: they use the caller's memory."""
         done: queue.SimpleQueue = queue.SimpleQueue()
+
+        def part(thread: int) -> None:
+            place(thread, threads)
+            function(*arguments, thread)
+            done.put(thread)
+
         others = range(1, threads) if brief else range(threads)
+        if brief:
+            handover.functions()  # made by this thread: the process may end while a worker is at it
         workers = [cls._worker() for _ in others]
         for worker, thread in zip(workers, others, strict=True):
-            worker.put((function, arguments, thread, threads, done))
+            worker.put(functools.partial(part, thread), linger=brief)
         if brief:
             place(0, threads)
             function(*arguments, 0)
@@ -111,30 +203,27 @@ class Pool:
             return 0
 
     @classmethod
-    def _worker(cls) -> queue.SimpleQueue:
+    def _worker(cls) -> Worker:
         try:
             return cls.idle.pop()
         except IndexError:
-            tasks: queue.SimpleQueue = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(tasks,), daemon=True, name="pellucid").start()
-            return tasks
+            number = next(cls.numbers)
+            if number >= MOST:
+                return Worker(np.zeros(handover.BOX, np.int64))
+            cls.count = number + 1
+            return Worker(cls.boxes[number])
 
     @classmethod
     def forget(cls) -> None:
         """In a forked child: the threads are not there, and nobody will open the lock."""
-        cls.idle, cls.lock = [], threading.Lock()
+        cls.idle, cls.lock, cls.numbers, cls.count = [], threading.Lock(), itertools.count(), 0
+        cls.boxes = aligned(MOST * handover.BOX, "int64").reshape(MOST, -1)
+        cls.address = cls.boxes.ctypes.data
 
 
+Pool.forget()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Pool.forget)
-
-
-def _work(tasks: queue.SimpleQueue) -> None:
-    while True:
-        function, arguments, thread, threads, done = tasks.get()
-        place(thread, threads)
-        function(*arguments, thread)
-        done.put(thread)
 
 
 @contextlib.contextmanager
