@@ -36,13 +36,14 @@ def functions() -> tuple[Callable, Callable]:
 
     The latter gives how many threads have run: at most ``threads``; fewer than ``least`` never, but none at all.
     """
-    h = host()
-    pointer, number, made = ctypes.c_void_p, ctypes.c_int64, []
-    for name, kind in (("linger", ctypes.CFUNCTYPE(None, pointer)),
-                       ("share", ctypes.CFUNCTYPE(number, *[pointer] * 4, *[number] * 3))):  # fmt: skip
+    h, pointer, number = host(), ctypes.c_void_p, ctypes.c_int64
+    kinds = {"linger": ctypes.CFUNCTYPE(None, pointer),
+             "share": ctypes.CFUNCTYPE(number, *[pointer] * 4, *[number] * 3)}  # fmt: skip
+    made = []
+    for name, kind in kinds.items():
         code = Code(text(h), lambda: text(h), h, name)
         made.append(kind(code.address))
-        made[-1].code = code  # which stays as long as the function
+        made[-1].code = code  # type: ignore[attr-defined]  # it stays as long as somebody is in the function
     return made[0], made[1]
 
 
@@ -190,9 +191,10 @@ answered:
   br label %answers
 
 known:  ; how many they are
-  %place = getelementptr i64, ptr %info, i64 {THREADS}
-  store i64 %have, ptr %place
   %enough = icmp sge i64 %have, %least
+  %all = select i1 %enough, i64 %have, i64 %threads
+  %place = getelementptr i64, ptr %info, i64 {THREADS}
+  store i64 %all, ptr %place
   %then = select i1 %enough, i64 %go, i64 {WAITING}
   br label %starts
 starts:

@@ -43,6 +43,7 @@ class Once:
             held = self._find(state)
             for name, memory in self.inputs.items():
                 memory[...] = given[name]
+            self.info[driver.THREADS] = 1
             Pool.run_short(self.function, *self.addresses, threads)
             del held
             if self.info[driver.ERROR]:
@@ -55,16 +56,15 @@ class Once:
 
         They are known by weak references, which also keep numpy from moving their memory.
         """
-        held, places = [], self.places
+        held: list[np.ndarray] = []
         for name, known in self.known.items():
-            a = state.get(name)
-            if a is None or known is None or known() is not a:
-                bound = np.ascontiguousarray(bind_state(self.program, state, name))
-                self.known[name] = weakref.ref(bound) if bound is a else None
-                if name in places:
-                    self.table[places[name]] = bound.ctypes.data
-                a = bound
-            held.append(a)
+            array: Any = state.get(name)
+            if array is None or known is None or known() is not array:
+                given, array = array, np.ascontiguousarray(bind_state(self.program, state, name))
+                self.known[name] = weakref.ref(array) if array is given else None
+                if name in self.places:
+                    self.table[self.places[name]] = array.ctypes.data
+            held.append(array)
         return held
 
 

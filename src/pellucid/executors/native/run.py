@@ -73,7 +73,7 @@ class Run:
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
-        if self.once is not None and self._is_one(inputs, batch_size):
+        if self.alone is not None and self._is_one(inputs, batch_size):
             return self.once(state, inputs or {})
         values, batch = bind(self.program, state, inputs or {}, batch_size)
         if batch == 0:
@@ -121,8 +121,9 @@ class Run:
                 raise GraphError(words.format(n, batch))
 
     @functools.cached_property
-    def once(self) -> Once | None:
-        return Once(self.program, self.alone) if self.alone is not None else None
+    def once(self) -> Once:
+        assert self.alone is not None
+        return Once(self.program, self.alone)
 
     def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
         given = [np.shape((inputs or {}).get(name, ())) for name in self._sample_inputs]
@@ -245,7 +246,8 @@ class Run:
         """The addresses of these arrays, and of all other memory that the machine code uses."""
         built, table = self.built, self.addresses.copy()
         held: dict[Buffer | None, np.ndarray] = {built.order: order, built.totals: totals}
-        held |= {built.error: info[driver.ERROR :]} | self.constants
+        held[built.error] = info[driver.ERROR :]
+        held |= self.constants
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
         held |= {buffer: arrays[name] for name, buffer in (built.raw | built.shared).items()}
         for target, array in held.items():
@@ -254,7 +256,7 @@ class Run:
         return table
 
     @functools.cached_property
-    def constants(self) -> dict[Buffer, np.ndarray]:
+    def constants(self) -> dict[Buffer | None, np.ndarray]:
         return {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in self.built.constants.items()}
 
     def make_memory(self, batch: int) -> None:

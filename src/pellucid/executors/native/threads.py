@@ -26,7 +26,7 @@ SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
 PART_WORK, PART_BYTES = 1_000_000, 512 << 10  # of a program for one sample, that are worth a thread
 MOST = 64  # threads of a run that is handed over
-CLOSE = 0.001  # seconds between runs that follow each other closely
+CLOSE, CROWDED = 0.001, 0.1  # seconds: runs that follow each other closely; how long a meeting of two is remembered
 
 
 def available() -> int:
@@ -105,12 +105,12 @@ class Pool:
     """Worker threads of the process, made when first needed; a forked child starts with none."""
 
     idle: ClassVar[list[Worker]] = []
-    lock = threading.Lock()  # one run of several threads at a time, but for those that are handed over
+    lock = threading.Lock()  # one run of several threads at a time
     boxes: np.ndarray  # of the first workers,
     address: int  # where they lie,
     count: int  # how many are in use
     numbers: itertools.count
-    last = called = 0.0  # when a short run wanted workers, and when they were called
+    last = called = crowded = 0.0  # when a short run wanted workers, called them, met another run
 
     @classmethod
     def run(cls, function: Callable, table: np.ndarray, info: np.ndarray, threads: int, brief: bool,
@@ -124,32 +124,40 @@ class Pool:
         if brief and threads == 1:
             function(*arguments, 0)
             return None
-        if brief and cls.idle and cls.share(function, *arguments, threads, least=threads):
-            return None
         try:
-            with cls.lock if threads > 1 else contextlib.nullcontext(), stopped_by_interrupt(info):
-                cls._share(function, arguments, info, threads, brief, watch)
+            with cls.lock if threads > 1 else contextlib.nullcontext():
+                if not (brief and cls.count and cls.hand_over(function, *arguments, threads, least=threads)):
+                    with stopped_by_interrupt(info):
+                        cls._share(function, arguments, info, threads, brief, watch)
         except BaseException as interruption:
             return interruption
         return None
 
     @classmethod
     def run_short(cls, function: Callable, table: int, info: int, threads: int) -> None:
-        """``function(table, info, thread)``, addresses, for microseconds of work: on as many threads as linger now.
+        """``function(table, info, thread)``, for microseconds of work: on as many threads as linger now.
 
-        Where they are too few, they are called for the runs to come, if runs follow each other closely.
+        Where they are too few, they are called for the runs to come, if runs follow each other closely. While several
+        threads of Python run programs, each computes alone. ``table`` and ``info`` are addresses; info says one thread.
         """
-        if threads == 1:
+        ran, now = 0, time.monotonic()
+        if threads > 1 and now - cls.crowded > CROWDED:
+            if cls.lock.acquire(blocking=False):
+                try:
+                    ran = cls.hand_over(function, table, info, threads, least=1)
+                    if ran < threads and now - cls.last < CLOSE < now - cls.called:
+                        cls.called = now
+                        cls._call(threads)
+                finally:
+                    cls.lock.release()
+                cls.last = now
+            else:
+                cls.crowded = now
+        if not ran:
             function(table, info, 0)
-        elif cls.share(function, table, info, threads, least=1) < threads:
-            now = time.monotonic()
-            if now - cls.last < CLOSE < now - cls.called and not cls.lock.locked():
-                cls.called = now
-                cls._call(threads)
-            cls.last = now
 
     @classmethod
-    def share(cls, function: Callable, table: int, info: int, threads: int, least: int) -> int:
+    def hand_over(cls, function: Callable, table: int, info: int, threads: int, least: int) -> int:
         """As many threads as were there have run it; none, if they were fewer than ``least``."""
         return handover.functions()[1](function, table, info, cls.address, cls.count, threads, least)
 
