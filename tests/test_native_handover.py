@@ -288,7 +288,7 @@ def test_state_that_changes_between_runs():
     state["w"] = (np.ascontiguousarray(state["w"]) * 0.5).tolist()
     seen.add(check())
     assert len(seen) == 7
-    with pytest.raises(pel.GraphError, match="state 'w' .* is missing"):
+    with pytest.raises(pel.GraphError, match=r"state 'w' .* is missing"):
         run({"v": state["v"]}, {"x": X[:1]})
     with pytest.raises(pel.GraphError, match="state 'w' has shape"):
         run(state | {"w": np.zeros((130, 95))}, {"x": X[:1]})
