@@ -223,20 +223,18 @@ class Model:
         if finite:
             for k, a in arrays.items():
                 check_finite(a, k.replace("x", name, 1))
-        specs = {k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}
         if self.traced is None:
-            self._build(specs, how)
+            self._build({k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}, how)
             return arrays, how
-        if how != self.how or list(specs) != list(self.specs):
-            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(specs)}")
-        for k, s in specs.items():
-            if s.shape != self.specs[k].shape:
-                hint = _shape_hint(arrays[k].shape, self.specs[k].shape)
-                raise GraphError(f"{k.replace('x', name, 1)} has samples of shape {s.shape}, but the net was built for "
-                                 f"{self.specs[k].shape}{hint}")  # fmt: skip
-        if any(s.dtype != self.specs[k].dtype for k, s in specs.items()):  # whole numbers for floats, or the reverse
-            arrays = {k: a if specs[k].dtype == self.specs[k].dtype else _recast(a, self.specs[k].dtype, k)
-                      for k, a in arrays.items()}  # fmt: skip
+        if how != self.how or list(arrays) != list(self.specs):
+            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(arrays)}")
+        for k, a in arrays.items():
+            shape, dtype = self.specs[k].shape, self.specs[k].dtype
+            if a.shape[1:] != shape:
+                raise GraphError(f"{k.replace('x', name, 1)} has samples of shape {a.shape[1:]}, but the net was built "
+                                 f"for {shape}{_shape_hint(a.shape, shape)}")  # fmt: skip
+            if graph_dtype(a, self.dtype) != dtype:  # whole numbers for floats, or the reverse
+                arrays[k] = _recast(a, dtype, k)
         return arrays, how
 
     def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:

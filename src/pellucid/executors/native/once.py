@@ -13,7 +13,7 @@ from ..binding import bind_inputs, bind_state
 from . import driver
 from .emit import BYTES
 from .machine import aligned
-from .threads import Pool, available, processors, useful_threads
+from .threads import MOST, Pool, environment, processors, useful_threads
 
 if TYPE_CHECKING:
     from .run import Run
@@ -38,7 +38,9 @@ class Once:
 
     def __call__(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         given, _ = bind_inputs(self.program, inputs, 1)
-        threads = 1 if self.useful == 1 else min(self.useful, self.run.threads or available(), processors())
+        threads = self.useful  # more than processors would only be in each other's way
+        if threads > 1:
+            threads = min(threads, self.run.threads or environment() or MOST, processors())
         with self.run.lock:
             held = self._find(state)
             for name, memory in self.inputs.items():

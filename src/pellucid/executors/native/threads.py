@@ -31,9 +31,12 @@ CLOSE, CROWDED = 0.001, 0.1  # seconds: runs that follow each other closely; how
 
 def available() -> int:
     """Threads that may compute: PELLUCID_THREADS, else as many as there are processors."""
-    if asked := os.environ.get("PELLUCID_THREADS"):
-        return as_threads(asked, "PELLUCID_THREADS") or 1
-    return processors()
+    return environment() or processors()
+
+
+def environment() -> int | None:
+    asked = os.environ.get("PELLUCID_THREADS")
+    return as_threads(asked, "PELLUCID_THREADS") if asked else None
 
 
 def processors() -> int:
