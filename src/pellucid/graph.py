@@ -10,6 +10,7 @@ An operation on any sample value gives a sample value; `batch_sum` turns sample 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -278,7 +279,7 @@ class Program:
                 hint = " Use batch_mean or batch_sum." if new.kind == "sample" else ""
                 raise GraphError(f"update of state {target.name!r} ({target.type}) has type {new.type}.{hint}")
 
-    @property
+    @functools.cached_property
     def needs_batch(self) -> bool:
         """Whether the program has sample values and so needs to know how many samples there are."""
         return any(v.kind == "sample" or v.primitive.needs_batch for v in self.order)

@@ -41,32 +41,46 @@ def as_threads(asked: Any, what: str = "threads") -> int | None:
 def bind(
     program: Program, state: Mapping[str, Any], inputs: Mapping[str, Any], batch: int | None
 ) -> tuple[dict[Value, np.ndarray], int | None]:
-    """Arrays for the leaves, checked against their types."""
-    values = {}
-    if unknown := set(inputs) - set(program.inputs):
+    """Arrays for the leaves, checked against their types; and the number of samples."""
+    given, batch = bind_inputs(program, inputs, batch)
+    values = {v: given[name] for name, v in program.inputs.items()}
+    values |= {v: bind_state(program, state, name) for name, v in program.state.items()}
+    if batch is None and program.needs_batch:
+        raise GraphError("no sample input tells the number of samples: give batch_size=")
+    return values, batch
+
+
+def bind_inputs(
+    program: Program, inputs: Mapping[str, Any], batch: int | None
+) -> tuple[dict[str, np.ndarray], int | None]:
+    """Arrays for the inputs by name, checked against their types; and their number of samples."""
+    arrays = {}
+    if unknown := inputs.keys() - program.inputs.keys():
         raise GraphError(f"no such input: {', '.join(map(repr, unknown))}; inputs are {list(program.inputs)}")
     for name, v in program.inputs.items():
         if name not in inputs:
             raise GraphError(f"input {name!r} ({v.type}) is missing")
-        array = values[v] = as_leaf(inputs[name], v.dtype, f"input {name!r}")
-        own = array.shape
-        n = "n" if batch is None else batch
-        wanted = f"{n} samples of shape {v.shape}" if v.kind == "sample" else f"shape {v.shape}"
+        array = arrays[name] = as_leaf(inputs[name], v.dtype, f"input {name!r}")
+        shape = array.shape
         if v.kind == "sample":
-            if not own or batch not in (None, own[0]):
-                raise GraphError(f"input {name!r} has shape {own}, expected {wanted}")
-            batch, own = own[0], own[1:]
-        if own != v.shape:
-            raise GraphError(f"input {name!r} has shape {array.shape}, expected {wanted}")
-    for name, v in program.state.items():
-        if name not in state:
-            raise GraphError(f"state {name!r} ({v.type}) is missing")
-        values[v] = as_leaf(state[name], v.dtype, f"state {name!r}")
-        if values[v].shape != v.shape:
-            raise GraphError(f"state {name!r} has shape {values[v].shape}, expected {v.shape}")
-    if batch is None and program.needs_batch:
-        raise GraphError("no sample input tells the number of samples: give batch_size=")
-    return values, batch
+            if not shape or shape[1:] != v.shape or batch not in (None, shape[0]):
+                n = "n" if batch is None else batch
+                raise GraphError(f"input {name!r} has shape {shape}, expected {n} samples of shape {v.shape}")
+            batch = shape[0]
+        elif shape != v.shape:
+            raise GraphError(f"input {name!r} has shape {shape}, expected shape {v.shape}")
+    return arrays, batch
+
+
+def bind_state(program: Program, state: Mapping[str, Any], name: str) -> np.ndarray:
+    """The array for one of the program's state, checked against its type."""
+    v = program.state[name]
+    if name not in state:
+        raise GraphError(f"state {name!r} ({v.type}) is missing")
+    array = as_leaf(state[name], v.dtype, f"state {name!r}")
+    if array.shape != v.shape:
+        raise GraphError(f"state {name!r} has shape {array.shape}, expected {v.shape}")
+    return array
 
 
 def as_leaf(given: Any, dtype: str, what: str) -> np.ndarray:

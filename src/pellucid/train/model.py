@@ -233,25 +233,25 @@ class Model(Reuse):
 
     def _inputs(self, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
-        arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
+        if name != "x":
+            arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
         if finite:
             for k, a in arrays.items():
                 check_finite(a, k.replace("x", name, 1))
-        specs = {k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}
         if self.traced is None:
-            self._build(specs, how)
+            self._build({k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}, how)
             return arrays, how
-        if how != self.how or list(specs) != list(self.specs):
-            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(specs)}")
-        other = next((k for k, s in specs.items() if s.shape != self.specs[k].shape), None)
+        if how != self.how or list(arrays) != list(self.specs):
+            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(arrays)}")
+        other = next((k for k, a in arrays.items() if a.shape[1:] != self.specs[k].shape), None)
         if other is not None and (reason := self._refuses(arrays)):
             given, built = arrays[other].shape, self.specs[other].shape
             hint = _shape_hint(given, built) or (reason if len(given) == len(built) + 1 > 2 else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
-        if any(s.dtype != self.specs[k].dtype for k, s in specs.items()):  # whole numbers for floats, or the reverse
-            arrays = {k: a if specs[k].dtype == self.specs[k].dtype else _recast(a, self.specs[k].dtype, k)
-                      for k, a in arrays.items()}  # fmt: skip
+        for k, a in arrays.items():
+            if graph_dtype(a, self.dtype) != self.specs[k].dtype:  # whole numbers for floats, or the reverse
+                arrays[k] = _recast(a, self.specs[k].dtype, k)
         return arrays, how
 
     def _specs_of(self, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:

@@ -15,6 +15,7 @@ from ...graph import Program, Value, sample_input, shared_input, state_leaf
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
 from ...ops.winograd import winograd_kernel, winograd_product
+from ...passes.winograd import with_winograd
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
 from .emit import Buffer, Nest
@@ -54,7 +55,7 @@ def build(program: Program, h: Host) -> Built:
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(program)
+        self.h, self.planner = h, Planner(with_winograd(program))
         self.plan = self.planner.plan()
         self.program = self.plan.program
         self.module = ir.Module(name="pellucid")

@@ -124,8 +124,11 @@ def emit_run(
             met = task.split
             if met:
                 barrier(module, b, number, threads, lambda: None, x86)
-        if k == len(phases) - 1 or not met:
-            barrier(module, b, number, threads, finish_step if k == len(phases) - 1 else lambda: None, x86)
+        last = k == len(phases) - 1
+        if not last and by_one(tasks) and by_one(phases[k + 1]):  # the same thread goes on
+            continue
+        if last or not met:
+            barrier(module, b, number, threads, finish_step if last else lambda: None, x86)
             met = True
     if not phases:
         barrier(module, b, number, threads, finish_step, x86)
@@ -135,6 +138,11 @@ def emit_run(
     if mode is not None:
         b.call(mode[0], [mode[1]])
     b.ret_void()
+
+
+def by_one(tasks: Sequence[Task]) -> bool:
+    """Whether one thread does all of a phase."""
+    return all(task.units == 1 and not task.split for task in tasks)
 
 
 def flush_denormals(module: ir.Module, b: ir.IRBuilder):

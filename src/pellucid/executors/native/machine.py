@@ -24,6 +24,7 @@ from ...graph import GraphError, Program
 LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
 if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+ALIGN = 64
 CACHE_BYTES = 256 << 20
 LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
 
@@ -59,6 +60,14 @@ def host(width: int | None = None) -> Host:
         accumulators=max(4, (24 if wide else 12) // vectors),
         x86=platform.machine().lower() in ("x86_64", "amd64"),
     )
+
+
+def aligned(size: int, dtype: str) -> np.ndarray:
+    """Zeros that begin at a multiple of a vector's length."""
+    kind = np.dtype("uint8" if dtype == "bool" else dtype)
+    space = np.zeros(size * kind.itemsize + 2 * ALIGN + 256, np.uint8)
+    first = -space.ctypes.data % (2 * ALIGN)
+    return space[first : first + size * kind.itemsize].view(kind)
 
 
 def lanes_asked() -> int:

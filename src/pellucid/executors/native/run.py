@@ -15,16 +15,15 @@ from ...graph import GraphError, Program
 from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
-from ...passes.winograd import with_winograd
 from .. import reference
 from ..binding import NotFinite, as_leaf, as_threads, bind
 from . import driver
 from .build import Built, build
 from .emit import BYTES, Buffer
-from .machine import Code, Host, host, only_ours, signature
+from .machine import Code, Host, aligned, host, only_ours, signature
+from .once import Once
 from .threads import BRIEF_WORK, Pool, divisible, threads_for, work
 
-ALIGN = 64
 PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
 
 
@@ -47,7 +46,7 @@ class Run:
 
     @functools.cached_property
     def simplified(self) -> Program:
-        return with_winograd(simplify(self.program))
+        return simplify(self.program)
 
     @functools.cached_property
     def built(self) -> Built:
@@ -78,7 +77,7 @@ class Run:
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
         if self.alone is not None and self._is_one(inputs, batch_size):
-            return self._one(state, inputs or {})
+            return self.once(state, inputs or {})
         values, batch = bind(self.program, state, inputs or {}, batch_size)
         if batch == 0:
             return reference.compile(self.program)(state, inputs, batch_size)
@@ -86,13 +85,13 @@ class Run:
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
-        threads = self.threads or self._threads(n)
+        threads = self._threads(n)
         with self.lock:
             new, info, _, interruption = self._run(new, arrays, np.arange(n), n, threads)
             if interruption is not None:
                 raise interruption
             if info[driver.ERROR]:
-                self._refuse(dict(state), inputs or {}, batch_size)
+                self.refuse(self.program, state, inputs or {}, batch_size)
             outputs = {name: self._output(name, n) for name in self.program.outputs}
         state.update({name: new[name] for name in self.updated})
         return outputs
@@ -124,18 +123,18 @@ class Run:
             if batch != n:
                 raise GraphError(words.format(n, batch))
 
-    def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
-        samples = [
-            np.shape((inputs or {}).get(name, ())) for name, v in self.program.inputs.items() if v.kind == "sample"
-        ]
-        return all(shape[:1] == (1,) for shape in samples) if samples else batch_size == 1
-
-    def _one(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        kinds = {name: v.kind for name, v in self.program.inputs.items()}
-        given = {name: np.asarray(a)[0] if kinds.get(name) == "sample" else a for name, a in inputs.items()}
+    @functools.cached_property
+    def once(self) -> Once:
         assert self.alone is not None
-        outputs = self.alone(dict(state), given)
-        return {name: a[None] if self.program.outputs[name].kind == "sample" else a for name, a in outputs.items()}
+        return Once(self.program, self.alone)
+
+    def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
+        given = [np.shape((inputs or {}).get(name, ())) for name in self._sample_inputs]
+        return all(shape[:1] == (1,) for shape in given) if given else batch_size == 1
+
+    @functools.cached_property
+    def _sample_inputs(self) -> list[str]:
+        return [name for name, v in self.program.inputs.items() if v.kind == "sample"]
 
     def _output(self, name: str, n: int) -> np.ndarray:
         v, buffer = self.program.outputs[name], self.built.outputs[name]
@@ -172,7 +171,7 @@ class Run:
                 raise GraphError(f"input {name!r} has shape {shape}, expected n samples of shape {v.shape}")
         values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
         current = {name: values[v] for name, v in self.program.state.items()}
-        threads = self.threads or self._threads(min(batch_size, len(order)))
+        threads = self._threads(min(batch_size, len(order)))
         done, sums = 0, np.zeros(len(self.program.outputs))
         with self.lock:
             if self.program.outputs and not self.built.counted:
@@ -191,7 +190,7 @@ class Run:
                 if interruption is not None:
                     raise interruption
                 if info[driver.ERROR]:
-                    self._refuse(current, {name: a[bad] for name, a in given.items()}, None)
+                    self.refuse(self.program, current, {name: a[bad] for name, a in given.items()})
                 if info[driver.FAILED]:
                     raise NotFinite((done + good) // batch_size, order[done + good : done + good + len(bad)])
                 done, sums = done + len(part), sums + totals
@@ -219,9 +218,10 @@ class Run:
             piece = {name: as_leaf(a[part], self.program.inputs[name].dtype, name) for name, a in large.items()}
             yield piece | {name: a[part] for name, a in given.items()}, np.arange(len(part))
 
-    def _refuse(self, state, inputs, batch_size) -> None:
+    @staticmethod
+    def refuse(program: Program, state, inputs, batch_size: int | None = None) -> None:
         """The error that the reference raises for this batch; the machine code only says that there is one."""
-        reference.compile(self.program)(dict(state), inputs, batch_size)
+        reference.compile(program)(dict(state), inputs, batch_size)
         raise IndexError("a row to be taken lies outside its table")
 
     # ---- below --------------------------------------------------------------------------------------------------
@@ -233,27 +233,36 @@ class Run:
         interrupted it."""
         built, function = self.built, self.function
         new = {k: np.array(a, order="C") if k in self.updated else np.ascontiguousarray(a) for k, a in state.items()}
-        self._make_memory(min(batch, max(len(order), 1)))
+        self.make_memory(min(batch, max(len(order), 1)))
         info = np.zeros(driver.LENGTH, np.int64)
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         totals = np.zeros(len(built.counted))
-        held: dict[Buffer | None, np.ndarray] = {built.order: order, built.totals: totals}
-        held[built.error] = info[driver.ERROR :]
-        held |= {buffer: new[name] for name, buffer in built.state.items()}
-        held |= {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in built.constants.items()}
-        for name, buffer in (built.raw | built.shared).items():
-            held[buffer] = np.require(arrays[name], requirements=["C", "A"])
-        table = self.addresses.copy()
-        for target, array in held.items():
-            if target is not None:
-                table[built.table[target]] = array.ctypes.data
+        arrays = {name: np.require(arrays[name], requirements=["C", "A"]) for name in built.raw | built.shared}
+        table = self.table(order, totals, info, new, arrays)
         brief = self.work * len(order) < BRIEF_WORK
         watch_steps = None if on_step is None else lambda: on_step(min(int(info[driver.STEPS]) * batch, len(order)))
         interruption = Pool.run(function, table, info, threads, brief, watch_steps)
         return new, info, totals, interruption
 
-    def _make_memory(self, batch: int) -> None:
+    def table(self, order, totals, info, state, arrays) -> np.ndarray:
+        """The addresses of these arrays, and of all other memory that the machine code uses."""
+        built, table = self.built, self.addresses.copy()
+        held: dict[Buffer | None, np.ndarray] = {built.order: order, built.totals: totals}
+        held[built.error] = info[driver.ERROR :]
+        held |= self.constants
+        held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
+        held |= {buffer: arrays[name] for name, buffer in (built.raw | built.shared).items()}
+        for target, array in held.items():
+            if target is not None:
+                table[built.table[target]] = array.ctypes.data
+        return table
+
+    @functools.cached_property
+    def constants(self) -> dict[Buffer | None, np.ndarray]:
+        return {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in self.built.constants.items()}
+
+    def make_memory(self, batch: int) -> None:
         """Memory for the values of a batch of this size; kept for the next run."""
         blocks = -(-batch // self.host.width)
         if blocks == self.blocks:
@@ -283,14 +292,6 @@ class Run:
         from .dump import dump
 
         dump(self, folder, batch_size)
-
-
-def aligned(size: int, dtype: str) -> np.ndarray:
-    """Zeros that begin at a multiple of a vector's length."""
-    kind = np.dtype("uint8" if dtype == "bool" else dtype)
-    space = np.zeros(size * kind.itemsize + 2 * ALIGN + 256, np.uint8)
-    first = -space.ctypes.data % (2 * ALIGN)
-    return space[first : first + size * kind.itemsize].view(kind)
 
 
 def order_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray | None) -> np.ndarray:

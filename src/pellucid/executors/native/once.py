@@ -1,0 +1,75 @@
+"""One sample, again and again: a program without updates made ready, so that a call looks only at what may differ."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...graph import Program, Value
+from ..binding import bind_inputs, bind_state
+from . import driver
+from .emit import BYTES
+from .machine import aligned
+from .threads import MOST, Pool, environment, processors, useful_threads
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Once:
+    """``once(state, inputs)`` is ``program`` on one sample; ``run`` runs the same without its leading axis."""
+
+    def __init__(self, program: Program, run: Run) -> None:
+        self.program, self.run, self.function = program, run, run.function
+        run.make_memory(1)
+        # inputs are copied: faster than to ask numpy for their addresses
+        self.inputs = {name: of_one(v, aligned(v.size, v.dtype)) for name, v in program.inputs.items()}
+        self.outputs = {name: of_one(v, run.memory[run.built.outputs[name]]) for name, v in program.outputs.items()}
+        self.info, self.fixed = aligned(driver.LENGTH, "int64"), (np.zeros(1, np.int64), np.zeros(len(program.outputs)))
+        self.info[[driver.ROWS, driver.BATCH, driver.THREADS, driver.WATCH]] = 1, 1, 1, -1
+        self.table = run.table(*self.fixed, self.info, {}, self.inputs)
+        self.addresses = self.table.ctypes.data, self.info.ctypes.data
+        self.known: dict[str, weakref.ref | None] = dict.fromkeys(program.state)  # whose addresses are in the table
+        self.places = {name: run.built.table[buffer] for name, buffer in run.built.state.items()}
+        self.useful = useful_threads(run.work, sum(v.size * BYTES[v.dtype] for v in program.state.values()))
+
+    def __call__(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        given, _ = bind_inputs(self.program, inputs, 1)
+        threads = self.useful  # more than processors would only be in each other's way
+        if threads > 1:
+            threads = min(threads, self.run.threads or environment() or MOST, processors())
+        with self.run.lock:
+            held = self._find(state)
+            for name, memory in self.inputs.items():
+                memory[...] = given[name]
+            self.info[driver.THREADS] = 1
+            Pool.run_short(self.function, *self.addresses, threads)
+            del held
+            if self.info[driver.ERROR]:
+                self.info[driver.ERROR] = 0
+                self.run.refuse(self.program, state, inputs)
+            return {name: a.copy() for name, a in self.outputs.items()}
+
+    def _find(self, state: Mapping[str, Any]) -> list[np.ndarray]:
+        """Put the addresses of state that is new into the table; gives the arrays, that nobody frees them meanwhile.
+
+        They are known by weak references, which also keep numpy from moving their memory.
+        """
+        held: list[np.ndarray] = []
+        for name, known in self.known.items():
+            array: Any = state.get(name)
+            if array is None or known is None or known() is not array:
+                given, array = array, np.ascontiguousarray(bind_state(self.program, state, name))
+                self.known[name] = weakref.ref(array) if array is given else None
+                if name in self.places:
+                    self.table[self.places[name]] = array.ctypes.data
+            held.append(array)
+        return held
+
+
+def of_one(v: Value, memory: np.ndarray) -> np.ndarray:
+    """Memory as an array for one sample of this Value."""
+    return memory[: v.size].view(v.dtype).reshape((1, *v.shape) if v.kind == "sample" else v.shape)
