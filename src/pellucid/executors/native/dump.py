@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
 from ...ops.movement import constant_of, fill_with, iota_of
+from ...ops.winograd import winograd_product
 from .build import Builder
 from .driver import Task
 from .emit import BYTES, Buffer
@@ -242,7 +243,7 @@ def arithmetic(order: Sequence[Value], batch_size: int) -> tuple[int, int]:
     products = others = 0
     for v in order:
         times = batch_size if v.kind == "sample" else 1
-        if v.primitive is contract_of:
+        if v.primitive in (contract_of, winograd_product):
             products += times * multiplications(v)
         elif v.primitive not in LEAVES and v.primitive not in FREE and v.primitive not in VIEWS:
             others += times * max(v.size, *(i.size for i in v.inputs), 1)
