@@ -7,7 +7,7 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llvmlite import ir
 
@@ -33,6 +33,10 @@ class Buffer:
     size: int
     dtype: str
     number: int = -1
+    stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
+
+    def __post_init__(self) -> None:
+        self.stride = self.size
 
 
 def memory_type(dtype: str) -> ir.Type:
@@ -155,7 +159,7 @@ class Nest:
             assert block is not None
             if position.lane:
                 raise NotVectorisable
-            return self.load_vector(buffer, (block * buffer.size + position) * self.width, self.width, True)
+            return self.load_vector(buffer, (block * buffer.stride + position) * self.width, self.width, True)
         if not position.lane:
             return self.load_vector(buffer, position, 1, True)
         if position.lane != 1:
@@ -175,7 +179,7 @@ class Nest:
             value = self._to_memory(L.splat(x, self.width))
             b.store(
                 value,
-                self.address(buffer, (block * buffer.size + position) * self.width),
+                self.address(buffer, (block * buffer.stride + position) * self.width),
                 align=BYTES[buffer.dtype] * self.width,
             )
         elif not position.lane:

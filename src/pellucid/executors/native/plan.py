@@ -135,6 +135,7 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
+        self.read: dict[Group, dict[Value, None]] = {}
 
     def plan(self) -> Plan:
         computed = [v for v in self.program.order if not self._is_view(v) and (not self._inline(v) or v in self.roots)]
@@ -260,7 +261,9 @@ class Planner:
     # ---- order and phases -------------------------------------------------------------------------------------
 
     def loads(self, group: Group) -> Iterable[Value]:
-        """Stored Values and leaves that a group reads, through views and inlined numbers."""
+        """Stored Values and leaves that a group reads, through views and inlined numbers; known when all are made."""
+        if group in self.read:
+            return self.read[group]
         found: dict[Value, None] = {}
         stack = [i for v in group.values for i in v.inputs]
         seen: set[Value] = set()
@@ -275,6 +278,7 @@ class Planner:
                 found[v] = None
             else:
                 stack.extend(v.inputs)
+        self.read[group] = found
         return found
 
     def _ordered(self) -> list[Group]:

@@ -84,7 +84,7 @@ def weights_contraction(
                         here = inside | ({t.row: at_row + r} if t.row else {})
                         place = linear(at(t.number_letters, here), t.number.shape)
                         if number_buffer is not None:
-                            where = (block * number_buffer.size + place) * width + Index.of(lane)
+                            where = (block * number_buffer.stride + place) * width + Index.of(lane)
                             number = nest.load_vector(number_buffer, where, 1, True)
                         else:
                             assert number_rows is not None
