@@ -22,6 +22,7 @@ from .machine import Host
 from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
+from .scatter import scatter_nest
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 
@@ -216,6 +217,8 @@ class Builder:
         if g.outer:
             assert g.core is not None
             used += [self.rows[v] for v in g.core.inputs[0].inputs if v in self.rows]
+        if g.scatter:
+            used += [self.rows[i] for v in g.values if v.primitive is scatter_of for i in v.inputs if i in self.rows]
         return used
 
     def _group(self, g: Group, used: list[Buffer]) -> Task:
@@ -240,16 +243,23 @@ class Builder:
                 weights_contraction(nest, g, tile, self.rows, by_element=True)
             return self._finished(nest, tile.units)
         try:
-            if g.core is not None and dot_letter(g.core):
+            if g.core is not None and not g.scatter and dot_letter(g.core):
                 dot_contraction(nest, g)
                 return self._finished(nest, dot_units(g.core))
-            shared_nest(nest, g)
+            count = self._shared(nest, g)
         except NotVectorisable:
             self.module.globals.pop(nest.function.name)
             nest = self._nest(used)
             nest.own, nest.feature_width = frozenset(g.values), 1
-            shared_nest(nest, g)
-        return self._finished(nest, units(g.shape))
+            count = self._shared(nest, g)
+        return self._finished(nest, count)
+
+    def _shared(self, nest: Nest, g: Group) -> int:
+        """The nest of a group of shared values, and into how many units it is cut."""
+        if g.scatter:
+            return scatter_nest(nest, g, self.rows)
+        shared_nest(nest, g)
+        return units(g.shape)
 
     @staticmethod
     def _finished(nest: Nest, units: int | None = None, split: bool = False) -> Task:

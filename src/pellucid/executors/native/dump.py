@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
+from ...ops.gather import scatter_of
 from ...ops.movement import constant_of, fill_with, iota_of
 from .build import Builder
 from .driver import Task
@@ -146,14 +147,15 @@ class Picture:
         if task.units is None:
             return f"samples by blocks over {over}: {made}"
         lanes = "" if nest.feature_width > 1 else ", without lanes"
-        kind = "weights" if group.outer else "shared"
+        kind = "weights" if group.outer else "scatter" if group.scatter else "shared"
         return f"{kind} by {counted(task.units, 'unit')} over {over}{lanes}: {made}"
 
     def _operations(self, group: Group) -> Iterator[str]:
         for v in self.plan.program.order:
             if v in group.values:
                 inputs = ", ".join(self._operand(i, group) for i in v.inputs)
-                mark = "  <- contraction" if v is group.core else ""
+                core = "scatter" if group.scatter else "contraction"
+                mark = f"  <- {core}" if v is group.core else ""
                 yield (
                     f"    {self.names[v]} = {v.primitive.name}{attributes_text(v.attributes)}({inputs}): {v.type}{mark}"
                 )
@@ -251,7 +253,8 @@ def arithmetic(order: Sequence[Value], batch_size: int) -> tuple[int, int]:
         if v.primitive is contract_of:
             products += times * multiplications(v)
         elif v.primitive not in LEAVES and v.primitive not in FREE and v.primitive not in VIEWS:
-            others += times * max(v.size, *(i.size for i in v.inputs), 1)
+            of = v.inputs if v.primitive is scatter_of else (v, *v.inputs)  # only where something is added
+            others += times * max(1, *(i.size for i in of))
     return products, others
 
 

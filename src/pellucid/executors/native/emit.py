@@ -295,10 +295,14 @@ class Nest:
             bad = bad & self.samples_alive(block)
         elif bad.width > 1 and self.mask is not None:
             bad = bad & Lanes(b, self.mask, "bool", bad.width)
-        some = b.icmp_unsigned("!=", b.bitcast(bad.value, ir.IntType(bad.width)), ir.IntType(bad.width)(0))
-        with b.if_then(some, likely=False):
+        with b.if_then(self.any(bad), likely=False):
             assert self.error is not None
             b.atomic_rmw("xchg", self.pointers[self.error], I64(1), "monotonic")
+
+    def any(self, x: Lanes) -> ir.Value:
+        """Whether a condition holds in any lane."""
+        bits = ir.IntType(x.width)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(x.value, bits), bits(0))
 
     def blocks(self) -> ir.Value:
         b = self.builder

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
 from ...ops.contract import contract_of, parse
 from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
+from ...ops.gather import scatter_of
 from ...ops.movement import (
     broadcast,
     constant_of,
@@ -30,12 +31,13 @@ LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, to_samples)  # only another index
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
+ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
 
 @dataclass(eq=False)
 class Group:
-    """Values computed together; ``stores`` are those that get memory, ``core`` the contraction among them, if any."""
+    """Values computed together; ``stores`` are those that get memory, ``core`` the contraction or scatter, if any."""
 
     kind: str
     shape: tuple[int, ...]
@@ -43,6 +45,7 @@ class Group:
     stores: list[Value] = field(default_factory=list)
     core: Value | None = None
     outer: bool = False  # the core is batch_sum of a product: features in lanes
+    scatter: bool = False  # the core is a table to whose rows values are added
     phase: int = 0
 
     @property
@@ -103,6 +106,14 @@ def rows_operand(c: Value) -> int | None:
         if own and own[-1] == out[-1] and out[-1] not in other:
             return k
     return None
+
+
+def scatter_behind(v: Value) -> Value | None:
+    """The scatter that gives a shared table: v itself, or what v is the sum over samples of."""
+    s = v.inputs[0] if v.primitive is batch_sum else v
+    if s.primitive is not scatter_of or v.kind != "shared" or not s.size or 8 * s.size // s.shape[0] > ROW:
+        return None
+    return None if behind_views(s.inputs[0]).primitive is sample_index else s
 
 
 copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
@@ -180,6 +191,9 @@ class Planner:
         uses = self.uses[v]
         if len(uses) == 1 and v not in self.roots:
             user, pointwise = uses[0]
+            if self._scatter(user) is v:  # the table per sample is never made
+                self._join(v, self.group_of[user])
+                return
             if self._outer(user):  # the product per sample is never made
                 self._join(v, self.group_of[user])
                 which = rows_operand(v)
@@ -194,13 +208,16 @@ class Planner:
                 return
         users = [self.group_of[u] for u, pointwise in uses if pointwise]
         groups = [g for g in dict.fromkeys(users) if g.kind == v.kind]
-        heavy = v.primitive is contract_of or self._outer(v)
+        scatter = self._scatter(v)
+        heavy = v.primitive is contract_of or self._outer(v) or scatter is not None
         target = self._merged(v, groups, heavy) if groups else None
         if target is None:
             target = Group(v.kind, v.shape)
         self._join(v, target)
         if heavy:
-            target.core, target.outer = v, v.primitive is batch_sum
+            target.core, target.outer, target.scatter = v, self._outer(v), scatter is not None
+        if scatter is not None and behind_views(scatter.inputs[0]).kind == "sample":
+            self.rows[scatter.inputs[0]] = None
         if v in self.roots or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target
@@ -212,6 +229,11 @@ class Planner:
     def _outer(self, v: Value) -> bool:
         """Whether v is a weight's gradient that can be computed without its product per sample."""
         return outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
+
+    def _scatter(self, v: Value) -> Value | None:
+        """The scatter behind v, if nothing else needs its table per sample."""
+        s = scatter_behind(v)
+        return s if s is v or (s is not None and len(self.uses[s]) == 1 and s not in self.roots) else None
 
     def _merged(self, v: Value, groups: list[Group], heavy: bool) -> Group | None:
         """One group of those that use v element by element and v itself, if no value would need its own result."""
@@ -228,7 +250,7 @@ class Planner:
             first.values |= g.values
             first.stores += g.stores
             if g.core is not None:
-                first.core, first.outer = g.core, g.outer
+                first.core, first.outer, first.scatter = g.core, g.outer, g.scatter
             for w in g.values:
                 self.group_of[w] = first
             for w in g.stores:
