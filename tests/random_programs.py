@@ -491,6 +491,26 @@ def scatter(room):
         room.add(ops.scatter_rows(k.value, safe, size), k.mag * n, summed(n, k), k.grid)
 
 
+def table_gradient(room):
+    """The sum over samples of tables to which values are added, as an embedding's gradient: pushed to their rows."""
+    k = room.pick(lambda k: k.is_float and 1 <= k.value.ndim <= 3)
+    if not k:
+        return
+    n, size = k.value.shape[0], room.number(1, 40)
+    rows = ops.iota(n, "int32") * room.number(0, 3)
+    if room.chance(2):
+        rows = rows + ops.cast(ops.sample_index(), "int32") * room.number(0, 5)
+    rows = ops.minimum(rows, size - 1)
+    y = ops.scatter_rows(k.value, size - 1 - rows if room.chance(2) else rows, size)
+    if y.size > LARGEST:
+        return
+    n, y = (n * room.batch, ops.batch_sum(y)) if y.kind == "sample" else (n, y)
+    mag, error, grid = k.mag * n, summed(n, k), k.grid
+    if room.chance(2):
+        y, mag, error, grid = y * seen_through(room, y.shape), 2 * mag, 2 * error, grid / 4
+    room.add(y, mag, error, grid)
+
+
 def one_hot(room):
     if k := room.pick(lambda k: k.value.dtype in ("int32", "int64") and k.value.ndim <= 2):
         room.add(ops.one_hot(k.value, room.number(1, 6), like=ops.fill(0, (), room.dtype)), 1, 0, 1)
@@ -519,7 +539,7 @@ def randomness(room):
 OPERATIONS = [
     unary, unary, exact_unary, binary, binary, binary, compare, logic, choose, cast, whole, view, view, view, padding,
     joining, reduction, reduction, batch_sum, sample_kinds, contraction, contraction, weight_gradient,
-    weight_gradient, gather, scatter,
+    weight_gradient, gather, scatter, table_gradient,
     one_hot, randomness,
 ]  # fmt: skip
 

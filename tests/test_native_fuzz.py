@@ -36,6 +36,11 @@ def agree(drawn: Drawn, width: int) -> None:
         assert_close(found[name], array, drawn.errors[name], name)
     for name, array in states[0].items():
         assert_close(states[1][name], array, drawn.errors.get(name, 0), name)
+    whole = [{name: a.tobytes() for name, a in found.items()}]
+    for run.threads in (1, 2, 4):
+        again = run(dict(drawn.state), drawn.inputs, drawn.batch)
+        whole.append({name: a.tobytes() for name, a in again.items()})
+    assert all(w == whole[0] for w in whole)
     if (
         drawn.numbers
         and any(v.kind == "sample" for v in drawn.program.inputs.values())
@@ -45,14 +50,14 @@ def agree(drawn: Drawn, width: int) -> None:
 
 
 def any_threads(run: native.Run, drawn: Drawn) -> None:
-    """Three steps, the last one smaller where that is allowed: the same bits for 1, 2 and 3 threads."""
+    """Three steps, the last one smaller where that is allowed: the same bits for 1 to 4 threads."""
     rows = np.arange(3 * drawn.batch - (0 if run.fixed_batches else drawn.batch // 2)) % drawn.batch
     bits = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 4):
         run.threads, state = threads, dict(drawn.state)
         sums = run.steps(state, drawn.inputs, rows, drawn.batch)
         bits.append((np.array(list(sums.values())).tobytes(), {name: a.tobytes() for name, a in state.items()}))
-    assert bits[0] == bits[1] == bits[2]
+    assert all(b == bits[0] for b in bits)
 
 
 @settings(max_examples=60, derandomize=True, **COMMON)

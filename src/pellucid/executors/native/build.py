@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -21,8 +22,10 @@ from .driver import Task, emit_run
 from .emit import Buffer, Nest
 from .index import NotVectorisable
 from .machine import Host
+from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
+from .scatter import scatter_nest
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
@@ -45,12 +48,26 @@ class Built:
     totals: Buffer | None = None
     error: Buffer | None = None  # where nests say that a row lies outside its table
     scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
+    places: list[Place] = field(default_factory=list)  # where it is
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
 
 def build(program: Program, h: Host) -> Built:
     """Plan a (simplified) program and lay out its memory."""
     return Builder(program, h).built
+
+
+class Job(NamedTuple):
+    """What becomes one nest: ``write(of, used)`` with the buffers that it uses."""
+
+    write: Callable[..., Task]
+    of: Group | Value
+    used: list[Buffer]
+
+    @property
+    def by_blocks(self) -> bool:
+        """Whether threads share it by blocks of samples, or meet before and behind it."""
+        return self.of.kind == "sample"
 
 
 class Builder:
@@ -68,11 +85,15 @@ class Builder:
         self._make_buffers()
         if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
+        self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        lives = lifetimes([[(job.used, job.by_blocks) for job in jobs] for jobs in self.jobs])
+        kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
+        self.built.places = places(lives, self.built.scratch, kept)
 
     def text(self) -> str:
         """The module: a nest for each group, and ``run``."""
         built = self.built
-        self.phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        self.phases = [[job.write(job.of, job.used) for job in jobs] for jobs in self.jobs]
         assert built.order is not None and built.totals is not None
         emit_run(
             self.module,
@@ -120,6 +141,7 @@ class Builder:
                 margin = self.plan.margins.get(v)
                 size = math.prod(margin.shape) if margin else v.size
                 self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, size, v.dtype)
+                self.buffers[v].margin = margin
         for v in self.plan.rows:
             self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
@@ -132,28 +154,29 @@ class Builder:
         nest.inline, nest.error = self.inline, self.built.error
         return nest
 
-    def _phase(self, groups: list[Group], first: bool) -> list[Task]:
-        tasks = []
+    def _phase(self, groups: list[Group], first: bool) -> list[Job]:
+        jobs = []
         if first:
-            tasks += [
-                self._gather(v)
+            jobs += [
+                Job(self._gather, v, self._gathered(v))
                 for v in self.program.order
                 if v.primitive is sample_input and v in self.buffers and v.size
             ]
-            tasks += [
-                self._rows(v)
+            jobs += [
+                self._rows_job(v)
                 for v in self.plan.rows
                 if v.size and self._base(v).primitive in LEAVES and v.primitive is not sample_input
             ]
         for g in groups:
             if not g.size:
                 continue
-            tasks.append(self._group(g))
+            jobs.append(Job(self._group, g, self._used(g)))
             if g.kind == "sample":
-                tasks += [
-                    self._rows(v) for v in self.plan.rows if v is not None and v.size and self._base(v) in g.stores
-                ]
-        return tasks
+                jobs += [self._rows_job(v) for v in self.plan.rows if v.size and self._base(v) in g.stores]
+        return jobs
+
+    def _rows_job(self, v: Value) -> Job:
+        return Job(self._rows, v, [*self._loaded([v]), self.rows[v]])
 
     def _base(self, v: Value) -> Value:
         """The stored Value or leaf that rows are made of."""
@@ -161,16 +184,20 @@ class Builder:
             v = next(i for i in v.inputs if i.kind == "sample" or len(v.inputs) == 1)
         return v
 
-    def _gather(self, v: Value) -> Task:
-        source, order = self.built.raw[self.keys[v]], self.built.order
-        assert order is not None
-        lanes, rows = self.buffers[v], self.rows.get(v)
-        nest = self._nest([source, order, lanes, *([rows] if rows else [])])
-        gather_nest(nest, source, order, lanes, rows)
+    def _gathered(self, v: Value) -> list[Buffer]:
+        """The caller's array, the order of its rows, and where they go."""
+        assert self.built.order is not None
+        rows = [self.rows[v]] if v in self.rows else []
+        return [self.built.raw[self.keys[v]], self.built.order, self.buffers[v], *rows]
+
+    def _gather(self, v: Value, used: list[Buffer]) -> Task:
+        nest = self._nest(used)
+        source, order, lanes = used[:3]
+        gather_nest(nest, source, order, lanes, self.rows.get(v))
         return self._finished(nest)
 
-    def _rows(self, v: Value) -> Task:
-        nest = self._nest([*self._loaded([v]), self.rows[v]])
+    def _rows(self, v: Value, used: list[Buffer]) -> Task:
+        nest = self._nest(used)
         rows_nest(nest, v, self.rows[v])
         return self._finished(nest)
 
@@ -188,12 +215,21 @@ class Builder:
                 stack.extend(v.inputs)
         return found
 
-    def _group(self, g: Group) -> Task:
+    def _used(self, g: Group) -> list[Buffer]:
+        """Buffers that the nest of a group reads and writes."""
         used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers] + [
             self.buffers[v] for v in g.stores
         ]
         if any(v.primitive in (take_rows, scatter_of) for v in g.values) and self.built.error:
             used.append(self.built.error)
+        if g.outer:
+            assert g.core is not None
+            used += [self.rows[v] for v in g.core.inputs[0].inputs if v in self.rows]
+        if g.scatter:
+            used += [self.rows[i] for v in g.values if v.primitive is scatter_of for i in v.inputs if i in self.rows]
+        return used
+
+    def _group(self, g: Group, used: list[Buffer]) -> Task:
         tile = None
         if g.outer:
             assert g.core is not None
@@ -204,7 +240,6 @@ class Builder:
                 kernel_gradient(nest, g, kernel)
                 return self._finished(nest, kernel.units)
             tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
-            used += [self.rows[v] for v in (tile.vector, tile.number) if v in self.rows]
         nest = self._nest(used)
         nest.own = frozenset(g.values)
         if g.kind == "sample":
@@ -227,16 +262,23 @@ class Builder:
         if g.core is not None and g.core.primitive is winograd_kernel:
             return self._finished(nest, kernel_nest(nest, g))
         try:
-            if g.core is not None and dot_letter(g.core):
+            if g.core is not None and not g.scatter and dot_letter(g.core):
                 dot_contraction(nest, g)
                 return self._finished(nest, dot_units(g.core))
-            shared_nest(nest, g)
+            count = self._shared(nest, g)
         except NotVectorisable:
             self.module.globals.pop(nest.function.name)
             nest = self._nest(used)
             nest.own, nest.feature_width = frozenset(g.values), 1
-            shared_nest(nest, g)
-        return self._finished(nest, units(g.shape))
+            count = self._shared(nest, g)
+        return self._finished(nest, count)
+
+    def _shared(self, nest: Nest, g: Group) -> int:
+        """The nest of a group of shared values, and into how many units it is cut."""
+        if g.scatter:
+            return scatter_nest(nest, g, self.rows)
+        shared_nest(nest, g)
+        return units(g.shape)
 
     @staticmethod
     def _finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
+from ...ops.gather import scatter_of
 from ...ops.movement import constant_of, fill_with, iota_of
 from ...ops.winograd import winograd_product
 from .build import Builder
@@ -89,6 +90,8 @@ class Picture:
             self.values[buffer] = v
         for name, buffer in self.builder.built.raw.items():
             self.values[buffer] = self.plan.program.inputs[name]
+        reused = [p for p in self.builder.built.places if len(p.buffers) > 1]
+        self.places = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
 
     # ---- the text -----------------------------------------------------------------------------------------------
 
@@ -106,8 +109,11 @@ class Picture:
         yield f"{host.cpu}: {host.width} lanes of 32 bits, {host.accumulators} vectors for a tile"
         yield f"{counted(nests, 'nest')} in {counted(len(self.phases), 'phase')}, a barrier after each phase"
         kept = sum(v.size * BYTES[v.dtype] for v in program.state.values())
-        own = sum(self.run.length(b, -(-n // host.width)) * BYTES[b.dtype] for b in built.scratch)
-        yield f"memory for a batch of {n}: {size(own)} for values, beside {size(kept)} of state"
+        blocks = -(-n // host.width)
+        own = sum(self.run.bytes(p, blocks) for p in built.places)
+        apart = sum(self.run.length(b, blocks, b.size) * BYTES[b.dtype] for b in built.scratch)
+        values = f"{size(own)} for values, {size(apart)} without reuse"
+        yield f"memory for a batch of {n}: {values}, beside {size(kept)} of state"
         products, others = arithmetic(program.order, n)
         yield f"arithmetic for a batch of {n}: {products:,} multiplications with addition, {others:,} other operations"
 
@@ -142,14 +148,15 @@ class Picture:
         if task.units is None:
             return f"samples by blocks over {over}: {made}"
         lanes = "" if nest.feature_width > 1 else ", without lanes"
-        kind = "weights" if group.outer else "shared"
+        kind = "weights" if group.outer else "scatter" if group.scatter else "shared"
         return f"{kind} by {counted(task.units, 'unit')} over {over}{lanes}: {made}"
 
     def _operations(self, group: Group) -> Iterator[str]:
         for v in self.plan.program.order:
             if v in group.values:
                 inputs = ", ".join(self._operand(i, group) for i in v.inputs)
-                mark = "  <- contraction" if v is group.core else ""
+                core = "scatter" if group.scatter else "contraction"
+                mark = f"  <- {core}" if v is group.core else ""
                 yield (
                     f"    {self.names[v]} = {v.primitive.name}{attributes_text(v.attributes)}({inputs}): {v.type}{mark}"
                 )
@@ -191,7 +198,8 @@ class Picture:
         v = self.values[b] if stored is None else stored
         name = self.names[v] if stored is None else self._target(v)
         a_sample = "" if b.kind == "shared" else " a sample"
-        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}"
+        place = f", place {self.places[b]}" if b in self.places else ""
+        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{place}"
 
     def _target(self, v: Value) -> str:
         """A Value's name, and where it is the new value of state, which."""
@@ -246,7 +254,8 @@ def arithmetic(order: Sequence[Value], batch_size: int) -> tuple[int, int]:
         if v.primitive in (contract_of, winograd_product):
             products += times * multiplications(v)
         elif v.primitive not in LEAVES and v.primitive not in FREE and v.primitive not in VIEWS:
-            others += times * max(v.size, *(i.size for i in v.inputs), 1)
+            of = v.inputs if v.primitive is scatter_of else (v, *v.inputs)  # only where something is added
+            others += times * max(1, *(i.size for i in of))
     return products, others
 
 

@@ -7,7 +7,7 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llvmlite import ir
 
@@ -16,7 +16,7 @@ from ...ops.movement import fill_with
 from . import lanes as L
 from .index import I64, Index, NotVectorisable, Variable, linear
 from .lanes import Lanes
-from .plan import LEAVES, Plan, is_inline
+from .plan import LEAVES, Margin, Plan, is_inline
 
 POINTER = ir.PointerType()
 I32 = ir.IntType(32)
@@ -33,6 +33,11 @@ class Buffer:
     size: int
     dtype: str
     number: int = -1
+    margin: Margin | None = None  # zeros around the value, which nobody overwrites
+    stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
+
+    def __post_init__(self) -> None:
+        self.stride = self.size
 
 
 def memory_type(dtype: str) -> ir.Type:
@@ -167,7 +172,7 @@ class Nest:
             assert block is not None
             if position.lane:
                 raise NotVectorisable
-            return self.load_vector(buffer, (block * buffer.size + position) * self.width, self.width, True)
+            return self.load_vector(buffer, (block * buffer.stride + position) * self.width, self.width, True)
         if not position.lane:
             return self.load_vector(buffer, position, 1, True)
         if position.lane != 1:
@@ -187,7 +192,7 @@ class Nest:
             value = self._to_memory(L.splat(x, self.width))
             b.store(
                 value,
-                self.address(buffer, (block * buffer.size + position) * self.width),
+                self.address(buffer, (block * buffer.stride + position) * self.width),
                 align=BYTES[buffer.dtype] * self.width,
             )
         elif not position.lane:
@@ -314,10 +319,14 @@ class Nest:
             bad = bad & self.samples_alive(block)
         elif bad.width > 1 and self.mask is not None:
             bad = bad & Lanes(b, self.mask, "bool", bad.width)
-        some = b.icmp_unsigned("!=", b.bitcast(bad.value, ir.IntType(bad.width)), ir.IntType(bad.width)(0))
-        with b.if_then(some, likely=False):
+        with b.if_then(self.any(bad), likely=False):
             assert self.error is not None
             b.atomic_rmw("xchg", self.pointers[self.error], I64(1), "monotonic")
+
+    def any(self, x: Lanes) -> ir.Value:
+        """Whether a condition holds in any lane."""
+        bits = ir.IntType(x.width)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(x.value, bits), bits(0))
 
     def blocks(self) -> ir.Value:
         b = self.builder

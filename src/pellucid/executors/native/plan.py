@@ -15,31 +15,33 @@ from ...graph import Primitive, Program, Value, sample_input, shared_input, stat
 from ...ops.contract import contract_of, parse
 from ...ops.conv import windows_of
 from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
+from ...ops.gather import scatter_of
 from ...ops.movement import (
     broadcast,
     constant_of,
     fill_with,
     flip_axes,
     iota_of,
-    pad_with,
     reshape_to,
     slice_of,
     transpose_of,
 )
 from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 from ...ops.winograd import winograd_kernel, winograd_product
+from .margins import Margin, margins
 
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
 CORES = (contract_of, winograd_kernel, winograd_product)  # with nests of their own
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
+ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
 
 @dataclass(eq=False)
 class Group:
-    """Values computed together; ``stores`` are those that get memory, ``core`` the contraction among them, if any."""
+    """Values computed together; ``stores`` are those that get memory, ``core`` the contraction or scatter, if any."""
 
     kind: str
     shape: tuple[int, ...]
@@ -47,6 +49,7 @@ class Group:
     stores: list[Value] = field(default_factory=list)
     core: Value | None = None
     outer: bool = False  # the core is batch_sum of a product: features in lanes
+    scatter: bool = False  # the core is a table to whose rows values are added
     phase: int = 0
 
     @property
@@ -55,14 +58,6 @@ class Group:
         for length in self.shape:
             n *= length
         return n
-
-
-@dataclass(frozen=True)
-class Margin:
-    """Zeros around a stored value: its memory has ``shape``, and it begins at ``low``."""
-
-    low: tuple[int, ...]
-    shape: tuple[int, ...]
 
 
 @dataclass
@@ -124,6 +119,14 @@ def rows_operand(c: Value) -> int | None:
     return None
 
 
+def scatter_behind(v: Value) -> Value | None:
+    """The scatter that gives a shared table: v itself, or what v is the sum over samples of."""
+    s = v.inputs[0] if v.primitive is batch_sum else v
+    if s.primitive is not scatter_of or v.kind != "shared" or not s.size or 8 * s.size // s.shape[0] > ROW:
+        return None
+    return None if behind_views(s.inputs[0]).primitive is sample_index else s
+
+
 copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
 
 
@@ -154,7 +157,9 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
-        self.margins, self.padded = self._margins()
+        self.padded: frozenset[Value] = frozenset()
+        self.margins, self.padded = margins(program, lambda v: v not in self.roots, self._computed)
+        self.read: dict[Group, dict[Value, None]] = {}
 
     def plan(self) -> Plan:
         computed = [v for v in self.program.order if not self._is_view(v) and (not self._inline(v) or v in self.roots)]
@@ -177,22 +182,8 @@ class Planner:
     def _is_view(self, v: Value) -> bool:
         return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded
 
-    def _margins(self) -> tuple[dict[Value, Margin], frozenset[Value]]:
-        """Values that are computed and then padded with zeros get a margin of zeros; so padding them is but a view."""
-        self.padded, found = frozenset(), {}
-        pads = [v for v in self.program.order if v.primitive is pad_with and self._with_margin(v)]
-        for v in pads:
-            found.setdefault(v.inputs[0], []).append((v.attributes["low"], v.attributes["high"]))
-        margins = {}
-        for x, widths in found.items():
-            low, high = (tuple(map(max, zip(*w, strict=True))) for w in zip(*widths, strict=True))
-            margins[x] = Margin(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)))
-        return margins, frozenset(pads)
-
-    def _with_margin(self, v: Value) -> bool:
-        a, (x,) = v.attributes, v.inputs
-        zeros = a["value"] == 0 and not any(a["interior"]) and v not in self.roots
-        return zeros and x.kind == "sample" and x not in self.roots and not self._inline(x) and not self._is_view(x)
+    def _computed(self, v: Value) -> bool:
+        return not self._inline(v) and not self._is_view(v)
 
     # ---- who uses what ----------------------------------------------------------------------------------------
 
@@ -216,6 +207,9 @@ class Planner:
         uses = self.uses[v]
         if len(uses) == 1 and v not in self.roots:
             user, pointwise = uses[0]
+            if self._scatter(user) is v:  # the table per sample is never made
+                self._join(v, self.group_of[user])
+                return
             if self._outer(user):  # the product per sample is never made
                 self._join(v, self.group_of[user])
                 if over_windows(v):
@@ -232,13 +226,16 @@ class Planner:
                 return
         users = [self.group_of[u] for u, pointwise in uses if pointwise]
         groups = [g for g in dict.fromkeys(users) if g.kind == v.kind]
-        heavy = v.primitive in CORES or self._outer(v)
+        scatter = self._scatter(v)
+        heavy = v.primitive in CORES or self._outer(v) or scatter is not None
         target = self._merged(v, groups, heavy) if groups else None
         if target is None:
             target = Group(v.kind, v.shape)
         self._join(v, target)
         if heavy:
-            target.core, target.outer = v, v.primitive is batch_sum
+            target.core, target.outer, target.scatter = v, self._outer(v), scatter is not None
+        if scatter is not None and behind_views(scatter.inputs[0]).kind == "sample":
+            self.rows[scatter.inputs[0]] = None
         if v in self.roots or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target
@@ -250,6 +247,11 @@ class Planner:
     def _outer(self, v: Value) -> bool:
         """Whether v is a weight's gradient that can be computed without its product per sample."""
         return outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
+
+    def _scatter(self, v: Value) -> Value | None:
+        """The scatter behind v, if nothing else needs its table per sample."""
+        s = scatter_behind(v)
+        return s if s is v or (s is not None and len(self.uses[s]) == 1 and s not in self.roots) else None
 
     def _merged(self, v: Value, groups: list[Group], heavy: bool) -> Group | None:
         """One group of those that use v element by element and v itself, if no value would need its own result."""
@@ -266,7 +268,7 @@ class Planner:
             first.values |= g.values
             first.stores += g.stores
             if g.core is not None:
-                first.core, first.outer = g.core, g.outer
+                first.core, first.outer, first.scatter = g.core, g.outer, g.scatter
             for w in g.values:
                 self.group_of[w] = first
             for w in g.stores:
@@ -299,7 +301,9 @@ class Planner:
     # ---- order and phases -------------------------------------------------------------------------------------
 
     def loads(self, group: Group) -> Iterable[Value]:
-        """Stored Values and leaves that a group reads, through views and inlined numbers."""
+        """Stored Values and leaves that a group reads, through views and inlined numbers; known when all are made."""
+        if group in self.read:
+            return self.read[group]
         found: dict[Value, None] = {}
         stack = [i for v in group.values for i in v.inputs]
         seen: set[Value] = set()
@@ -314,6 +318,7 @@ class Planner:
                 found[v] = None
             else:
                 stack.extend(v.inputs)
+        self.read[group] = found
         return found
 
     def _ordered(self) -> list[Group]:

@@ -21,6 +21,7 @@ from . import driver
 from .build import Built, build
 from .emit import BYTES, Buffer
 from .machine import Code, Host, aligned, host, only_ours, signature
+from .memory import Place
 from .once import Once
 from .threads import BRIEF_WORK, Pool, divisible, threads_for, work
 
@@ -143,7 +144,7 @@ class Run:
             result = memory[: v.size].reshape(v.shape).copy()
         else:  # (blocks, elements, lanes) -> (samples, elements)
             blocks, width = self.blocks, self.host.width
-            lanes = memory[: blocks * v.size * width].reshape(blocks, v.size, width)
+            lanes = memory[: blocks * buffer.stride * width].reshape(blocks, buffer.stride, width)[:, : v.size]
             result = lanes.transpose(0, 2, 1).reshape(blocks * width, v.size)[:n].reshape(n, *v.shape).copy()
         return result.astype(bool) if v.dtype == "bool" else result
 
@@ -268,16 +269,27 @@ class Run:
         if blocks == self.blocks:
             return
         self.blocks = -1  # until all is there
-        self.memory = {b: aligned(self.length(b, blocks), b.dtype) for b in self.built.scratch}
+        self.memory = {}
+        for place in self.built.places:
+            space = aligned(self.bytes(place, blocks), "uint8")
+            for b in place.buffers:
+                kind = np.dtype("uint8" if b.dtype == "bool" else b.dtype)
+                self.memory[b] = space[: self.length(b, blocks) * kind.itemsize].view(kind)
         self.addresses = np.zeros(len(self.built.table), np.uintp)
         for buffer, array in self.memory.items():
             self.addresses[self.built.table[buffer]] = array.ctypes.data
         self.blocks = blocks
 
-    def length(self, b: Buffer, blocks: int) -> int:
+    def length(self, b: Buffer, blocks: int, stride: int | None = None) -> int:
         """Elements of a buffer of the executor's own, for a batch of so many blocks."""
         lanes = blocks * self.host.width
-        return {"shared": b.size, "sample": lanes * b.size, "rows": lanes * b.size + self.host.width}[b.kind]
+        return {"shared": b.size, "sample": lanes * (stride or b.stride), "rows": lanes * b.size + self.host.width}[
+            b.kind
+        ]
+
+    def bytes(self, place: Place, blocks: int) -> int:
+        """Of a place, for a batch of so many blocks."""
+        return max(self.length(b, blocks) * BYTES[b.dtype] for b in place.buffers)
 
     # ---- to look at ---------------------------------------------------------------------------------------------
 

@@ -315,8 +315,7 @@ def _scatter(nest, v, index, block):
     start = L.splat(nest.constant(0, v.dtype), width_of(nest, v, index))
     number = nest.number(index[0], rows.dtype)
     size = v.shape[0]
-    checked = any(u.primitive is take_rows and u.inputs[1] is rows and u.inputs[0].shape[0] == size
-                  for u in nest.plan.program.order)  # fmt: skip
+    checked = rows_are_checked(nest, v)
 
     def body(inner, carried):
         row = nest.value(rows, inner, block if rows.kind == "sample" else None)
@@ -326,6 +325,13 @@ def _scatter(nest, v, index, block):
         return [carried[0] + L.xp.where(row == number, part, nest.constant(0, v.dtype))]
 
     return nest.over(lengths, [start], body)[0]
+
+
+def rows_are_checked(nest, scatter: Value) -> bool:
+    """Whether the program also takes these rows of a table of that size, and so refuses those outside."""
+    rows, size = scatter.inputs[1], scatter.shape[0]
+    return any(u.primitive is take_rows and u.inputs[1] is rows and u.inputs[0].shape[0] == size
+               for u in nest.plan.program.order)  # fmt: skip
 
 
 def _each_sample(nest, v, index, block):

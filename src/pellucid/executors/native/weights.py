@@ -85,7 +85,7 @@ def weights_contraction(
                         place = linear(at(t.number_letters, here), t.number.shape)
                         if number_buffer is not None:
                             place = nest.position(t.number, at(t.number_letters, here))
-                            where = (block * number_buffer.size + place) * width + Index.of(lane)
+                            where = (block * number_buffer.stride + place) * width + Index.of(lane)
                             number = nest.load_vector(number_buffer, where, 1, True)
                         else:
                             assert number_rows is not None
