@@ -372,6 +372,19 @@ def horizontal_sum(x: Lanes) -> Lanes:
     return first + second
 
 
+def horizontal_sums(rows: list[Lanes]) -> Lanes:
+    """The sum of each of V vectors of V lanes (a power of two), in the order of `horizontal_sum`: lane i is row i's."""
+    b, n, length = rows[0].builder, len(rows), len(rows)  # of the part of a vector that belongs to one row
+    while len(rows) > 1:
+        low = [start + k for start in range(0, 2 * n, length) for k in range(length // 2)]
+        halves = low, [lane + length // 2 for lane in low]
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        rows = [p.like(_shuffle(b, p.value, q.value, halves[0])) + p.like(_shuffle(b, p.value, q.value, halves[1]))
+                for p, q in pairs]  # fmt: skip
+        length //= 2
+    return rows[0]
+
+
 def transpose(rows: list[Lanes]) -> list[Lanes]:
     """V vectors of V lanes (a power of two): lane l of row i becomes lane i of row l, in log2(V) stages.
 
@@ -395,6 +408,17 @@ def transpose(rows: list[Lanes]) -> list[Lanes]:
                 a, b, held = values[i], values[i + unit], columns[i] + columns[i + unit]
                 values[i], values[i + unit] = (_shuffle(first.builder, a, b, s) for s in (low, high))
                 columns[i], columns[i + unit] = ([held[lane] for lane in s] for s in (low, high))
+        if unit == 2 and n > 4:
+            values = [_fenced(first.like(v)) for v in values]
         unit *= 2
     order = sorted(range(n), key=lambda i: columns[i][0])
     return [first.like(values[i]) for i in order]
+
+
+def _fenced(x: Lanes) -> ir.Value:
+    """The same lanes, which LLVM does not look behind. A transpose of 16 x 16 compiles in 2.9 ms instead of 7.8 so,
+    to the same instructions: else LLVM tries to make one shuffle of each chain of them."""
+    if BITS[x.dtype] < 32:
+        return x.value
+    y = x if x.dtype in FLOATS else from_bits(x)
+    return x.builder.bitcast(intrinsic("llvm.arithmetic.fence", y).value, x.value.type)

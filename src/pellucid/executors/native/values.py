@@ -223,7 +223,7 @@ def _contract(nest, v, index, block):
 
 
 def _batch_sum(nest, v, index, block):
-    """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums by a transpose."""
+    """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums."""
     x = v.inputs[0]
     lane = next((t for i in index for t in i.terms if t.lane), None)
     places = [[at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
@@ -238,13 +238,7 @@ def _batch_sum(nest, v, index, block):
 
     sums = nest.loop(0, nest.blocks(), [zero] * len(places), body)
     nest.mask = mask
-    if len(sums) == 1:
-        return L.horizontal_sum(sums[0])
-    rows = L.transpose(sums)  # row l: what lane l adds to each feature
-    while len(rows) > 1:  # the order of horizontal_sum
-        half = len(rows) // 2
-        rows = [p + q for p, q in zip(rows[:half], rows[half:], strict=True)]
-    return rows[0]
+    return L.horizontal_sum(sums[0]) if len(sums) == 1 else L.horizontal_sums(sums)
 
 
 def at_lane(i: Index, k: int) -> Index:
