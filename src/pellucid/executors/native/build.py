@@ -1,11 +1,11 @@
-"""From a plan to one module of LLVM IR: buffers, a nest for each group, and the function that runs them.
+"""From a plan to modules of LLVM IR: buffers, a nest for each group, and the function that runs them.
 
-The layout of memory is made at once; the text of the module only when the cache on disk does not have its code.
+The layout of memory is made at once; the text of the modules only when the cache on disk does not have their code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from llvmlite import ir
@@ -15,7 +15,7 @@ from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
-from .emit import Buffer, Nest
+from .emit import Buffer, Nest, Text, text_of
 from .index import NotVectorisable
 from .machine import Host
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
@@ -26,9 +26,9 @@ from .weights import WeightsTile, weights_contraction
 
 @dataclass
 class Built:
-    """What lies where in a module's table of addresses, and how its text is written when it is needed."""
+    """What lies where in the table of addresses, and how the modules' text is written when it is needed."""
 
-    text: Callable[[], str]
+    modules: Callable[[], Iterator[str]]
     plan: Plan
     table: dict[Buffer, int]
     raw: dict[str, Buffer] = field(default_factory=dict)  # sample inputs, as the caller's arrays
@@ -43,6 +43,9 @@ class Built:
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
 
+MODULE_TEXT = 30_000  # characters of nests in a module: so many that a thread of its own pays
+
+
 def build(program: Program, h: Host) -> Built:
     """Plan a (simplified) program and lay out its memory."""
     return Builder(program, h).built
@@ -53,9 +56,8 @@ class Builder:
         self.h, self.planner = h, Planner(program)
         self.plan = self.planner.plan()
         self.program = self.plan.program
-        self.module = ir.Module(name="pellucid")
-        self.module.triple = h.triple
-        self.built = Built(self.text, self.plan, {})
+        self.built = Built(self.modules, self.plan, {})
+        self.phases: list[list[Task]] = []
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
         self.inline = self.planner.inline
@@ -64,13 +66,33 @@ class Builder:
         if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
 
-    def text(self) -> str:
-        """The module: a nest for each group, and ``run``."""
+    def modules(self) -> Iterator[str]:
+        """The text, in modules as they are written: some nests each, without those that are like one before; ``run``.
+
+        A nest like another differs from it only in the buffers that it is called with.
+        """
+        known: dict[tuple, str] = {}
+        self.phases, module = [], Text(self.h.triple)
+        for k, groups in enumerate(self.plan.phases or [[]]):
+            self.phases.append([])
+            for task in self._phase(groups, k == 0):
+                number = sum(map(len, self.phases))
+                task.name = f"nest.{number}" if number else "nest"
+                text = definition, declared = text_of(task.nest.function)
+                task.function = known.setdefault(text, task.name)
+                self.phases[-1].append(task)
+                if task.function == task.name:
+                    module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
+                if module.size > MODULE_TEXT:
+                    yield str(module)
+                    module = Text(self.h.triple)
+        module.add("run", *text_of(self._run()))
+        yield str(module)
+
+    def _run(self) -> ir.Function:
         built = self.built
-        self.phases = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
         assert built.order is not None and built.totals is not None
-        emit_run(
-            self.module,
+        return emit_run(
             self.phases,
             built.table,
             built.order,
@@ -80,7 +102,6 @@ class Builder:
             self.h.width,
             self.h.x86,
         )
-        return str(self.module)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -120,33 +141,26 @@ class Builder:
     # ---- nests --------------------------------------------------------------------------------------------------
 
     def _nest(self, used: list[Buffer]) -> Nest:
-        name = self.module.get_unique_name("nest")
-        nest = Nest(self.module, name, self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
+        nest = Nest(self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
         nest.inline, nest.error = self.inline, self.built.error
         return nest
 
-    def _phase(self, groups: list[Group], first: bool) -> list[Task]:
-        tasks = []
+    def _phase(self, groups: list[Group], first: bool) -> Iterator[Task]:
         if first:
-            tasks += [
-                self._gather(v)
-                for v in self.program.order
-                if v.primitive is sample_input and v in self.buffers and v.size
-            ]
-            tasks += [
-                self._rows(v)
-                for v in self.plan.rows
-                if v.size and self._base(v).primitive in LEAVES and v.primitive is not sample_input
-            ]
+            for v in self.program.order:
+                if v.primitive is sample_input and v in self.buffers and v.size:
+                    yield self._gather(v)
+            for v in self.plan.rows:
+                if v.size and self._base(v).primitive in LEAVES and v.primitive is not sample_input:
+                    yield self._rows(v)
         for g in groups:
             if not g.size:
                 continue
-            tasks.append(self._group(g))
+            yield self._group(g)
             if g.kind == "sample":
-                tasks += [
-                    self._rows(v) for v in self.plan.rows if v is not None and v.size and self._base(v) in g.stores
-                ]
-        return tasks
+                for v in self.plan.rows:
+                    if v is not None and v.size and self._base(v) in g.stores:
+                        yield self._rows(v)
 
     def _base(self, v: Value) -> Value:
         """The stored Value or leaf that rows are made of."""
@@ -203,7 +217,6 @@ class Builder:
             try:
                 weights_contraction(nest, g, tile, self.rows)
             except NotVectorisable:
-                self.module.globals.pop(nest.function.name)
                 nest = self._nest(used)
                 nest.own = frozenset(g.values)
                 weights_contraction(nest, g, tile, self.rows, by_element=True)
@@ -214,7 +227,6 @@ class Builder:
                 return self._finished(nest, dot_units(g.core))
             shared_nest(nest, g)
         except NotVectorisable:
-            self.module.globals.pop(nest.function.name)
             nest = self._nest(used)
             nest.own, nest.feature_width = frozenset(g.values), 1
             shared_nest(nest, g)

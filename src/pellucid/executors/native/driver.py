@@ -25,15 +25,17 @@ class Task:
     """A nest and how its work is shared: by blocks of samples, or by units.
 
     ``split``: a nest of sample values shared by units; its threads need all blocks, and make parts of all.
+    ``function``: the name of its code, which equal nests share.
     """
 
     nest: Nest
     units: int | None = None
     split: bool = False
+    name: str = "nest"
+    function: str = "nest"
 
 
 def emit_run(
-    module: ir.Module,
     phases: Sequence[Sequence[Task]],
     table: dict[Buffer, int],
     order: Buffer,
@@ -42,8 +44,9 @@ def emit_run(
     totals: Buffer,
     width: int,
     x86: bool,
-) -> None:
+) -> ir.Function:
     """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there."""
+    module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "run")
     pointers, info, thread = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -105,7 +108,7 @@ def emit_run(
                 barrier(module, b, number, threads, lambda: None, x86)
             lo, hi = share(blocks if task.units is None else I64(task.units))
             with b.if_then(b.icmp_signed("<", lo, hi)):
-                b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
+                b.call(declared_nest(module, task), [*(here[x] for x in task.nest.used), lo, hi, n])
             met = task.split
             if met:
                 barrier(module, b, number, threads, lambda: None, x86)
@@ -120,6 +123,7 @@ def emit_run(
     if mode is not None:
         b.call(mode[0], [mode[1]])
     b.ret_void()
+    return function
 
 
 def flush_denormals(module: ir.Module, b: ir.IRBuilder):
@@ -169,6 +173,12 @@ def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, seria
     b.atomic_rmw("add", generation, I64(1), "release")
     b.branch(after)
     b.position_at_end(after)
+
+
+def declared_nest(module: ir.Module, task: Task) -> ir.Function:
+    if task.function not in module.globals:
+        ir.Function(module, task.nest.function.ftype, task.function).linkage = "hidden"
+    return module.globals[task.function]
 
 
 def declared(module: ir.Module, name: str, result: ir.Type) -> ir.Function:

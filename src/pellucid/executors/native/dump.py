@@ -14,9 +14,9 @@ from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
 from ...ops.movement import constant_of, fill_with, iota_of
 from .build import Builder
+from .compiler import readable
 from .driver import Task
 from .emit import BYTES, Buffer
-from .machine import readable
 from .plan import FREE, LEAVES, VIEWS, Group
 from .threads import multiplications
 
@@ -44,7 +44,7 @@ def dump(run: Run, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
     A program that also has code for one sample alone has it described in the subfolder one_sample.
     """
     picture = Picture(run)
-    code, assembly = readable(picture.module, run.host)
+    code, assembly = readable(picture.modules, run.host)
     comment = "#" if run.host.x86 else "//"
     write_all(
         Path(folder),
@@ -74,11 +74,11 @@ def write_all(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 class Picture:
-    """The plan and the module of a program, made once more to be looked at."""
+    """The plan and the modules of a program, made once more to be looked at."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.builder = run, Builder(run.simplified, run.host)
-        self.module = self.builder.text()
+        self.modules = list(self.builder.modules())
         self.plan, self.phases = self.builder.plan, self.builder.phases
         self.names = self.plan.program.names()
         self.values: dict[Buffer, Value] = {}  # the Value that gives a buffer its name: state before what replaces it
@@ -112,7 +112,9 @@ class Picture:
 
     def _nest(self, task: Task) -> Iterator[str]:
         nest, group = task.nest, self._group(task)
-        yield f"  {nest.function.name}: {self.title(task)}"
+        yield f"  {task.name}: {self.title(task)}"
+        if task.function != task.name:
+            yield f"    code   the same as of {task.function}, which is called with other memory"
         if nest.tile:
             yield f"    tile   {nest.tile}"
         stores = {v: self.builder.buffers[v] for v in group.stores} if group else {}
@@ -223,7 +225,11 @@ class Picture:
 
     def annotated(self, code: str, pattern: str, comment: str) -> str:
         """Code with a line before each nest that says what it is."""
-        titles = {t.nest.function.name: f"phase {k + 1}, {self.title(t)}" for k, p in enumerate(self.phases) for t in p}
+        titles: dict[str, str] = {}
+        for k, tasks in enumerate(self.phases):
+            for t in tasks:
+                title = f"phase {k + 1}, {self.title(t)}"
+                titles[t.function] = f"{titles[t.function]}; {t.name} too" if t.function in titles else title
         titles["run"] = "what each thread calls: the loop over mini-batches, and the barriers"
         names = "|".join(map(re.escape, sorted(titles, key=len, reverse=True)))
         return re.sub(
