@@ -6,6 +6,7 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -61,8 +62,11 @@ class Text:
 
 def text_of(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A function that has its own module: its definition, and names and text of what it declares."""
-    others = (g for g in function.module.globals.values() if g is not function)
-    return str(function), tuple((g.name, str(g)) for g in others)
+    text, module = str(function), function.module
+    for node in module.metadata:  # numbered in this module alone, so written out where it is used
+        text = re.sub(rf"{node.get_reference()}\b", str(node).partition(" = ")[2].strip(), text)
+    others = (g for g in module.globals.values() if g is not function)
+    return text, tuple((g.name, str(g)) for g in others)
 
 
 class Nest:
