@@ -9,10 +9,9 @@ import re
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
-from llvmlite import ir
 from scipy import special
 
-from pellucid.executors.native import lanes
+from pellucid.executors.native import ir, lanes
 from pellucid.executors.native.lanes import Lanes, constant, fma, horizontal_sum, splat, transpose, xp
 from pellucid.executors.reference import xp as reference
 from pellucid.graph import DTYPES, PRIMITIVES

@@ -19,7 +19,7 @@ import pytest
 import pellucid as pel
 from pellucid import Model, nn, ops, optim
 from pellucid.executors import native
-from pellucid.executors.native import compiler, machine
+from pellucid.executors.native import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 X = np.linspace(-1, 1, 60, dtype="float32").reshape(20, 3)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from llvmlite import ir
-
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
+from . import ir
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
 from .emit import Buffer, Nest, Text, text_of

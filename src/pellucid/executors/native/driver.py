@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llvmlite import ir
-
+from . import ir
 from . import lanes as L
 from .emit import BYTES, I32, I64, POINTER, Buffer, Nest
 from .lanes import Lanes

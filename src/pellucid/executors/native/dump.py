@@ -219,7 +219,7 @@ class Picture:
     @staticmethod
     def _touched(nest, b: Buffer) -> bool:
         """Whether the nest's code uses the buffer that it is given."""
-        return str(nest.function).count(f"{nest.pointers[b].get_reference()}") > 1
+        return len(re.findall(rf"{nest.pointers[b].ref}\b", str(nest.function))) > 1
 
     # ---- machine code -------------------------------------------------------------------------------------------
 

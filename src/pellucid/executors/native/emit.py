@@ -6,14 +6,12 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from ...graph import GraphError, Value
 from ...ops.movement import fill_with
+from . import ir
 from . import lanes as L
 from .index import I64, Index, NotVectorisable, Variable, linear
 from .lanes import Lanes
@@ -62,11 +60,8 @@ class Text:
 
 def text_of(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A function that has its own module: its definition, and names and text of what it declares."""
-    text, module = str(function), function.module
-    for node in module.metadata:  # numbered in this module alone, so written out where it is used
-        text = re.sub(rf"{node.get_reference()}\b", str(node).partition(" = ")[2].strip(), text)
-    others = (g for g in module.globals.values() if g is not function)
-    return text, tuple((g.name, str(g)) for g in others)
+    others = (g for g in function.module.globals.values() if g is not function)
+    return str(function), tuple((g.name, str(g)) for g in others)
 
 
 class Nest:
@@ -84,7 +79,7 @@ class Nest:
         self.function.linkage = "hidden"
         for a in self.function.args[: len(used)]:
             a.add_attribute("noalias")
-        self.pointers = dict(zip(used, self.function.args, strict=False))
+        self.pointers: dict[Buffer, ir.Value] = dict(zip(used, self.function.args, strict=False))
         self.lo, self.hi, self.n = self.function.args[len(used) :]
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.memo: list[dict] = [{}]
@@ -241,7 +236,8 @@ class Nest:
         return ir.Function(module, ir.FunctionType(result, arguments), full)
 
     @staticmethod
-    def _suffix(kind: ir.VectorType) -> str:
+    def _suffix(kind: ir.Type) -> str:
+        assert isinstance(kind, ir.VectorType)
         element = kind.element
         name = {"float": "f32", "double": "f64"}.get(str(element), str(element))
         return f"v{kind.count}{name}"

@@ -11,12 +11,11 @@ import math
 from copy import copy as copy_of
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from ...graph import Value
 from ...ops.contract import parse
+from . import ir
 from . import lanes as L
-from .emit import BYTES, I64, POINTER, Buffer, Nest, memory_type
+from .emit import BYTES, I64, Buffer, Nest, memory_type
 from .index import Index, Variable, linear
 from .plan import Group
 
@@ -218,7 +217,6 @@ class Pack:
         with b.goto_entry_block():
             space = b.alloca(ir.ArrayType(memory_type(dtype), self.size * count))
         space.align = 64
-        space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
         nest.pointers[self.buffer] = space
         source = nest.stored(s.value)
         assert source is not None

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from llvmlite import ir
-
 from ...graph import Value
 from ...ops.contract import contract_of, parse
 from ...ops.gather import scatter_of, take_rows
@@ -35,6 +33,7 @@ from ...ops.reduce import (
     sample_index,
     to_samples,
 )
+from . import ir
 from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
@@ -259,7 +258,7 @@ def _take(nest, v, index, block):
     if row.width == 1:
         return nest.value(table, [Index.of(Variable(row.value, size)), *index[n:]], inner)
     b = nest.builder
-    result = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
+    result: ir.Value = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
     for k in range(row.width):  # each lane its own row
         at = Index.of(Variable(b.extract_element(row.value, I32(k)), size))
         part = nest.value(table, [at, *(at_lane(i, min(k, nest.valid - 1)) for i in index[n:])], inner)
@@ -298,7 +297,7 @@ def _scatter(nest, v, index, block):
 def _each_sample(nest, v, index, block):
     """Row i of a shared table for sample i; lanes beyond the batch take its last row."""
     b, x = nest.builder, v.inputs[0]
-    result = ir.Constant(L.llvm_type(v.dtype, nest.width), ir.Undefined)
+    result: ir.Value = ir.Constant(L.llvm_type(v.dtype, nest.width), ir.Undefined)
     last = b.sub(nest.n, I64(1))
     for k in range(nest.width):
         i = (block * nest.width + k).emit(b)

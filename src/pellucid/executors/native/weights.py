@@ -7,7 +7,7 @@ import math
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
-from .emit import I64, POINTER, Buffer, Nest
+from .emit import I64, Buffer, Nest
 from .index import Index, Variable, linear
 from .nests import lane_mask
 from .plan import Group, rows_operand
@@ -115,7 +115,6 @@ def weights_contraction(
         columns, size = len(sums) // rows, I64(len(sums) * width)
         with b.goto_entry_block():
             space = b.alloca(L.llvm_type(core.dtype, 1), size)
-            space.type = POINTER
         put_down = Buffer("sums", "shared", len(sums) * width, core.dtype)
         nest.pointers[put_down] = space
         for k, x in enumerate(sums):
