@@ -42,7 +42,7 @@ class Built:
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
 
-MODULE_TEXT = 30_000  # characters of nests in a module: so many that a thread of its own pays
+MODULE_TEXT = 20_000  # characters of nests in a module: so many that a thread of its own pays
 
 
 def build(program: Program, h: Host) -> Built:

@@ -26,7 +26,7 @@ LOCK = threading.RLock()  # held while anything is compiled
 if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
-WORTH_A_THREAD = 20_000  # characters of a module; the last one of a program is often small
+WORTH_A_THREAD = 12_000  # characters of a module; the last one of a program is often small
 SWITCH = 0.0002  # seconds
 
 
