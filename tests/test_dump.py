@@ -76,6 +76,19 @@ def test_operations_are_all_there(dumped):
             assert len(re.findall(rf"^    {re.escape(names[v])} = {v.primitive.name}\b", plan, re.MULTILINE)) == 1
 
 
+def test_equal_nests_say_so(dumped):
+    """Sums over ten classes: one function, called for several nests; the plan and the code name them all."""
+    plan, code = ((dumped[1] / "step" / name).read_text() for name in ("plan.txt", "module.ll"))
+    shared = {
+        name: found[1] for name, text in nests(plan).items() if (found := re.search(r"same as of ([\w.]+)", text))
+    }
+    assert shared
+    for name, function in shared.items():
+        assert function in nests(plan) and function not in shared
+        assert re.search(rf"^; ---- {re.escape(function)}: .*; {re.escape(name)} too", code, re.MULTILINE)
+        assert not re.search(rf"^define .*@{re.escape(name)}\(", code, re.MULTILINE)
+
+
 def test_the_dense_layer(dumped):
     """The first contraction: its tile, what it loads with shapes and bytes, its formula behind it."""
     plan = (dumped[1] / "step" / "plan.txt").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...graph import Value
 from ...ops.contract import parse
+from . import across
 from . import lanes as L
 from .emit import I64, Nest
 from .index import Index, Variable
@@ -75,7 +76,7 @@ def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
 
         sums = nest.over([lengths[k] for k in others], [zero] * rows, outer)
         for place, s, exists in zip(places, sums, exist, strict=True):
-            total = L.horizontal_sum(s)
+            total = across.horizontal_sum(s)
             nest.memo.append({})
             nest.feature_width = 1
             with b.if_then(exists):  # an update must not be made twice

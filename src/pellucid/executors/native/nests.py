@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import ir
+from . import across, ir
 from . import lanes as L
 from .emit import I32, I64, Buffer, Nest
 from .index import Index, Variable, linear
@@ -106,7 +106,7 @@ def rows_nest(nest: Nest, v, rows: Buffer) -> None:
             given = [L.splat(nest.value(v, place, block), width) for place in places]
             position = linear(places[0], v.shape)
             nest.mask = lane_mask(width, count) if count < width else None
-            for lane, row in enumerate(L.transpose(given)):
+            for lane, row in enumerate(across.transpose(given)):
                 nest.store_vector(row, rows, (block * width + lane) * rows.size + position)
             nest.mask = None
 
@@ -150,7 +150,7 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: 
                 for x, target in zip(given, targets, strict=True):
                     nest.store_vector(x, rows, target + lane_j)
             nest.mask = None
-            for k, x in enumerate(L.transpose(given)[:count]):
+            for k, x in enumerate(across.transpose(given)[:count]):
                 nest.store(x, lanes, j + k, block)
 
         if columns == 1:

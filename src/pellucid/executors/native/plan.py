@@ -260,7 +260,7 @@ class Planner:
     # ---- order and phases -------------------------------------------------------------------------------------
 
     def loads(self, group: Group) -> Iterable[Value]:
-        """Stored Values and leaves that a group reads, through views and inlined numbers; of equal groups in one order."""
+        """Stored Values and leaves that a group reads, through views and inlined numbers; in a fixed order."""
         found: dict[Value, None] = {}
         stack = [i for v in sorted(group.values, key=self.position.__getitem__) for i in v.inputs]
         seen: set[Value] = set()

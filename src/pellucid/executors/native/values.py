@@ -33,7 +33,7 @@ from ...ops.reduce import (
     sample_index,
     to_samples,
 )
-from . import ir
+from . import across, ir
 from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
@@ -237,7 +237,7 @@ def _batch_sum(nest, v, index, block):
 
     sums = nest.loop(0, nest.blocks(), [zero] * len(places), body)
     nest.mask = mask
-    return L.horizontal_sum(sums[0]) if len(sums) == 1 else L.horizontal_sums(sums)
+    return across.horizontal_sum(sums[0]) if len(sums) == 1 else across.horizontal_sums(sums)
 
 
 def at_lane(i: Index, k: int) -> Index:
