@@ -1,7 +1,6 @@
 """The native executor's compiler: equal nests share code, and modules are compiled side by side."""
 
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -172,12 +171,12 @@ def left():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_llvm_is_raised(threads):
-    modules, h, before = built(deep(3))[1], machine.host(), sys.getswitchinterval()
+    modules, h = built(deep(3))[1], machine.host()
     for place in range(len(modules) + 1):
         wrong = [*modules[:place], "nonsense " * 3000, *modules[place:]]
         with pytest.raises(RuntimeError, match="parsing error"):
             compiler.compile_all(wrong, h, threads)
-        assert not left() and sys.getswitchinterval() == before
+        assert not left()
     assert len(compiler.compile_all(modules, h, threads)) == len(modules)
 
 
@@ -200,7 +199,7 @@ def test_compilers_are_used_again():
     modules, h = built(deep(3))[1], machine.host()
     compiler.compile_all(modules, h, 3)
     count = len(compiler.Compiler.idle[h])
-    for _ in range(10):
+    for _ in range(5):
         compiler.compile_all(modules, h, 3)
     assert len(compiler.Compiler.idle[h]) <= max(count, 3)
 
@@ -228,7 +227,7 @@ def test_a_fork_while_another_thread_compiles(no_cache):
     thread = threading.Thread(target=keep_compiling)
     thread.start()
     try:
-        for _ in range(4):
+        for _ in range(2):
             assert in_child(lambda: agree(deep(2), {"x": X}, state(2), tolerance=1e-4))
     finally:
         stop.set()

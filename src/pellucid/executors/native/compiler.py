@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,6 @@ if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compil
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
 WORTH_A_THREAD = 12_000  # characters of a module; the last one of a program is often small
-SWITCH = 0.0002  # seconds
 
 
 def target_machine(h: Host) -> llvm.TargetMachine:
@@ -89,21 +87,9 @@ def unlocked(name: str) -> Any:
     return getattr(function, "_cfn", function)
 
 
-@contextlib.contextmanager
-def quick_switches() -> Iterator[None]:
-    """Python threads take turns more often. Between two calls of LLVM a thread would wait 5 ms for the one that writes
-    text: a training step of 64-64-10 compiled in 0.16 s instead of 0.14."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, SWITCH))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
 def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
     """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
-    with LOCK, quick_switches():
+    with LOCK:
         done: dict[int, bytes] = {}
         todo: deque[tuple[int, str]] = deque()
         errors: list[BaseException] = []
