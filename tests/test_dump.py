@@ -52,13 +52,15 @@ def test_files(dumped):
 def test_every_nest_is_there_once(dumped):
     m, folder = dumped
     builder = Builder(step_of(m).simplified, step_of(m).host)
-    builder.text()
-    names = [task.nest.function.name for tasks in builder.phases for task in tasks]
+    modules = list(builder.modules())
+    names = [task.name for tasks in builder.phases for task in tasks]
+    functions = list(dict.fromkeys(task.function for tasks in builder.phases for task in tasks))
+    assert len(modules) > 1 and "run" not in functions
     plan, code, assembly = ((folder / "step" / name).read_text() for name in ("plan.txt", "module.ll", "assembly.s"))
     assert list(nests(plan)) == names
     assert f"{len(names)} nests in {len(builder.phases)} phases" in plan
     for text, comment in ((code, ";"), (assembly, "#|//")):
-        assert re.findall(rf"^(?:{comment}) ---- (nest[.\d]*):", text, re.MULTILINE) == names
+        assert re.findall(rf"^(?:{comment}) ---- (nest[.\d]*):", text, re.MULTILINE) == functions
         assert len(re.findall(rf"^(?:{comment}) ---- run:", text, re.MULTILINE)) == 1
     # behind each comment stands the nest's own label
     assert re.search(r"---- nest: phase 1, gather by blocks: .*\n_?nest:", assembly)
@@ -72,6 +74,19 @@ def test_operations_are_all_there(dumped):
     for group in run.built.plan.groups:
         for v in group.values:
             assert len(re.findall(rf"^    {re.escape(names[v])} = {v.primitive.name}\b", plan, re.MULTILINE)) == 1
+
+
+def test_equal_nests_say_so(dumped):
+    """Sums over ten classes: one function, called for several nests; the plan and the code name them all."""
+    plan, code = ((dumped[1] / "step" / name).read_text() for name in ("plan.txt", "module.ll"))
+    shared = {
+        name: found[1] for name, text in nests(plan).items() if (found := re.search(r"same as of ([\w.]+)", text))
+    }
+    assert shared
+    for name, function in shared.items():
+        assert function in nests(plan) and function not in shared
+        assert re.search(rf"^; ---- {re.escape(function)}: .*; {re.escape(name)} too", code, re.MULTILINE)
+        assert not re.search(rf"^define .*@{re.escape(name)}\(", code, re.MULTILINE)
 
 
 def test_the_dense_layer(dumped):

@@ -9,11 +9,10 @@ import re
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
-from llvmlite import ir
 from scipy import special
 
-from pellucid.executors.native import lanes
-from pellucid.executors.native.across import horizontal_sum, transpose
+from pellucid.executors.native import ir, lanes
+from pellucid.executors.native.across import horizontal_sum, horizontal_sums, transpose
 from pellucid.executors.native.lanes import Lanes, constant, fma, splat, xp
 from pellucid.executors.reference import xp as reference
 from pellucid.graph import DTYPES, PRIMITIVES
@@ -376,6 +375,24 @@ def test_horizontal_sum(dtype, width):
         half = a.shape[1] // 2
         a = a[:, :half] + a[:, half:]
     np.testing.assert_array_equal(got, np.broadcast_to(a, got.shape))
+
+
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_horizontal_sums(dtype, width):
+    """Lane i is the sum of vector i, to the bit."""
+    square = (np.random.default_rng(0).normal(size=(width, width)) * 1000).astype(dtype)
+
+    def formula(xp, x):  # a vector of all the elements
+        b, n = x.builder, width
+        parts = [Lanes(b, lanes.shuffle(b, x.value, x.value, list(range(i * n, i * n + n))), dtype, n)
+                 for i in range(n)]  # fmt: skip
+        total = horizontal_sums(parts)
+        return x.like(lanes.shuffle(b, total.value, total.value, list(range(n)) * n))
+
+    got = run(formula, square, width=width * width)[0]
+    expected = run(lambda xp, x: horizontal_sum(x), square, width=width)[:, 0]
+    assert got.tobytes() == expected.tobytes()
 
 
 def test_fma():

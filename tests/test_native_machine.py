@@ -49,10 +49,10 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """How many modules LLVM has compiled."""
+    """How many programs LLVM has compiled."""
     count = []
-    before = machine.optimise
-    monkeypatch.setattr(machine, "optimise", lambda *a: (count.append(1), before(*a)))
+    before = machine.compile_all
+    monkeypatch.setattr(machine, "compile_all", lambda *a: (count.append(1), before(*a))[1])
     return count
 
 
@@ -114,18 +114,18 @@ def test_no_entry_passes_for_another(folder, compiled):
 )
 def test_the_code_of_another_machine_is_not_used(change, folder):
     h = machine.host()
-    texts = []
+    asked = []
 
-    def text():
-        texts.append(1)
-        return native.Run(small()).built.text()
+    def modules():
+        asked.append(1)
+        return native.Run(small()).built.modules()
 
-    machine.object_code("name", text, h)
-    machine.object_code("name", text, h)
-    assert len(texts) == 1
+    machine.object_code("name", modules, h, 1)
+    machine.object_code("name", modules, h, 1)
+    assert len(asked) == 1
     with contextlib.suppress(Exception):  # there may be no compiler for it here
-        machine.object_code("name", text, replace(h, **change))
-    assert len(texts) == 2
+        machine.object_code("name", modules, replace(h, **change), 1)
+    assert len(asked) == 2
 
 
 def test_the_code_of_another_version_is_not_used(folder, compiled, monkeypatch):

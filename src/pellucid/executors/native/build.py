@@ -1,25 +1,24 @@
-"""From a plan to one module of LLVM IR: buffers, a nest for each group, and the function that runs them.
+"""From a plan to modules of LLVM IR: buffers, a nest for each group, and the function that runs them.
 
-The layout of memory is made at once; the text of the module only when the cache on disk does not have its code.
+The layout of memory is made at once; the text of the modules only when the cache on disk does not have their code.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from llvmlite import ir
 
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
 from ...ops.winograd import winograd_kernel, winograd_product
 from ...passes.winograd import with_winograd
+from . import ir
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
-from .emit import Buffer, Nest
+from .emit import Buffer, Nest, Text, text_of
 from .index import NotVectorisable
 from .machine import Host
 from .memory import Place, lifetimes, places
@@ -34,9 +33,9 @@ from .winograd import kernel_nest, product_nest
 
 @dataclass
 class Built:
-    """What lies where in a module's table of addresses, and how its text is written when it is needed."""
+    """What lies where in the table of addresses, and how the modules' text is written when it is needed."""
 
-    text: Callable[[], str]
+    modules: Callable[[], Iterator[str]]
     plan: Plan
     table: dict[Buffer, int]
     raw: dict[str, Buffer] = field(default_factory=dict)  # sample inputs, as the caller's arrays
@@ -50,6 +49,9 @@ class Built:
     scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
     places: list[Place] = field(default_factory=list)  # where it is
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
+
+
+MODULE_TEXT = 20_000  # characters of nests in a module: so many that a thread of its own pays
 
 
 def build(program: Program, h: Host) -> Built:
@@ -75,9 +77,8 @@ class Builder:
         self.h, self.planner = h, Planner(with_winograd(program))
         self.plan = self.planner.plan()
         self.program = self.plan.program
-        self.module = ir.Module(name="pellucid")
-        self.module.triple = h.triple
-        self.built = Built(self.text, self.plan, {})
+        self.built = Built(self.modules, self.plan, {})
+        self.phases: list[list[Task]] = []
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
         self.inline = self.planner.inline
@@ -90,13 +91,34 @@ class Builder:
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
         self.built.places = places(lives, self.built.scratch, kept)
 
-    def text(self) -> str:
-        """The module: a nest for each group, and ``run``."""
+    def modules(self) -> Iterator[str]:
+        """The text, in modules as they are written: some nests each, without those that are like one before; ``run``.
+
+        A nest like another differs from it only in the buffers that it is called with.
+        """
+        known: dict[tuple, str] = {}
+        self.phases, module = [], Text(self.h.triple)
+        for jobs in self.jobs:
+            self.phases.append([])
+            for job in jobs:
+                task = job.write(job.of, job.used)
+                number = sum(map(len, self.phases))
+                task.name = f"nest.{number}" if number else "nest"
+                text = definition, declared = text_of(task.nest.function)
+                task.function = known.setdefault(text, task.name)
+                self.phases[-1].append(task)
+                if task.function == task.name:
+                    module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
+                if module.size > MODULE_TEXT:
+                    yield str(module)
+                    module = Text(self.h.triple)
+        module.add("run", *text_of(self._run()))
+        yield str(module)
+
+    def _run(self) -> ir.Function:
         built = self.built
-        self.phases = [[job.write(job.of, job.used) for job in jobs] for jobs in self.jobs]
         assert built.order is not None and built.totals is not None
-        emit_run(
-            self.module,
+        return emit_run(
             self.phases,
             built.table,
             built.order,
@@ -106,7 +128,6 @@ class Builder:
             self.h.width,
             self.h.x86,
         )
-        return str(self.module)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -149,8 +170,7 @@ class Builder:
     # ---- nests --------------------------------------------------------------------------------------------------
 
     def _nest(self, used: list[Buffer]) -> Nest:
-        name = self.module.get_unique_name("nest")
-        nest = Nest(self.module, name, self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
+        nest = Nest(self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
         nest.inline, nest.error = self.inline, self.built.error
         return nest
 
@@ -254,7 +274,6 @@ class Builder:
             try:
                 weights_contraction(nest, g, tile, self.rows)
             except NotVectorisable:
-                self.module.globals.pop(nest.function.name)
                 nest = self._nest(used)
                 nest.own = frozenset(g.values)
                 weights_contraction(nest, g, tile, self.rows, by_element=True)
@@ -267,7 +286,6 @@ class Builder:
                 return self._finished(nest, dot_units(g.core))
             count = self._shared(nest, g)
         except NotVectorisable:
-            self.module.globals.pop(nest.function.name)
             nest = self._nest(used)
             nest.own, nest.feature_width = frozenset(g.values), 1
             count = self._shared(nest, g)

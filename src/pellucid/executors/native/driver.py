@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llvmlite import ir
-
+from . import ir
 from . import lanes as L
 from .emit import BYTES, I32, I64, POINTER, Buffer, Nest
 from .lanes import Lanes
@@ -26,16 +25,18 @@ class Task:
 
     ``split``: a nest of sample values shared by units; its threads need all blocks, and make parts of all.
     ``parts``: how many parts of a block threads may share, where there are not as many blocks for each of them.
+    ``function``: the name of its code, which equal nests share.
     """
 
     nest: Nest
     units: int | None = None
     split: bool = False
     parts: int = 1
+    name: str = "nest"
+    function: str = "nest"
 
 
 def emit_run(
-    module: ir.Module,
     phases: Sequence[Sequence[Task]],
     table: dict[Buffer, int],
     order: Buffer,
@@ -44,8 +45,9 @@ def emit_run(
     totals: Buffer,
     width: int,
     x86: bool,
-) -> None:
+) -> ir.Function:
     """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there."""
+    module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "run")
     pointers, info, thread = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -79,7 +81,7 @@ def emit_run(
 
     def call(task: Task, lo, hi) -> None:
         with b.if_then(b.icmp_signed("<", lo, hi)):
-            b.call(task.nest.function, [*(here[x] for x in task.nest.used), lo, hi, n])
+            b.call(declared_nest(module, task), [*(here[x] for x in task.nest.used), lo, hi, n])
 
     def finish_step() -> None:
         """By one thread, while the others wait: small state takes its new value, outputs are added up."""
@@ -138,6 +140,7 @@ def emit_run(
     if mode is not None:
         b.call(mode[0], [mode[1]])
     b.ret_void()
+    return function
 
 
 def by_one(tasks: Sequence[Task]) -> bool:
@@ -192,6 +195,12 @@ def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, seria
     b.atomic_rmw("add", generation, I64(1), "release")
     b.branch(after)
     b.position_at_end(after)
+
+
+def declared_nest(module: ir.Module, task: Task) -> ir.Function:
+    if task.function not in module.globals:
+        ir.Function(module, task.nest.function.ftype, task.function).linkage = "hidden"
+    return module.globals[task.function]
 
 
 def declared(module: ir.Module, name: str, result: ir.Type) -> ir.Function:

@@ -16,9 +16,9 @@ from ...ops.gather import scatter_of
 from ...ops.movement import constant_of, fill_with, iota_of
 from ...ops.winograd import winograd_product
 from .build import Builder
+from .compiler import readable
 from .driver import Task
 from .emit import BYTES, Buffer
-from .machine import readable
 from .plan import FREE, LEAVES, VIEWS, Group
 from .threads import multiplications
 
@@ -46,7 +46,7 @@ def dump(run: Run, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
     A program that also has code for one sample alone has it described in the subfolder one_sample.
     """
     picture = Picture(run)
-    code, assembly = readable(picture.module, run.host)
+    code, assembly = readable(picture.modules, run.host)
     comment = "#" if run.host.x86 else "//"
     write_all(
         Path(folder),
@@ -76,11 +76,11 @@ def write_all(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 class Picture:
-    """The plan and the module of a program, made once more to be looked at."""
+    """The plan and the modules of a program, made once more to be looked at."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.builder = run, Builder(run.simplified, run.host)
-        self.module = self.builder.text()
+        self.modules = list(self.builder.modules())
         self.plan, self.phases = self.builder.plan, self.builder.phases
         self.names = self.plan.program.names()
         self.values: dict[Buffer, Value] = {}  # the Value that gives a buffer its name: state before what replaces it
@@ -119,7 +119,9 @@ class Picture:
 
     def _nest(self, task: Task) -> Iterator[str]:
         nest, group = task.nest, self._group(task)
-        yield f"  {nest.function.name}: {self.title(task)}"
+        yield f"  {task.name}: {self.title(task)}"
+        if task.function != task.name:
+            yield f"    code   the same as of {task.function}, which is called with other memory"
         if nest.tile:
             yield f"    tile   {nest.tile}"
         stores = {v: self.builder.buffers[v] for v in group.stores} if group else {}
@@ -226,13 +228,17 @@ class Picture:
     @staticmethod
     def _touched(nest, b: Buffer) -> bool:
         """Whether the nest's code uses the buffer that it is given."""
-        return str(nest.function).count(f"{nest.pointers[b].get_reference()}") > 1
+        return len(re.findall(rf"{nest.pointers[b].ref}\b", str(nest.function))) > 1
 
     # ---- machine code -------------------------------------------------------------------------------------------
 
     def annotated(self, code: str, pattern: str, comment: str) -> str:
         """Code with a line before each nest that says what it is."""
-        titles = {t.nest.function.name: f"phase {k + 1}, {self.title(t)}" for k, p in enumerate(self.phases) for t in p}
+        titles: dict[str, str] = {}
+        for k, tasks in enumerate(self.phases):
+            for t in tasks:
+                title = f"phase {k + 1}, {self.title(t)}"
+                titles[t.function] = f"{titles[t.function]}; {t.name} too" if t.function in titles else title
         titles["run"] = "what each thread calls: the loop over mini-batches, and the barriers"
         names = "|".join(map(re.escape, sorted(titles, key=len, reverse=True)))
         return re.sub(

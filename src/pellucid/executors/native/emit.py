@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from llvmlite import ir
-
 from ...graph import GraphError, Value
 from ...ops.movement import fill_with
+from . import ir
 from . import lanes as L
 from .index import I64, Index, NotVectorisable, Variable, linear
 from .lanes import Lanes
@@ -45,21 +44,47 @@ def memory_type(dtype: str) -> ir.Type:
     return ir.IntType(8) if dtype == "bool" else L.llvm_type(dtype, 1)
 
 
-class Nest:
-    """One function of the module: ``f(buffers..., lo, hi, n)`` for blocks or units lo..hi-1 of a batch of n samples."""
+class Text:
+    """The text of a module, put together from functions."""
 
-    def __init__(
-        self, module: ir.Module, name: str, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int
-    ) -> None:
+    def __init__(self, triple: str) -> None:
+        self.triple, self.size = triple, 0
+        self.defined: dict[str, str] = {}
+        self.declared: dict[str, str] = {}
+
+    def add(self, name: str, definition: str, declared: Sequence[tuple[str, str]]) -> None:
+        """One more function, and what it declares."""
+        self.defined[name] = definition
+        self.declared |= dict(declared)
+        self.size += len(definition)
+
+    def __str__(self) -> str:
+        declared = [text for name, text in self.declared.items() if name not in self.defined]
+        return "\n".join([f'target triple = "{self.triple}"', *declared, *self.defined.values()])
+
+
+def text_of(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A function that has its own module: its definition, and names and text of what it declares."""
+    others = (g for g in function.module.globals.values() if g is not function)
+    return str(function), tuple((g.name, str(g)) for g in others)
+
+
+class Nest:
+    """One function: ``f(buffers..., lo, hi, n)`` for blocks or units lo..hi-1 of a batch of n samples.
+
+    It stands in a module of its own and is called ``nest`` there, so that equal nests have equal text.
+    """
+
+    def __init__(self, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int) -> None:
         self.plan, self.buffers, self.used = plan, buffers, list(used)
         self.width = width  # lanes of a sample value
         self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbours
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * len(used) + [I64] * 3)
-        self.function = ir.Function(module, kind, name)
-        self.function.linkage = "internal"
+        self.function = ir.Function(ir.Module(), kind, "nest")
+        self.function.linkage = "hidden"
         for a in self.function.args[: len(used)]:
             a.add_attribute("noalias")
-        self.pointers = dict(zip(used, self.function.args, strict=False))
+        self.pointers: dict[Buffer, ir.Value] = dict(zip(used, self.function.args, strict=False))
         self.lo, self.hi, self.n = self.function.args[len(used) :]
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.memo: list[dict] = [{}]
@@ -145,6 +170,15 @@ class Nest:
             if key in scope:
                 return scope[key]
         return None
+
+    def scratch(self, name: str, size: int, dtype: str) -> Buffer:
+        """Memory on the stack of the thread, of so many elements."""
+        buffer = Buffer(name, "shared", size, dtype)
+        with self.builder.goto_entry_block():
+            space = self.builder.alloca(ir.ArrayType(memory_type(dtype), size))
+        space.align = max(64, BYTES[dtype] * self.width)
+        self.pointers[buffer] = space
+        return buffer
 
     def load_vector(self, buffer: Buffer, position: Index, width: int, aligned: bool) -> Lanes:
         b, dtype = self.builder, buffer.dtype
@@ -235,7 +269,8 @@ class Nest:
         return ir.Function(module, ir.FunctionType(result, arguments), full)
 
     @staticmethod
-    def _suffix(kind: ir.VectorType) -> str:
+    def _suffix(kind: ir.Type) -> str:
+        assert isinstance(kind, ir.VectorType)
         element = kind.element
         name = {"float": "f32", "double": "f64"}.get(str(element), str(element))
         return f"v{kind.count}{name}"

@@ -41,7 +41,7 @@ def functions() -> tuple[Callable, Callable]:
              "share": ctypes.CFUNCTYPE(number, *[pointer] * 4, *[number] * 3)}  # fmt: skip
     made = []
     for name, kind in kinds.items():
-        code = Code(text(h), lambda: text(h), h, name)
+        code = Code(text(h), lambda: [text(h)], h, entry=name)
         made.append(kind(code.address))
         made[-1].code = code  # type: ignore[attr-defined]  # it stays as long as somebody is in the function
     return made[0], made[1]

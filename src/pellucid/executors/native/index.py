@@ -1,4 +1,4 @@
-"""Affine indices: where an element lies, as a sum of loop variables times constants. Imports llvmlite's IR only.
+"""Affine indices: where an element lies, as a sum of loop variables times constants. Imports the IR only.
 
 An index stays symbolic until an address is needed; so a reshape, a transpose or a slice costs nothing at run time, and
 the emitter knows at compile time whether neighbouring lanes are neighbours in memory.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llvmlite import ir
+from . import ir
 
 I64 = ir.IntType(64)
 

@@ -1,6 +1,6 @@
 """Lanes: one vector of machine code being built, with Python's operators, and `xp`, numpy's names for it.
 
-The formulas of ops/elementwise.py run on these as they run on arrays. Imports llvmlite and numpy's numbers alone;
+The formulas of ops/elementwise.py run on these as on arrays. Imports the IR, llvmlite's binding and numpy's numbers;
 exp, log and their like stand in vector_math.py, in terms of what is here.
 """
 
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import binding
+
+from . import ir
 
 LLVM_TYPES: dict[str, ir.Type] = {
     "float32": ir.FloatType(),
@@ -54,17 +56,10 @@ def constant(builder: ir.IRBuilder, number: Any, dtype: str, width: int = 1) -> 
     return Lanes(builder, _literal(dtype, width, one, math.copysign(1, one)), dtype, width)
 
 
-class Splat(ir.Constant):
-    """A vector of equal numbers, written short: most of a module's text would be vectors written out."""
-
-    def _get_reference(self) -> str:
-        return f"splat ({self.constant[0]})"
-
-
 @functools.lru_cache(1 << 10)
 def _literal(dtype: str, width: int, one: float | int | bool, sign: float) -> ir.Constant:
     """A constant for all its uses, so that its text is made once; the sign tells 0.0 from -0.0."""
-    return ir.Constant(llvm_type(dtype, 1), one) if width == 1 else Splat(llvm_type(dtype, width), [one] * width)
+    return ir.Constant(llvm_type(dtype, width), one if width == 1 else [one] * width)
 
 
 def _fitted(number: Any, dtype: str) -> float | int | bool:
@@ -323,8 +318,8 @@ class LaneNumPy:
             return x.like((b.fpext if larger else b.fptrunc)(x.value, kind), dtype)
         if x.dtype in FLOATS:  # unsigned by way of larger signed ones, so that -1.0 wraps as in numpy on most machines
             through = {"uint8": "int32", "uint32": "int64"}.get(dtype, dtype)
-            whole = b.fptosi(x.value, llvm_type(through, x.width))
-            return xp.astype(x.like(_frozen(b, whole), through), dtype)
+            whole = b.fptosi(x.value, llvm_type(through, x.width))  # LLVM leaves it open where the float does not fit
+            return xp.astype(x.like(b.freeze(whole), through), dtype)
         if dtype in FLOATS:
             return x.like((b.uitofp if unsigned else b.sitofp)(x.value, kind), dtype)
         if BITS[dtype] == BITS[x.dtype]:
@@ -345,12 +340,4 @@ def _extreme(name: str, a: Lanes, b: Lanes) -> Lanes:
 def _is_number(x: Lanes, low: int, high: int) -> bool:
     """Whether every lane is known now, and within low..high."""
     known = x.value.constant if isinstance(x.value, ir.Constant) else None
-    parts = [getattr(p, "constant", p) for p in (known if isinstance(known, (list, tuple)) else [known])]
-    return all(isinstance(p, int) and low <= p <= high for p in parts)
-
-
-def _frozen(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """Some fixed number where LLVM leaves the value open, as it does for a float that does not fit an integer."""
-    frozen = ir.instructions.Instruction(builder.block, value.type, "freeze", [value])
-    builder._insert(frozen)
-    return frozen
+    return all(isinstance(p, int) and low <= p <= high for p in (known if isinstance(known, list) else [known]))

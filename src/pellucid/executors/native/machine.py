@@ -1,16 +1,17 @@
-"""This machine's processor, LLVM's passes, and the cache of machine code on disk. The only room that compiles."""
+"""This machine's processor, machine code in memory, and the cache of it on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import platform
+import struct
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from ...graph import GraphError, Program
+from .compiler import LOCK, compile_all, target_machine
 
-LOCK = threading.RLock()  # LLVM's contexts are not for several threads at a time
-if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 ALIGN = 64
 CACHE_BYTES = 256 << 20
 LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
@@ -78,33 +77,6 @@ def lanes_asked() -> int:
     return int(text)
 
 
-def target_machine(h: Host) -> llvm.TargetMachine:
-    target = llvm.Target.from_triple(h.triple)
-    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=2, reloc="pic", codemodel="default")
-
-
-PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
-
-
-@functools.cache
-def passes(h: Host) -> tuple:
-    """The few of LLVM's passes that this code gains from; not unrolling: accumulators must stay in registers.
-
-    The usual pipeline takes several times as long, for code that is no faster. Made once: llvmlite gives nothing back
-    of the memory they take.
-    """
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    builder, manager = llvm.create_pass_builder(target_machine(h), options), llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(manager, f"add_{name}_pass")()
-    return manager, builder
-
-
-def optimise(module: llvm.ModuleRef, h: Host) -> None:
-    manager, builder = passes(h)
-    manager.run(module, builder)
-
-
 def signature(program: Program) -> str:
     """A program as text that two programs share only if their machine code is the same."""
     place = {v: n for n, v in enumerate(program.order)}
@@ -133,30 +105,32 @@ def sources() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
-def object_code(name: str, text: Callable[[], str], h: Host) -> bytes:
-    """The machine code of a module, by its name from the cache or compiled from its text; entries are verified."""
+def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int) -> list[bytes]:
+    """The machine code of a program's modules, by its name from the cache or compiled; entries are verified."""
     parts = [name, sources(), h.triple, h.cpu, h.features, str((h.width, h.accumulators)), llvmlite.__version__]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     cached = read_cache(key)
     if cached is not None:
-        return cached
-    written = text()
-    with LOCK:
-        machine = target_machine(h)
-        module = llvm.parse_assembly(written, llvm.create_context())  # which takes its memory along when it goes
-        optimise(module, h)
-        code = machine.emit_object(module)
-    write_cache(key, code)
+        return unpacked(cached)
+    code = compile_all(modules(), h, threads)
+    write_cache(key, packed(code))
     return code
 
 
-def readable(text: str, h: Host) -> tuple[str, str]:
-    """A module's LLVM IR behind the passes, and its assembly, for people."""
-    with LOCK:
-        machine = target_machine(h)
-        module = llvm.parse_assembly(text, llvm.create_context())
-        optimise(module, h)
-        return str(module), machine.emit_assembly(module)
+def packed(parts: Sequence[bytes]) -> bytes:
+    """Several as one: how many, their lengths, and they themselves.
+
+    >>> unpacked(packed([b"one", b"", b"three"]))
+    [b'one', b'', b'three']
+    """
+    return struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)) + b"".join(parts)
+
+
+def unpacked(data: bytes) -> list[bytes]:
+    (count,) = struct.unpack_from("<Q", data)
+    lengths = struct.unpack_from(f"<{count}Q", data, 8)
+    ends = [*itertools.accumulate(lengths, initial=8 * (count + 1))]
+    return [data[a:b] for a, b in itertools.pairwise(ends)]
 
 
 class Code:
@@ -165,14 +139,18 @@ class Code:
     count = 0
     linker: Any = None
 
-    def __init__(self, name: str, text: Callable[[], str], h: Host, entry: str = "run") -> None:
-        code = object_code(name, text, h)
+    def __init__(
+        self, name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int = 1, entry: str = "run"
+    ) -> None:
+        code = object_code(name, modules, h, threads)
         with LOCK:
             if Code.count % LINKED_TOGETHER == 0:
                 Code.linker = linker()
             Code.count += 1
-            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(entry)
-            self.tracker = builder.link(Code.linker, f"pellucid{Code.count}")
+            library = llvm.JITLibraryBuilder().add_current_process().export_symbol(entry)
+            for part in code:
+                library.add_object_img(part)
+            self.tracker = library.link(Code.linker, f"pellucid{Code.count}")
             self.linker = Code.linker
         self.address = self.tracker[entry]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from llvmlite import ir
-
-from . import across
+from . import across, ir
 from . import lanes as L
 from .emit import I32, I64, Buffer, Nest
 from .index import Index, Variable, linear
@@ -191,7 +189,7 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: 
                 nest.store(x, lanes, j + k, block)
 
         if columns == 1:
-            result = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
+            result: ir.Value = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
             for k, s in enumerate(starts):
                 result = b.insert_element(result, nest.load_vector(source, s, 1, True).value, I32(k))
             x = Lanes(b, result, source.dtype, width)

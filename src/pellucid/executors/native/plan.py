@@ -301,11 +301,12 @@ class Planner:
     # ---- order and phases -------------------------------------------------------------------------------------
 
     def loads(self, group: Group) -> Iterable[Value]:
-        """Stored Values and leaves that a group reads, through views and inlined numbers; known when all are made."""
+        """Stored Values and leaves that a group reads, through views and inlined numbers; in a fixed order, and known
+        when all groups are made."""
         if group in self.read:
             return self.read[group]
         found: dict[Value, None] = {}
-        stack = [i for v in group.values for i in v.inputs]
+        stack = [i for v in sorted(group.values, key=self.position.__getitem__) for i in v.inputs]
         seen: set[Value] = set()
         while stack:
             v = stack.pop()

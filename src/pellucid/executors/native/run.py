@@ -23,7 +23,7 @@ from .emit import BYTES, Buffer
 from .machine import Code, Host, aligned, host, only_ours, signature
 from .memory import Place
 from .once import Once
-from .threads import BRIEF_WORK, Pool, divisible, threads_for, work
+from .threads import BRIEF_WORK, Pool, available, divisible, threads_for, work
 
 PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
 
@@ -63,9 +63,14 @@ class Run:
     @functools.cached_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
-        text = functools.cache(self.built.text)
-        known = only_ours(self.simplified)  # else the name of an operation does not tell its formula
-        self.code = Code(signature(self.simplified) if known else text(), text, self.host)
+        modules: Callable = self.built.modules
+        if only_ours(self.simplified):
+            name = signature(self.simplified)
+        else:  # the name of an operation does not tell its formula
+            texts = list(modules())
+            name, modules = "\n".join(texts), lambda: texts
+        threads = available()
+        self.code = Code(name, modules, self.host, min(self.threads or threads, threads))
         return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address)
 
     # ---- one batch ----------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from llvmlite import ir
-
+from . import ir
 from . import lanes as L
-from .emit import BYTES, I64, POINTER, Buffer, Nest, memory_type
+from .emit import BYTES, I64, Nest
 from .index import Index, Variable, linear
 from .lanes import Lanes
 from .nests import smaller, with_mask
@@ -34,7 +33,7 @@ class Sums:
         row = math.prod(self.inner[:-1]) * self.padded
         self.rows = max(1, min(shape[0], UNIT_BYTES // max(1, row * BYTES[dtype])))
         self.units = -(-shape[0] // self.rows)
-        self.buffer = stack(nest, "sums", self.rows * row, dtype)
+        self.buffer = nest.scratch("sums", self.rows * row, dtype)
 
     def position(self, row: Index, inner: list[Index]) -> Index:
         return linear([row, *inner], (self.rows, *self.inner[:-1], self.padded) if inner else (self.rows,))
@@ -61,17 +60,6 @@ class Sums:
         nest.over(self.inner[:-1], [], along)
 
 
-def stack(nest: Nest, name: str, size: int, dtype: str) -> Buffer:
-    """Memory on the stack of a thread."""
-    b, buffer = nest.builder, Buffer(name, "shared", size, dtype)
-    with b.goto_entry_block():
-        space = b.alloca(ir.ArrayType(memory_type(dtype), size))
-    space.align = 64
-    space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
-    nest.pointers[buffer] = space
-    return buffer
-
-
 def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
     """Units lo..hi-1 of a group whose core is a table of sums; the rest of the group is its epilogue. Gives their
     number."""
@@ -83,7 +71,7 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
     sums = Sums(nest, core.shape, core.dtype)
     width = nest.feature_width if sums.inner else 1
     size, checked = core.shape[0], rows_are_checked(nest, scatter)
-    held = stack(nest, "numbers", nest.width, numbers.dtype)
+    held = nest.scratch("numbers", nest.width, numbers.dtype)
     nest.tile = f"{sums.rows} rows of the table"
 
     def add(row: Index, at: list[Index], block: Index | None, sample: Index) -> None:

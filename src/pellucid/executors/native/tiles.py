@@ -11,12 +11,10 @@ import math
 from copy import copy as copy_of
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
-from .emit import BYTES, I64, POINTER, Buffer, Nest, memory_type
+from .emit import BYTES, I64, Nest
 from .index import Index, Variable, linear
 from .plan import Group
 
@@ -214,12 +212,7 @@ class Pack:
         self.rows, self.inner, self.lengths = rows, s.inner, [lengths[c] for c in s.inner]
         self.size, self.start = math.prod(self.lengths) * rows, Index()
         b, dtype = nest.builder, s.value.dtype
-        self.buffer = Buffer("pack", "shared", self.size * count, dtype)
-        with b.goto_entry_block():
-            space = b.alloca(ir.ArrayType(memory_type(dtype), self.size * count))
-        space.align = 64
-        space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
-        nest.pointers[self.buffer] = space
+        self.buffer = nest.scratch("pack", self.size * count, dtype)
         source = nest.stored(s.value)
         assert source is not None
 
@@ -244,18 +237,6 @@ class Pack:
 
     def load(self, nest: Nest, at: dict[str, Index], row: int):
         return nest.load_vector(self.buffer, self.position(at) + row, 1, True)
-
-
-def scratch(nest: Nest, name: str, dtype: str, vectors: int) -> Buffer:
-    """Memory of the thread's own, of so many vectors."""
-    b, kind = nest.builder, L.llvm_type(dtype, nest.width)
-    with b.goto_entry_block():
-        space = b.alloca(ir.ArrayType(kind, vectors))
-    space.align = BYTES[dtype] * nest.width
-    space.type = POINTER  # llvmlite gives it a typed pointer, which only its own loads take
-    buffer = Buffer(name, "shared", vectors * nest.width, dtype)
-    nest.pointers[buffer] = space
-    return buffer
 
 
 def tiled(nest: Nest, extent: int, tile: int, body) -> None:

@@ -9,8 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from llvmlite import ir
-
 from ...graph import Value
 from ...ops.contract import contract_of, parse
 from ...ops.conv import overlap_add_of, windows_of
@@ -37,7 +35,7 @@ from ...ops.reduce import (
     sample_index,
     to_samples,
 )
-from . import across
+from . import across, ir
 from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
@@ -256,7 +254,7 @@ def _contract(nest, v, index, block):
 
 
 def _batch_sum(nest, v, index, block):
-    """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums by a transpose."""
+    """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums."""
     x = v.inputs[0]
     lane = next((t for i in index for t in i.terms if t.lane), None)
     places = [[at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
@@ -292,7 +290,7 @@ def _take(nest, v, index, block):
     if row.width == 1:
         return nest.value(table, [Index.of(Variable(row.value, size)), *index[n:]], inner)
     b = nest.builder
-    result = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
+    result: ir.Value = ir.Constant(L.llvm_type(v.dtype, row.width), ir.Undefined)
     for k in range(row.width):  # each lane its own row
         at = Index.of(Variable(b.extract_element(row.value, I32(k)), size))
         part = nest.value(table, [at, *(at_lane(i, min(k, nest.valid - 1)) for i in index[n:])], inner)
@@ -337,7 +335,7 @@ def rows_are_checked(nest, scatter: Value) -> bool:
 def _each_sample(nest, v, index, block):
     """Row i of a shared table for sample i; lanes beyond the batch take its last row."""
     b, x = nest.builder, v.inputs[0]
-    result = ir.Constant(L.llvm_type(v.dtype, nest.width), ir.Undefined)
+    result: ir.Value = ir.Constant(L.llvm_type(v.dtype, nest.width), ir.Undefined)
     last = b.sub(nest.n, I64(1))
     for k in range(nest.width):
         i = (block * nest.width + k).emit(b)

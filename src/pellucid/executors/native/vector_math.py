@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import ir
-
-from . import lanes
+from . import ir, lanes
 from .lanes import Lanes, bits, constant, copysign, declared, fma, from_bits, meet, where, xp
 
 

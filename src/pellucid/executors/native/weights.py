@@ -7,7 +7,7 @@ import math
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
-from .emit import I64, POINTER, Buffer, Nest
+from .emit import I64, Buffer, Nest
 from .index import Index, Variable, linear
 from .nests import lane_mask
 from .plan import Group, rows_operand
@@ -113,12 +113,8 @@ def weights_contraction(
 
     def finish_by_element(fixed, at_row: Index, rows: int, column: Index, count: int, sums) -> None:
         """The epilogue of a tile, its sums put down in memory first."""
-        columns, size = len(sums) // rows, I64(len(sums) * width)
-        with b.goto_entry_block():
-            space = b.alloca(L.llvm_type(core.dtype, 1), size)
-            space.type = POINTER
-        put_down = Buffer("sums", "shared", len(sums) * width, core.dtype)
-        nest.pointers[put_down] = space
+        columns = len(sums) // rows
+        put_down = nest.scratch("sums", len(sums) * width, core.dtype)
         for k, x in enumerate(sums):
             nest.store_vector(x, put_down, Index(k * width))
         start, nest.feature_width = at_lane(column, 0).emit(b), 1

@@ -21,7 +21,7 @@ from .emit import I64, Nest
 from .index import Index, Variable
 from .nests import lane_mask, over_parts, parts_of
 from .plan import Group
-from .tiles import finish, scratch, tiled
+from .tiles import finish, tiled
 
 SPACES, PLACES = "xyz", "ijk"  # letters of ops/conv.py
 L1_PLACES = 128  # of a filter's plane that a tile of the gradient goes over before the next tile
@@ -203,7 +203,7 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
     assert core is not None
     nest.tile = f"{k.rows} filters x {k.deep} channels x {k.window} places"
     size = k.rows * k.chunk * k.places
-    sums = scratch(nest, "sums", core.dtype, size)
+    sums = nest.scratch("sums", size * nest.width, core.dtype)
     zero = L.splat(nest.constant(0, core.dtype), width)
     flat = is_flat(group, nest)
     row, line = (t.space[-2] if len(t.space) > 1 else None), t.space[-1]

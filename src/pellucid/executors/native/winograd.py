@@ -6,15 +6,14 @@ contractions over the channels follow for each few filters, and the transform of
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from ...ops.winograd import SIDE, input_line, kernel_line, result_line, tiles, twice
+from . import ir
 from . import lanes as L
 from .emit import Nest
 from .index import Index
 from .nests import over_parts, parts_of
 from .plan import Group
-from .tiles import finish, scratch, tiled
+from .tiles import finish, tiled
 
 FILTERS, TILES = 4, 6  # of one register tile
 
@@ -54,8 +53,8 @@ def product_nest(nest: Nest, group: Group) -> int:
     count = min(TILES, across)
     nest.tile = f"{FILTERS} filters x {count} tiles of 2 x 2 places"
     line = channels * count + 1 - channels * count % 2  # vectors; odd, so that the 16 do not meet in the cache
-    inputs = scratch(nest, "tiles", core.dtype, SIDE * SIDE * line)
-    products = scratch(nest, "products", core.dtype, SIDE * SIDE * FILTERS * count)
+    inputs = nest.scratch("tiles", SIDE * SIDE * line * nest.width, core.dtype)
+    products = nest.scratch("products", SIDE * SIDE * FILTERS * count * nest.width, core.dtype)
     zero = L.splat(nest.constant(0, core.dtype), nest.width)
     width = nest.width
 
