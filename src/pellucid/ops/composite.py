@@ -23,7 +23,10 @@ def with_vjp(rule: Callable) -> Callable:
         def wrapped(*inputs: Value, **options):
             own = functools.partial(rule, **options)
             own.__name__ = function.__name__  # type: ignore[attr-defined]  # what an error calls it
-            return ruled(function(*inputs, **options), *inputs, rule=own)
+            y = function(*inputs, **options)
+            if y.kind == "shared" and any(i.kind == "sample" for i in inputs):
+                y = reduce.to_samples(y)  # a constant: what stands for it is one for each sample
+            return ruled(y, *inputs, rule=own)
 
         return wrapped
 
