@@ -341,3 +341,40 @@ def test_activate_what_is_not_there():
     twins = pel.Model(lambda a, b: a + b, "mse", input_shape=((2,), (2,)))
     with pytest.raises(GraphError, match="the net takes several arrays"):
         twins.activate(0)
+
+
+# ---- convolutions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_a_convolutional_net(executor):
+    """Trained on changed windows of pictures, looked into, and given a new head; each executor as the reference."""
+    x, y = RNG.integers(0, 256, (24, 2, 8, 8)).astype(np.uint8), RNG.integers(0, 3, 24)
+    net = nn.Sequential(unit, nn.Conv(4, 3, padding="same"), nn.BatchNorm(), nn.relu, nn.MaxPool(2), nn.Conv(5, 3),
+                        nn.relu, nn.GlobalAvgPool(), nn.Dense(3))  # fmt: skip
+    model = pel.Model(net, "cross_entropy", executor=executor)
+    augment = pel.data.Augment(flip=True, shift=1, crop=6)
+    model.fit(x, y, epochs=1, batch_size=8, augment=augment, verbose=0)
+    assert model.specs["x"].shape == (2, 6, 6)
+    small = augment.middle(x)
+    outputs = model.layer_outputs(small)
+    np.testing.assert_allclose(model.features(small, "layers.5"), outputs["layers.5"], atol=1e-5)
+    assert model.features(x, "layers.7").shape == (24, 5)  # pictures of another size
+    k = int(model.parameters["layers.1.weight"].sum((2, 3)).max(1).argmax())  # a map that white of some colour excites
+    first = model.activate(k, "layers.1", steps=0, low=0)
+    top = model.activate(k, "layers.1", steps=30, low=0, high=255, optimizer=optim.Adam(8))
+    before, after = model.features(np.stack([first, top]).round().astype(np.uint8), "layers.1")[:, k].mean((1, 2))
+    assert after > before + 0.1
+    new = model.transfer([nn.Dense(4), nn.relu, nn.Dense(1)], "layers.7", loss="mse")
+    after_head = changed(new, lambda: new.fit(small, y[:, None] * 1.0, batch_size=8, verbose=0))
+    assert after_head == {"layers.8.weight", "layers.8.bias", "layers.10.weight", "layers.10.bias"}
+    np.testing.assert_array_equal(new.features(small, 7), model.features(small, 7))
+
+
+def test_freezing_by_name_in_a_net_of_the_zoo():
+    net = nn.zoo.lenet5(modern=True)
+    model = pel.Model(net, "cross_entropy", input_shape=(1, 32, 32), executor="reference")
+    names = list(dict.fromkeys(name.rpartition(".")[0] for name in model.parameters))
+    model.freeze(*names[:2])
+    free = {p.name.rpartition(".")[0] for p in model.traced.parameters.values() if p.trainable}
+    assert free == set(names[2:])

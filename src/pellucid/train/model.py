@@ -151,9 +151,8 @@ class Model(Reuse):
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
-            arrays = self._arrays(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
-            if augment is not None:
-                arrays["x"] = as_array(x, "x")  # whole again
+            seen = self._arrays(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            arrays = seen if augment is None else seen | {"x": as_array(x, "x")}  # whole, for the changes
             validation = None
             if validation_data is not None:
                 if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -168,7 +167,7 @@ class Model(Reuse):
                     validation["x"] = middle_of(augment, validation["x"])
             batch = loop.training_batch_size(batch_size, len(arrays["y"]))
             progress = progress_for(verbose, epochs, len(arrays["y"]))
-            step = self._compiled("step", arrays)
+            step = self._compiled("step", seen)
         slots = [v for v in step.program.state if v not in self.state]
         self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
         return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress, augment)

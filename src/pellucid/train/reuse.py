@@ -38,9 +38,10 @@ class Reuse:
         """
         self._built()
         arrays, _ = self._inputs(x)
-        key = ("features", name_of(self, layer))
+        specs, name = self._specs_of(arrays), name_of(self, layer)
+        key = ("features", name, *specs.values())
         if key not in self._runs:
-            program = programs.feature(self.net, self.specs, self.how, self.dtype, key[1])
+            program = programs.feature(self.net, specs, self.how, self.dtype, name)
             self._runs[key] = self.executor.compile(program, self.threads)
         return self._in_batches(self._runs[key], arrays, batch_size)
 
@@ -170,7 +171,7 @@ def change_net(model: Model, net: Any) -> None:
     if model.traced is None:
         return
     model.traced, _ = programs.trace_net(net, model.specs, model.how, model.dtype, training=False)
-    model._runs = {}
+    model._runs, model._others = {}, {}
     for p in model.traced.parameters.values():
         if not p.trainable:  # once it trains again, the optimizer begins anew with it
             for slot in model.optimizer.slot_names:
