@@ -2,12 +2,12 @@
 
 Y = A'[(G g G') * (B' d B)]A for a 3x3 kernel g, a 4x4 tile d of the input and a 2x2 tile Y of the result. The sum over
 channels is taken of the products. Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
-An executor may compute `correlate` so; nobody else needs these.
+An executor may compute `correlate` so; these are no operations for users, and not in the registry.
 """
 
 from __future__ import annotations
 
-from ..graph import GraphError, Sample, Type, Value, primitive
+from ..graph import GraphError, Primitive, Type, Value
 from .conv import windows_of
 
 SIDE = 4  # of a tile of the input
@@ -42,13 +42,12 @@ def _kernel_rule(w: Type):
     return (SIDE * SIDE, *w.shape[:2]), w.dtype
 
 
-winograd_kernel = primitive(
+winograd_kernel = Primitive(
     "winograd_kernel",  # (filters, channels, 3, 3) to (16, filters, channels)
     rule=_kernel_rule,
     forward=lambda xp, w: xp.stack(
         [u for row in twice(kernel_line, [[w[..., i, j] for j in range(3)] for i in range(3)]) for u in row], axis=-3
     ),
-    samples=(Sample(((2, 3, 3, 3),), {}, False),),
 )
 
 
@@ -79,14 +78,10 @@ def _product(xp, u, x, *, size):
     return y[..., : size[0], : size[1]]
 
 
-winograd_product = primitive(
+winograd_product = Primitive(
     "winograd_product",  # kernel (16, filters, channels), input (channels, *space) to (filters, *size)
     rule=_product_rule,
     forward=_product,
-    samples=(
-        Sample(((16, 2, 3), (3, 6, 4)), {"size": (4, 2)}, False),
-        Sample(((16, 5, 2), (2, 6, 8)), {"size": (3, 5)}, False),
-    ),
 )
 
 

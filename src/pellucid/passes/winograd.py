@@ -40,7 +40,8 @@ def fits(v: Value) -> bool:
 
 
 def _by_tiles(v: Value, w: Value, view: Value) -> Value:
-    size = v.shape[1:]
+    _, *places = v.shape
+    size = places[0], places[1]
     (x,) = view.inputs
     more = [(0, 2 * t - n) for t, n in zip(tiles(size), size, strict=True)]
     if x.primitive is pad_with and any(b for _, b in more):  # one padding instead of two, so that it stays a view
