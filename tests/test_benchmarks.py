@@ -43,6 +43,7 @@ def test_arithmetic_of_images_by_hand():
     by_name = {r.name: r for r in images.ROWS}
     assert images.flops(by_name["lenet5-predict"]) == 2 * (c1 + c3 + dense) == 833_040
     assert images.flops(by_name["lenet5"]) == 2 * 64 * (2 * c1 + 3 * (c3 + dense))
+    assert images.flops(by_name["conv"]) == 3 * 2 * (128 * 28 * 28) * (128 * 3 * 3) * 32
     grouped = 27 * 27 * 256 * 48 * 25  # AlexNet's second layer: each filter sees 48 of the 96 maps
     first, rest = 55 * 55 * 96 * 363, 13 * 13 * (384 * 2304 + 384 * 1728 + 256 * 1728)
     dense = 9216 * 4096 + 4096 * 4096 + 4096 * 1000
