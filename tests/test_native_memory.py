@@ -172,8 +172,8 @@ def test_what_was_in_memory_before_does_not_matter(threads, monkeypatch):
     """Each value is written before it is read: a step begins with memory that the one before has left."""
     empty = run_module.aligned
 
-    def full(size):
-        space = empty(size)
+    def full(size, dtype):
+        space = empty(size, dtype)
         space[:] = 255  # NaN in every float
         return space
 

@@ -166,7 +166,7 @@ class KernelTile:
     def __init__(self, core: Value, accumulators: int) -> None:
         self.letters = t = Letters(core.inputs[0])
         self.filters = t.lengths[t.filter] if t.filter else 1
-        (self.channel,) = t.channel or [None]
+        self.channel = t.channel[0] if t.channel else None
         self.channels = t.lengths[self.channel] if self.channel else 1
         self.window, self.width = t.lengths[t.kernel[-1]], t.lengths[t.space[-1]]
         self.unroll = max(u for u in range(1, 5) if self.width >= u and (self.width % u == 0 or u < 3))
