@@ -8,7 +8,7 @@ from ..ops.conv import padded, windows_of
 from ..ops.movement import pad_with
 from ..ops.winograd import tiles, winograd
 
-LEAST, MOST = 16, 128  # channels: with fewer the transforms cost more than they gain, with more they leave the cache
+LEAST, MOST = 24, 128  # channels: with fewer the transforms cost what they gain, with more they leave the cache
 LEAST_RESULTS = 64  # of a filter
 
 

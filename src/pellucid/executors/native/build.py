@@ -43,6 +43,7 @@ class Built:
     state: dict[str, Buffer] = field(default_factory=dict)
     constants: dict[Value, Buffer] = field(default_factory=dict)
     outputs: dict[str, Buffer] = field(default_factory=dict)
+    given: dict[str, Buffer] = field(default_factory=dict)  # sample outputs as rows, in new memory for each run
     order: Buffer | None = None
     totals: Buffer | None = None
     error: Buffer | None = None  # where nests say that a row lies outside its table
@@ -164,8 +165,10 @@ class Builder:
                 self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, size, v.dtype)
                 self.buffers[v].margin = margin
         for v in self.plan.rows:
-            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype)
+            own = v not in program.outputs.values()
+            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
+        built.given = {name: self.rows[v] for name, v in program.outputs.items() if v in self.rows}
 
     # ---- nests --------------------------------------------------------------------------------------------------
 

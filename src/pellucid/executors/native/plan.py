@@ -37,6 +37,7 @@ FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they ar
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
 CORES = (contract_of, winograd_kernel, winograd_product)  # with nests of their own
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
+TRANSPOSED = ("float32", "float64", "int32")  # of sample outputs; others are turned by NumPy
 ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
@@ -173,6 +174,8 @@ class Planner:
             self._note_uses(v)
         for v in reversed(computed):
             self._assign(v)
+        given = [v for v in self.program.outputs.values() if v.kind == "sample" and v.dtype in TRANSPOSED]
+        self.rows |= dict.fromkeys(given)  # what is given out lies one sample after the other
         groups = self._ordered()
         in_place, copied = self._place_updates(groups)
         if not self._set_phases(groups, in_place):  # two updates that read each other's state

@@ -24,8 +24,8 @@ from .plan import Group
 from .tiles import finish, tiled
 
 SPACES, PLACES = "xyz", "ijk"  # letters of ops/conv.py
-L1_PLACES = 128  # of a filter's plane that a tile of the gradient goes over before the next tile
-STACK_BYTES = 96 << 10  # of sums that one unit of the gradient keeps
+L1_PLACES = 64  # of a filter's plane that a tile of the gradient goes over before the next tile
+STACK_BYTES = 16 << 10  # of sums that one unit of the gradient keeps
 
 
 class Letters:
