@@ -9,7 +9,7 @@ from pellucid import ops
 from pellucid.executors import native, reference
 from pellucid.executors.native.build import build
 from pellucid.executors.native.machine import host
-from pellucid.ops.winograd import winograd, winograd_product
+from pellucid.ops.winograd import winograd, winograd_product, winograd_slopes
 from pellucid.passes import winograd as chosen
 
 random = np.random.default_rng(0)
@@ -21,6 +21,7 @@ def everywhere(monkeypatch):
     """Small ones too."""
     monkeypatch.setattr(chosen, "LEAST", 1)
     monkeypatch.setattr(chosen, "LEAST_RESULTS", 1)
+    monkeypatch.setattr(chosen, "LEAST_SLOPES", 1)
 
 
 def convolution(channels, filters, rows, columns):
@@ -36,8 +37,8 @@ def convolution(channels, filters, rows, columns):
     return pel.Program([x], {"y": y, "dx": dx, "dw": dw})
 
 
-def products(program):
-    return sum(v.primitive is winograd_product for v in build(program, host()).plan.program.order)
+def products(program, kind=winograd_product):
+    return sum(v.primitive is kind for v in build(program, host()).plan.program.order)
 
 
 @pytest.mark.parametrize("size", [(4, 2), (3, 5), (1, 1)])
@@ -62,11 +63,30 @@ def test_native(size, everywhere):
     assert all((one[name] == three[name]).all() for name in one)
 
 
+@pytest.mark.parametrize("size", [(16, 20, 8, 8, 3), (32, 6, 7, 9, 17), (48, 150, 13, 10, 33), (16, 33, 1, 1, 2)])
+def test_gradients_of_kernels(size, everywhere):
+    """With the update of the kernel and of its velocity behind the sum."""
+    channels, filters, rows, columns, batch = size
+    x, w = pel.input("x", (channels, rows, columns)), pel.state("w", (filters, channels, 3, 3))
+    v = pel.state("v", w.shape)
+    y = ops.tanh(ops.correlate(x, w, padding="same"))
+    new = 0.9 * v + pel.grad(ops.batch_mean(ops.sum(y * y)), w)
+    program = pel.Program([x], {}, {v: new, w: w - 0.1 * new})
+    assert products(program, winograd_slopes) == 1
+    state = {name: (random.normal(size=w.shape) * 0.1).astype("float32") for name in "wv"}
+    x = {"x": random.normal(size=(batch, channels, rows, columns)).astype("float32")}
+    _, one = agree(program, x, state, threads=1, tolerance=1e-5)
+    _, three = agree(program, x, state, threads=3, tolerance=1e-5)
+    assert all((one[name] == three[name]).all() for name in "wv")
+
+
 def test_chosen():
-    assert products(convolution(16, 16, 8, 8)) == 2
-    assert products(convolution(8, 16, 8, 8)) == 0  # few channels
-    assert products(convolution(16, 16, 7, 8)) == 0  # few results
-    x, w = pel.input("x", (16, 17, 17)), pel.state("w", (16, 16, 3, 3))
+    assert products(convolution(32, 32, 8, 8)) == 2
+    assert products(convolution(32, 32, 8, 8), winograd_slopes) == 0
+    assert products(convolution(96, 96, 8, 8), winograd_slopes) == 1
+    assert products(convolution(8, 32, 8, 8)) == 0  # few channels
+    assert products(convolution(32, 32, 7, 8)) == 0  # few results
+    x, w = pel.input("x", (32, 17, 17)), pel.state("w", (32, 32, 3, 3))
     for options in ({"strides": 2}, {"dilations": 2}):
         assert products(pel.Program([x], {"y": ops.correlate(x, w, **options)})) == 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..graph import GraphError, Primitive, Type, Value
 from .conv import windows_of
+from .reduce import batch_sum
 
 SIDE = 4  # of a tile of the input
 
@@ -28,6 +29,17 @@ def kernel_line(g0, g1, g2):
 def result_line(m0, m1, m2, m3):
     """A' applied to a line of four."""
     return m0 + (m1 + m2), (m1 - m2) - m3
+
+
+def slope_line(g0, g1):
+    """A applied to a line of two: the adjoint of `result_line`."""
+    return g0, g0 + g1, g0 - g1, -g1
+
+
+def weight_line(u0, u1, u2, u3):
+    """G' applied to a line of four: the adjoint of `kernel_line`."""
+    half = (u1 + u2) * 0.5
+    return u0 + half, (u1 - u2) * 0.5, half + u3
 
 
 def twice(line, square):
@@ -68,9 +80,8 @@ def _product_rule(u: Type, x: Type, *, size):
 
 
 def _product(xp, u, x, *, size):
-    view = windows_of.forward(xp, x, kernel=(SIDE, SIDE), strides=(2, 2), dilations=(1, 1))
-    square = [[view[..., i, j] for j in range(SIDE)] for i in range(SIDE)]
-    v = xp.stack([d for row in twice(input_line, square) for d in row], axis=-4)  # (..., 16, channels, down, across)
+    v = [d for row in twice(input_line, _squares(xp, x, SIDE)) for d in row]
+    v = xp.stack(v, axis=-4)  # (..., 16, channels, down, across)
     m = xp.einsum("koc,...kcyx->...koyx", u, v)
     rows = twice(result_line, [[m[..., SIDE * i + j, :, :, :] for j in range(SIDE)] for i in range(SIDE)])
     y = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-3)  # (..., filters, down, 2, across, 2)
@@ -83,6 +94,55 @@ winograd_product = Primitive(
     rule=_product_rule,
     forward=_product,
 )
+
+
+def _squares(xp, x, side):
+    """Elements (i, j) of the tiles of ``side``, two apart: a list of rows."""
+    kernel = (side, side)
+    view = windows_of.forward(xp, x, kernel=kernel, strides=(2, 2), dilations=(1, 1))
+    return [[view[..., i, j] for j in range(side)] for i in range(side)]
+
+
+def _slopes_rule(g: Type, x: Type):
+    if g.kind != "sample" or x.kind != "sample" or len(g.shape) != 3 or g.dtype != x.dtype:
+        raise GraphError(f"winograd_slopes: takes two samples, got {g} and {x}")
+    if g.shape[1] % 2 or g.shape[2] % 2 or x.shape[1:] != (g.shape[1] + 2, g.shape[2] + 2):
+        raise GraphError(f"winograd_slopes: whole tiles are needed, got {g} and {x}")
+    return (SIDE * SIDE, g.shape[0], x.shape[0]), g.dtype
+
+
+def _slopes(xp, g, x):
+    z, v = (xp.stack([d for row in twice(line, _squares(xp, a, side)) for d in row], axis=-4)
+            for line, a, side in ((slope_line, g, 2), (input_line, x, SIDE)))  # fmt: skip
+    return xp.einsum("...koyx,...kcyx->...koc", z, v)
+
+
+winograd_slopes = Primitive(
+    "winograd_slopes",  # derivative (filters, *size) and input (channels, *space) to that of the transformed kernel
+    rule=_slopes_rule,
+    forward=_slopes,
+)
+
+
+def _weight_rule(u: Type):
+    return (*u.shape[1:], 3, 3), u.dtype
+
+
+def _weight(xp, u):
+    rows = twice(weight_line, [[u[SIDE * i + j] for j in range(SIDE)] for i in range(SIDE)])
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+winograd_weight = Primitive(
+    "winograd_weight",  # (16, filters, channels) to (filters, channels, 3, 3): the adjoint of winograd_kernel
+    rule=_weight_rule,
+    forward=_weight,
+)
+
+
+def kernel_gradient(g: Value, x: Value) -> Value:
+    """The gradient of 3x3 kernels: of samples g (filters, *size) and x (channels, *space), summed over the samples."""
+    return winograd_weight(batch_sum(winograd_slopes(g, x)))
 
 
 def winograd(w: Value, x: Value, size: tuple[int, int]) -> Value:

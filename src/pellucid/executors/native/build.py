@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
-from ...ops.winograd import winograd_kernel, winograd_product
+from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from ...passes.winograd import with_winograd
 from . import ir
 from .dot import dot_contraction, dot_letter, dot_units
@@ -29,6 +29,7 @@ from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
 from .winograd import kernel_nest, product_nest
+from .winograd_slopes import slopes_nest
 
 
 @dataclass
@@ -256,6 +257,10 @@ class Builder:
         tile = None
         if g.outer:
             assert g.core is not None
+            if g.core.inputs[0].primitive is winograd_slopes:
+                nest = self._nest(used)
+                nest.own = frozenset(g.values)
+                return self._finished(nest, slopes_nest(nest, g, self.h.accumulators))
             if over_windows(g.core.inputs[0]):
                 nest = self._nest(used)
                 nest.own = frozenset(g.values)
@@ -281,7 +286,7 @@ class Builder:
                 nest.own = frozenset(g.values)
                 weights_contraction(nest, g, tile, self.rows, by_element=True)
             return self._finished(nest, tile.units)
-        if g.core is not None and g.core.primitive is winograd_kernel:
+        if g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
             return self._finished(nest, kernel_nest(nest, g))
         try:
             if g.core is not None and not g.scatter and dot_letter(g.core):

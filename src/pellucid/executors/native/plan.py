@@ -28,14 +28,14 @@ from ...ops.movement import (
     transpose_of,
 )
 from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
-from ...ops.winograd import winograd_kernel, winograd_product
+from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from .margins import Margin, margins
 
 SPECS = re.compile(r"(g?)oc(i?j?k?),\1c(x?y?z?)\2->\1o\3|(g?)o(x?y?z?),\4c\5(i?j?k?)->\4oc\6")  # of ops/conv.py
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
-CORES = (contract_of, winograd_kernel, winograd_product)  # with nests of their own
+CORES = (contract_of, winograd_kernel, winograd_product, winograd_weight)  # with nests of their own
 CHEAP = (add, subtract, multiply, divide, negative, cast_to)
 TRANSPOSED = ("float32", "float64", "int32")  # of sample outputs; others are turned by NumPy
 ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
@@ -96,9 +96,9 @@ def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
 
 def outer_product(v: Value) -> bool:
     """Whether v is batch_sum of a product whose last axis belongs to one operand alone: a weight's gradient."""
-    if v.primitive is not batch_sum or v.inputs[0].primitive is not contract_of or not v.shape:
-        return False
-    c = v.inputs[0]
+    c = v.inputs[0] if v.primitive is batch_sum else v
+    if c is v or c.primitive is not contract_of or not v.shape:
+        return c is not v and c.primitive is winograd_slopes
     return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
 
 
@@ -221,7 +221,7 @@ class Planner:
                 return
             if self._outer(user):  # the product per sample is never made
                 self._join(v, self.group_of[user])
-                if over_windows(v):
+                if over_windows(v) or v.primitive is winograd_slopes:
                     return
                 which = rows_operand(v)
                 assert which is not None

@@ -263,7 +263,7 @@ class Run:
         held |= self.constants
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
         held |= {buffer: arrays[name] for name, buffer in (built.raw | built.shared).items()}
-        held.update(self.given)
+        held |= {buffer: array for buffer, array in self.given.items()}
         for target, array in held.items():
             if target is not None:
                 table[built.table[target]] = array.ctypes.data

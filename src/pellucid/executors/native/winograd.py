@@ -6,7 +6,7 @@ contractions over the channels follow for each few filters, and the transform of
 
 from __future__ import annotations
 
-from ...ops.winograd import SIDE, input_line, kernel_line, result_line, tiles, twice
+from ...ops.winograd import SIDE, input_line, kernel_line, result_line, tiles, twice, weight_line, winograd_kernel
 from . import ir
 from . import lanes as L
 from .emit import Nest
@@ -19,21 +19,27 @@ FILTERS, TILES = 4, 6  # of one register tile
 
 
 def kernel_nest(nest: Nest, group: Group) -> int:
-    """Filters lo..hi-1 of the transformed kernel; gives their number."""
+    """Filters lo..hi-1 of the transformed kernel, or of the kernel's gradient from that; gives their number."""
     core = group.core
     assert core is not None
     (w,) = core.inputs
-    filters, channels = w.shape[:2]
+    there = core.primitive is winograd_kernel
+    filters, channels = (w if there else core).shape[:2]
 
     def filter(variable, _):
         o = Index.of(variable)
 
         def channel(index, _):
             c = index[0]
-            square = [[nest.value(w, [o, c, Index(i), Index(j)]) for j in range(3)] for i in range(3)]
-            results = [u for row in twice(kernel_line, square) for u in row]
-            for k, u in enumerate(results):
-                finish(nest, group, core, [Index(k), o, c], None, u)
+            if there:
+                square = [[nest.value(w, [o, c, Index(i), Index(j)]) for j in range(3)] for i in range(3)]
+                for k, u in enumerate(u for row in twice(kernel_line, square) for u in row):
+                    finish(nest, group, core, [Index(k), o, c], None, u)
+                return
+            square = [[nest.value(w, [Index(SIDE * i + j), o, c]) for j in range(SIDE)] for i in range(SIDE)]
+            for i, row in enumerate(twice(weight_line, square)):
+                for j, u in enumerate(row):
+                    finish(nest, group, core, [o, c, Index(i), Index(j)], None, u)
 
         nest.over([channels], [], channel)
 
