@@ -19,11 +19,13 @@ from . import ir
 from .dot import dot_contraction, dot_letter, dot_units
 from .driver import Task, emit_run
 from .emit import Buffer, Nest, Text, text_of
+from .image import image_correlation
 from .index import NotVectorisable
 from .machine import Host
 from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
+from .planes import image_windows, with_planes
 from .scatter import scatter_nest
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
@@ -75,7 +77,7 @@ class Job(NamedTuple):
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(with_winograd(program))
+        self.h, self.planner = h, Planner(with_planes(with_winograd(program)))
         self.plan = self.planner.plan()
         self.program = self.plan.program
         self.built = Built(self.modules, self.plan, {})
@@ -284,6 +286,8 @@ class Builder:
         if g.core is not None and g.core.primitive is winograd_kernel:
             return self._finished(nest, kernel_nest(nest, g))
         try:
+            if g.core is not None and image_windows(g.core) is not None:
+                return self._finished(nest, image_correlation(nest, g, self.h.accumulators))
             if g.core is not None and not g.scatter and dot_letter(g.core):
                 dot_contraction(nest, g)
                 return self._finished(nest, dot_units(g.core))

@@ -285,6 +285,8 @@ class Run:
             for b in place.buffers:
                 kind = np.dtype("uint8" if b.dtype == "bool" else b.dtype)
                 self.memory[b] = space[: self.length(b, blocks) * kind.itemsize].view(kind)
+                if b.margin is not None and b.margin.number:
+                    self.memory[b].fill(b.margin.number)
         self.addresses = np.zeros(len(self.built.table), np.uintp)
         for buffer, array in self.memory.items():
             self.addresses[self.built.table[buffer]] = array.ctypes.data

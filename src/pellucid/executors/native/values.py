@@ -144,9 +144,13 @@ def _choose(nest, condition, x: Lanes, y: Lanes) -> Lanes:
 
 def _pad(nest, v, index, block):
     a, b = v.attributes, nest.builder
-    source, everything = [], True
+    source, everything, lanes = [], True, None
     for i, n, low, gap in zip(index, v.inputs[0].shape, a["low"], a["interior"], strict=True):
         reach = n + max(n - 1, 0) * gap
+        if i.lane and reach and not gap:
+            source.append(i + -low)
+            lanes = nest.number(source[-1], "uint32") < reach  # negative numbers are large when unsigned
+            continue
         condition, at = _inside(nest, i, low, reach) if reach else (False, Index())
         if gap and condition is not False:
             at, rest = at.divmod(gap + 1, b)
@@ -155,9 +159,11 @@ def _pad(nest, v, index, block):
         everything = _both(b, everything, condition)
         source.append(at)
     outside = nest.constant(a["value"], v.dtype)
-    return (
-        outside if everything is False else _choose(nest, everything, nest.value(v.inputs[0], source, block), outside)
-    )
+    if everything is False:
+        return outside
+    with nest.only(lanes):
+        inside = nest.value(v.inputs[0], source, block)
+    return _choose(nest, everything, inside if lanes is None else L.where(lanes, inside, outside), outside)
 
 
 def _both(builder, x, y):

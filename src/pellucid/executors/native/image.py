@@ -1,0 +1,158 @@
+"""Convolutions of one image: neighbouring places in lanes, numbers of the kernel broadcast.
+
+An image lies in memory as rows of one length with zeros between them. So place (y, x) is number f = y * row + x, and
+what a window has at (i, j) is i * row + j further on, whatever f: lanes run over a row's end into the next row, and
+only the few results between two rows are of no use. `planes.py` sees to it that images lie so.
+"""
+
+from __future__ import annotations
+
+from ...graph import Value
+from . import lanes as L
+from .emit import BYTES, I64, Buffer, Nest
+from .index import Index, NotVectorisable, Variable
+from .lanes import Lanes
+from .nests import smaller
+from .plan import LEAVES, VIEWS, Group
+from .tiles import finish
+from .values import VALUES
+from .windows import Letters, cheapest, cycles
+
+UNROLLED = 4  # channels in a step, where the last axis of the kernel has but one place
+
+
+def image_correlation(nest: Nest, group: Group, accumulators: int) -> int:
+    """Units lo..hi-1 of a group whose core is a shared kernel times windows of a shared value; gives their number.
+
+    A unit is a tile of filters by vectors of places. The last one of an axis begins earlier where it would reach too
+    far, and some results are computed twice: so a nest has only one tile to compile.
+    """
+    core, b, lanes = group.core, nest.builder, nest.width
+    assert core is not None
+    if any(v in nest.plan.in_place for v in group.stores):
+        raise NotVectorisable  # what replaces its own input is not to be computed twice
+    t = Letters(core)
+    across, unrolled = t.space[-1], t.kernel[-1]
+    down = t.space[-2] if len(t.space) > 1 else None
+    row = row_length(nest, t, down, across)
+    width, height = t.lengths[across], t.lengths[down] if down else 1
+    window, filters = t.lengths[unrolled], t.lengths[t.filter] if t.filter else 1
+    vectors = -(-((height - 1) * row + width) // lanes)
+
+    def cost(rows: int, columns: int) -> float:
+        tiles = -(-filters // rows) * -(-vectors // columns)
+        return tiles * cycles(rows * columns, rows + 2 * columns)  # most vectors lie in two lines of the cache
+
+    most = max(1, accumulators * 4 // BYTES[core.dtype])
+    rows, columns = cheapest([(r, c) for r in range(1, min(most, filters) + 1)
+                              for c in range(1, min(most // r, vectors) + 1)], cost)  # fmt: skip
+    nest.tile = f"{rows} filters x {columns} vectors of {lanes} places"
+    deep = 1
+    if window == 1 and t.channel:
+        deep = max(d for d in range(1, UNROLLED + 1) if t.length(t.channel) % d == 0)
+    row_tiles, column_tiles = -(-filters // rows), -(-vectors // columns)
+    heavy = t.other.size > t.view.inputs[0].size  # what is larger is read once, each part by one thread
+
+    def tile(at: dict[str, Index], filter: Index, first: Index) -> None:
+        """``first`` is the number of a vector."""
+        start = (first * lanes).emit(b)
+        vector = Index.of(Variable(start, vectors * lanes, lane=True))
+        at_first = at | ({down: Index()} if down else {})
+        places = [at_first | {across: vector + c * lanes} | ({t.filter: filter + r} if t.filter else {})
+                  for r in range(rows) for c in range(columns)]  # fmt: skip
+        zero = L.splat(nest.constant(0, core.dtype), lanes)
+        *channels, last = t.channel or [""]
+        outer = [*channels, *t.kernel[:-1]]
+
+        def step(index, sums):
+            inside = dict(zip([*outer, last], index, strict=True))
+            inside[last] = inside[last] * deep
+            for d in range(deep):
+                for k in range(window):
+                    more = inside | {last: inside[last] + d, unrolled: Index(k)}
+                    here = [p | more for p in places]
+                    sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters]),
+                                  nest.value(t.view, [h[c] for c in t.view_letters]), s)
+                            for h, s in zip(here, sums, strict=True)]  # fmt: skip
+            return sums
+
+        lengths = [t.lengths[c] for c in outer]
+        sums = nest.over([*lengths, t.lengths[last] // deep if last else 1], [zero] * len(places), step)
+        for c in range(columns):
+            store(at, filter, Index.of(Variable(start, vectors * lanes)) + c * lanes, sums[c::columns])
+
+    def store(at: dict[str, Index], filter: Index, first: Index, sums: list[Lanes]) -> None:
+        """A vector of places of each filter, a row of the result after the other."""
+        begin = first.emit(b)
+        upper = b.udiv(begin, I64(row))
+        lower = smaller(b, b.add(b.udiv(b.add(begin, I64(lanes - 1)), I64(row)), I64(1)), height)
+
+        def part(y: Variable, _):
+            x = b.sub(begin, b.mul(y.value, I64(row)))  # of lane 0: before the row, where the vector began in another
+            places = Index.of(Variable(x, width, lane=True))
+            here = at | {across: places} | ({down: Index.of(y)} if down else {})
+            with nest.only(nest.number(places, "uint32") < width):
+                for r, s in enumerate(sums):
+                    own = here | ({t.filter: filter + r} if t.filter else {})
+                    finish(nest, group, core, [own[c] for c in t.out], None, s)
+
+        nest.loop(upper, lower, [], part, extent=height)
+
+    lead = [c for c in t.out if c not in (t.filter, down, across)]
+    units = t.length(lead) * row_tiles * column_tiles
+
+    def unit(variable, _):
+        rest, at = Index.of(variable), {}
+        order = [(column_tiles, "columns"), (row_tiles, "rows")]
+        for count, name in order if heavy else order[::-1]:
+            rest, at[name] = rest.divmod(count, b)
+        for c in reversed(lead):
+            rest, at[c] = rest.divmod(t.lengths[c], b)
+        filter, first = (
+            start_of(nest, at.pop(name), size, extent)
+            for name, size, extent in (("rows", rows, filters), ("columns", columns, vectors))
+        )
+        tile(at, filter, first)
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units
+
+
+def start_of(nest: Nest, tile: Index, size: int, extent: int) -> Index:
+    """Where a tile of an axis begins: the last one so that it ends with the axis."""
+    start = tile * size
+    if extent % size == 0:
+        return start
+    return Index.of(Variable(smaller(nest.builder, start.emit(nest.builder), extent - size), extent))
+
+
+# ---- how images lie in memory -----------------------------------------------------------------------------------
+
+
+class Places:
+    """Tells where an element of a view lies, where a `Nest` would load it."""
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest, self.builder = nest, nest.builder
+
+    def value(self, v: Value, index: list[Index], block: Index | None = None) -> tuple[Buffer, Index]:
+        found = self.nest.place(v, index)
+        readable = found is None or not (v.primitive in LEAVES or v in self.nest.plan.in_place)
+        if (found is None and v.primitive not in VIEWS) or not readable:  # memory of others ends where they end
+            raise NotVectorisable
+        if found is not None:
+            return found
+        return VALUES[v.primitive](self, v, index, block)
+
+
+def row_length(nest: Nest, t: Letters, down: str | None, across: str) -> int:
+    """How far apart rows of the image lie; raises `NotVectorisable` unless neighbours in a row are neighbours."""
+    steps = {c: Variable(I64(0), t.lengths[c]) for c in (down, across) if c}
+    _, position = Places(nest).value(t.view, [Index.of(steps[c]) if c in steps else Index() for c in t.view_letters])
+    far = {c: position.terms.get(v, 0) for c, v in steps.items()}
+    if set(position.terms) - set(steps.values()) or (far[across] != 1 and t.lengths[across] > 1):
+        raise NotVectorisable
+    length = far[down] if down else t.lengths[across]
+    if length < t.lengths[across]:
+        raise NotVectorisable
+    return length
