@@ -32,11 +32,12 @@ def image_correlation(nest: Nest, group: Group, accumulators: int) -> int:
     if any(v in nest.plan.in_place for v in group.stores):
         raise NotVectorisable  # what replaces its own input is not to be computed twice
     t = Letters(core)
+    filter, (channel,) = t.filter or "", t.channel
     across, unrolled = t.space[-1], t.kernel[-1]
     down = t.space[-2] if len(t.space) > 1 else None
     row = row_length(nest, t, down, across)
     width, height = t.lengths[across], t.lengths[down] if down else 1
-    window, filters = t.lengths[unrolled], t.lengths[t.filter] if t.filter else 1
+    window, filters, channels = (t.lengths[c] for c in (unrolled, filter, channel))
     vectors = -(-((height - 1) * row + width) // lanes)
 
     def cost(rows: int, columns: int) -> float:
@@ -47,72 +48,67 @@ def image_correlation(nest: Nest, group: Group, accumulators: int) -> int:
     rows, columns = cheapest([(r, c) for r in range(1, min(most, filters) + 1)
                               for c in range(1, min(most // r, vectors) + 1)], cost)  # fmt: skip
     nest.tile = f"{rows} filters x {columns} vectors of {lanes} places"
-    deep = 1
-    if window == 1 and t.channel:
-        deep = max(d for d in range(1, UNROLLED + 1) if t.length(t.channel) % d == 0)
     row_tiles, column_tiles = -(-filters // rows), -(-vectors // columns)
-    heavy = t.other.size > t.view.inputs[0].size  # what is larger is read once, each part by one thread
+    deep = max(d for d in range(1, UNROLLED + 1) if d == 1 or (window == 1 and channels % d == 0))
+    # with strides, where a row of the window lies takes a division
+    loops = [channel, *t.kernel[:-1]] if max(t.strides) == 1 else [*t.kernel[:-1], channel]
+    zero = L.splat(nest.constant(0, core.dtype), lanes)
 
-    def tile(at: dict[str, Index], filter: Index, first: Index) -> None:
-        """``first`` is the number of a vector."""
+    def tile(at: dict[str, Index], first: Index) -> None:
+        """``at`` holds the first filter, ``first`` is the number of the first vector."""
         start = (first * lanes).emit(b)
+        here = at | ({down: Index()} if down else {})
         vector = Index.of(Variable(start, vectors * lanes, lane=True))
-        at_first = at | ({down: Index()} if down else {})
-        places = [at_first | {across: vector + c * lanes} | ({t.filter: filter + r} if t.filter else {})
+        places = [here | {filter: at[filter] + r, across: vector + c * lanes}
                   for r in range(rows) for c in range(columns)]  # fmt: skip
-        zero = L.splat(nest.constant(0, core.dtype), lanes)
-        *channels, last = t.channel or [""]
-        outer = [*channels, *t.kernel[:-1]]
 
         def step(index, sums):
-            inside = dict(zip([*outer, last], index, strict=True))
-            inside[last] = inside[last] * deep
+            inside = dict(zip(loops, index, strict=True))
             for d in range(deep):
                 for k in range(window):
-                    more = inside | {last: inside[last] + d, unrolled: Index(k)}
-                    here = [p | more for p in places]
-                    sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters]),
-                                  nest.value(t.view, [h[c] for c in t.view_letters]), s)
-                            for h, s in zip(here, sums, strict=True)]  # fmt: skip
+                    more = inside | {channel: inside[channel] * deep + d, unrolled: Index(k)}
+                    full = [p | more for p in places]
+                    sums = [L.fma(nest.value(t.other, [f[c] for c in t.other_letters]),
+                                  nest.value(t.view, [f[c] for c in t.view_letters]), s)
+                            for f, s in zip(full, sums, strict=True)]  # fmt: skip
             return sums
 
-        lengths = [t.lengths[c] for c in outer]
-        sums = nest.over([*lengths, t.lengths[last] // deep if last else 1], [zero] * len(places), step)
+        sums = nest.over([t.lengths[c] // (deep if c == channel else 1) for c in loops], [zero] * len(places), step)
         for c in range(columns):
-            store(at, filter, Index.of(Variable(start, vectors * lanes)) + c * lanes, sums[c::columns])
+            store(at, Index.of(Variable(start, vectors * lanes)) + c * lanes, sums[c::columns])
 
-    def store(at: dict[str, Index], filter: Index, first: Index, sums: list[Lanes]) -> None:
-        """A vector of places of each filter, a row of the result after the other."""
+    def store(at: dict[str, Index], first: Index, sums: list[Lanes]) -> None:
+        """A vector of places of each filter, one row of the result that it reaches into after the other."""
         begin = first.emit(b)
         upper = b.udiv(begin, I64(row))
         lower = smaller(b, b.add(b.udiv(b.add(begin, I64(lanes - 1)), I64(row)), I64(1)), height)
 
         def part(y: Variable, _):
-            x = b.sub(begin, b.mul(y.value, I64(row)))  # of lane 0: before the row, where the vector began in another
-            places = Index.of(Variable(x, width, lane=True))
-            here = at | {across: places} | ({down: Index.of(y)} if down else {})
-            with nest.only(nest.number(places, "uint32") < width):
+            x = b.sub(begin, b.mul(y.value, I64(row)))  # of lane 0: less than 0 where that is in the row before
+            here = at | {across: Index.of(Variable(x, width, lane=True))} | ({down: Index.of(y)} if down else {})
+            with nest.only(nest.number(here[across], "uint32") < width):  # numbers less than 0 are large when unsigned
                 for r, s in enumerate(sums):
-                    own = here | ({t.filter: filter + r} if t.filter else {})
-                    finish(nest, group, core, [own[c] for c in t.out], None, s)
+                    full = here | {filter: at[filter] + r}
+                    finish(nest, group, core, [full[c] for c in t.out], None, s)
 
         nest.loop(upper, lower, [], part, extent=height)
 
-    lead = [c for c in t.out if c not in (t.filter, down, across)]
+    lead = [c for c in t.out if c not in (filter, down, across)]
     units = t.length(lead) * row_tiles * column_tiles
+    heavy = t.other.size > t.view.inputs[0].size  # what is larger is read once, each part of it by one thread
 
     def unit(variable, _):
         rest, at = Index.of(variable), {}
-        order = [(column_tiles, "columns"), (row_tiles, "rows")]
-        for count, name in order if heavy else order[::-1]:
-            rest, at[name] = rest.divmod(count, b)
+        if heavy:
+            rest, column = rest.divmod(column_tiles, b)
+            rest, filter_tile = rest.divmod(row_tiles, b)
+        else:
+            rest, filter_tile = rest.divmod(row_tiles, b)
+            rest, column = rest.divmod(column_tiles, b)
         for c in reversed(lead):
             rest, at[c] = rest.divmod(t.lengths[c], b)
-        filter, first = (
-            start_of(nest, at.pop(name), size, extent)
-            for name, size, extent in (("rows", rows, filters), ("columns", columns, vectors))
-        )
-        tile(at, filter, first)
+        at[filter] = start_of(nest, filter_tile, rows, filters)
+        tile(at, start_of(nest, column, columns, vectors))
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=units)
     return units

@@ -13,7 +13,7 @@ from ..binding import bind_inputs, bind_state
 from . import driver
 from .emit import BYTES
 from .machine import aligned
-from .threads import MOST, Pool, environment, processors, useful_threads
+from .threads import MOST, SMALL_WORK, Pool, environment, processors, useful_threads
 
 if TYPE_CHECKING:
     from .run import Run
@@ -45,8 +45,14 @@ class Once:
             held = self._find(state)
             for name, memory in self.inputs.items():
                 memory[...] = given[name]
-            self.info[driver.THREADS] = 1
-            Pool.run_short(self.function, *self.addresses, threads)
+            if self.run.work < SMALL_WORK:
+                self.info[driver.THREADS] = 1
+                Pool.run_short(self.function, *self.addresses, threads)
+            else:  # worth to wake threads for
+                self.info[driver.THREADS] = threads
+                interruption = Pool.run(self.function, self.table, self.info, threads, brief=True)
+                if interruption is not None:
+                    raise interruption
             del held
             if self.info[driver.ERROR]:
                 self.info[driver.ERROR] = 0
