@@ -182,3 +182,57 @@ def test_padding_in_lanes(width):
     y = ops.pad(ops.exp(x), [(1, 0), (5, 19)], -2.0)
     program = pel.Program([x], {"y": y, "z": ops.pad(y[:, ::2], [(0, 0), (2, 1)], 3.0) + 1})
     agree(program, {"x": distinct((1, 3, 21), 0)}, batch=1, width=width)
+
+
+# ---- sums along rows --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("length", [3, 16, 61, 64])
+def test_reductions_of_rows(width, length):
+    """Of one axis and of several, within other formulas and within each other; what a row holds beyond counts not."""
+    x, w = pel.input("x", (3, 5, length)), pel.input("w", (5, length), kind="shared")
+    outputs = {
+        "sum": ops.sum(ops.exp(x), -1), "max": ops.max(x - 9, (1, 2)), "min": ops.min(x + 9, -1),
+        "all": ops.sum(w * w), "softmax": ops.softmax(x),
+        "twice": ops.sum(ops.exp(x - ops.max(x, (0, 2))[:, None]), (0, 2)), "first": ops.sum(x, 0) + ops.max(w, -1)[:, None],
+    }  # fmt: skip
+    arrays = {"x": distinct((1, 3, 5, length), 0), "w": distinct((5, length), 1)}
+    agree(pel.Program([x, w], outputs), arrays, batch=1, width=width, threads=2)
+
+
+def test_reductions_of_rows_with_samples():
+    """In a training step: shared sums of sums over samples."""
+    x, w = pel.input("x", (40,)), pel.state("w", (37, 40))
+    g = ops.batch_sum(ops.dot(w, x)[:, None] * x)
+    program = pel.Program([x], {"norm": ops.sum(g * g), "rows": ops.max(g, -1)}, {w: w - g / ops.sqrt(ops.sum(g * g))})
+    agree(program, {"x": distinct((19, 40), 0)}, {"w": distinct((37, 40), 1)}, threads=2, tolerance=1e-4)
+
+
+# ---- few samples ------------------------------------------------------------------------------------------------
+
+
+def test_few_samples_one_after_the_other():
+    """Fewer than fill the lanes; not where they are summed, and with the same error."""
+    net = nn.Sequential(nn.Conv(8, 3, padding=1), nn.relu, nn.MaxPool(2), nn.Flatten(), nn.Dense(10))
+    model, x = Model(net, "cross_entropy", input_shape=(3, 16, 16), seed=0), distinct((LANES + 1, 3, 16, 16), 0)
+    every = model.predict(x)
+    run = model._compiled("predict", {"x": x})
+    assert 2 <= run.most_alone < LANES
+    for n in (2, run.most_alone, run.most_alone + 1, LANES - 1):
+        found = model.predict(x[:n])
+        np.testing.assert_allclose(found, every[:n], rtol=1e-5, atol=1e-6)
+        alone = np.concatenate([model.predict(x[i : i + 1]) for i in range(n)])
+        assert (found == alone).all() == (n <= run.most_alone)
+
+    v = pel.input("v", (4,))
+    for y in (ops.batch_sum(v), v - ops.batch_sum(v), v + ops.cast(ops.sample_index(), "float32")):
+        summed = pel.Program([v], {"y": y})
+        agree(summed, {"v": distinct((2, 4), 0)})
+        assert native.Run(summed).most_alone == 1
+    table, rows = pel.input("table", (3, 4), kind="shared"), pel.input("rows", (), "int32")
+    taken = pel.Program([table, rows], {"y": ops.take(table, rows)})
+    arrays = {"table": distinct((3, 4), 0), "rows": np.array([0, 2], "int32")}
+    agree(taken, arrays)
+    with pytest.raises(IndexError):
+        native.Run(taken)({}, arrays | {"rows": np.array([0, 3], "int32")})

@@ -94,7 +94,7 @@ class Nest:
         self.error: Buffer | None = None
         self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
         self.valid = width
-        self.features = False
+        self.along = False  # whether reductions have their last axis in lanes
         self.tile = ""  # of a contraction, in words
 
     # ---- loops --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ only the few results between two rows are of no use. `planes.py` sees to it that
 from __future__ import annotations
 
 from ...graph import Value
+from ...ops.reduce import batch_sum
 from . import lanes as L
 from .emit import BYTES, I64, Buffer, Nest
 from .index import Index, NotVectorisable, Variable
@@ -29,8 +30,8 @@ def image_correlation(nest: Nest, group: Group, accumulators: int) -> int:
     """
     core, b, lanes = group.core, nest.builder, nest.width
     assert core is not None
-    if any(v in nest.plan.in_place for v in group.stores):
-        raise NotVectorisable  # what replaces its own input is not to be computed twice
+    if any(v in nest.plan.in_place for v in group.stores) or any(v.primitive is batch_sum for v in group.values):
+        raise NotVectorisable  # what replaces its own input cannot be computed twice, nor lanes before a row be summed
     t = Letters(core)
     filter, (channel,) = t.filter or "", t.channel
     across, unrolled = t.space[-1], t.kernel[-1]

@@ -40,6 +40,7 @@ from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
 from .lanes import Lanes
+from .sums import reduced
 
 
 def _iota(nest, v, index, block):
@@ -201,12 +202,15 @@ def _reduction(first: Callable, combine: Callable) -> Callable:
         x, axes = v.inputs[0], v.attributes["axes"]
         lengths = [x.shape[a] for a in axes]
         start = first(nest, v, x, axes, index, block)
+
+        def element(inner):
+            return nest.value(x, _reduced(v, index, inner, axes), block)
+
+        if nest.along and axes[-1] == -1 and x.shape[-1] >= nest.width and not any(i.lane for i in index):
+            return reduced(nest, lengths, start, element, combine)
         start = L.splat(start, width_of(nest, v, index))
-
-        def body(inner, carried):
-            return [combine(carried[0], nest.value(x, _reduced(v, index, inner, axes), block))]
-
-        return nest.over(lengths, [start], body)[0] if math.prod(lengths) else start
+        over = nest.over(lengths, [start], lambda inner, carried: [combine(carried[0], element(inner))])
+        return over[0] if math.prod(lengths) else start
 
     return emit
 
