@@ -242,3 +242,16 @@ def test_simplifying_again_is_no_harm():
     )
     once = simplify(step)
     assert len(simplify(once).order) <= len(once.order) < len(step.order)
+
+
+def test_padding_before_reshapes():
+    """Padding of the last axes goes before a reshape of the others, and stays where it pads what is reshaped."""
+    x = pel.input("x", (6, 4, 5))
+    inside = ops.pad(ops.reshape(x, (2, 3, 4, 5)), [(0, 0), (0, 0), (1, 2), (0, 3)])
+    across = ops.pad(ops.reshape(x, (2, 3, 4, 5)), [(0, 0), (1, 0), (1, 2), (0, 3)])
+    whole = ops.pad(ops.reshape(x, (24, 5)), [(2, 0), (0, 0)])
+    program = same(
+        Program([x], {"inside": inside, "across": across, "whole": whole}), {}, {"x": distinct((2, 6, 4, 5))}
+    )
+    names = {name: v.primitive.name for name, v in program.outputs.items()}
+    assert names == {"inside": "reshape", "across": "pad", "whole": "pad"}

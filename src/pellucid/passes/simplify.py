@@ -110,6 +110,8 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
         if _is_fill(x):
             return fill_with(value=x.attributes["value"], shape=v.shape, dtype=v.dtype)
         return reshape_to(x, old=x.shape, shape=v.shape)
+    if p is pad_with and inputs[0].primitive is reshape_to and (moved := _padded_first(v, inputs[0])) is not None:
+        return moved
     if p is broadcast and _is_fill(inputs[0]):
         return fill_with(value=inputs[0].attributes["value"], shape=v.shape, dtype=v.dtype)
     if p is transpose_of and inputs[0].primitive is transpose_of:
@@ -118,6 +120,19 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
         x = inputs[0].inputs[0]
         return x if axes == tuple(range(-len(axes), 0)) else transpose_of(x, axes=axes)
     return p(*inputs, **v.attributes)
+
+
+def _padded_first(v: Value, x: Value) -> Value | None:
+    """Padding of the last axes before the others take another shape: what is padded may then get its margin."""
+    a, (y,) = v.attributes, x.inputs
+    alike = zip(x.shape[::-1], y.shape[::-1], strict=False)
+    tail = next((k for k, (m, n) in enumerate(alike) if m != n), min(x.ndim, y.ndim))
+    lead = x.ndim - tail
+    widths = {side: a[side] for side in ("low", "high", "interior")}
+    if not tail or any(any(w[:lead]) for w in widths.values()):
+        return None
+    moved = pad_with(y, **{side: (0,) * (y.ndim - tail) + w[lead:] for side, w in widths.items()}, value=a["value"])
+    return reshape_to(moved, old=moved.shape, shape=v.shape)
 
 
 def _of_nothing(v: Value, inputs: tuple[Value, ...]) -> Value | None:

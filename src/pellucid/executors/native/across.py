@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import ir
 from .lanes import BITS, FLOATS, Lanes, from_bits, intrinsic, shuffle
 
 
 def horizontal_sum(x: Lanes) -> Lanes:
-    """The sum of all lanes, width 1. The order is fixed: lanes l and l + w/2 are added until one is left."""
+    """The sum of all lanes, width 1."""
+    return folded(x, lambda p, q: p + q)
+
+
+def folded(x: Lanes, combine: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
+    """All lanes combined, width 1. The order is fixed: lanes l and l + w/2 come together until one is left."""
     b = x.builder
     while x.width > 2:
         half = x.width // 2
         low, high = (shuffle(b, x.value, x.value, list(range(k, k + half))) for k in (0, half))
-        x = Lanes(b, low, x.dtype, half) + Lanes(b, high, x.dtype, half)
+        x = combine(Lanes(b, low, x.dtype, half), Lanes(b, high, x.dtype, half))
     if x.width == 1:
         return x
     first, second = (Lanes(b, b.extract_element(x.value, ir.IntType(32)(k)), x.dtype, 1) for k in (0, 1))
-    return first + second
+    return combine(first, second)
 
 
 def horizontal_sums(rows: list[Lanes]) -> Lanes:

@@ -16,15 +16,18 @@ from ...ops.movement import constant_of
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from ...passes.winograd import with_winograd
 from . import ir
-from .dot import dot_contraction, dot_letter, dot_units
+from .dot import dot_contraction, dot_letter
 from .driver import Task, emit_run
 from .emit import Buffer, Nest, Text, text_of
+from .image import image_correlation
 from .index import NotVectorisable
 from .machine import Host
 from .memory import Place, lifetimes, places
-from .nests import gather_nest, rows_nest, sample_nest, shared_nest, units
+from .nests import gather_nest, rows_nest, sample_nest, shared_nest
 from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
+from .planes import image_windows, with_planes
 from .scatter import scatter_nest
+from .sums import along_rows, sums_nest
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
@@ -76,7 +79,7 @@ class Job(NamedTuple):
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(with_winograd(program))
+        self.h, self.planner = h, Planner(with_planes(with_winograd(program)))
         self.plan = self.planner.plan()
         self.program = self.plan.program
         self.built = Built(self.modules, self.plan, {})
@@ -288,23 +291,29 @@ class Builder:
             return self._finished(nest, tile.units)
         if g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
             return self._finished(nest, kernel_nest(nest, g))
-        try:
-            if g.core is not None and not g.scatter and dot_letter(g.core):
-                dot_contraction(nest, g)
-                return self._finished(nest, dot_units(g.core))
-            count = self._shared(nest, g)
-        except NotVectorisable:
+        for write in self._ways(g):
             nest = self._nest(used)
-            nest.own, nest.feature_width = frozenset(g.values), 1
-            count = self._shared(nest, g)
-        return self._finished(nest, count)
+            nest.own = frozenset(g.values)
+            try:
+                return self._finished(nest, write(nest, g))
+            except NotVectorisable:
+                continue
+        raise AssertionError("one element at a time is always possible")
 
-    def _shared(self, nest: Nest, g: Group) -> int:
-        """The nest of a group of shared values, and into how many units it is cut."""
-        if g.scatter:
-            return scatter_nest(nest, g, self.rows)
-        shared_nest(nest, g)
-        return units(g.shape)
+    def _ways(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
+        """How to write the nest of a group of shared values, the best first; each gives the number of units."""
+        if g.core is not None and image_windows(g.core) is not None:
+            yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
+        if g.core is not None and not g.scatter and dot_letter(g.core):
+            yield dot_contraction
+        if along_rows(g, self.h.width):
+            yield sums_nest
+        yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
+        yield self._by_element
+
+    def _by_element(self, nest: Nest, g: Group) -> int:
+        nest.feature_width = 1
+        return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
 
     @staticmethod
     def _finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:

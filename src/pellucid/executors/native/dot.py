@@ -20,13 +20,11 @@ def dot_letter(core: Value) -> str | None:
     return a[-1] if core.kind == "shared" and a and b and a[-1] == b[-1] and a[-1] not in out else None
 
 
-def dot_units(core: Value, rows: int = 8) -> int:
-    """Rows of the result that one unit computes together, as a number of units."""
-    return -(-core.size // rows)
+def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> int:
+    """Units lo..hi-1 of inner products of shared values: neighbours along the sum in lanes, added up at its end.
 
-
-def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
-    """Units lo..hi-1 of inner products of shared values: neighbours along the sum in lanes, added up at its end."""
+    A unit is so many results computed together; gives the number of units.
+    """
     core, width, b = group.core, nest.width, nest.builder
     assert core is not None
     a, c, out = parse(core.attributes["spec"])
@@ -85,3 +83,4 @@ def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> None:
             nest.memo.pop()
 
     nest.loop(nest.lo, nest.hi, [], unit)
+    return -(-core.size // rows)

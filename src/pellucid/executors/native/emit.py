@@ -6,13 +6,15 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...graph import GraphError, Value
-from ...ops.movement import fill_with
+from ...ops.movement import fill_with, reshape_to
 from . import ir
 from . import lanes as L
+from .apart import load_apart
 from .index import I64, Index, NotVectorisable, Variable, linear
 from .lanes import Lanes
 from .plan import LEAVES, Margin, Plan, is_inline
@@ -32,7 +34,7 @@ class Buffer:
     size: int
     dtype: str
     number: int = -1
-    margin: Margin | None = None  # zeros around the value, which nobody overwrites
+    margin: Margin | None = None  # a number around the value, which nobody overwrites
     stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class Nest:
         self.error: Buffer | None = None
         self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
         self.valid = width
-        self.features = False
+        self.along = False  # whether reductions have their last axis in lanes
         self.tile = ""  # of a contraction, in words
 
     # ---- loops --------------------------------------------------------------------------------------------------
@@ -149,6 +151,19 @@ class Nest:
                     self.memo.append({})
                     body()
                     self.memo.pop()
+
+    @contextlib.contextmanager
+    def only(self, lanes: Lanes | None):
+        """Meanwhile memory is used in these lanes of features alone."""
+        if lanes is None:
+            yield
+            return
+        mask = self.mask
+        self.mask = lanes.value if mask is None else self.builder.and_(mask, lanes.value)
+        self.memo.append({})
+        yield
+        self.memo.pop()
+        self.mask = mask
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -210,11 +225,11 @@ class Nest:
         if not position.lane:
             return self.load_vector(buffer, position, 1, True)
         if position.lane != 1:
-            raise NotVectorisable
+            return load_apart(self, buffer, position)
         if self.mask is None or self.feature_width == 1:
             return self.load_vector(buffer, position, self.feature_width, False)
         kind = ir.VectorType(memory_type(buffer.dtype), self.feature_width)
-        call = self.intrinsic("llvm.masked.load", kind, [POINTER, self.mask.type, kind], f"{self._suffix(kind)}.p0")
+        call = self.intrinsic("llvm.masked.load", kind, [POINTER, self.mask.type, kind], f"{self.suffix(kind)}.p0")
         zero = ir.Constant(kind, [0] * self.feature_width)
         value = self.builder.call(call, [self.address(buffer, position), self.mask, zero])
         return self._from_memory(value, buffer.dtype, self.width)
@@ -258,7 +273,7 @@ class Nest:
             return
         kind = value.type
         call = self.intrinsic(
-            "llvm.masked.store", ir.VoidType(), [kind, POINTER, self.mask.type], f"{self._suffix(kind)}.p0"
+            "llvm.masked.store", ir.VoidType(), [kind, POINTER, self.mask.type], f"{self.suffix(kind)}.p0"
         )
         self.builder.call(call, [value, address, self.mask])
 
@@ -269,7 +284,7 @@ class Nest:
         return ir.Function(module, ir.FunctionType(result, arguments), full)
 
     @staticmethod
-    def _suffix(kind: ir.Type) -> str:
+    def suffix(kind: ir.Type) -> str:
         assert isinstance(kind, ir.VectorType)
         element = kind.element
         name = {"float": "f32", "double": "f64"}.get(str(element), str(element))
@@ -307,15 +322,27 @@ class Nest:
 
     own: frozenset[Value] = frozenset()  # Values that this nest computes
 
-    def _value(self, v: Value, index: list[Index], block: Index | None) -> Lanes:
-        p, a = v.primitive, v.attributes
+    def place(self, v: Value, index: Sequence[Index]) -> tuple[Buffer, Index] | None:
+        """Where an element lies that this nest loads; None for what it computes."""
         buffer = self.stored(v)
         if buffer is not None and v not in self.own:
-            return self.load(buffer, self.position(v, index), block)
+            return buffer, self.position(v, index)
         if v in self.plan.padded:
             x = v.inputs[0]
-            at = [i + -low for i, low in zip(index, a["low"], strict=True)]
-            return self.load(self.buffers[x], self.position(x, at), block)
+            at = [i + -low for i, low in zip(index, v.attributes["low"], strict=True)]
+            return self.buffers[x], self.position(x, at)
+        if v.primitive is reshape_to:  # in memory it is the same
+            x = v.inputs[0]
+            buffer = self.stored(x)
+            if buffer is not None and x not in self.own and x not in self.plan.margins:
+                return buffer, linear(index, v.shape)
+        return None
+
+    def _value(self, v: Value, index: list[Index], block: Index | None) -> Lanes:
+        p, a = v.primitive, v.attributes
+        place = self.place(v, index)
+        if place is not None:
+            return self.load(*place, block)
         if p.elementwise:
             return p.forward(L.xp, *(self.value(i, index, block) for i in v.inputs), **a)
         if p is fill_with:

@@ -1,4 +1,4 @@
-"""Zeros around a value's memory: who reads the value padded reads the same memory. Imports graph and ops."""
+"""A number around a value's memory: who reads the value padded reads the same memory. Imports graph and ops."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from ...ops.movement import pad_with
 
 @dataclass(frozen=True)
 class Margin:
-    """Zeros around a stored value: its memory has ``shape``, and it begins at ``low``."""
+    """A number around a stored value: its memory has ``shape``, and it begins at ``low``."""
 
     low: tuple[int, ...]
     shape: tuple[int, ...]
+    number: float
 
 
 def margins(
     program: Program, inner: Callable[[Value], bool], computed: Callable[[Value], bool]
 ) -> tuple[dict[Value, Margin], frozenset[Value]]:
-    """Samples that are computed and then padded with zeros, with their margins; and the padded ones, now but views.
+    """Values that are computed and then padded, with their margins; and the padded ones, now but views.
 
-    ``inner``: whether a Value is seen by nobody outside; ``computed``: whether it gets memory of its own.
+    ``inner``: whether a Value is seen by nobody outside; ``computed``: whether it gets memory of its own. Where one
+    value is padded with several numbers, the least stands in its margin: zeros, if any.
     """
-
-    def fits(v: Value) -> bool:
-        a, (x,) = v.attributes, v.inputs
-        zeros = a["value"] == 0 and not any(a["interior"])
-        return zeros and x.kind == "sample" and inner(v) and inner(x) and computed(x)
-
-    pads = [v for v in program.order if v.primitive is pad_with and fits(v)]
-    widths: dict[Value, list] = {}
-    for v in pads:
-        widths.setdefault(v.inputs[0], []).append((v.attributes["low"], v.attributes["high"]))
-    found = {}
-    for x, each in widths.items():
-        low, high = (tuple(map(max, zip(*w, strict=True))) for w in zip(*each, strict=True))
-        found[x] = Margin(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)))
-    return found, frozenset(pads)
+    pads: dict[Value, list[Value]] = {}
+    for v in program.order:
+        if v.primitive is pad_with and not any(v.attributes["interior"]):
+            (x,) = v.inputs
+            if inner(v) and inner(x) and computed(x):
+                pads.setdefault(x, []).append(v)
+    found, padded = {}, set()
+    for x, each in pads.items():
+        number = min((v.attributes["value"] for v in each), key=abs)
+        alike = [v for v in each if v.attributes["value"] == number]
+        low, high = (tuple(map(max, zip(*(v.attributes[end] for v in alike), strict=True))) for end in ("low", "high"))
+        found[x] = Margin(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)), number)
+        padded.update(alike)
+    return found, frozenset(padded)

@@ -47,7 +47,7 @@ def lifetimes(phases: Sequence[Sequence[tuple[Collection[Buffer], bool]]]) -> di
 
 
 def same_margin(a: Buffer, b: Buffer) -> bool:
-    """Whether one has its zeros where the other has them, or neither has any."""
+    """Whether one has its margin where the other has it, or neither has any."""
     return a.margin == b.margin and (a.margin is None or a.dtype == b.dtype)
 
 

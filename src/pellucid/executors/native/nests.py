@@ -67,8 +67,11 @@ def units(shape: tuple[int, ...]) -> int:
     return rows * max(1, -(-columns // CHUNK))
 
 
-def shared_nest(nest: Nest, group: Group) -> None:
-    """Units lo..hi-1 of a group of shared values: rows of neighbouring features in lanes, the last vector masked."""
+def shared_nest(nest: Nest, group: Group) -> int:
+    """Units lo..hi-1 of a group of shared values: rows of neighbouring features in lanes, the last vector masked.
+
+    Gives the number of units.
+    """
     shape = group.shape
     columns = shape[-1] if shape else 1
     chunks = max(1, -(-columns // CHUNK))
@@ -94,6 +97,7 @@ def shared_nest(nest: Nest, group: Group) -> None:
         along_row(nest, columns, chunk, chunks, lambda j: element([*outer, j]))
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=units(shape))
+    return units(shape)
 
 
 def smaller(b: ir.IRBuilder, x: ir.Value, limit: int) -> ir.Value:

@@ -23,6 +23,7 @@ from ...ops.movement import (
     fill_with,
     flip_axes,
     iota_of,
+    pad_with,
     reshape_to,
     slice_of,
     transpose_of,
@@ -73,7 +74,7 @@ class Plan:
     in_place: dict[Value, Value]  # new value -> the state whose memory it takes
     copied: dict[Value, Value]  # state -> new value that is copied to it at the end of a step
     rows: dict[Value, None]  # sample values that a weights phase reads with features in lanes
-    margins: dict[Value, Margin]  # stored values that have zeros around them, for those who read them padded
+    margins: dict[Value, Margin]  # stored values that have a number around them, for those who read them padded
     padded: frozenset[Value]  # and these
 
     @property
@@ -229,6 +230,9 @@ class Planner:
                 self.rows[v.inputs[which]] = None
                 if self._is_view(number) or (self._inline(number) and number.primitive not in LEAVES):
                     self.rows[number] = None
+                return
+            if v.primitive is pad_with and user.primitive is copy:  # in whatever order that copies it
+                self._join(v, self.group_of[user])
                 return
             if pointwise and v.primitive.elementwise and self.group_of[user].kind != v.kind:  # summed as it is computed
                 self._join(v, self.group_of[user])

@@ -22,7 +22,7 @@ from .build import Built, build
 from .emit import BYTES, Buffer
 from .machine import Code, Host, aligned, host, only_ours, signature
 from .memory import Place
-from .once import Once
+from .once import Once, most_alone
 from .threads import BRIEF_WORK, Pool, available, divisible, threads_for, work
 
 PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
@@ -90,6 +90,8 @@ class Run:
             return reference.compile(self.program)(state, inputs, batch_size)
         self._check_batch(batch)
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
+        if self.alone is not None and batch and batch <= self.most_alone:
+            return self.once.each(state, arrays, batch)
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
         threads = self._threads(n)
@@ -138,6 +140,10 @@ class Run:
     def _is_one(self, inputs: Mapping[str, Any] | None, batch_size: int | None) -> bool:
         given = [np.shape((inputs or {}).get(name, ())) for name in self._sample_inputs]
         return all(shape[:1] == (1,) for shape in given) if given else batch_size == 1
+
+    @functools.cached_property
+    def most_alone(self) -> int:
+        return most_alone(self.simplified, self.host.width)
 
     @functools.cached_property
     def _sample_inputs(self) -> list[str]:
@@ -285,6 +291,8 @@ class Run:
             for b in place.buffers:
                 kind = np.dtype("uint8" if b.dtype == "bool" else b.dtype)
                 self.memory[b] = space[: self.length(b, blocks) * kind.itemsize].view(kind)
+                if b.margin is not None and b.margin.number:
+                    self.memory[b].fill(b.margin.number)
         self.addresses = np.zeros(len(self.built.table), np.uintp)
         for buffer, array in self.memory.items():
             self.addresses[self.built.table[buffer]] = array.ctypes.data

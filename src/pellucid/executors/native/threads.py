@@ -24,6 +24,7 @@ from . import driver, handover
 from .machine import aligned
 from .nests import PARTS
 from .plan import over_windows
+from .planes import image_windows
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
@@ -73,7 +74,7 @@ def threads_for(work: int, batch: int, width: int, divisible: bool = False) -> i
 
 def divisible(program: Program) -> bool:
     """Whether most of the work is done by nests that share blocks of samples."""
-    return any(over_windows(v) for v in program.order)
+    return any(over_windows(v) or image_windows(v) is not None for v in program.order)
 
 
 def useful_threads(work: int, weights: int) -> int:

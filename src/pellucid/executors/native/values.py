@@ -40,6 +40,7 @@ from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
 from .lanes import Lanes
+from .sums import reduced
 
 
 def _iota(nest, v, index, block):
@@ -144,9 +145,13 @@ def _choose(nest, condition, x: Lanes, y: Lanes) -> Lanes:
 
 def _pad(nest, v, index, block):
     a, b = v.attributes, nest.builder
-    source, everything = [], True
+    source, everything, lanes = [], True, None
     for i, n, low, gap in zip(index, v.inputs[0].shape, a["low"], a["interior"], strict=True):
         reach = n + max(n - 1, 0) * gap
+        if i.lane and reach and not gap:
+            source.append(i + -low)
+            lanes = nest.number(source[-1], "uint32") < reach  # negative numbers are large when unsigned
+            continue
         condition, at = _inside(nest, i, low, reach) if reach else (False, Index())
         if gap and condition is not False:
             at, rest = at.divmod(gap + 1, b)
@@ -155,9 +160,11 @@ def _pad(nest, v, index, block):
         everything = _both(b, everything, condition)
         source.append(at)
     outside = nest.constant(a["value"], v.dtype)
-    return (
-        outside if everything is False else _choose(nest, everything, nest.value(v.inputs[0], source, block), outside)
-    )
+    if everything is False:
+        return outside
+    with nest.only(lanes):
+        inside = nest.value(v.inputs[0], source, block)
+    return _choose(nest, everything, inside if lanes is None else L.where(lanes, inside, outside), outside)
 
 
 def _both(builder, x, y):
@@ -195,12 +202,15 @@ def _reduction(first: Callable, combine: Callable) -> Callable:
         x, axes = v.inputs[0], v.attributes["axes"]
         lengths = [x.shape[a] for a in axes]
         start = first(nest, v, x, axes, index, block)
+
+        def element(inner):
+            return nest.value(x, _reduced(v, index, inner, axes), block)
+
+        if nest.along and axes[-1] == -1 and x.shape[-1] >= nest.width and not any(i.lane for i in index):
+            return reduced(nest, lengths, start, element, combine)
         start = L.splat(start, width_of(nest, v, index))
-
-        def body(inner, carried):
-            return [combine(carried[0], nest.value(x, _reduced(v, index, inner, axes), block))]
-
-        return nest.over(lengths, [start], body)[0] if math.prod(lengths) else start
+        over = nest.over(lengths, [start], lambda inner, carried: [combine(carried[0], element(inner))])
+        return over[0] if math.prod(lengths) else start
 
     return emit
 
