@@ -195,7 +195,8 @@ def test_reductions_of_rows(width, length):
     outputs = {
         "sum": ops.sum(ops.exp(x), -1), "max": ops.max(x - 9, (1, 2)), "min": ops.min(x + 9, -1),
         "all": ops.sum(w * w), "softmax": ops.softmax(x),
-        "twice": ops.sum(ops.exp(x - ops.max(x, (0, 2))[:, None]), (0, 2)), "first": ops.sum(x, 0) + ops.max(w, -1)[:, None],
+        "twice": ops.sum(ops.exp(x - ops.max(x, (0, 2))[:, None]), (0, 2)),
+        "first": ops.sum(x, 0) + ops.max(w, -1)[:, None],
     }  # fmt: skip
     arrays = {"x": distinct((1, 3, 5, length), 0), "w": distinct((5, length), 1)}
     agree(pel.Program([x, w], outputs), arrays, batch=1, width=width, threads=2)

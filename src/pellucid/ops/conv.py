@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from ..graph import GraphError, Sample, Shape, Type, Value, primitive
 from .composite import with_vjp
-from .contract import contract
+from .contract import contract, contract_of, parse
 from .movement import concatenate, fill, flip, pad, reshape, transpose
 
 Sizes = tuple[int, ...]
@@ -197,6 +198,18 @@ def _residue(g: Value, w: Value, starts, strides, dilations, counts) -> Value:
         crop.append(slice(max(0, low), min(m, high)))
     w = flip(w[(..., *taps)], tuple(range(-rank, 0)))
     return _correlated(g[(..., *crop)], w, strides=(1,) * rank, dilations=tuple(steps), widths=tuple(widths))
+
+
+SPECS = re.compile(r"(g?)oc(i?j?k?),\1c(x?y?z?)\2->\1o\3|(g?)o(x?y?z?),\4c\5(i?j?k?)->\4oc\6")
+
+
+def over_windows(c: Value) -> bool:
+    """Whether a contraction goes over windows of a sample: a convolution, or the gradient of its kernel."""
+    if c.primitive is not contract_of:
+        return False
+    a, b, out = parse(c.attributes["spec"])
+    views = [i.kind == "sample" and i.primitive is windows_of for i in c.inputs]
+    return sum(views) == 1 and SPECS.fullmatch(f"{b},{a}->{out}" if views[0] else f"{a},{b}->{out}") is not None
 
 
 # ---- what users call --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
+from ...ops.conv import over_windows
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
@@ -24,7 +25,7 @@ from .index import NotVectorisable
 from .machine import Host
 from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest
-from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline, over_windows
+from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
 from .planes import image_windows, with_planes
 from .scatter import scatter_nest
 from .sums import along_rows, sums_nest

@@ -91,6 +91,7 @@ class Once:
 # What one sample costs beside its multiplications, and a block of samples, in as many of them; and a weight to be read.
 # LeNet-5 took 20 us for one and 131 for 2 to 16; 784-1024-10 46 and 290; ResNet-18 11.5 ms and 163.
 ONE, BLOCK, WEIGHT = 1_500_000, 5_000_000, 3
+WORTH = 30_000  # multiplications of a sample, with fewer there is nothing to gain
 TILES = 9 / 4  # how many fewer multiplications tiles of samples take
 
 
@@ -104,6 +105,8 @@ def most_alone(program: Program, width: int) -> int:
     if together or any(v.kind != "sample" for v in program.outputs.values()):
         return 1
     whole, tiled = work(program), sum(multiplications(v) for v in program.order if fits(v))
+    if whole < WORTH:
+        return 1
     one = whole + WEIGHT * sum(v.size for v in program.state.values()) + ONE
     return min(width - 1, int((width * (whole - tiled + tiled / TILES) + BLOCK) / one))
 

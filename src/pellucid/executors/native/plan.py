@@ -8,13 +8,12 @@ Imports graph, ops and the index arithmetic; writes no machine code.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
 from ...ops.contract import contract_of, parse
-from ...ops.conv import windows_of
+from ...ops.conv import over_windows, windows_of
 from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
 from ...ops.gather import scatter_of
 from ...ops.movement import (
@@ -32,7 +31,6 @@ from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from .margins import Margin, margins
 
-SPECS = re.compile(r"(g?)oc(i?j?k?),\1c(x?y?z?)\2->\1o\3|(g?)o(x?y?z?),\4c\5(i?j?k?)->\4oc\6")  # of ops/conv.py
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
@@ -101,15 +99,6 @@ def outer_product(v: Value) -> bool:
     if c is v or c.primitive is not contract_of or not v.shape:
         return c is not v and c.primitive is winograd_slopes
     return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
-
-
-def over_windows(c: Value) -> bool:
-    """Whether a contraction goes over windows of a sample: a convolution, or the gradient of its kernel."""
-    if c.primitive is not contract_of:
-        return False
-    a, b, out = parse(c.attributes["spec"])
-    views = [i.kind == "sample" and i.primitive is windows_of for i in c.inputs]
-    return sum(views) == 1 and SPECS.fullmatch(f"{b},{a}->{out}" if views[0] else f"{a},{b}->{out}") is not None
 
 
 def behind_views(v: Value) -> Value:

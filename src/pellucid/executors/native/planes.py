@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ...graph import Program, Value
 from ...ops.contract import contract_of, parse
-from ...ops.conv import windows_of
+from ...ops.conv import SPECS, windows_of
 from ...ops.movement import pad, pad_with, reshape, transpose
-from .plan import SPECS, VIEWS, copy, is_inline
+from .plan import VIEWS, copy, is_inline
 
 
 def with_planes(program: Program) -> Program:

@@ -18,12 +18,12 @@ import numpy as np
 
 from ...graph import Program
 from ...ops.contract import contract_of, parse
+from ...ops.conv import over_windows
 from ...ops.winograd import winograd_product
 from ..binding import as_threads
 from . import driver, handover
 from .machine import aligned
 from .nests import PARTS
-from .plan import over_windows
 from .planes import image_windows
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
