@@ -29,6 +29,7 @@ from ...ops.movement import (
 )
 from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
+from .again import computed_again
 from .margins import Margin, margins
 
 LEAVES = (sample_input, shared_input, state_leaf, constant_of)
@@ -154,8 +155,9 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
-        self.padded: frozenset[Value] = frozenset()
+        self.padded = self.again = frozenset[Value]()
         self.margins, self.padded = margins(program, lambda v: v not in self.roots, self._computed)
+        self.again = computed_again(program, self.roots, self._computed)
         self.read: dict[Group, dict[Value, None]] = {}
 
     def plan(self) -> Plan:
@@ -179,7 +181,7 @@ class Planner:
         return is_inline(v, self.inline)
 
     def _is_view(self, v: Value) -> bool:
-        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded
+        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded or v in self.again
 
     def _computed(self, v: Value) -> bool:
         return not self._inline(v) and not self._is_view(v)
@@ -195,9 +197,10 @@ class Planner:
 
     def _note(self, i: Value, user: Value, pointwise: bool) -> None:
         """The computed Value that ``user`` needs through ``i``, seen through views; an inlined number needs none."""
-        while self._is_view(i):
-            (i,), pointwise = i.inputs, False
-        if not self._inline(i) and (user, pointwise) not in self.uses[i]:
+        if self._is_view(i):
+            for j in i.inputs:
+                self._note(j, user, pointwise and i in self.again and j.kind == i.kind)
+        elif not self._inline(i) and (user, pointwise) not in self.uses[i]:
             self.uses[i].append((user, pointwise))
 
     # ---- groups -----------------------------------------------------------------------------------------------

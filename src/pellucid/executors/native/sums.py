@@ -1,7 +1,8 @@
-"""Reductions of shared values along their last axis: neighbours in lanes, which are combined at the end."""
+"""Reductions: of samples in strands that do not wait for one another; of shared values with neighbours in lanes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from ...ops.reduce import reduce_max, reduce_min, reduce_sum
@@ -14,6 +15,26 @@ from .nests import lane_mask, with_mask
 from .plan import Group
 
 Combine = Callable[[Lanes, Lanes], Lanes]
+
+
+STRANDS = 4  # as many cycles as an addition takes
+LONG = 64  # elements of a reduction that is worth them
+
+
+def in_strands(nest: Nest, lengths: Sequence[int], first: Lanes, step: Callable[[list[Index], Lanes], Lanes],
+               combine: Combine) -> Lanes:  # fmt: skip
+    """``first = step(index, first)`` over a space, every fourth by itself where it is large; combined at the end."""
+    last = lengths[-1] if lengths else 1
+    count = STRANDS if last % STRANDS == 0 and math.prod(lengths) >= LONG else 1
+
+    def body(inner: list[Index], carried: Sequence[Lanes]) -> list[Lanes]:
+        places = [[*inner[:-1], *(i * count + k for i in inner[-1:])] for k in range(count)]
+        return [step(place, c) for place, c in zip(places, carried, strict=True)]
+
+    parts = nest.over([*lengths[:-1], *(n // count for n in lengths[-1:])], [first] * count, body)
+    while len(parts) > 1:
+        parts = [combine(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
 
 
 def along_rows(group: Group, width: int) -> bool:

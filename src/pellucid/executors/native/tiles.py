@@ -17,6 +17,7 @@ from . import lanes as L
 from .emit import BYTES, I64, Nest
 from .index import Index, Variable, linear
 from .plan import Group
+from .sums import in_strands
 
 
 def divisor_tile(extent: int, most: int) -> int:
@@ -89,7 +90,11 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
                 new.append(L.fma(p, q, s))
             return new
 
-        sums = nest.over([lengths[c] for c in inner], [zero] * len(places), step)
+        space = [lengths[c] for c in inner]
+        if len(places) > 1:
+            sums = nest.over(space, [zero] * len(places), step)
+        else:
+            sums = [in_strands(nest, space, zero, lambda index, s: step(index, [s])[0], lambda p, q: p + q)]
         nest.memo.append({})
         for (here, blk), s in zip(places, sums, strict=True):
             finish(nest, group, core, [here[c] for c in out], blk, s)

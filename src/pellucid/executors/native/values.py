@@ -40,7 +40,7 @@ from . import lanes as L
 from .emit import I32
 from .index import I64, Index, NotVectorisable, Variable, reshaped
 from .lanes import Lanes
-from .sums import reduced
+from .sums import in_strands, reduced
 
 
 def _iota(nest, v, index, block):
@@ -209,8 +209,9 @@ def _reduction(first: Callable, combine: Callable) -> Callable:
         if nest.along and axes[-1] == -1 and x.shape[-1] >= nest.width and not any(i.lane for i in index):
             return reduced(nest, lengths, start, element, combine)
         start = L.splat(start, width_of(nest, v, index))
-        over = nest.over(lengths, [start], lambda inner, carried: [combine(carried[0], element(inner))])
-        return over[0] if math.prod(lengths) else start
+        if not math.prod(lengths):
+            return start
+        return in_strands(nest, lengths, start, lambda inner, carried: combine(carried, element(inner)), combine)
 
     return emit
 
