@@ -8,6 +8,7 @@ Imports graph, ops and the index arithmetic; writes no machine code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -57,10 +58,7 @@ class Group:
 
     @property
     def size(self) -> int:
-        n = 1
-        for length in self.shape:
-            n *= length
-        return n
+        return math.prod(self.shape)
 
 
 @dataclass
@@ -209,7 +207,8 @@ class Planner:
         uses = self.uses[v]
         if len(uses) == 1 and v not in self.roots:
             user, pointwise = uses[0]
-            if self._scatter(user) is v:  # the table per sample is never made
+            padding = v.primitive is pad_with and user.primitive is copy  # computed in the order that this copies it
+            if padding or self._scatter(user) is v:  # the table per sample is never made
                 self._join(v, self.group_of[user])
                 return
             if self._outer(user):  # the product per sample is never made
@@ -222,9 +221,6 @@ class Planner:
                 self.rows[v.inputs[which]] = None
                 if self._is_view(number) or (self._inline(number) and number.primitive not in LEAVES):
                     self.rows[number] = None
-                return
-            if v.primitive is pad_with and user.primitive is copy:  # in whatever order that copies it
-                self._join(v, self.group_of[user])
                 return
             if pointwise and v.primitive.elementwise and self.group_of[user].kind != v.kind:  # summed as it is computed
                 self._join(v, self.group_of[user])
