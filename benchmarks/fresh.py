@@ -38,8 +38,10 @@ def measure(what: str, row: rows.Row, rounds: int) -> dict[str, float]:
 
 
 def child(arguments: list[str], **environment: str) -> str:
+    """What a new process prints last. Python may keep its bytecode, as it does where a package is installed."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
+        [sys.executable, *arguments], cwd=ROOT, env=kept | environment, capture_output=True, text=True
     )
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["a child failed"])[-1])

@@ -70,14 +70,20 @@ NETS: dict[str, Callable[[], nn.Layer]] = {
 
 SMALL, LARGE = (3, 32, 32), (3, 224, 224)
 ROWS = (
-    ImageRow("lenet5", "LeNet-5 (ReLU), batch 64, momentum", "lenet5", (1, 32, 32), 10, 64, 64 * 32, wanted=3.5),
-    ImageRow("cifar-cnn", "CNN 32-32-64-64-512 on 3x32x32, batch 64, momentum", "cifar_cnn", SMALL, 10, 64, 64 * 16, wanted=1.6),
-    ImageRow("resnet20", "ResNet-20 on 3x32x32, batch 64, momentum", "resnet20", SMALL, 10, 64, 64 * 8, wanted=1.5),
+    ImageRow("lenet5", "LeNet-5 (ReLU), batch 64, momentum", "lenet5", (1, 32, 32), 10, 64, 64 * 32,
+             wanted=3.5),
+    ImageRow("cifar-cnn", "CNN 32-32-64-64-512 on 3x32x32, batch 64, momentum", "cifar_cnn", SMALL, 10, 64, 64 * 16,
+             wanted=1.6),
+    ImageRow("resnet20", "ResNet-20 on 3x32x32, batch 64, momentum", "resnet20", SMALL, 10, 64, 64 * 8,
+             wanted=1.5),
     ImageRow("conv", "conv 3x3, 128 to 128 on 28x28, batch 32, forward and both gradients", "conv", (128, 28, 28), 0,
              32, 32, kind="conv", wanted=1.3),
-    ImageRow("alexnet", "AlexNet on 3x224x224, no dropout, batch 16, momentum", "alexnet", LARGE, 1000, 16, 16 * 10, wanted=1.0),
-    ImageRow("lenet5-predict", "LeNet-5 (ReLU), predict one image", "lenet5", (1, 32, 32), 10, 1, 100, "predict", wanted=1.0),
-    ImageRow("resnet18-predict", "ResNet-18 on 3x224x224, predict one image", "resnet18", LARGE, 1000, 1, 4, "predict", wanted=1.0),
+    ImageRow("alexnet", "AlexNet on 3x224x224, no dropout, batch 16, momentum", "alexnet", LARGE, 1000, 16, 16 * 10,
+             wanted=1.0),
+    ImageRow("lenet5-predict", "LeNet-5 (ReLU), predict one image", "lenet5", (1, 32, 32), 10, 1, 100, "predict",
+             wanted=1.0),
+    ImageRow("resnet18-predict", "ResNet-18 on 3x224x224, predict one image", "resnet18", LARGE, 1000, 1, 4, "predict",
+             wanted=1.0),
 )  # fmt: skip
 
 
