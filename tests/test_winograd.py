@@ -115,3 +115,11 @@ def test_margins_stay_zero():
         fresh = native.compile(program, 1)(dict(state), {"x": x[:n]})
         again = run(dict(state), {"x": x[:n]})
         assert all((fresh[name] == again[name]).all() for name in fresh)
+
+
+@pytest.mark.parametrize("kind", ["sample", "shared"])
+def test_padding_of_what_is_padded(kind):
+    x = pel.input("x", (3, 4), kind=kind)
+    twice = ops.pad(ops.pad(ops.exp(x), [(1, 0), (0, 2)]), [(2, 1), (1, 1)])
+    array = random.normal(size=((5,) if kind == "sample" else ()) + (3, 4)).astype("float32")
+    agree(pel.Program([x], {"sum": ops.sum(twice * twice, 0), "again": ops.tanh(twice)}), {"x": array})

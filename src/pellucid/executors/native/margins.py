@@ -30,7 +30,7 @@ def margins(
     for v in program.order:
         if v.primitive is pad_with and not any(v.attributes["interior"]):
             (x,) = v.inputs
-            if inner(v) and inner(x) and computed(x):
+            if inner(v) and inner(x) and computed(x) and x.primitive is not pad_with:  # which may be a view itself
                 pads.setdefault(x, []).append(v)
     found, padded = {}, set()
     for x, each in pads.items():
