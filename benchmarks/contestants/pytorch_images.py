@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -137,25 +138,5 @@ def conv(row: ImageRow, data: ImageData, threads: int, last: bool = False, compi
     return Job(lambda order: found.__setitem__(slice(None), both()), lambda: found[1].contiguous().numpy().ravel())
 
 
-def last_step(row, data, threads):
-    return step(row, data, threads, last=True)
-
-
-def last_predict(row, data, threads):
-    return predict(row, data, threads, last=True)
-
-
-def last_conv(row, data, threads):
-    return conv(row, data, threads, last=True)
-
-
-def compiled_step(row, data, threads):
-    return step(row, data, threads, compiled=True)
-
-
-def compiled_predict(row, data, threads):
-    return predict(row, data, threads, compiled=True)
-
-
-def compiled_conv(row, data, threads):
-    return conv(row, data, threads, compiled=True)
+last_step, last_predict, last_conv = (functools.partial(f, last=True) for f in (step, predict, conv))
+compiled_step, compiled_predict, compiled_conv = (functools.partial(f, compiled=True) for f in (step, predict, conv))

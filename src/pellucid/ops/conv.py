@@ -20,7 +20,7 @@ import numpy as np
 from ..graph import GraphError, Sample, Shape, Type, Value, primitive
 from .composite import with_vjp
 from .contract import contract, contract_of, parse
-from .movement import concatenate, fill, flip, pad, reshape, transpose
+from .movement import concatenate, fill, flip, pad, pad_with, reshape, transpose
 
 Sizes = tuple[int, ...]
 Widths = Sequence[tuple[int, int]]  # zeros (before, after) each axis
@@ -203,13 +203,21 @@ def _residue(g: Value, w: Value, starts, strides, dilations, counts) -> Value:
 SPECS = re.compile(r"(g?)oc(i?j?k?),\1c(x?y?z?)\2->\1o\3|(g?)o(x?y?z?),\4c\5(i?j?k?)->\4oc\6")
 
 
+def window_operand(c: Value) -> Value | None:
+    """The `windows` that a contraction goes over in one of the forms above; None for other contractions."""
+    if c.primitive is not contract_of or [i.primitive for i in c.inputs].count(windows_of) != 1:
+        return None
+    a, b, out = parse(c.attributes["spec"])
+    other, view = c.inputs
+    if other.primitive is windows_of:
+        a, b, view = b, a, other
+    return view if SPECS.fullmatch(f"{a},{b}->{out}") else None
+
+
 def over_windows(c: Value) -> bool:
     """Whether a contraction goes over windows of a sample: a convolution, or the gradient of its kernel."""
-    if c.primitive is not contract_of:
-        return False
-    a, b, out = parse(c.attributes["spec"])
-    views = [i.kind == "sample" and i.primitive is windows_of for i in c.inputs]
-    return sum(views) == 1 and SPECS.fullmatch(f"{b},{a}->{out}" if views[0] else f"{a},{b}->{out}") is not None
+    view = window_operand(c)
+    return view is not None and view.kind == "sample"
 
 
 # ---- what users call --------------------------------------------------------------------------------------------
@@ -285,9 +293,20 @@ def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool
 
 
 def padded(x: Value, widths: Widths, value: float = 0) -> Value:
-    """``x`` with its last axes padded."""
-    none = [(0, 0)] * (x.ndim - len(widths))
-    return pad(x, [*none, *widths], value) if any(map(any, widths)) else x
+    """``x`` with its last axes padded; in one padding, where x is padded with that value already."""
+    if not any(map(any, widths)):
+        return x
+    pairs = [(0, 0)] * (x.ndim - len(widths)) + [tuple(w) for w in widths]
+    a = x.attributes
+    if x.primitive is pad_with and a["value"] == value and not any(a["interior"]):
+        pairs = [(p + low, q + high) for (p, q), low, high in zip(pairs, a["low"], a["high"], strict=True)]
+        (x,) = x.inputs
+    return pad(x, pairs, value)
+
+
+def is_zeros_around(x: Value) -> bool:
+    """Whether x is another value with zeros around it."""
+    return x.primitive is pad_with and x.attributes["value"] == 0 and not any(x.attributes["interior"])
 
 
 def split_groups(x: Value, groups: int) -> Value:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from ..graph import Program, Value
 from ..ops.contract import contract_of
 from ..ops.conv import padded, windows_of
-from ..ops.movement import pad_with
 from ..ops.reduce import batch_sum
-from ..ops.winograd import kernel_gradient, tiles, winograd
+from ..ops.winograd import kernel_gradient, winograd
 
 LEAST, MOST = 24, 128  # channels: with fewer the transforms cost what they gain, with more they leave the cache
 LEAST_SLOPES = 96  # channels and filters, from which on the gradient of a kernel is computed so
@@ -34,50 +33,43 @@ def with_winograd(program: Program) -> Program:
 
 def fits(v: Value) -> bool:
     """Whether v is a 3x3 cross-correlation of stride 1 of a sample with a shared kernel, of a size that gains."""
-    if v.primitive is not contract_of or v.attributes["spec"] != "ocij,cxyij->oxy" or v.dtype != "float32":
+    if not plain(v, "ocij,cxyij->oxy"):
         return False
-    w, view = v.inputs
-    if view.primitive is not windows_of or w.kind != "shared" or view.kind != "sample":
-        return False
-    a, (filters, rows, columns) = view.attributes, v.shape
-    plain = (a["kernel"], a["strides"], a["dilations"]) == ((3, 3), (1, 1), (1, 1))
-    return plain and LEAST <= w.shape[1] <= MOST and filters >= LEAST and rows * columns >= LEAST_RESULTS
+    w, (filters, rows, columns) = v.inputs[0], v.shape
+    return w.kind == "shared" and LEAST <= w.shape[1] <= MOST and filters >= LEAST and rows * columns >= LEAST_RESULTS
 
 
 def gradient_fits(v: Value) -> bool:
     """Whether v is the gradient of such a kernel."""
-    if v.primitive is not batch_sum or v.inputs[0].primitive is not contract_of or v.dtype != "float32":
+    if v.primitive is not batch_sum or not plain(v.inputs[0], "oxy,cxyij->ocij"):
         return False
-    c = v.inputs[0]
-    g, view = c.inputs
-    if c.attributes["spec"] != "oxy,cxyij->ocij" or view.primitive is not windows_of or g.kind != view.kind:
-        return False
-    a, (filters, channels, *_) = view.attributes, v.shape
-    plain = (a["kernel"], a["strides"], a["dilations"]) == ((3, 3), (1, 1), (1, 1))
+    g, (filters, channels, *_) = v.inputs[0].inputs[0], v.shape
     large = filters >= LEAST_SLOPES and g.size >= LEAST_RESULTS * filters
-    return plain and large and LEAST_SLOPES <= channels <= MOST and channels % WHOLE == 0
+    return g.kind == "sample" and large and LEAST_SLOPES <= channels <= MOST and channels % WHOLE == 0
+
+
+def plain(c: Value, spec: str) -> bool:
+    """Whether c is that contraction with all 3x3 windows of a sample."""
+    if c.primitive is not contract_of or c.attributes["spec"] != spec or c.dtype != "float32":
+        return False
+    view = c.inputs[1]
+    a, wanted = view.attributes, ((3, 3), (1, 1), (1, 1))
+    return (
+        view.primitive is windows_of and view.kind == "sample" and (a["kernel"], a["strides"], a["dilations"]) == wanted
+    )
 
 
 def _gradient(v: Value, new: dict[Value, Value]) -> Value:
     g, view = v.inputs[0].inputs
-    size = g.shape[1], g.shape[2]
-    more = [(0, 2 * t - n) for t, n in zip(tiles(size), size, strict=True)]
-    return kernel_gradient(padded(new[g], more), widened(new[view].inputs[0], more))
+    more = to_whole_tiles(g.shape[1:])
+    return kernel_gradient(padded(new[g], more), padded(new[view].inputs[0], more))
 
 
 def _by_tiles(v: Value, w: Value, view: Value) -> Value:
-    _, *places = v.shape
-    size = places[0], places[1]
-    (x,) = view.inputs
-    more = [(0, 2 * t - n) for t, n in zip(tiles(size), size, strict=True)]
-    return winograd(w, widened(x, more), size)
+    _, rows, columns = v.shape
+    return winograd(w, padded(view.inputs[0], to_whole_tiles((rows, columns))), (rows, columns))
 
 
-def widened(x: Value, more: list[tuple[int, int]]) -> Value:
-    """x with more zeros behind; one padding instead of two, so that it stays a view."""
-    if x.primitive is pad_with and any(b for _, b in more):
-        a = x.attributes
-        if a["value"] == 0 and not any(a["interior"]):
-            high = tuple(h + b for h, (_, b) in zip(a["high"], [(0, 0), *more], strict=True))
-            return pad_with(x.inputs[0], **{**a, "high": high})
-    return padded(x, more)
+def to_whole_tiles(size: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Zeros to be put behind a result of this size, or behind its input."""
+    return [(0, n % 2) for n in size]

@@ -225,6 +225,8 @@ class Model(Reuse):
         (name,) = run.program.outputs
         n = len(next(iter(arrays.values())))
         size = loop.batch_size_for(batch_size, n)
+        if n <= size:
+            return run(self.state, arrays)[name]
         parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
         return np.concatenate([p[name] for p in parts])
 

@@ -5,6 +5,7 @@ The layout of memory is made at once; the text of the modules only when the cach
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -258,50 +259,53 @@ class Builder:
         return used
 
     def _group(self, g: Group, used: list[Buffer]) -> Task:
-        tile = None
-        if g.outer:
-            assert g.core is not None
-            if g.core.inputs[0].primitive is winograd_slopes:
-                nest = self._nest(used)
-                nest.own = frozenset(g.values)
-                return self._finished(nest, slopes_nest(nest, g, self.h.accumulators))
-            if over_windows(g.core.inputs[0]):
-                nest = self._nest(used)
-                nest.own = frozenset(g.values)
-                kernel = KernelTile(g.core, self.h.accumulators)
-                kernel_gradient(nest, g, kernel)
-                return self._finished(nest, kernel.units)
-            tile = WeightsTile(g.core, self.h.width, self.h.accumulators)
-        nest = self._nest(used)
-        nest.own = frozenset(g.values)
-        if g.kind == "sample":
-            if g.core is not None and g.core.primitive is winograd_product:
-                return self._finished(nest, parts=product_nest(nest, g))
-            if g.core is not None and over_windows(g.core):
-                return self._finished(nest, parts=correlation(nest, g, self.h.accumulators))
-            if g.core is not None:
-                return self._finished(nest, sample_contraction(nest, g, self.h.accumulators), split=True)
-            return self._finished(nest, parts=sample_nest(nest, g))
-        if tile is not None:
-            try:
-                weights_contraction(nest, g, tile, self.rows)
-            except NotVectorisable:
-                nest = self._nest(used)
-                nest.own = frozenset(g.values)
-                weights_contraction(nest, g, tile, self.rows, by_element=True)
-            return self._finished(nest, tile.units)
-        if g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
-            return self._finished(nest, kernel_nest(nest, g))
         for write in self._ways(g):
             nest = self._nest(used)
             nest.own = frozenset(g.values)
             try:
-                return self._finished(nest, write(nest, g))
+                return write(nest, g)
             except NotVectorisable:
                 continue
         raise AssertionError("one element at a time is always possible")
 
-    def _ways(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
+    def _ways(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
+        """How to write the nest of a group, the best first."""
+        most, finished = self.h.accumulators, self._finished
+        if g.kind == "sample":
+            if g.core is None:
+                yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
+            elif g.core.primitive is winograd_product:
+                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
+            elif over_windows(g.core):
+                yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
+            else:
+                yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)
+        elif g.outer:
+            yield from self._gradient_ways(g)
+        elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
+            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
+        else:
+            for write in self._shared_ways(g):
+                yield functools.partial(self._in_units, write)
+
+    def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
+        return self._finished(nest, write(nest, g))
+
+    def _gradient_ways(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
+        """The same for a group whose core is a sum of products over the samples."""
+        most, finished = self.h.accumulators, self._finished
+        assert g.core is not None
+        if g.core.inputs[0].primitive is winograd_slopes:
+            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
+        elif over_windows(g.core.inputs[0]):
+            kernel = KernelTile(g.core, most)
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel))
+        else:
+            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
+            yield lambda nest, g: finished(nest, weights_contraction(nest, g, tile, rows))
+            yield lambda nest, g: finished(nest, weights_contraction(nest, g, tile, rows, by_element=True))
+
+    def _shared_ways(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
         """How to write the nest of a group of shared values, the best first; each gives the number of units."""
         if g.core is not None and image_windows(g.core) is not None:
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)

@@ -7,10 +7,11 @@ column; so the windows of neighbouring places are neighbours in memory whatever 
 from __future__ import annotations
 
 from ...graph import Program, Value
-from ...ops.contract import contract_of, parse
-from ...ops.conv import SPECS, windows_of
-from ...ops.movement import pad, pad_with, reshape, transpose
+from ...ops.contract import parse
+from ...ops.conv import is_zeros_around, padded, window_operand, windows_of
+from ...ops.movement import reshape, transpose
 from .plan import VIEWS, copy, is_inline
+from .windows import SPACES
 
 
 def with_planes(program: Program) -> Program:
@@ -32,12 +33,11 @@ def with_planes(program: Program) -> Program:
 
 def image_windows(c: Value) -> Value | None:
     """The windows of a shared value that a contraction goes over: a convolution of one image. None for others."""
-    if c.primitive is not contract_of or c.kind != "shared":
+    view = window_operand(c) if c.kind == "shared" else None
+    if view is None:
         return None
-    a, b, out = parse(c.attributes["spec"])
-    views = [i.primitive is windows_of for i in c.inputs]
-    found = SPECS.fullmatch(f"{b},{a}->{out}" if views[0] else f"{a},{b}->{out}") if sum(views) == 1 else None
-    return c.inputs[views.index(True)] if found is not None and found[3] else None  # there are places in the result
+    out = parse(c.attributes["spec"])[2]
+    return view if any(letter in SPACES for letter in out) else None  # there are places in the result
 
 
 def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
@@ -46,10 +46,6 @@ def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool
     if is_zeros_around(x) and x not in roots:
         (x,) = x.inputs
     return max(view.attributes["strides"]) == 1 and x not in roots and not inline.get(x) and x.primitive not in VIEWS
-
-
-def is_zeros_around(x: Value) -> bool:
-    return x.primitive is pad_with and x.attributes["value"] == 0 and not any(x.attributes["interior"])
 
 
 def laid_out(view: Value) -> Value:
@@ -66,19 +62,10 @@ def split(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
     """A view of a copy that has (*lead, *residues, *counts) in memory: element q s + r of an axis at r, q."""
     lead, space = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
     counts = [-(-n // s) for n, s in zip(space, strides, strict=True)]
-    x = widened(x, [*lead, *(q * s for q, s in zip(counts, strides, strict=True))])
+    x = padded(x, [(0, q * s - n) for q, s, n in zip(counts, strides, space, strict=True)])
     whole, first = x.shape, len(lead)
     apart = [*range(first), *(first + 2 * k + 1 for k in range(rank)), *(first + 2 * k for k in range(rank))]
     together = [*range(first), *(first + k for r in range(rank) for k in (rank + r, r))]
     x = reshape(x, (*lead, *(n for pair in zip(counts, strides, strict=True) for n in pair)))
     x = reshape(transpose(copy(transpose(x, apart)), together), whole)
     return x[(..., *(slice(n) for n in space))]
-
-
-def widened(x: Value, shape: list[int]) -> Value:
-    """Zeros behind each axis up to this shape; one padding where x is padded already."""
-    low, high = (0,) * x.ndim, tuple(n - m for n, m in zip(shape, x.shape, strict=True))
-    if is_zeros_around(x):
-        low, high = x.attributes["low"], tuple(a + b for a, b in zip(x.attributes["high"], high, strict=True))
-        (x,) = x.inputs
-    return pad(x, list(zip(low, high, strict=True)))

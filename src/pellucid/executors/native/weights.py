@@ -44,8 +44,9 @@ class WeightsTile:
 
 def weights_contraction(
     nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], by_element: bool = False
-) -> None:
+) -> int:
     """Units lo..hi-1 of the sum over samples of a product, and the update of the weight that stands behind it.
+    Gives their number.
 
     Each accumulator is a vector of neighbouring weights; a sample adds number * vector to it. The order of the sum is
     that of the samples, whatever the number of threads. ``by_element``: what stands behind the sum reads neighbouring
@@ -168,3 +169,4 @@ def weights_contraction(
                     nest.memo.pop()
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
+    return t.units

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...graph import Value
 from ...ops.contract import parse
-from ...ops.conv import windows_of
-from ...ops.movement import broadcast, fill_with, pad_with
+from ...ops.conv import is_zeros_around, windows_of
+from ...ops.movement import broadcast, fill_with
 from . import across
 from . import lanes as L
 from .emit import I64, Nest
@@ -125,12 +125,12 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
     def reach(letter: str, at: dict[str, Index]):
         """The first and last numbers along an axis of the kernel (or channels) that meet more than zeros."""
         n, (x,) = t.lengths[letter], t.view.inputs
-        if letter not in t.kernel or x.primitive is not pad_with or x.attributes["value"] != 0:
+        if letter not in t.kernel or not is_zeros_around(x):
             return 0, n
         k, a, b = t.kernel.index(letter), x.attributes, nest.builder
         axis = k - len(t.kernel)
         before, real, apart = a["low"][axis], x.inputs[0].shape[axis], t.dilations[k]
-        if apart > 1 or a["interior"][axis] or not (before or a["high"][axis]):
+        if apart > 1 or not (before or a["high"][axis]):
             return 0, n
         start = (at[t.space[k]] * t.strides[k]).emit(b)  # element start + i of the padded input, of which real exist
         low, high = b.sub(I64(before), start), b.sub(I64(before + real), start)
@@ -185,8 +185,8 @@ class KernelTile:
                      r * d * self.window + r + min(d * self.window, 8) <= all_registers)]  # fmt: skip
         self.rows, self.deep = cheapest(shapes, cost)
         self.places = t.length(t.kernel)
-        size = self.rows * self.places * 64
-        self.chunk = min(self.channels, max(self.deep, STACK_BYTES // size // self.deep * self.deep))
+        each = self.rows * self.places * 64  # bytes of a channel's sums, in the longest vectors
+        self.chunk = min(self.channels, max(self.deep, STACK_BYTES // each // self.deep * self.deep))
         self.row_tiles, self.chunks = -(-self.filters // self.rows), -(-self.channels // self.chunk)
 
     @property
@@ -194,8 +194,9 @@ class KernelTile:
         return self.letters.length(self.letters.group) * self.row_tiles * self.chunks
 
 
-def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
-    """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that stands behind it.
+def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> int:
+    """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that stands behind it;
+    gives their number.
 
     The order of the sum is that of blocks, places and lanes, whatever the number of threads.
     """
@@ -358,6 +359,7 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> None:
                          lambda: channels(k.rows))  # fmt: skip
 
     nest.loop(nest.lo, nest.hi, [], numbered, extent=k.units)
+    return k.units
 
 
 def is_flat(group: Group, nest: Nest) -> bool:

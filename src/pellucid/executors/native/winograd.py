@@ -7,9 +7,8 @@ contractions over the channels follow for each few filters, and the transform of
 from __future__ import annotations
 
 from ...ops.winograd import SIDE, input_line, kernel_line, result_line, tiles, twice, weight_line, winograd_kernel
-from . import ir
 from . import lanes as L
-from .emit import Nest
+from .emit import I64, Nest
 from .index import Index
 from .nests import over_parts, parts_of
 from .plan import Group
@@ -142,7 +141,7 @@ def with_ends(nest: Nest, beyond, body) -> None:
     b, inside = nest.builder, None
     for possible, place, length in beyond:
         if possible:
-            here = b.icmp_signed("<", place.emit(b), ir.IntType(64)(length))
+            here = b.icmp_signed("<", place.emit(b), I64(length))
             inside = here if inside is None else b.and_(inside, here)
     if inside is None:
         body()
