@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from native_tools import with_slopes
+from tools import distinct
 
+import pellucid as pel
 from pellucid import Value, ops
 
 
@@ -68,3 +71,19 @@ def draw(seed: int) -> Case:
     padding = [tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2))), "same", "valid"][int(rng.integers(3))]
     options = {"strides": strides, "padding": padding, "dilations": dilations, "groups": groups, "floor": True}
     return Case(name, (channels, *space), (filters, channels // groups, *kernel), options)
+
+
+def together(seeds, dtype: str, batch: int) -> tuple[pel.Program, dict[str, np.ndarray]]:
+    """One program of several cases' values and derivatives, and its inputs: it is making programs that takes time."""
+    given, outputs, arrays = [], {}, {}
+    for seed in seeds:
+        case = draw(seed)
+        inputs = [pel.input(f"x{seed}", case.x, dtype)]
+        arrays[inputs[0].name] = distinct((batch, *case.x), seed, dtype)
+        if case.w is not None:
+            inputs.append(pel.input(f"w{seed}", case.w, dtype, "shared"))
+            arrays[inputs[1].name] = distinct(case.w, seed + 1, dtype)
+        for i, value in enumerate(with_slopes(case(*inputs), inputs)):
+            outputs[f"{i} of {case}, seed {seed}"] = value
+        given += inputs
+    return pel.Program(given, outputs), arrays

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from conv_cases import draw
-from native_tools import LANES, agree, with_slopes
-from tools import distinct
+from conv_cases import together
+from native_tools import LANES, agree
 
 import pellucid as pel
 from pellucid import Model, nn, optim
@@ -13,19 +12,8 @@ QUICK, TOGETHER = 120, 8  # cases, of which some are one program: it is making p
 
 
 def check(seeds, width: int, dtype: str) -> None:
-    """Values and derivatives of several cases, in one program."""
-    given, outputs, arrays, batch = [], {}, {}, width + 3
-    for seed in seeds:
-        case = draw(seed)
-        inputs = [pel.input(f"x{seed}", case.x, dtype)]
-        arrays[inputs[0].name] = distinct((batch, *case.x), seed, dtype)
-        if case.w is not None:
-            inputs.append(pel.input(f"w{seed}", case.w, dtype, "shared"))
-            arrays[inputs[1].name] = distinct(case.w, seed + 1, dtype)
-        for i, value in enumerate(with_slopes(case(*inputs), inputs)):
-            outputs[f"{i} of {case}, seed {seed}"] = value
-        given += inputs
-    agree(pel.Program(given, outputs), arrays, batch=batch, width=width, threads=1)
+    program, arrays = together(seeds, dtype, width + 3)
+    agree(program, arrays, batch=width + 3, width=width, threads=1)
 
 
 @pytest.mark.parametrize("first", range(0, QUICK, TOGETHER))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conv_cases import draw
-from native_tools import LANES, agree, with_slopes
+from conv_cases import together
+from native_tools import LANES, agree
 from tools import distinct
 
 import pellucid as pel
@@ -25,19 +25,8 @@ def tiles(run) -> list[str]:
 @pytest.mark.parametrize("first", range(0, 96, 8))
 def test_drawn_cases(first):
     """Values and derivatives of convolutions and poolings of all kinds."""
-    given, outputs, arrays = [], {}, {}
-    dtype = "float64" if first % 32 == 0 else "float32"
-    for seed in range(3000 + first, 3000 + first + 8):
-        case = draw(seed)
-        inputs = [pel.input(f"x{seed}", case.x, dtype)]
-        arrays[inputs[0].name] = distinct((1, *case.x), seed, dtype)
-        if case.w is not None:
-            inputs.append(pel.input(f"w{seed}", case.w, dtype, "shared"))
-            arrays[inputs[1].name] = distinct(case.w, seed + 1, dtype)
-        for i, value in enumerate(with_slopes(case(*inputs), inputs)):
-            outputs[f"{i} of {case}, seed {seed}"] = value
-        given += inputs
-    agree(pel.Program(given, outputs), arrays, batch=1, width=WIDTHS[first // 8 % 3], threads=2)
+    program, arrays = together(range(3000 + first, 3008 + first), "float64" if first % 32 == 0 else "float32", 1)
+    agree(program, arrays, batch=1, width=WIDTHS[first // 8 % 3], threads=2)
 
 
 def large(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], dict]:
