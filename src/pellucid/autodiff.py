@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from .graph import GraphError, Value, one_each, toposort
+from .graph import GraphError, Value
+from .ops.backward import pull_back
 from .ops.elementwise import FLOATS
 from .ops.movement import fill, zeros_like
-from .ops.reduce import batch_sum, to_samples
+from .ops.reduce import to_samples
 
 
 @overload
@@ -41,33 +42,7 @@ def grad(cost: Value, wrt: Value | Sequence[Value]) -> Value | list[Value]:
         if t.dtype not in FLOATS:
             raise GraphError(f"grad: {t!r} is not of a float dtype, so it has no derivative")
 
-    order = toposort([cost])
-    needed = set(targets)  # Values through which the cost depends on a target
-    for v in order:
-        if any(i in needed for i in v.inputs):
-            needed.add(v)
-    cotangents: dict[Value, Value] = {cost: fill(1, (), cost.dtype)}
-    for v in reversed(order):
-        g = cotangents.get(v)
-        if g is None or v not in needed or not any(i in needed for i in v.inputs) or v.primitive.vjp is None:
-            continue
-        contributions = one_each(v.primitive.vjp(g, v, *v.inputs, **v.attributes), v.inputs, v.primitive.name)
-        for i, contribution in zip(v.inputs, contributions, strict=True):
-            if contribution is None or i not in needed:
-                continue
-            contribution = _fit(contribution, i, v)
-            cotangents[i] = cotangents[i] + contribution if i in cotangents else contribution
-    results = [cotangents.get(t, zeros_like(t)) for t in targets]
+    found = pull_back({cost: fill(1, (), cost.dtype)}, targets)
+    results = [zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)]
     results = [to_samples(r) if r.kind != t.kind else r for r, t in zip(results, targets, strict=True)]
     return results[0] if isinstance(wrt, Value) else results
-
-
-def _fit(contribution: Value, target: Value, user: Value) -> Value:
-    """Sum over the samples where a shared value is used by samples; refuse a rule that gives another shape."""
-    if contribution.kind == "sample" and target.kind == "shared":
-        contribution = batch_sum(contribution)
-    elif contribution.kind == "shared" and target.kind == "sample":
-        contribution = to_samples(contribution)
-    if contribution.type != target.type:
-        raise GraphError(f"the derivative rule of {user.primitive.name} gives {contribution.type} for {target.type}")
-    return contribution

@@ -37,6 +37,7 @@ from .elementwise import fast_divide as _fast_divide
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
 from .gather import one_hot, scatter_rows, take
+from .lift import vmap
 from .movement import (
     broadcast_to,
     concatenate,
@@ -68,6 +69,7 @@ from .reduce import (
     sum,
     to_samples,
 )
+from .scan import scan
 
 equal = spread(_equal)
 fast_divide = spread(_fast_divide)

@@ -1,0 +1,127 @@
+"""The loop over time as a node of the graph: one body, run step after step, each on the state that the last one left.
+
+`scan_of` is the loop; it has several results, each a Value of its own: ``result_of(loop, of=v)`` is what the Value v of
+the body was at each step, side by side along a leading axis of time. What a step does, users write with `scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..graph import GraphError, Type, Value, primitive, toposort
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One step as a graph. Its leaves stand for the state before the step (``carries``), what this step is given
+    (``steps``) and what all steps share (``consts``); ``new`` is the state after it."""
+
+    carries: tuple[Value, ...]
+    steps: tuple[Value, ...]
+    consts: tuple[Value, ...]
+    new: tuple[Value, ...]
+
+    @cached_property
+    def order(self) -> list[Value]:
+        """All its Values, inputs before their users."""
+        return toposort([*self.leaves, *self.new])
+
+    @property
+    def leaves(self) -> tuple[Value, ...]:
+        return self.carries + self.steps + self.consts
+
+    def stacked(self, v: Value, length: int) -> Type:
+        """The type of ``result_of``: a carry is told before each step and after the last one."""
+        return Type((length + (v in self.carries), *v.shape), v.dtype, v.kind)
+
+    def split(self, inputs: tuple) -> tuple[tuple, tuple, tuple]:
+        """A loop's inputs: first values of the state, sequences, constants."""
+        k, n = len(self.carries), len(self.carries) + len(self.steps)
+        return inputs[:k], inputs[k:n], inputs[n:]
+
+
+def _scan_rule(*types: Type, body: Body, length, reverse, remat):
+    inits, sequences, consts = body.split(types)
+    pairs = [*zip(inits, body.carries, strict=True), *zip(consts, body.consts, strict=True)]
+    pairs += [(Type(t.shape[1:], t.dtype, t.kind), x) for t, x in zip(sequences, body.steps, strict=True)]
+    for t, leaf in pairs:
+        if (t.shape, t.dtype) != (leaf.shape, leaf.dtype) or (t.kind == "sample" and leaf.kind == "shared"):
+            raise GraphError(f"scan: the body takes {leaf.type}, got {t}")
+    if any(t.shape[0] != length for t in sequences):
+        raise GraphError(f"scan: a sequence is not {length} steps long")
+    return (), body.carries[0].dtype
+
+
+def _scan(xp, *arrays, body: Body, length, reverse, remat):
+    """Every Value of the body at every step: a dict of arrays in a 0-dimensional array of objects."""
+    inits, sequences, consts = body.split(arrays)
+    batch = next((len(a) for a, v in zip(arrays, body.leaves, strict=True)
+                  if a.ndim > v.ndim + (v in body.steps)), None)  # fmt: skip
+
+    def lead(v: Value) -> tuple:
+        return (batch,) if v.kind == "sample" and batch is not None else ()
+
+    found = {v: np.empty((*lead(v), *body.stacked(v, length).shape), v.dtype)
+             for v in body.order if v in body.carries or v not in body.leaves}  # fmt: skip
+
+    def at(v: Value, array, t: int):
+        return array[(..., t, *(slice(None),) * v.ndim)]
+
+    state = [np.broadcast_to(a, lead(c) + c.shape) for a, c in zip(inits, body.carries, strict=True)]
+    for t in reversed(range(length)) if reverse else range(length):
+        values = dict(zip(body.consts, consts, strict=True)) | dict(zip(body.carries, state, strict=True))
+        values |= {x: at(x, a, t) for x, a in zip(body.steps, sequences, strict=True)}
+        for v in body.order:
+            if v not in values:
+                values[v] = np.asarray(v.primitive.forward(xp, *(values[i] for i in v.inputs), **v.attributes))
+            if v in found:
+                at(v, found[v], t + (reverse and v in body.carries))[...] = values[v]
+        state = [values[v] for v in body.new]
+    for c, a in zip(body.carries, state, strict=True):
+        at(c, found[c], 0 if reverse else length)[...] = a
+    result = np.empty((), object)
+    result[()] = found
+    return result
+
+
+def _scan_vjp(g, y, *inputs, **attributes):
+    from .scan import backwards
+
+    return backwards(g, y, *inputs, **attributes)
+
+
+scan_of = primitive("scan", rule=_scan_rule, forward=_scan, vjp=_scan_vjp)
+
+result_of = primitive(
+    "result",
+    rule=lambda loop, *, of, length, carry: ((length + carry, *of.shape), of.dtype),
+    forward=lambda xp, loop, *, of, length, carry: loop[()][of],
+)
+
+
+def result(loop: Value, of: Value) -> Value:
+    """What the Value ``of`` of a loop's body was at each step: (T, ...); of the state before each step and after the
+    last one: (T+1, ...)."""
+    a = loop.attributes
+    return result_of(loop, of=of, length=a["length"], carry=of in a["body"].carries)
+
+
+def between(wanted: Iterable[Value], given) -> list[Value]:
+    """The Values that are computed from the given ones for the wanted ones, inputs first; the given ones too."""
+    order: list[Value] = []
+    seen: set[Value] = set()
+    stack = [(v, False) for v in reversed(list(wanted))]
+    while stack:
+        v, done = stack.pop()
+        if done:
+            order.append(v)
+        elif v not in seen:
+            seen.add(v)
+            stack.append((v, True))
+            if v not in given:
+                stack.extend((i, False) for i in reversed(v.inputs) if i not in seen)
+    return order
