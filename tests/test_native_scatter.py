@@ -7,7 +7,7 @@ from native_tools import LANES, agree
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native
-from pellucid.executors.native import plan, scatter
+from pellucid.executors.native import kinds, plan, scatter
 
 random = np.random.default_rng(5)
 N = 2 * LANES + 3
@@ -88,7 +88,7 @@ def test_a_table_that_others_need_for_each_sample():
 
 
 def test_rows_too_long_for_a_threads_stack(monkeypatch):
-    monkeypatch.setattr(plan, "ROW", 100)
+    monkeypatch.setattr(kinds, "ROW", 100)
     monkeypatch.setenv("PELLUCID_CACHE", "")
     x, rows = pel.input("x", (3, 20)), pel.input("rows", (3,), "int32")
     run = native.Run(pel.Program([x, rows], {"y": ops.batch_sum(ops.scatter_rows(x, rows, 6))}))

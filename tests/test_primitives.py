@@ -22,6 +22,8 @@ from pellucid.graph import PRIMITIVES
 
 LEAVES = {"sample_input", "shared_input", "state"}
 NO_SAMPLES = {
+    "scan": "a loop of several results: tests/test_scan.py",
+    "result": "of a loop: tests/test_scan.py",
     "ruled": "its derivative is whatever with_vjp was given: test_composites.py, test_autodiff.py",
     "sample_index": "it has no inputs and depends on the batch alone: test_composites.py",
 }

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from native_tools import agree
 from tools import distinct
 
 import pellucid as pel
 from pellucid import GraphError, Program, ops
-from pellucid.executors import reference
+from pellucid.executors import native, reference
 
 T, C, H, N = 5, 3, 4, 3
 
@@ -159,3 +160,42 @@ def test_vmap_is_each_step():
     found = reference.compile(Program([x], both))({"w": distinct((H, C), 1)}, {"x": distinct((N, T, C))})
     np.testing.assert_allclose(found["at once"], found["each"])
     np.testing.assert_allclose(found["slope at once"], found["slope each"])
+
+
+# ---- native -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("make", [lstm, elman, with_softmax])
+def test_native(make, options):
+    state, inputs = arrays()
+    agree(program(ops.scan, make, **options), inputs, state, width=(4, 8, 16)[OPTIONS.index(options) % 3], threads=1)
+
+
+def test_native_one_sample_at_a_time():
+    """The whole loop with features in lanes."""
+    state, inputs = arrays()
+    p = program(ops.scan, lstm)
+    p = Program(p.inputs, {name: p.outputs[name] for name in ("ys", "last", "x")})
+    one = {name: a[:1] for name, a in inputs.items()}
+    run, wanted = native.compile(p), reference.compile(p)(dict(state), one)
+    assert run.alone is not None
+    for name, a in run(dict(state), one).items():
+        np.testing.assert_allclose(a, wanted[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_native_same_bits_for_any_number_of_threads():
+    state, inputs = arrays()
+    many = {name: np.concatenate([a] * 15) for name, a in inputs.items()}
+    p = program(ops.scan, lstm)
+    first, *others = (native.compile(p, threads=n)(dict(state), many) for n in (1, 2, 3, 4))
+    for other in others:
+        for name in first:
+            np.testing.assert_array_equal(first[name], other[name])
+
+
+def test_native_looks_at_what_a_loop_computes(tmp_path):
+    p = program(ops.scan, lstm)
+    native.compile(p).dump(tmp_path)
+    plan = (tmp_path / "plan.txt").read_text()
+    assert "5 steps" in plan and "5 steps, the last one first" in plan

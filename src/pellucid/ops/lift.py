@@ -149,8 +149,8 @@ def _slice(v, inputs, n):
 
 def _pad(v, inputs, n):
     a = v.attributes
-    more = {name: (0, *a[name]) for name in ("low", "high", "interior")}
-    return pad_with(inputs[0].value, **more, value=a["value"])
+    low, high, interior = ((0, *a[name]) for name in ("low", "high", "interior"))
+    return pad_with(inputs[0].value, low=low, high=high, interior=interior, value=a["value"])
 
 
 def _contract(v, inputs, n):

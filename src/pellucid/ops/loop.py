@@ -6,13 +6,14 @@ the body was at each step, side by side along a leading axis of time. What a ste
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from ..graph import GraphError, Type, Value, primitive, toposort
+from ..graph import GraphError, Program, Type, Value, primitive, toposort
+from .movement import broadcast_to, expand_dims
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +25,15 @@ class Body:
     steps: tuple[Value, ...]
     consts: tuple[Value, ...]
     new: tuple[Value, ...]
+    outputs: tuple[Value, ...] = ()  # others that are wanted
 
     @cached_property
     def order(self) -> list[Value]:
         """All its Values, inputs before their users."""
-        return toposort([*self.leaves, *self.new])
+        return toposort([*self.leaves, *self.new, *self.outputs])
+
+    def __str__(self) -> str:
+        return f"{len(self.order) - len(self.leaves)} operations"
 
     @property
     def leaves(self) -> tuple[Value, ...]:
@@ -125,3 +130,59 @@ def between(wanted: Iterable[Value], given) -> list[Value]:
             if v not in given:
                 stack.extend((i, False) for i in reversed(v.inputs) if i not in seen)
     return order
+
+
+def before(states: Value, reverse: bool) -> Value:
+    """Of the state before each step and after the last one, that before each."""
+    return states[1:] if reverse else states[:-1]
+
+
+def after(states: Value, reverse: bool) -> Value:
+    """And that after each."""
+    return states[:-1] if reverse else states[1:]
+
+
+def wanted_of_loops(program: Program) -> dict[Value, list[Value]]:
+    """The program's loops, and which Values of their bodies have results in it."""
+    found: dict[Value, dict[Value, None]] = {v: {} for v in program.order if v.primitive is scan_of}
+    for v in program.order:
+        if v.primitive is result_of:
+            found[v.inputs[0]][v.attributes["of"]] = None
+    return {loop: list(of) for loop, of in found.items()}
+
+
+def rebuilt(
+    loop: Value, inputs: tuple[Value, ...], wanted: Iterable[Value], change: Callable[[Program], Program]
+) -> tuple[Value, dict[Value, Value]]:
+    """The loop with its body changed as a program is; and its results, by what they are of in the old body.
+
+    ``wanted``: Values of the body whose results are needed. What no step needs any more is left out.
+    """
+    a = loop.attributes
+    body, n, reverse = a["body"], a["length"], a["reverse"]
+    wanted = list(wanted)
+    ends = {f"new{k}": v for k, v in enumerate(body.new)} | {f"of{k}": v for k, v in enumerate(wanted)}
+    program = change(Program({str(k): v for k, v in enumerate(body.leaves)}, ends))
+    leaves = tuple(program.inputs.values())
+    outputs = [program.outputs[f"of{k}"] for k in range(len(wanted))]
+    new = tuple(program.outputs[f"new{k}"] for k in range(len(body.new)))
+    used = set(toposort([*new, *outputs]))
+    carries, steps, consts = body.split(leaves)
+    given = dict(zip(leaves, inputs, strict=True))
+    steps, consts = (tuple(x for x in part if x in used) for part in (steps, consts))
+    inner = tuple(v for v in dict.fromkeys(outputs) if v not in leaves)
+    small = Body(carries, steps, consts, new, inner)
+    result_loop = scan_of(*(given[x] for x in small.leaves), **(dict(a) | {"body": small}))
+    found: dict[Value, Value] = {}
+    for v, w in zip(wanted, outputs, strict=True):
+        if outputs.index(w) < len(found) and w not in carries:
+            found[v] = found[wanted[outputs.index(w)]]
+        elif w in carries:
+            states = result(result_loop, w)
+            found[v] = states if v in body.carries else before(states, reverse)
+        elif w in leaves:
+            x = given[w]
+            found[v] = x if w in steps else broadcast_to(expand_dims(x, 0), (n, *x.shape))
+        else:
+            found[v] = result(result_loop, w)
+    return result_loop, found

@@ -29,7 +29,7 @@ from .elementwise import (
 )
 from .gather import scatter_of, take_rows
 from .lift import Lifted, common_length, lift, summed
-from .loop import Body, between, result, scan_of
+from .loop import Body, after, before, between, result, scan_of
 from .movement import (
     broadcast,
     constant,
@@ -93,8 +93,8 @@ def scan(
     def step(carries: Sequence[Value], given: Sequence[Value]) -> tuple[tuple, tuple, Any]:
         """New state, y, and y as the body gave it."""
         own, flags = given[: len(sequences)], list(given[len(sequences) :])
-        before = [where(flags[-1], c, stop_gradient(c)) for c in carries] if truncate is not None else list(carries)
-        gives = body(_like(init, before), None if xs is None else _like(xs, own))
+        held = [where(flags[-1], c, stop_gradient(c)) for c in carries] if truncate is not None else list(carries)
+        gives = body(_like(init, held), None if xs is None else _like(xs, own))
         if not isinstance(gives, tuple) or len(gives) != 2:
             raise GraphError(f"scan: the body must return (carry, y), it returned {gives!r}")
         new, y = _several(gives[0], "the carry"), () if gives[1] is None else _several(gives[1], "y")
@@ -196,23 +196,16 @@ def _loop(
     steps = tuple(x for x in given if (x.name or "").startswith("step"))
     consts = tuple(x for x in given if x not in steps)
     body = Body(tuple(own[c] for c in carries), steps, consts, tuple(ends))
+    inits = [to_samples(x) if x.kind != c.kind else x for x, c in zip(inits, carries, strict=True)]
     loop = scan_of(*inits, *(given[x] for x in (*steps, *consts)), body=body, length=n, reverse=reverse, remat=remat)
     states = [result(loop, x) for x in body.carries]
-    found = {**known, **{c: Lifted(_before(s, reverse), True) for c, s in zip(carries, states, strict=True)}}
-    found |= {v: Lifted(_after(s, reverse), True) for v, s in zip(new, states, strict=True) if v not in found}
+    found = {**known, **{c: Lifted(before(s, reverse), True) for c, s in zip(carries, states, strict=True)}}
+    found |= {v: Lifted(after(s, reverse), True) for v, s in zip(new, states, strict=True) if v not in found}
     inner = set(body.order)
     for v in order:
         if v in moving and v not in found and own[v] in inner:
             found[v] = Lifted(result(loop, own[v]), True)
     return [s[0 if reverse else n] for s in states], found
-
-
-def _before(states: Value, reverse: bool) -> Value:
-    return states[1:] if reverse else states[:-1]
-
-
-def _after(states: Value, reverse: bool) -> Value:
-    return states[:-1] if reverse else states[1:]
 
 
 # ---- back through time ------------------------------------------------------------------------------------------
@@ -222,12 +215,12 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
     """The derivatives of a loop in its inputs: a loop in the other direction, that carries the state's derivatives."""
     inits, sequences, consts = body.split(inputs)
     states = {c: result(loop, c) for c in body.carries}
-    known = {c: Lifted(_before(s, reverse), True) for c, s in states.items()}
+    known = {c: Lifted(before(s, reverse), True) for c, s in states.items()}
     known |= {x: Lifted(s, True) for x, s in zip(body.steps, sequences, strict=True)}
     known |= {x: Lifted(c, False) for x, c in zip(body.consts, consts, strict=True)}
     if not remat:
         known |= {v: Lifted(result(loop, v), True) for v in body.order if v not in known and _is_kept(v)}
-        known |= {v: Lifted(_after(states[c], reverse), True)
+        known |= {v: Lifted(after(states[c], reverse), True)
                   for c, v in zip(body.carries, body.new, strict=True) if v not in body.leaves}  # fmt: skip
     moving = [k for k, c in enumerate(body.carries) if c.dtype in FLOATS]
     carries = {k: input(f"carry{k}", body.carries[k].shape, body.carries[k].dtype, body.carries[k].kind)
@@ -243,24 +236,30 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
     for v, cotangent in g.items():
         if v in body.carries:
             k = body.carries.index(v)
-            first[k], cotangent, v = cotangent[-1 if reverse else 0], _after(cotangent, reverse), body.new[k]
+            first[k], cotangent, v = cotangent[-1 if reverse else 0], after(cotangent, reverse), body.new[k]
         x = input("slope", v.shape, v.dtype, cotangent.kind)
         known[x] = Lifted(cotangent, True)
         seed(v, x)
     wrt = [*body.carries, *body.steps, *body.consts]
     slopes = dict(zip(wrt, pull_back(seeds, wrt), strict=True))
-    before = [slopes[body.carries[k]] for k in moving]
-    before = [zeros_like(carries[k]) if s is None else s for k, s in zip(moving, before, strict=True)]
-    before = [to_samples(s) if s.kind != carries[k].kind else s for k, s in zip(moving, before, strict=True)]
+    passed = []
+    for k in moving:
+        s = slopes[body.carries[k]]
+        s = zeros_like(carries[k]) if s is None else s
+        passed.append(to_samples(s) if s.kind != carries[k].kind else s)
     start = [zeros_like(carries[k]) for k in moving]
-    last, known = _loop(list(carries.values()), start, before, known, length, not reverse, False)
+    last, known = _loop(list(carries.values()), start, passed, known, length, not reverse, False)
     results: list[Value | None] = [None] * len(inits)
     for k, s in zip(moving, last, strict=True):
         results[k] = s + first[k] if k in first else s
-    for x in body.steps:
-        s = slopes[x]
-        results.append(None if s is None else lift([s], known, length)[0].spread(length))
-    results += [None if (s := slopes[x]) is None else summed(s, known, length) for x in body.consts]
+    for x in body.steps + body.consts:
+        slope = slopes[x]
+        if slope is None:
+            results.append(None)
+        elif x in body.consts:
+            results.append(summed(slope, known, length))
+        else:
+            results.append(lift([slope], known, length)[0].spread(length))
     return tuple(results)
 
 

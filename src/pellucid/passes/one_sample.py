@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..graph import Program, Value, sample_input, shared_input
+from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
 from ..ops.movement import fill_with, reshape
 from ..ops.reduce import all_samples_of, batch_count, batch_sum, each_sample, sample_index, to_samples
 
@@ -19,8 +20,16 @@ def for_one_sample(program: Program) -> Program:
       return y = %1
     """
     new: dict[Value, Value] = {}
+    wanted = wanted_of_loops(program)
+    results: dict[Value, dict[Value, Value]] = {}
     for v in program.order:
-        new[v] = _alone(v, tuple(new[i] for i in v.inputs))
+        inputs = tuple(new[i] for i in v.inputs)
+        if v.primitive is result_of:
+            new[v] = results[v.inputs[0]][v.attributes["of"]]
+        elif v.primitive is scan_of:
+            new[v], results[v] = rebuilt(v, inputs, wanted[v], for_one_sample)
+        else:
+            new[v] = _alone(v, inputs)
     return Program(
         {name: new[v] for name, v in program.inputs.items()},
         {name: new[v] for name, v in program.outputs.items()},

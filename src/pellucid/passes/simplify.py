@@ -15,6 +15,7 @@ from ..graph import Program, Value
 from ..ops.contract import contract_of
 from ..ops.elementwise import divide, multiply, subtract
 from ..ops.gather import scatter_of
+from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
 from ..ops.movement import (
     broadcast,
     concatenate_of,
@@ -42,9 +43,17 @@ def simplify(program: Program) -> Program:
     """
     new: dict[Value, Value] = {}
     known: dict[Hashable, Value] = {}
+    wanted = wanted_of_loops(program)
+    results: dict[Value, dict[Value, Value]] = {}
     for v in program.order:
         if not v.inputs and v.name is not None:
             new[v] = v
+            continue
+        if v.primitive is result_of:
+            new[v] = results[v.inputs[0]][v.attributes["of"]]
+            continue
+        if v.primitive is scan_of:
+            new[v], results[v] = rebuilt(v, tuple(new[i] for i in v.inputs), wanted[v], simplify)
             continue
         w = _rewrite(v, tuple(new[i] for i in v.inputs))
         new[v] = known.setdefault(_identity(w), w)

@@ -6,8 +6,9 @@ The layout of memory is made at once; the text of the modules only when the cach
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,17 +20,20 @@ from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, 
 from ...passes.winograd import with_winograd
 from . import ir
 from .dot import dot_contraction, dot_letter
-from .driver import Task, emit_run
-from .emit import Buffer, Nest, Text, text_of
+from .driver import Steps, Task, emit_run
+from .emit import Buffer, Nest
 from .image import image_correlation
 from .index import NotVectorisable
+from .kinds import FREE, LEAVES, is_inline
+from .loops import Loop, at
 from .machine import Host
 from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest
-from .plan import FREE, LEAVES, Group, Plan, Planner, is_inline
+from .plan import Group, Plan, Planner
 from .planes import image_windows, with_planes
 from .scatter import scatter_nest
 from .sums import along_rows, sums_nest
+from .text import Text, text_of
 from .tiles import sample_contraction
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
@@ -72,6 +76,7 @@ class Job(NamedTuple):
     write: Callable[..., Task]
     of: Group | Value
     used: list[Buffer]
+    steps: Steps | None = None  # the loop that it stands in
 
     @property
     def by_blocks(self) -> bool:
@@ -89,12 +94,13 @@ class Builder:
         self.buffers: dict[Value, Buffer] = {}
         self.rows: dict[Value, Buffer] = {}
         self.inline = self.planner.inline
+        self.loops: dict[Group, Loop] = {}
         self.keys = {v: key for key, v in self.program.inputs.items()}  # two inputs may have one name
         self._make_buffers()
         if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
-        lives = lifetimes([[(job.used, job.by_blocks) for job in jobs] for jobs in self.jobs])
+        lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
         self.built.places = places(lives, self.built.scratch, kept)
 
@@ -110,7 +116,8 @@ class Builder:
             for job in jobs:
                 task = job.write(job.of, job.used)
                 number = sum(map(len, self.phases))
-                task.name = f"nest.{number}" if number else "nest"
+                task.name, task.steps = f"nest.{number}" if number else "nest", job.steps
+                task.group = job.of if isinstance(job.of, Group) else None
                 text = definition, declared = text_of(task.nest.function)
                 task.function = known.setdefault(text, task.name)
                 self.phases[-1].append(task)
@@ -145,6 +152,14 @@ class Builder:
             self.built.scratch.append(buffer)
         return buffer
 
+    def _buffer_of(self, v: Value, plan: Plan) -> Buffer:
+        """Memory for a stored Value, with its margin."""
+        margin = plan.margins.get(v)
+        size = math.prod(margin.shape) if margin else v.size
+        buffer = self._buffer(f"%{len(self.built.table)}", v.kind, size, v.dtype)
+        buffer.margin = margin
+        return buffer
+
     def _make_buffers(self) -> None:
         built, program = self.built, self.program
         built.order = self._buffer("order", "shared", 0, "int64", own=False)
@@ -166,10 +181,11 @@ class Builder:
             if v in self.plan.in_place:
                 self.buffers[v] = self.buffers[self.plan.in_place[v]]
             else:
-                margin = self.plan.margins.get(v)
-                size = math.prod(margin.shape) if margin else v.size
-                self.buffers[v] = self._buffer(f"%{len(built.table)}", v.kind, size, v.dtype)
-                self.buffers[v].margin = margin
+                self.buffers[v] = self._buffer_of(v, self.plan)
+        for g in self.plan.groups:
+            if g.loop:
+                self.loops[g] = loop = Loop(g, self.plan, self.buffers, self._buffer)
+                self.buffers |= {v: self._buffer_of(v, loop.plan) for v in loop.plan.stored if v not in self.buffers}
         for v in self.plan.rows:
             own = v not in program.outputs.values()
             self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)
@@ -178,8 +194,20 @@ class Builder:
 
     # ---- nests --------------------------------------------------------------------------------------------------
 
-    def _nest(self, used: list[Buffer]) -> Nest:
-        nest = Nest(self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width)
+    @staticmethod
+    def _uses(jobs: Sequence[Job]) -> list[tuple[list[Buffer], bool]]:
+        """Buffers of one nest after the other, those of a loop as one: a step may need what the last one wrote."""
+        found = []
+        for steps, several in itertools.groupby(jobs, key=lambda job: job.steps):
+            together = list(several)
+            if steps is None:
+                found += [(job.used, job.by_blocks) for job in together]
+            else:
+                found.append(([b for job in together for b in job.used], together[0].by_blocks))
+        return found
+
+    def _nest(self, used: list[Buffer], steps: int = 0) -> Nest:
+        nest = Nest(self.plan, self.buffers, list(dict.fromkeys(used)), self.h.width, steps)
         nest.inline, nest.error = self.inline, self.built.error
         return nest
 
@@ -199,13 +227,25 @@ class Builder:
         for g in groups:
             if not g.size:
                 continue
-            jobs.append(Job(self._group, g, self._used(g)))
+            jobs += self._loop(self.loops[g]) if g.loop else [Job(self._group, g, self._used(g))]
             if g.kind == "sample":
                 jobs += [self._rows_job(v) for v in self.plan.rows if v.size and self._base(v) in g.stores]
         return jobs
 
+    def _loop(self, loop: Loop) -> list[Job]:
+        """A loop: the first state, and the nests of a step."""
+        jobs, start = [], Steps(1, False, loop.steps.shared)
+        for g, place in loop.starts:
+            (v,) = g.stores
+            write = functools.partial(self._group, prepare=functools.partial(at, place=place, group=g), steps=1)
+            jobs.append(Job(write, g, [*self.loaded(v.inputs), self.buffers[v]], start))
+        write = functools.partial(
+            self._group, prepare=lambda nest: loop.enter(nest, self.inline), steps=loop.steps.count
+        )
+        return jobs + [Job(write, g, self._used(g, loop), loop.steps) for g in loop.groups]
+
     def _rows_job(self, v: Value) -> Job:
-        return Job(self._rows, v, [*self._loaded([v]), self.rows[v]])
+        return Job(self._rows, v, [*self.loaded([v]), self.rows[v]])
 
     def _base(self, v: Value) -> Value:
         """The stored Value or leaf that rows are made of."""
@@ -230,7 +270,7 @@ class Builder:
         rows_nest(nest, v, self.rows[v])
         return self._finished(nest)
 
-    def _loaded(self, values) -> list[Buffer]:
+    def loaded(self, values) -> list[Buffer]:
         """Buffers that computing these Values reads."""
         found, stack, seen = [], list(values), set()
         while stack:
@@ -244,11 +284,13 @@ class Builder:
                 stack.extend(v.inputs)
         return found
 
-    def _used(self, g: Group) -> list[Buffer]:
+    def _used(self, g: Group, loop: Loop | None = None) -> list[Buffer]:
         """Buffers that the nest of a group reads and writes."""
-        used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers] + [
-            self.buffers[v] for v in g.stores
-        ]
+        if loop is None:
+            used = [self.buffers[v] for v in self.planner.loads(g) if v in self.buffers]
+        else:
+            used = self.loaded(loop.outside(loop.planner.loads(g)))
+        used += [self.buffers[v] for v in g.stores]
         if any(v.primitive in (take_rows, scatter_of) for v in g.values) and self.built.error:
             used.append(self.built.error)
         if g.outer:
@@ -258,25 +300,30 @@ class Builder:
             used += [self.rows[i] for v in g.values if v.primitive is scatter_of for i in v.inputs if i in self.rows]
         return used
 
-    def _group(self, g: Group, used: list[Buffer]) -> Task:
-        for write in self._ways(g):
-            nest = self._nest(used)
+    def _group(
+        self, g: Group, used: list[Buffer], prepare: Callable[[Nest], None] | None = None, steps: int = 0
+    ) -> Task:
+        """Write the nest of a group; ``prepare`` makes it one of a loop of so many ``steps``."""
+        for write in self._ways(g, inside=steps > 0):
+            nest = self._nest(used, steps)
             nest.own = frozenset(g.values)
+            if prepare is not None:
+                prepare(nest)
             try:
                 return write(nest, g)
             except NotVectorisable:
                 continue
         raise AssertionError("one element at a time is always possible")
 
-    def _ways(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
-        """How to write the nest of a group, the best first."""
+    def _ways(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
+        """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
         most, finished = self.h.accumulators, self._finished
         if g.kind == "sample":
             if g.core is None:
                 yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
             elif g.core.primitive is winograd_product:
                 yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
-            elif over_windows(g.core):
+            elif over_windows(g.core) and not inside:
                 yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
             else:
                 yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)

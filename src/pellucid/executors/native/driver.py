@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,21 @@ from . import ir
 from . import lanes as L
 from .emit import BYTES, I32, I64, POINTER, Buffer, Nest
 from .lanes import Lanes
+from .plan import Group
 
 # places in info, 64-bit numbers; those that threads wait on have a cache line to themselves
 ROWS, BATCH, THREADS, STOP, ERROR, STEPS, GO, WATCH, FAILED = range(9)
 COUNT, GENERATION, LENGTH = 16, 32, 48
 SPINS = 4000  # turns of a waiting thread before it lets others have the processor
+
+
+@dataclass(eq=False)
+class Steps:
+    """A loop over time that some nests stand in, one after the other in each step; ``shared``: one thread does all."""
+
+    count: int
+    reverse: bool
+    shared: bool
 
 
 @dataclass
@@ -34,6 +45,8 @@ class Task:
     parts: int = 1
     name: str = "nest"
     function: str = "nest"
+    steps: Steps | None = None
+    group: Group | None = None  # of Values that it computes, if any
 
 
 def emit_run(
@@ -79,9 +92,28 @@ def emit_run(
     def share(total):
         return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
 
-    def call(task: Task, lo, hi) -> None:
+    def call(task: Task, lo, hi, *step) -> None:
         with b.if_then(b.icmp_signed("<", lo, hi)):
-            b.call(declared_nest(module, task), [*(here[x] for x in task.nest.used), lo, hi, n])
+            b.call(declared_nest(module, task), [*(here[x] for x in task.nest.used), lo, hi, n, *step])
+
+    def call_in_steps(tasks: Sequence[Task], steps: Steps) -> None:
+        """Each thread makes the steps of its own blocks of samples, without waiting; shared values, the last one."""
+        before, head, inside, after = b.block, *(function.append_basic_block(s) for s in ("steps", "each", "after"))
+        last = b.icmp_signed("==", thread, b.sub(threads, I64(1)))
+        b.branch(head)
+        b.position_at_end(head)
+        k = b.phi(I64)
+        k.add_incoming(I64(0), before)
+        more = b.icmp_signed("<", k, I64(steps.count))
+        b.cbranch(b.and_(more, last) if steps.shared else more, inside, after)
+        b.position_at_end(inside)
+        step = b.sub(I64(steps.count - 1), k) if steps.reverse else k
+        for task in tasks:
+            lo, hi = (I64(0), I64(task.units)) if task.units is not None else share(blocks)
+            call(task, *(b.mul(end, I64(task.parts)) if task.parts > 1 else end for end in (lo, hi)), step)
+        k.add_incoming(b.add(k, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(after)
 
     def finish_step() -> None:
         """By one thread, while the others wait: small state takes its new value, outputs are added up."""
@@ -106,26 +138,34 @@ def emit_run(
             go = b.and_(go, b.not_(failed))
         b.store(b.zext(b.and_(go, b.not_(refused)), I64), number(GO))
 
+    def one(task: Task, met: bool) -> bool:
+        """Call a nest; ``met``: whether all threads have just waited for each other, before and after."""
+        if task.parts > 1:
+            with b.if_else(uneven) as (shared, alone):
+                with shared:
+                    barrier(module, b, number, threads, lambda: None, x86)
+                    call(task, *share(b.mul(blocks, I64(task.parts))))
+                    barrier(module, b, number, threads, lambda: None, x86)
+                with alone:
+                    call(task, *(b.mul(end, I64(task.parts)) for end in share(blocks)))
+            return False
+        if task.split and not met:
+            barrier(module, b, number, threads, lambda: None, x86)
+        call(task, *share(blocks if task.units is None else I64(task.units)))
+        if task.split:
+            barrier(module, b, number, threads, lambda: None, x86)
+        return task.split
+
     met = True  # whether all threads have just waited for each other
     uneven = b.icmp_signed("!=", b.urem(blocks, threads), I64(0))
     for k, tasks in enumerate(phases):
-        for task in tasks:
-            if task.parts > 1:
-                with b.if_else(uneven) as (shared, alone):
-                    with shared:
-                        barrier(module, b, number, threads, lambda: None, x86)
-                        call(task, *share(b.mul(blocks, I64(task.parts))))
-                        barrier(module, b, number, threads, lambda: None, x86)
-                    with alone:
-                        call(task, *(b.mul(end, I64(task.parts)) for end in share(blocks)))
+        for steps, several in itertools.groupby(tasks, key=lambda task: task.steps):
+            if steps is not None:
+                call_in_steps(list(several), steps)
                 met = False
                 continue
-            if task.split and not met:
-                barrier(module, b, number, threads, lambda: None, x86)
-            call(task, *share(blocks if task.units is None else I64(task.units)))
-            met = task.split
-            if met:
-                barrier(module, b, number, threads, lambda: None, x86)
+            for task in several:
+                met = one(task, met)
         last = k == len(phases) - 1
         if not last and by_one(tasks) and by_one(phases[k + 1]):  # the same thread goes on
             continue
@@ -145,7 +185,7 @@ def emit_run(
 
 def by_one(tasks: Sequence[Task]) -> bool:
     """Whether one thread does all of a phase."""
-    return all(task.units == 1 and not task.split for task in tasks)
+    return all((task.steps.shared if task.steps else task.units == 1) and not task.split for task in tasks)
 
 
 def flush_denormals(module: ir.Module, b: ir.IRBuilder):

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from ...graph import Value, attributes_text
 from ...ops.contract import contract_of
 from ...ops.gather import scatter_of
+from ...ops.loop import result_of, scan_of
 from ...ops.movement import constant_of, fill_with, iota_of
 from ...ops.winograd import winograd_product
 from .build import Builder
 from .compiler import readable
 from .driver import Task
 from .emit import BYTES, Buffer
-from .plan import FREE, LEAVES, VIEWS, Group
+from .kinds import FREE, LEAVES, VIEWS
+from .plan import Group
 from .threads import multiplications
 
 if TYPE_CHECKING:
@@ -82,7 +84,13 @@ class Picture:
         self.run, self.builder = run, Builder(run.simplified, run.host)
         self.modules = list(self.builder.modules())
         self.plan, self.phases = self.builder.plan, self.builder.phases
+        self.loops = {loop.steps: loop for loop in self.builder.loops.values()}
         self.names = self.plan.program.names()
+        self.order = list(self.plan.program.order)
+        for k, loop in enumerate(self.loops.values()):
+            self.names = {v: f"loop{k + 1}.{name}" for v, name in loop.plan.program.names().items()} | self.names
+            self.names |= {g.stores[0]: f"loop{k + 1}.start" for g, _ in loop.starts}
+            self.order += [*loop.plan.program.order, *(g.stores[0] for g, _ in loop.starts)]
         self.values: dict[Buffer, Value] = {}  # the Value that gives a buffer its name: state before what replaces it
         for v, buffer in self.builder.buffers.items():
             self.values.setdefault(buffer, v)
@@ -118,14 +126,14 @@ class Picture:
         yield f"arithmetic for a batch of {n}: {products:,} multiplications with addition, {others:,} other operations"
 
     def _nest(self, task: Task) -> Iterator[str]:
-        nest, group = task.nest, self._group(task)
+        nest, group = task.nest, task.group
         yield f"  {task.name}: {self.title(task)}"
         if task.function != task.name:
             yield f"    code   the same as of {task.function}, which is called with other memory"
         if nest.tile:
             yield f"    tile   {nest.tile}"
         stores = {v: self.builder.buffers[v] for v in group.stores} if group else {}
-        read = set(self._read(group))
+        read = set(self._read(task))
         touched = sorted((b for b in nest.used if self._touched(nest, b)), key=lambda b: b.number)
         loads = [b for b in touched if b in read or b not in stores.values()]
         if group is None:  # gathering, and samples as rows: the last are written
@@ -139,7 +147,9 @@ class Picture:
 
     def title(self, task: Task) -> str:
         """The kind of a nest, how threads share it, and its loop space."""
-        nest, group = task.nest, self._group(task)
+        nest, group, when = task.nest, task.group, ""
+        if task.steps in self.loops:
+            when = f" in each of {counted(task.steps.count, 'step')}" + ", the last one first" * task.steps.reverse
         if group is None:
             kind = "gather" if any(b.kind == "raw" for b in nest.used) else "rows"
             what = self.names[self.values[nest.used[-1]]]
@@ -148,13 +158,13 @@ class Picture:
         over = " x ".join(map(str, group.shape)) or "one number"
         made = ", ".join(self._target(v) for v in group.stores)
         if task.units is None:
-            return f"samples by blocks over {over}: {made}"
+            return f"samples by blocks over {over}{when}: {made}"
         lanes = "" if nest.feature_width > 1 else ", without lanes"
         kind = "weights" if group.outer else "scatter" if group.scatter else "shared"
-        return f"{kind} by {counted(task.units, 'unit')} over {over}{lanes}: {made}"
+        return f"{kind} by {counted(task.units, 'unit')} over {over}{lanes}{when}: {made}"
 
     def _operations(self, group: Group) -> Iterator[str]:
-        for v in self.plan.program.order:
+        for v in self.order:
             if v in group.values:
                 inputs = ", ".join(self._operand(i, group) for i in v.inputs)
                 core = "scatter" if group.scatter else "contraction"
@@ -165,7 +175,7 @@ class Picture:
 
     def _operand(self, v: Value, group: Group, depth: int = 0) -> str:
         """An input as the nest takes it: a name, or what is only another index or a number written out."""
-        if v in group.values or v in self.plan.stored or v.primitive in LEAVES or depth > DEPTH:
+        if v in group.values or v in self.builder.buffers or v.primitive in LEAVES or depth > DEPTH:
             return "constant" if v.primitive is constant_of and not v.name else self.names[v]
         if v.primitive is fill_with:
             return str(v.attributes["value"])
@@ -211,14 +221,13 @@ class Picture:
         kept += [f"output {name!r}" for name, out in self.plan.program.outputs.items() if out is v]
         return f"{self.names[v]} -> {', '.join(kept)}" if kept else self.names[v]
 
-    def _group(self, task: Task) -> Group | None:
-        """The group that a nest computes; none for gathering and for samples as rows."""
-        return next((self.builder.planner.group_of[v] for v in task.nest.own), None)
-
-    def _read(self, group: Group | None) -> Iterator[Buffer]:
-        for v in self.builder.planner.loads(group) if group else ():
-            if v in self.builder.buffers:
-                yield self.builder.buffers[v]
+    def _read(self, task: Task) -> Iterator[Buffer]:
+        if task.group is not None and task.steps in self.loops:
+            loop = self.loops[task.steps]
+            yield from self.builder.loaded(loop.outside(loop.planner.loads(task.group)))
+        elif task.steps is None and task.group is not None:
+            yield from (self.builder.buffers[v] for v in self.builder.planner.loads(task.group)
+                        if v in self.builder.buffers)  # fmt: skip
 
     def _written(self, used: Sequence[Buffer], b: Buffer) -> bool:
         """Whether a nest that only moves samples writes this buffer: all after the order, or the last alone."""
@@ -257,9 +266,14 @@ def arithmetic(order: Sequence[Value], batch_size: int) -> tuple[int, int]:
     products = others = 0
     for v in order:
         times = batch_size if v.kind == "sample" else 1
-        if v.primitive in (contract_of, winograd_product):
+        if v.primitive is scan_of:
+            inside = arithmetic(v.attributes["body"].order, batch_size)
+            products, others = (
+                total + v.attributes["length"] * n for total, n in zip((products, others), inside, strict=True)
+            )
+        elif v.primitive in (contract_of, winograd_product):
             products += times * multiplications(v)
-        elif v.primitive not in LEAVES and v.primitive not in FREE and v.primitive not in VIEWS:
+        elif v.primitive not in (*LEAVES, *FREE, *VIEWS, result_of):
             of = v.inputs if v.primitive is scatter_of else (v, *v.inputs)  # only where something is added
             others += times * max(1, *(i.size for i in of))
     return products, others

@@ -16,8 +16,9 @@ from . import ir
 from . import lanes as L
 from .apart import load_apart
 from .index import I64, Index, NotVectorisable, Variable, linear
+from .kinds import LEAVES, is_inline
 from .lanes import Lanes
-from .plan import LEAVES, Margin, Plan, is_inline
+from .plan import Margin, Plan
 
 POINTER = ir.PointerType()
 I32 = ir.IntType(32)
@@ -46,48 +47,27 @@ def memory_type(dtype: str) -> ir.Type:
     return ir.IntType(8) if dtype == "bool" else L.llvm_type(dtype, 1)
 
 
-class Text:
-    """The text of a module, put together from functions."""
-
-    def __init__(self, triple: str) -> None:
-        self.triple, self.size = triple, 0
-        self.defined: dict[str, str] = {}
-        self.declared: dict[str, str] = {}
-
-    def add(self, name: str, definition: str, declared: Sequence[tuple[str, str]]) -> None:
-        """One more function, and what it declares."""
-        self.defined[name] = definition
-        self.declared |= dict(declared)
-        self.size += len(definition)
-
-    def __str__(self) -> str:
-        declared = [text for name, text in self.declared.items() if name not in self.defined]
-        return "\n".join([f'target triple = "{self.triple}"', *declared, *self.defined.values()])
-
-
-def text_of(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """A function that has its own module: its definition, and names and text of what it declares."""
-    others = (g for g in function.module.globals.values() if g is not function)
-    return str(function), tuple((g.name, str(g)) for g in others)
-
-
 class Nest:
     """One function: ``f(buffers..., lo, hi, n)`` for blocks or units lo..hi-1 of a batch of n samples.
 
     It stands in a module of its own and is called ``nest`` there, so that equal nests have equal text.
     """
 
-    def __init__(self, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int) -> None:
+    def __init__(self, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int, steps: int = 0) -> None:
+        """``steps``: of the loop that it stands in; the function is then also given the number of the step."""
         self.plan, self.buffers, self.used = plan, buffers, list(used)
         self.width = width  # lanes of a sample value
         self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbours
-        kind = ir.FunctionType(ir.VoidType(), [POINTER] * len(used) + [I64] * 3)
+        kind = ir.FunctionType(ir.VoidType(), [POINTER] * len(used) + [I64] * (4 if steps else 3))
         self.function = ir.Function(ir.Module(), kind, "nest")
         self.function.linkage = "hidden"
         for a in self.function.args[: len(used)]:
             a.add_attribute("noalias")
         self.pointers: dict[Buffer, ir.Value] = dict(zip(used, self.function.args, strict=False))
-        self.lo, self.hi, self.n = self.function.args[len(used) :]
+        self.lo, self.hi, self.n, *step = self.function.args[len(used) :]
+        self.step = Index.of(Variable(step[0], steps)) if step else Index()
+        self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
+        self.times: dict[Value, Index] = {}  # the place in time of Values that lie there side by side
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.memo: list[dict] = [{}]
         self.inline: dict[Value, bool] = {}
@@ -262,7 +242,8 @@ class Nest:
         """Where an element of a stored Value lies in its memory."""
         margin = self.plan.margins.get(v)
         if margin is None:
-            return linear(index, v.shape)
+            place = linear(index, v.shape)
+            return place + self.times[v] * v.size if v in self.times else place
         return linear([i + low for i, low in zip(index, margin.low, strict=True)], margin.shape)
 
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
@@ -334,7 +315,7 @@ class Nest:
         if v.primitive is reshape_to:  # in memory it is the same
             x = v.inputs[0]
             buffer = self.stored(x)
-            if buffer is not None and x not in self.own and x not in self.plan.margins:
+            if buffer is not None and x not in self.own and x not in self.plan.margins and x not in self.times:
                 return buffer, linear(index, v.shape)
         return None
 
@@ -343,6 +324,9 @@ class Nest:
         place = self.place(v, index)
         if place is not None:
             return self.load(*place, block)
+        if v in self.given:
+            outside, each = self.given[v]
+            return self.value(outside, [*([self.step] * each), *index], block if outside.kind == "sample" else None)
         if p.elementwise:
             return p.forward(L.xp, *(self.value(i, index, block) for i in v.inputs), **a)
         if p is fill_with:

@@ -12,9 +12,10 @@ from ...ops.reduce import batch_sum
 from . import lanes as L
 from .emit import BYTES, I64, Buffer, Nest
 from .index import Index, NotVectorisable, Variable
+from .kinds import LEAVES, VIEWS
 from .lanes import Lanes
 from .nests import smaller
-from .plan import LEAVES, VIEWS, Group
+from .plan import Group
 from .tiles import finish
 from .values import VALUES
 from .windows import Letters, cheapest, cycles

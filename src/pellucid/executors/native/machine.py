@@ -11,7 +11,7 @@ import platform
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from ...graph import GraphError, Program
+from ...graph import GraphError, Program, Value
+from ...ops.loop import Body, scan_of
 from .compiler import LOCK, compile_all, target_machine
 
 ALIGN = 64
@@ -80,7 +81,7 @@ def lanes_asked() -> int:
 def signature(program: Program) -> str:
     """A program as text that two programs share only if their machine code is the same."""
     place = {v: n for n, v in enumerate(program.order)}
-    lines = [f"{v.primitive.name} {_attributes(v.attributes)} {[place[i] for i in v.inputs]} {v.type} {v.name}"
+    lines = [f"{v.primitive.name} {_attributes(v)} {[place[i] for i in v.inputs]} {v.type} {v.name}"
              for v in program.order]  # fmt: skip
     ends = [[(k, place[v]) for k, v in program.inputs.items()], [(k, place[v]) for k, v in program.outputs.items()],
             [(place[t], place[v]) for t, v in program.updates.items()]]  # fmt: skip
@@ -89,11 +90,23 @@ def signature(program: Program) -> str:
 
 def only_ours(program: Program) -> bool:
     """Whether all formulas are this package's, which `sources` covers; users may change theirs and keep the name."""
-    return all(str(getattr(v.primitive.forward, "__module__", "")).startswith("pellucid.") for v in program.order)
+    bodies = [v.attributes["body"].order for v in program.order if v.primitive is scan_of]
+    return all(str(getattr(v.primitive.forward, "__module__", "")).startswith("pellucid.")
+               for order in (program.order, *bodies) for v in order)  # fmt: skip
 
 
-def _attributes(attributes: Mapping[str, Any]) -> str:
-    return repr({k: (a.shape, str(a.dtype)) if isinstance(a, np.ndarray) else a for k, a in attributes.items()})
+def _attributes(v: Value) -> str:
+    def text(a: Any) -> Any:
+        if isinstance(a, Body):
+            place = {w: n for n, w in enumerate(a.order)}
+            return [(w.primitive.name, _attributes(w), [place[i] for i in w.inputs], str(w.type)) for w in a.order], [
+                [place[w] for w in part] for part in (a.carries, a.steps, a.consts, a.new, a.outputs)
+            ]
+        if isinstance(a, Value):  # of the body of the loop
+            return v.inputs[0].attributes["body"].order.index(a)
+        return (a.shape, str(a.dtype)) if isinstance(a, np.ndarray) else a
+
+    return repr({k: text(a) for k, a in v.attributes.items()})
 
 
 @functools.cache

@@ -12,34 +12,28 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ...graph import Primitive, Program, Value, sample_input, shared_input, state_leaf
-from ...ops.contract import contract_of, parse
-from ...ops.conv import over_windows, windows_of
-from ...ops.elementwise import add, cast_to, divide, multiply, negative, subtract
-from ...ops.gather import scatter_of
-from ...ops.movement import (
-    broadcast,
-    constant_of,
-    fill_with,
-    flip_axes,
-    iota_of,
-    pad_with,
-    reshape_to,
-    slice_of,
-    transpose_of,
-)
-from ...ops.reduce import batch_count, batch_sum, sample_index, to_samples
-from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
+from ...graph import Program, Value
+from ...ops.conv import over_windows
+from ...ops.loop import result_of, scan_of
+from ...ops.movement import pad_with
+from ...ops.reduce import batch_sum
+from ...ops.winograd import winograd_slopes
 from .again import computed_again
+from .kinds import (
+    CORES,
+    LEAVES,
+    TRANSPOSED,
+    VIEWS,
+    behind_views,
+    copy,
+    is_inline,
+    outer_product,
+    rows_operand,
+    scatter_behind,
+    with_copied_roots,
+)
 from .margins import Margin, margins
 
-LEAVES = (sample_input, shared_input, state_leaf, constant_of)
-FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
-VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
-CORES = (contract_of, winograd_kernel, winograd_product, winograd_weight)  # with nests of their own
-CHEAP = (add, subtract, multiply, divide, negative, cast_to)
-TRANSPOSED = ("float32", "float64", "int32")  # of sample outputs; others are turned by NumPy
-ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
 SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
 
 
@@ -54,6 +48,7 @@ class Group:
     core: Value | None = None
     outer: bool = False  # the core is batch_sum of a product: features in lanes
     scatter: bool = False  # the core is a table to whose rows values are added
+    loop: bool = False  # the core is a loop, which has a plan of its own
     phase: int = 0
 
     @property
@@ -80,72 +75,15 @@ class Plan:
         return [[g for g in self.groups if g.phase == p] for p in range(last + 1)]
 
 
-def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
-    """Leaves, constants, views of them, and shared numbers so cheap that they are computed wherever they are used."""
-    if v not in memo:
-        if v.primitive in LEAVES or v.primitive in FREE:
-            memo[v] = True
-        elif v.primitive in VIEWS or (v.primitive in CHEAP and v.kind == "shared" and v.size <= 1):
-            memo[v] = all(is_inline(i, memo) for i in v.inputs)
-        else:
-            memo[v] = False
-    return memo[v]
-
-
-def outer_product(v: Value) -> bool:
-    """Whether v is batch_sum of a product whose last axis belongs to one operand alone: a weight's gradient."""
-    c = v.inputs[0] if v.primitive is batch_sum else v
-    if c is v or c.primitive is not contract_of or not v.shape:
-        return c is not v and c.primitive is winograd_slopes
-    return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
-
-
-def behind_views(v: Value) -> Value:
-    while v.primitive in VIEWS:
-        (v,) = v.inputs
-    return v
-
-
-def rows_operand(c: Value) -> int | None:
-    """Which operand of a contraction alone has the result's last letter, and has it last."""
-    a, b, out = parse(c.attributes["spec"])
-    for k, (own, other) in enumerate(((a, b), (b, a))):
-        if own and own[-1] == out[-1] and out[-1] not in other:
-            return k
-    return None
-
-
-def scatter_behind(v: Value) -> Value | None:
-    """The scatter that gives a shared table: v itself, or what v is the sum over samples of."""
-    s = v.inputs[0] if v.primitive is batch_sum else v
-    if s.primitive is not scatter_of or v.kind != "shared" or not s.size or 8 * s.size // s.shape[0] > ROW:
-        return None
-    return None if behind_views(s.inputs[0]).primitive is sample_index else s
-
-
-copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
-
-
-def with_copied_roots(program: Program) -> Program:
-    """The program with a copy where an output or new state is a leaf, a number or a view, so that a nest stores it."""
-    memo: dict[Value, bool] = {}
-    for v in program.order:
-        is_inline(v, memo)
-
-    def root(v: Value) -> Value:
-        return copy(v) if v.primitive in VIEWS or is_inline(v, memo) else v
-
-    return Program(program.inputs, {k: root(v) for k, v in program.outputs.items()},
-                   {t: root(v) for t, v in program.updates.items()})  # fmt: skip
-
-
 class Planner:
     """Assigns Values to groups, from the outputs backwards."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, inside: bool = False) -> None:
+        """``inside``: the program is the body of a loop over samples; it gives out nothing, and stores only samples."""
         self.program = program = with_copied_roots(program)
         self.position = {v: n for n, v in enumerate(program.order)}
-        self.inline: dict[Value, bool] = {}
+        self.inline: dict[Value, bool] = {v: True for v in program.order if inside and v.kind == "shared"}
+        self.inside = inside
         for v in program.order:  # inputs first, so that nothing recurses far
             is_inline(v, self.inline)
         self.roots = dict.fromkeys([*program.outputs.values(), *program.updates.values()])
@@ -164,8 +102,9 @@ class Planner:
             self._note_uses(v)
         for v in reversed(computed):
             self._assign(v)
-        given = [v for v in self.program.outputs.values() if v.kind == "sample" and v.dtype in TRANSPOSED]
-        self.rows |= dict.fromkeys(given)  # what is given out lies one sample after the other
+        if not self.inside:
+            given = [v for v in self.program.outputs.values() if v.kind == "sample" and v.dtype in TRANSPOSED]
+            self.rows |= dict.fromkeys(given)  # what is given out lies one sample after the other
         groups = self._ordered()
         in_place, copied = self._place_updates(groups)
         if not self._set_phases(groups, in_place):  # two updates that read each other's state
@@ -205,6 +144,9 @@ class Planner:
 
     def _assign(self, v: Value) -> None:
         uses = self.uses[v]
+        if v.primitive in (scan_of, result_of):
+            self._assign_loop(v)
+            return
         if len(uses) == 1 and v not in self.roots:
             user, pointwise = uses[0]
             padding = v.primitive is pad_with and user.primitive is copy  # computed in the order that this copies it
@@ -240,6 +182,18 @@ class Planner:
         if v in self.roots or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target
+
+    def _assign_loop(self, v: Value) -> None:
+        """A loop and its results are a group."""
+        loop = v.inputs[0] if v.primitive is result_of else v
+        group = self.group_of.get(loop)
+        if group is None:
+            group = Group(loop.kind, (), core=loop, loop=True)
+            self._join(loop, group)
+        if v is not loop:
+            self._join(v, group)
+            group.stores.append(v)
+            self.stored[v] = group
 
     def _join(self, v: Value, group: Group) -> None:
         group.values.add(v)

@@ -10,7 +10,7 @@ from ...graph import Program, Value
 from ...ops.contract import parse
 from ...ops.conv import is_zeros_around, padded, window_operand, windows_of
 from ...ops.movement import reshape, transpose
-from .plan import VIEWS, copy, is_inline
+from .kinds import VIEWS, copy, is_inline
 from .windows import SPACES
 
 

@@ -14,9 +14,10 @@ from . import ir
 from . import lanes as L
 from .emit import BYTES, I64, Nest
 from .index import Index, Variable, linear
+from .kinds import scatter_behind
 from .lanes import Lanes
 from .nests import smaller, with_mask
-from .plan import Group, scatter_behind
+from .plan import Group
 from .tiles import finish
 from .values import rows_are_checked
 

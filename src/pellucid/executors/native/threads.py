@@ -10,15 +10,16 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from ...graph import Program
+from ...graph import Program, Value
 from ...ops.contract import contract_of, parse
 from ...ops.conv import over_windows
+from ...ops.loop import scan_of
 from ...ops.winograd import winograd_product
 from ..binding import as_threads
 from . import driver, handover
@@ -60,7 +61,18 @@ def quota() -> int | None:
 
 def work(program: Program) -> int:
     """Multiplications and other operations for one sample, roughly."""
-    return sum(multiplications(v) if v.primitive is contract_of else v.size for v in program.order)
+    return operations(program.order)
+
+
+def operations(order: Sequence[Value]) -> int:
+    """Of these Values, for one sample."""
+    total = 0
+    for v in order:
+        if v.primitive is scan_of:
+            total += v.attributes["length"] * operations(v.attributes["body"].order)
+        else:
+            total += multiplications(v) if v.primitive is contract_of else v.size
+    return total
 
 
 def threads_for(work: int, batch: int, width: int, divisible: bool = False) -> int:

@@ -155,7 +155,7 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
     wide = high * max(1, PACKED_ROWS // high)
     strided = strided_operand(nest, core, row, inner, lengths)
     shared = sum(v.size * BYTES[v.dtype] for v in core.inputs if v.kind == "shared")
-    units = -(-lengths[row] // wide) if row and not others and shared >= SPLIT_BYTES else None
+    units = -(-lengths[row] // wide) if row and not others and shared >= SPLIT_BYTES and not nest.step.terms else None
     first, last = (nest.lo, nest.hi) if units is None else (I64(0), nest.blocks())
     nest.over([lengths[c] for c in others], [], tiles)
     return units

@@ -9,8 +9,9 @@ from ...ops.contract import parse
 from . import lanes as L
 from .emit import I64, Buffer, Nest
 from .index import Index, Variable, linear
+from .kinds import rows_operand
 from .nests import lane_mask
-from .plan import Group, rows_operand
+from .plan import Group
 from .tiles import divisor_tile, finish, lane_variable
 from .values import at_lane
 
