@@ -17,8 +17,10 @@ from ...ops.conv import over_windows
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
+from ...passes.tables import with_tables
 from ...passes.winograd import with_winograd
 from . import ir
+from .chunks import LONG, steps_of, weights_in_chunks
 from .dot import dot_contraction, dot_letter
 from .driver import Steps, Task, emit_run
 from .emit import Buffer, Nest
@@ -27,6 +29,7 @@ from .index import NotVectorisable
 from .kinds import FREE, LEAVES, is_inline
 from .loops import Loop, at
 from .machine import Host
+from .matrix import is_matrix, matrix_contraction
 from .memory import Place, lifetimes, places
 from .nests import gather_nest, rows_nest, sample_nest, shared_nest
 from .plan import Group, Plan, Planner
@@ -35,6 +38,7 @@ from .scatter import scatter_nest
 from .sums import along_rows, sums_nest
 from .text import Text, text_of
 from .tiles import sample_contraction
+from .turned import is_turn, turn_nest, with_turned
 from .weights import WeightsTile, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
 from .winograd import kernel_nest, product_nest
@@ -86,7 +90,7 @@ class Job(NamedTuple):
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(with_planes(with_winograd(program)))
+        self.h, self.planner = h, Planner(with_planes(with_turned(with_winograd(with_tables(program)))))
         self.plan = self.planner.plan()
         self.program = self.plan.program
         self.built = Built(self.modules, self.plan, {})
@@ -189,6 +193,7 @@ class Builder:
         for v in self.plan.rows:
             own = v not in program.outputs.values()
             self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)
+            self.rows[v].together = own and v.ndim > 1
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
         built.given = {name: self.rows[v] for name, v in program.outputs.items() if v in self.rows}
 
@@ -222,7 +227,7 @@ class Builder:
             jobs += [
                 self._rows_job(v)
                 for v in self.plan.rows
-                if v.size and self._base(v).primitive in LEAVES and v.primitive is not sample_input
+                if v.size and self._base(v).primitive in LEAVES and not self._rows_as_given(v)
             ]
         for g in groups:
             if not g.size:
@@ -256,14 +261,18 @@ class Builder:
     def _gathered(self, v: Value) -> list[Buffer]:
         """The caller's array, the order of its rows, and where they go."""
         assert self.built.order is not None
-        rows = [self.rows[v]] if v in self.rows else []
+        rows = [self.rows[v]] if self._rows_as_given(v) else []
         return [self.built.raw[self.keys[v]], self.built.order, self.buffers[v], *rows]
 
     def _gather(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
         source, order, lanes = used[:3]
-        gather_nest(nest, source, order, lanes, self.rows.get(v))
+        gather_nest(nest, source, order, lanes, *used[3:])
         return self._finished(nest)
+
+    def _rows_as_given(self, v: Value) -> bool:
+        """Whether v is an input of which rows are kept as the caller has them."""
+        return v.primitive is sample_input and v in self.rows and not self.rows[v].together
 
     def _rows(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
@@ -349,8 +358,9 @@ class Builder:
             yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel))
         else:
             tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
-            yield lambda nest, g: finished(nest, weights_contraction(nest, g, tile, rows))
-            yield lambda nest, g: finished(nest, weights_contraction(nest, g, tile, rows, by_element=True))
+            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
 
     def _shared_ways(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
         """How to write the nest of a group of shared values, the best first; each gives the number of units."""
@@ -358,8 +368,12 @@ class Builder:
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
         if g.core is not None and not g.scatter and dot_letter(g.core):
             yield dot_contraction
+        if g.core is not None and not g.scatter and is_matrix(g.core):
+            yield lambda nest, g: matrix_contraction(nest, g, self.h.accumulators)
         if along_rows(g, self.h.width):
             yield sums_nest
+        if is_turn(g):
+            yield turn_nest
         yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
         yield self._by_element
 

@@ -28,13 +28,15 @@ BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1, "uint32
 @dataclass(eq=False)
 class Buffer:
     """Memory that nests read and write. ``kind``: "shared" (C order), "sample" ([block][element][lane]), "rows"
-    ([sample][element]), "raw" (the caller's array, [sample][element], gathered by the order of the epoch)."""
+    ([sample][element]; ``together``: [block][element but for its last axis][lane][last axis]), "raw" (the caller's
+    array, [sample][element], gathered by the order of the epoch)."""
 
     name: str
     kind: str
     size: int
     dtype: str
     number: int = -1
+    together: bool = False  # rows: those of a block's samples side by side, for one place after the other
     margin: Margin | None = None  # a number around the value, which nobody overwrites
     stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
 

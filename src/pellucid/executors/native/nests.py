@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from ...graph import Value
 from . import across, ir
 from . import lanes as L
 from .emit import I32, I64, Buffer, Nest
@@ -133,8 +135,22 @@ def lane_mask(width: int, count: int) -> ir.Constant:
     return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(k < count) for k in range(width)])
 
 
-def rows_nest(nest: Nest, v, rows: Buffer) -> None:
-    """Blocks lo..hi-1 of a sample value written once more as rows, one sample after the other: a transpose."""
+def samples_of(nest: Nest, block: Index) -> ir.Value:
+    """How many samples a block has."""
+    b = nest.builder
+    return smaller(b, b.sub(nest.n, b.mul(block.emit(b), I64(nest.width))), nest.width)
+
+
+def row_start(nest: Nest, rows: Buffer, v: Value, index: Sequence[Index], block: Index, lane: Index) -> Index:
+    """Where an element of one sample of a block lies among the rows."""
+    if not rows.together:
+        return (block * nest.width + lane) * rows.size + linear(index, v.shape)
+    place = linear(index[:-1], v.shape[:-1]) * nest.width + lane
+    return block * nest.width * rows.size + place * v.shape[-1] + index[-1]
+
+
+def rows_nest(nest: Nest, v: Value, rows: Buffer) -> None:
+    """Blocks lo..hi-1 of a sample value written once more as rows, each of one sample: a transpose."""
     width, columns = nest.width, v.shape[-1] if v.shape else 1
 
     def block_body(variable, _):
@@ -143,10 +159,9 @@ def rows_nest(nest: Nest, v, rows: Buffer) -> None:
         def vectors(outer, start: Index, count: int) -> None:
             places = [[*outer, start + min(k, count - 1)] if v.shape else [] for k in range(width)]
             given = [L.splat(nest.value(v, place, block), width) for place in places]
-            position = linear(places[0], v.shape)
             nest.mask = lane_mask(width, count) if count < width else None
             for lane, row in enumerate(across.transpose(given)):
-                nest.store_vector(row, rows, (block * width + lane) * rows.size + position)
+                nest.store_vector(row, rows, row_start(nest, rows, v, places[0], block, Index(lane)))
             nest.mask = None
 
         def row(outer, _):
@@ -161,7 +176,7 @@ def rows_nest(nest: Nest, v, rows: Buffer) -> None:
     nest.loop(nest.lo, nest.hi, [], block_body)
 
 
-def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: Buffer | None) -> None:
+def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: Buffer | None = None) -> None:
     """Blocks lo..hi-1 of a mini-batch: each sample's row, wherever it lies, into lanes and, if asked, into rows.
 
     ``order`` holds the numbers of the batch's rows. Lanes beyond the batch repeat its last sample, so that they hold

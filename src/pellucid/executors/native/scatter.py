@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from . import ir
 from . import lanes as L
 from .emit import BYTES, I64, Nest
 from .index import Index, Variable, linear
 from .kinds import scatter_behind
 from .lanes import Lanes
-from .nests import smaller, with_mask
+from .nests import row_start, samples_of, smaller, with_mask
 from .plan import Group
 from .tiles import finish
 from .values import rows_are_checked
@@ -75,12 +74,13 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
     held = nest.scratch("numbers", nest.width, numbers.dtype)
     nest.tile = f"{sums.rows} rows of the table"
 
-    def add(row: Index, at: list[Index], block: Index | None, sample: Index) -> None:
+    def add(row: Index, at: list[Index], block: Index | None, lane: Index) -> None:
         """The values of one sample at one place, to the row that is theirs."""
 
         def vector(inner: list[Index]) -> None:
             if values in rows:
-                start = sample * values.size + linear([*at, *inner], values.shape)
+                assert block is not None
+                start = row_start(nest, rows[values], values, [*at, *inner], block, lane)
                 x = nest.load_vector(rows[values], start, width, False)
             else:
                 x = nest.value(values, [*at, *inner], block)
@@ -90,11 +90,11 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
 
         sums.over_features(vector)
 
-    def add_if(number: Lanes, first: Index, at: list[Index], block: Index | None, sample: Index) -> None:
+    def add_if(number: Lanes, first: Index, at: list[Index], block: Index | None, lane: Index) -> None:
         here = number - nest.number(first, numbers.dtype)
         with b.if_then(((here >= 0) & (here < sums.rows)).value):
             nest.memo.append({})
-            add(Index.of(Variable(L.xp.astype(here, "int64").value, sums.rows)), at, block, sample)
+            add(Index.of(Variable(L.xp.astype(here, "int64").value, sums.rows)), at, block, lane)
             nest.memo.pop()
 
     def over_numbers(first: Index, block: Index | None) -> None:
@@ -110,8 +110,8 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
                 nest.memo.append({})
                 nest.store_vector(L.splat(number, nest.width), held, Index())
                 nest.loop(0, samples_of(nest, block), [], lambda lane, _: add_if(
-                    nest.load_vector(held, Index.of(lane), 1, True), first, at, block,
-                    block * nest.width + Index.of(lane)), extent=nest.width)  # fmt: skip
+                    nest.load_vector(held, Index.of(lane), 1, True), first, at, block, Index.of(lane)),
+                    extent=nest.width)  # fmt: skip
                 nest.memo.pop()
 
         nest.over(numbers.shape, [], place)
@@ -141,9 +141,3 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=sums.units)
     return sums.units
-
-
-def samples_of(nest: Nest, block: Index) -> ir.Value:
-    """How many samples a block has."""
-    b = nest.builder
-    return smaller(b, b.sub(nest.n, b.mul(block.emit(b), I64(nest.width))), nest.width)

@@ -64,7 +64,7 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
 
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, at_column: Index, columns: int, block: Index, n: int,
              packed: Pack | None = None) -> None:  # fmt: skip
-        places = []
+        points = []
         for k in range(n):
             for r in range(rows):
                 for c in range(columns):
@@ -73,13 +73,13 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
                         here[row] = at_row + r
                     if column:
                         here[column] = at_column + c
-                    places.append((here, block + k))
+                    points.append((here, block + k))
         zero = L.splat(nest.constant(0, core.dtype), nest.width)
 
         def step(index, sums):
             at = dict(zip(inner, index, strict=True))
             new = []
-            for k, ((here, blk), s) in enumerate(zip(places, sums, strict=True)):
+            for k, ((here, blk), s) in enumerate(zip(points, sums, strict=True)):
                 full = here | at
                 p, q = (
                     packed.load(nest, at, k // columns % rows)
@@ -91,12 +91,12 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
             return new
 
         space = [lengths[c] for c in inner]
-        if len(places) > 1:
-            sums = nest.over(space, [zero] * len(places), step)
+        if len(points) > 1:
+            sums = nest.over(space, [zero] * len(points), step)
         else:
             sums = [in_strands(nest, space, zero, lambda index, s: step(index, [s])[0], lambda p, q: p + q)]
         nest.memo.append({})
-        for (here, blk), s in zip(places, sums, strict=True):
+        for (here, blk), s in zip(points, sums, strict=True):
             finish(nest, group, core, [here[c] for c in out], blk, s)
         nest.memo.pop()
 
@@ -104,6 +104,10 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
 
     def tiles(index, _):
         fixed = dict(zip(others, index, strict=True))
+
+        if places:
+            places_first(fixed)
+            return
 
         def rows_at(at: Index, rows: int, packed: Pack | None):
             def columns_at(at_column: Index, columns: int):
@@ -152,10 +156,26 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
         else:
             nest.loop(nest.lo, nest.hi, [], lambda v, _: unit(nest, v, units or 0, wide, left, part), extent=units)
 
+    def places_first(fixed: dict[str, Index]) -> None:
+        """A tile of columns stays near, while all rows of the shared operand pass by."""
+
+        def columns_at(block: Index, at_column: Index, columns: int) -> None:
+            tiled(nest, lengths[row or ""], high, lambda r, rows: tile(fixed, r, rows, at_column, columns, block, 1))
+
+        def block_body(v, _):
+            tiled(nest, lengths[column or ""], across, lambda c, columns: columns_at(Index.of(v), c, columns))
+
+        nest.loop(first, last, [], block_body)
+
     wide = high * max(1, PACKED_ROWS // high)
-    strided = strided_operand(nest, core, row, inner, lengths)
+    places = row is not None and column is not None and kinds == ["shared", "sample"] and lengths[column] > across
+    strided = None if places else strided_operand(nest, core, row, inner, lengths)
     shared = sum(v.size * BYTES[v.dtype] for v in core.inputs if v.kind == "shared")
-    units = -(-lengths[row] // wide) if row and not others and shared >= SPLIT_BYTES and not nest.step.terms else None
+    units = (
+        -(-lengths[row] // wide)
+        if row and not others and shared >= SPLIT_BYTES and not (places or nest.step.terms)
+        else None
+    )
     first, last = (nest.lo, nest.hi) if units is None else (I64(0), nest.blocks())
     nest.over([lengths[c] for c in others], [], tiles)
     return units

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ...graph import Value
 from ...ops.contract import parse
 from . import lanes as L
 from .emit import I64, Buffer, Nest
-from .index import Index, Variable, linear
+from .index import Index, Variable
 from .kinds import rows_operand
-from .nests import lane_mask
+from .lanes import Lanes
+from .nests import lane_mask, row_start, samples_of
 from .plan import Group
 from .tiles import divisor_tile, finish, lane_variable
 from .values import at_lane
@@ -43,6 +45,34 @@ class WeightsTile:
         return math.prod(self.lengths[c] for c in self.others) * self.row_tiles
 
 
+class Products:
+    """One step of the sum: the vectors and the numbers of a tile for one sample, multiplied and added to its sums."""
+
+    def __init__(self, nest: Nest, t: WeightsTile, rows: dict[Value, Buffer]) -> None:
+        self.nest, self.t = nest, t
+        self.vectors, self.numbers, self.lanes = rows[t.vector], rows.get(t.number), nest.stored(t.number)
+
+    def added(self, sums: Sequence[Lanes], here: dict[str, Index], rows: int, columns: int, block: Index,
+              lane: Index) -> list[Lanes]:  # fmt: skip
+        """The sums of a tile that begins at ``here``, with those of one sample of a block."""
+        nest, t, width = self.nest, self.t, self.nest.width
+        start = row_start(nest, self.vectors, t.vector, [here[c] for c in t.vector_letters], block, lane)
+        vectors = [nest.load_vector(self.vectors, start + c * width, width, False) for c in range(columns)]
+        new: list[Lanes] = []
+        for r in range(rows):
+            index = [here[c] + r if c == t.row else here[c] for c in t.number_letters]
+            if self.lanes is not None:
+                where = (block * self.lanes.stride + nest.position(t.number, index)) * width + lane
+                number = nest.load_vector(self.lanes, where, 1, True)
+            else:
+                assert self.numbers is not None
+                number = nest.load_vector(
+                    self.numbers, row_start(nest, self.numbers, t.number, index, block, lane), 1, True
+                )
+            new += [L.fma(number, x, s) for x, s in zip(vectors, sums[r * columns :], strict=False)]
+        return new
+
+
 def weights_contraction(
     nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], by_element: bool = False
 ) -> int:
@@ -55,47 +85,24 @@ def weights_contraction(
     """
     core, width, b = group.core, nest.width, nest.builder
     assert core is not None
-    rows_buffer, number_rows = rows[t.vector], rows.get(t.number)
-    number_buffer = nest.stored(t.number)
-    extent = t.lengths[t.last]
+    products, extent = Products(nest, t, rows), t.lengths[t.last]
     nest.tile = f"{t.rows} rows x {t.columns} vectors of {width}"
 
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, column: Index, columns: int, valid: int) -> None:
         """``valid``: how many lanes of the last vector exist."""
         zero = L.splat(nest.constant(0, core.dtype), width)
-
-        def at(letters, here):
-            return [here[c] for c in letters]
+        fixed = fixed | ({t.row: at_row} if t.row else {}) | {t.last: column}
 
         def body(inner, sums):
             inside = fixed | dict(zip(t.inner, inner, strict=True))
 
             def over_blocks(variable, sums):
                 block = Index.of(variable)
-                left = b.sub(nest.n, b.mul(block.emit(b), I64(width)))
-                count = b.select(b.icmp_signed("<", left, I64(width)), left, I64(width))
 
                 def sample(lane, sums):
-                    n = block * width + Index.of(lane)
-                    start = (
-                        linear(at(t.vector_letters, inside | {t.last: column}), t.vector.shape) + n * rows_buffer.size
-                    )
-                    vectors = [nest.load_vector(rows_buffer, start + c * width, width, False) for c in range(columns)]
-                    new = []
-                    for r in range(rows):
-                        here = inside | ({t.row: at_row + r} if t.row else {})
-                        place = linear(at(t.number_letters, here), t.number.shape)
-                        if number_buffer is not None:
-                            place = nest.position(t.number, at(t.number_letters, here))
-                            where = (block * number_buffer.stride + place) * width + Index.of(lane)
-                            number = nest.load_vector(number_buffer, where, 1, True)
-                        else:
-                            assert number_rows is not None
-                            number = nest.load_vector(number_rows, n * number_rows.size + place, 1, True)
-                        new += [L.fma(number, x, s) for x, s in zip(vectors, sums[r * columns :], strict=False)]
-                    return new
+                    return products.added(sums, inside, rows, columns, block, Index.of(lane))
 
-                return nest.loop(0, count, sums, sample, extent=width)
+                return nest.loop(0, samples_of(nest, block), sums, sample, extent=width)
 
             return nest.loop(0, nest.blocks(), sums, over_blocks)
 

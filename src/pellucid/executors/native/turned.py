@@ -1,0 +1,158 @@
+"""Weights that many products read across their rows, as back-propagation does: turned once, before they are read.
+
+A weight of shape (out, in) is summed over its first axis on the way back. Where that is done for many steps of a
+sequence, or many places, a copy with that axis last costs next to nothing, and is read in order. Imports graph and ops.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+from ...graph import Program, Value, input
+from ...ops.contract import contract_of, parse
+from ...ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
+from ...ops.movement import transpose_of
+from . import across
+from .emit import Nest
+from .index import Index, Variable
+from .kinds import copy
+from .nests import lane_mask
+from .plan import Group
+
+LEAST = 8  # columns of the other factor, with which that is worth it outside of loops
+
+
+def with_turned(program: Program) -> Program:
+    """The program with turned copies of such weights."""
+    new: dict[Value, Value] = {}
+    wanted = wanted_of_loops(program)
+    results: dict[Value, dict[Value, Value]] = {}
+    turned: dict[Value, Value] = {}
+
+    def turn(w: Value, axes: tuple[int, ...]) -> Value:
+        if w not in turned:
+            turned[w] = copy(transpose_of(w, axes=axes))
+        return turned[w]
+
+    for v in program.order:
+        inputs = tuple(new[i] for i in v.inputs)
+        if not v.inputs:
+            new[v] = v
+        elif v.primitive is result_of:
+            new[v] = results[v.inputs[0]][v.attributes["of"]]
+        elif v.primitive is scan_of:
+            body = v.attributes["body"]
+            leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
+            pairs = zip(inputs, body.leaves, strict=True)
+            given = tuple(turn(x, leaves[leaf]) if leaf in leaves else x for x, leaf in pairs)
+            new[v], results[v] = rebuilt(v, given, wanted[v], functools.partial(inside, leaves=leaves))
+        elif v.primitive is contract_of and (found := read_across([v], LEAST)):
+            pairs = zip(v.inputs, inputs, strict=True)
+            factors = tuple(turn(x, found[w]) if w in found else x for w, x in pairs)
+            new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
+        else:
+            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
+    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
+                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+
+
+def read_across(order, least: int) -> dict[Value, tuple[int, ...]]:
+    """Shared factors of contractions with samples, and the order of axes in which their sums run along the last one.
+
+    ``least``: numbers of the other factor that each number meets, at least. A factor that is also used otherwise is
+    none.
+    """
+    found: dict[Value, tuple[int, ...]] = {}
+    other: set[Value] = set()
+    for v in order:
+        for k, w in enumerate(v.inputs):
+            axes = _axes(v, k, least)
+            if axes is None or found.setdefault(w, axes) != axes:
+                other.add(w)
+    return {w: axes for w, axes in found.items() if w not in other or len(order) == 1}
+
+
+def _axes(v: Value, k: int, least: int) -> tuple[int, ...] | None:
+    """The order of axes of a contraction's factor in which it would be read in order; None where it is already."""
+    w = v.inputs[k]
+    if v.primitive is not contract_of or w.kind == "sample":
+        return None
+    *both, out = parse(v.attributes["spec"])
+    letters, others = both[k], both[1 - k]
+    own, inner = [c for c in letters if c in out], [c for c in letters if c not in out]
+    columns = math.prod(n for c, n in zip(others, v.inputs[1 - k].shape, strict=True) if c in out and c not in letters)
+    if not own or not inner or columns < least or set(own) & set(others):
+        return None
+    if v.kind == "sample":  # sums run along the last axis
+        order, needed = own + inner, letters[-1] in own
+    else:  # neighbours of the result are neighbours in one factor
+        order, needed = inner + own, bool(least) and own == [out[-1]] and letters[-1] == others[-1:]
+    return tuple(letters.index(c) - len(letters) for c in order) if needed else None
+
+
+def product(v: Value, factors: tuple[Value, ...], turned: dict[int, tuple[int, ...]]) -> Value:
+    """The contraction of factors of which some are turned, with their axes in that order."""
+    a, b, out = parse(v.attributes["spec"])
+    letters = [a, b]
+    for k, axes in turned.items():
+        letters[k] = "".join(letters[k][i] for i in axes)
+    return contract_of(*factors, spec=f"{letters[0]},{letters[1]}->{out}")
+
+
+def inside(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
+    """The body of a loop that is given some of its constants turned."""
+    new: dict[Value, Value] = {}
+    for v in body.order:
+        if v in leaves:
+            new[v] = input(v.name or "", tuple(v.shape[a] for a in leaves[v]), v.dtype, v.kind)
+        elif not v.inputs:
+            new[v] = v
+        elif any(i in leaves for i in v.inputs):
+            axes = {k: leaves[i] for k, i in enumerate(v.inputs) if i in leaves}
+            new[v] = product(v, tuple(new[i] for i in v.inputs), axes)
+        else:
+            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes)
+    return Program({key: new[v] for key, v in body.inputs.items()}, {key: new[v] for key, v in body.outputs.items()})
+
+
+def is_turn(group: Group) -> bool:
+    """Whether a group is but a matrix turned, that lies in memory as it is."""
+    if len(group.values) != 1 or group.kind == "sample" or len(group.shape) != 2:
+        return False
+    (v,) = group.values
+    x = v.inputs[0] if v.primitive is copy else v
+    return x.primitive is transpose_of and x.attributes["axes"] == (-1, -2)
+
+
+def turn_nest(nest: Nest, group: Group) -> int:
+    """Units lo..hi-1 of a matrix turned, some rows of it each: squares of vectors. Gives their number."""
+    (v,) = group.stores
+    (x,) = v.inputs[0].inputs
+    rows, columns = v.shape
+    width, units = nest.width, -(-rows // nest.width)
+
+    def square(row: Index, height: int, column: Index, wide: int) -> None:
+        nest.mask = lane_mask(width, height) if height < width else None
+        lane = Index.of(Variable(row.emit(nest.builder), rows, lane=True))
+        given = [nest.value(x, [column + min(k, wide - 1), lane]) for k in range(width)]
+        nest.mask = lane_mask(width, wide) if wide < width else None
+        lane = Index.of(Variable(column.emit(nest.builder), columns, lane=True))
+        for k, y in enumerate(across.transpose(given)[:height]):
+            nest.store(y, nest.buffers[v], nest.position(v, [row + k, lane]), None)
+        nest.mask = None
+
+    def unit(variable, _):
+        row, whole = Index.of(variable) * width, columns - columns % width
+
+        def along(height: int) -> None:
+            nest.loop(0, whole, [], lambda c, _: square(row, height, Index.of(c), width), step=width, extent=columns)
+            if columns % width:
+                nest.memo.append({})
+                square(row, height, Index(whole), columns % width)
+                nest.memo.pop()
+
+        nest.last_or_not(Index.of(variable), units, lambda: along(rows - (units - 1) * width), lambda: along(width))
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units
