@@ -35,6 +35,7 @@ from .movement import (
     constant,
     fill_with,
     flip_axes,
+    pad_with,
     reshape_to,
     slice_of,
     stop_gradient,
@@ -232,11 +233,15 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
 
     for k in moving:
         seed(body.new[k], carries[k])
-    first: dict[int, Value] = {}
+    first: dict[int, Value] = {}  # derivatives in the first state, and in the last, that come from outside
+    start: dict[int, Value | None] = {}
     for v, cotangent in g.items():
         if v in body.carries:
-            k = body.carries.index(v)
-            first[k], cotangent, v = cotangent[-1 if reverse else 0], after(cotangent, reverse), body.new[k]
+            k, v = body.carries.index(v), body.new[body.carries.index(v)]
+            start[k], rest = _of_last(cotangent, length, reverse)
+            if rest is None:
+                continue
+            first[k], cotangent = rest[-1 if reverse else 0], after(rest, reverse)
         x = input("slope", v.shape, v.dtype, cotangent.kind)
         known[x] = Lifted(cotangent, True)
         seed(v, x)
@@ -247,8 +252,8 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
         s = slopes[body.carries[k]]
         s = zeros_like(carries[k]) if s is None else s
         passed.append(to_samples(s) if s.kind != carries[k].kind else s)
-    start = [zeros_like(carries[k]) for k in moving]
-    last, known = _loop(list(carries.values()), start, passed, known, length, not reverse, False)
+    begin = [zeros_like(carries[k]) if (s := start.get(k)) is None else s for k in moving]
+    last, known = _loop(list(carries.values()), begin, passed, known, length, not reverse, False)
     results: list[Value | None] = [None] * len(inits)
     for k, s in zip(moving, last, strict=True):
         results[k] = s + first[k] if k in first else s
@@ -261,6 +266,19 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
         else:
             results.append(lift([slope], known, length)[0].spread(length))
     return tuple(results)
+
+
+def _of_last(g: Value, n: int, reverse: bool) -> tuple[Value | None, Value | None]:
+    """The derivative in all states as that in the last one alone, if there is such a part, and the rest."""
+    a = g.attributes
+    if g.primitive is add:
+        pairs = [_of_last(i, n, reverse) for i in g.inputs]
+        lasts, rests = ([x for x in part if x is not None] for part in zip(*pairs, strict=True))
+        return tuple(x[0] + x[1] if len(x) == 2 else x[0] if x else None for x in (lasts, rests))  # type: ignore
+    alone = (0, n) if reverse else (n, 0)
+    if g.primitive is pad_with and g.inputs[0].shape[0] == 1 and (a["low"][0], a["high"][0]) == alone:
+        return g[0 if reverse else n], None
+    return None, g
 
 
 def _is_kept(v: Value) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Program, Value
 from ..ops.contract import contract_of
-from ..ops.elementwise import divide, multiply, subtract
+from ..ops.elementwise import add, divide, multiply, select, subtract
 from ..ops.gather import scatter_of
 from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
 from ..ops.movement import (
@@ -23,11 +23,13 @@ from ..ops.movement import (
     pad_with,
     reshape_to,
     ruled,
+    slice_of,
     stop_gradient,
     transpose_of,
 )
 from ..ops.reduce import batch_count, batch_sum, reduce_sum, to_samples
 from ..ops.xp import xp
+from .parts import joined, sliced
 
 
 def simplify(program: Program) -> Program:
@@ -98,6 +100,12 @@ def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
             return to_samples(p(*(_bare(i) for i in inputs), **v.attributes))
         if any(i.kind == "sample" and i.primitive is not to_samples for i in inputs):
             inputs = tuple(_bare(i) for i in inputs)
+    if p is select and inputs[1] is inputs[2]:
+        return inputs[1] if inputs[1].kind == v.kind else to_samples(inputs[1])
+    if p is add and (whole := joined(add(*inputs))) is not None and whole.kind == v.kind:
+        return whole
+    if p is slice_of and (part := sliced(v, inputs[0])) is not None:
+        return part
     if p is multiply:
         for one, other in (inputs, inputs[::-1]):
             if _is_fill(one, 1):

@@ -156,6 +156,15 @@ class Builder:
             self.built.scratch.append(buffer)
         return buffer
 
+    def _buffers_inside(self, loop: Loop) -> None:
+        """Memory for what a step stores only for itself, and for parts of what it stores."""
+        joins = loop.plan.joins
+        alone = [*(v for v in loop.plan.stored if v not in joins), *(join.whole for join in joins.values())]
+        for v in dict.fromkeys(alone):
+            if v not in self.buffers:
+                self.buffers[v] = self._buffer_of(v, loop.plan)
+        self.buffers |= {part: self.buffers[join.whole] for part, join in joins.items()}
+
     def _buffer_of(self, v: Value, plan: Plan) -> Buffer:
         """Memory for a stored Value, with its margin."""
         margin = plan.margins.get(v)
@@ -189,7 +198,7 @@ class Builder:
         for g in self.plan.groups:
             if g.loop:
                 self.loops[g] = loop = Loop(g, self.plan, self.buffers, self._buffer)
-                self.buffers |= {v: self._buffer_of(v, loop.plan) for v in loop.plan.stored if v not in self.buffers}
+                self._buffers_inside(loop)
         for v in self.plan.rows:
             own = v not in program.outputs.values()
             self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)

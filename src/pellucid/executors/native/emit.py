@@ -242,6 +242,9 @@ class Nest:
 
     def position(self, v: Value, index: Sequence[Index]) -> Index:
         """Where an element of a stored Value lies in its memory."""
+        if v in self.plan.joins:
+            v, axis, start = self.plan.joins[v]
+            index = [i + start if k == axis else i for k, i in enumerate(index)]
         margin = self.plan.margins.get(v)
         if margin is None:
             place = linear(index, v.shape)

@@ -19,6 +19,7 @@ from ...ops.movement import pad_with
 from ...ops.reduce import batch_sum
 from ...ops.winograd import winograd_slopes
 from .again import computed_again
+from .joins import Join, joins
 from .kinds import (
     CORES,
     LEAVES,
@@ -68,6 +69,7 @@ class Plan:
     rows: dict[Value, None]  # sample values that a weights phase reads with features in lanes
     margins: dict[Value, Margin]  # stored values that have a number around them, for those who read them padded
     padded: frozenset[Value]  # and these
+    joins: dict[Value, Join]  # stored values that are part of a larger one's memory
 
     @property
     def phases(self) -> list[list[Group]]:
@@ -91,9 +93,11 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
-        self.padded = self.again = frozenset[Value]()
+        self.padded = self.again = self.wholes = frozenset[Value]()
         self.margins, self.padded = margins(program, lambda v: v not in self.roots, self._computed)
         self.again = computed_again(program, self.roots, self._computed)
+        self.joins = joins(program, self.roots, self._lies_alone) if inside else {}
+        self.wholes = frozenset(join.whole for join in self.joins.values())
         self.read: dict[Group, dict[Value, None]] = {}
 
     def plan(self) -> Plan:
@@ -112,16 +116,20 @@ class Planner:
             in_place = {}
             self._set_phases(groups, in_place)
         groups.sort(key=lambda g: g.phase)
-        return Plan(self.program, groups, self.stored, in_place, copied, self.rows, self.margins, self.padded)
+        return Plan(self.program, groups, self.stored, in_place, copied, self.rows, self.margins, self.padded,
+                    self.joins)  # fmt: skip
 
     def _inline(self, v: Value) -> bool:
         return is_inline(v, self.inline)
 
     def _is_view(self, v: Value) -> bool:
-        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded or v in self.again
+        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded or v in self.again or v in self.wholes
 
     def _computed(self, v: Value) -> bool:
         return not self._inline(v) and not self._is_view(v)
+
+    def _lies_alone(self, v: Value) -> bool:
+        return self._computed(v) and v not in self.margins and v.primitive is not result_of
 
     # ---- who uses what ----------------------------------------------------------------------------------------
 
@@ -179,7 +187,7 @@ class Planner:
             target.core, target.outer, target.scatter = v, self._outer(v), scatter is not None
         if scatter is not None and behind_views(scatter.inputs[0]).kind == "sample":
             self.rows[scatter.inputs[0]] = None
-        if v in self.roots or any(self.group_of[u] is not target or not p for u, p in uses):
+        if v in self.roots or v in self.joins or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target
 
