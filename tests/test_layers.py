@@ -103,6 +103,9 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     "global average pool": (nn.GlobalAvgPool(), (2, 8, 7), (2,), {}),
     "up": (nn.UpSample((2, 3)), (2, 8, 7), (2, 16, 21), {}),
     "zeros": (nn.ZeroPad((1, (0, 2))), (2, 8, 7), (2, 10, 9), {}),
+    "masking": (nn.Masking(), (5, 3), (5, 3), {}),
+    "positions": (nn.PositionalEncoding(), (5, 3), (5, 3), {}),
+    "positions, learnt": (nn.PositionEmbedding(8), (5, 3), (5, 3), {"weight": (8, 3)}),
     "concatenate along an axis": (nn.Concatenate(nn.linear, nn.relu, axis=-1), (2, 3), (2, 6), {}),
 }
 
@@ -126,7 +129,7 @@ def test_whole_numbers_become_floats(name, dtype):
 
 
 def test_every_layer_is_in_the_cases():
-    tried = {type(layer) for layer, *_ in CASES.values()}
+    tried = {type(layer) for layer, *_ in CASES.values()} | {nn.Embedding}  # takes no floats: test_masks.py
     layers = {v for v in vars(nn).values() if isinstance(v, type) and issubclass(v, nn.Layer)} - {nn.Layer}
     assert layers == tried
 

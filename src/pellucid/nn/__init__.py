@@ -21,6 +21,7 @@ from .activations import (
 from .combine import AuxiliaryHead, Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
 from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
+from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
     LOSSES,
@@ -36,18 +37,19 @@ from .losses import (
     MeanSquaredError,
     MissProbability,
 )
+from .masks import mask_of, with_mask
 from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "AuxiliaryHead", "AvgPool", "BatchNorm", "BinaryCrossEntropy",
-    "BinaryHinge", "ClassDistance", "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense",
-    "DepthwiseConv", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool",
-    "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
-    "LocalResponseNorm", "Loss", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm",
-    "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu",
-    "init", "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
-    "step", "tanh", "trace", "zoo",
+    "ACTIVATIONS", "LOSSES", "METRICS", "AuxiliaryHead", "AvgPool", "BatchNorm", "BinaryCrossEntropy", "BinaryHinge",
+    "ClassDistance", "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect",
+    "Dropout", "Embedding", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm",
+    "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
+    "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm", "PositionEmbedding",
+    "PositionalEncoding", "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "freeze",
+    "gaussian", "gelu", "init", "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign",
+    "silu", "softmax", "softplus", "step", "tanh", "trace", "with_mask", "zoo",
 ]  # fmt: skip
