@@ -1,4 +1,4 @@
-"""Masks: which steps of a sequence count, kept beside its Value while a net is traced. Imports graph alone.
+"""Masks: which steps of a sequence count, kept beside its Value while a net is traced. Imports graph and ops.
 
 A sequence is (T, ...) for each sample; its mask is a bool Value (T,), False at padding. `nn.Embedding` and `nn.Masking`
 make masks, recurrent layers, attention and pooling over time read them, and every layer hands the mask of its first
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from .. import ops
 from ..graph import GraphError, Value
 
 _masks: ContextVar[dict[Value, Value | None] | None] = ContextVar("pellucid_masks", default=None)
@@ -69,3 +70,11 @@ def masks_kept() -> Iterator[None]:
         yield
     finally:
         _masks.reset(token)
+
+
+def mean_where(x: Value, counted: Value | None, axis: int | None = None) -> Value:
+    """The mean of the numbers that count, over an axis or all; of all of them for None, and 0 where none does."""
+    if counted is None:
+        return ops.mean(x, axis)
+    number = ops.sum(ops.cast(counted, x.dtype), axis)
+    return ops.sum(ops.where(counted, x, 0), axis) / ops.maximum(number, 1)
