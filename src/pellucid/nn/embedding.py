@@ -14,7 +14,7 @@ from ..graph import GraphError, Value
 from .conv import whole
 from .init import normal, uniform
 from .layer import Layer, as_float
-from .masks import with_mask
+from .masks import over_features, with_mask
 
 
 class Embedding(Layer):
@@ -71,7 +71,7 @@ class Masking(Layer):
         x = as_steps(x)
         there = ops.cast(~ops.equal(x, self.value), "int32")
         mask = ops.max(there, tuple(range(1, x.ndim))) > 0
-        return with_mask(ops.where(ops.reshape(mask, (-1, *(1,) * (x.ndim - 1))), x, 0), mask)
+        return with_mask(ops.where(over_features(mask, x), x, 0), mask)
 
 
 class PositionalEncoding(Layer):

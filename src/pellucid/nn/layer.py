@@ -171,7 +171,7 @@ def _traced(call):
             except GraphError as error:
                 place = path or self.name
                 raise LayerError(f"{type(self).__name__}{f' {place!r}' if place else ''}: {error}") from error
-        scope.calls.append(Call(path, self, output))
+        scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
         return hand_on(output, *inputs[:1])
 
     return wrapped

@@ -78,3 +78,8 @@ def mean_where(x: Value, counted: Value | None, axis: int | None = None) -> Valu
         return ops.mean(x, axis)
     number = ops.sum(ops.cast(counted, x.dtype), axis)
     return ops.sum(ops.where(counted, x, 0), axis) / ops.maximum(number, 1)
+
+
+def over_features(mask: Value, x: Value) -> Value:
+    """A mask (T,) with an axis of length 1 for each further one of x (T, ...)."""
+    return ops.reshape(mask, (len(mask), *(1,) * (x.ndim - 1)))
