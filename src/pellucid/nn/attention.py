@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -132,13 +133,14 @@ class AdditiveAttention(Attends):
 class MultiHeadAttention(Attends):
     """Scaled dot-product attention by several heads side by side, each on projections of its own.
 
-    y = W_o [head_1 ... head_h] + b_o, head_i = a V_i, a = softmax(Q_i K_i^T / sqrt(units / heads)); Q = W_q query
-    + b_q, K and V are W_k and W_v times the memory, with their biases; head i has the i-th part of their units.
+    y = W_o [head_1 ... head_h] + b_o, head_i = a V_i, a = softmax(Q_i K_i^T / sqrt(units / heads)), where head i has the
+    i-th part of the units of Q = W_q query + b_q, K = W_k memory and V = W_v memory + b_v. Keys have no bias: it would
+    add the same to all scores of a query, and change nothing.
 
     Shapes: query (T, n), memory (S, m), to (T, units); weights (heads, T, S); query_weight (units, n), key_weight and
-    value_weight (units, m), output_weight (units, units), and their biases (units,). ``units`` is n by default. Without
-    a memory the query attends to itself; ``causal``: each step to itself and those before. ``dropout`` and
-    ``return_weights`` are those of `Attention`. Raises `GraphError` where heads do not divide units. Vaswani et al.,
+    value_weight (units, m), output_weight (units, units); query_bias, value_bias and output_bias (units,). ``units`` is
+    n by default. Without a memory the query attends to itself; ``causal``: each step to itself and those before.
+    ``dropout`` and ``return_weights`` are those of `Attention`. Raises `GraphError` where heads do not divide units. Vaswani et al.,
     "Attention is all you need", NeurIPS 2017.
 
     >>> from pellucid import input, nn
@@ -170,7 +172,8 @@ class MultiHeadAttention(Attends):
         check_heads(self.heads, units)
         size = units // self.heads
         q = split(project(self, "query", units, x) * (1 / math.sqrt(size)), self.heads)
-        k, v = (split(project(self, part, units, memory), self.heads) for part in ("key", "value"))
+        k = split(project(self, "key", units, memory, bias=False), self.heads)
+        v = split(project(self, "value", units, memory), self.heads)
         weights = self.weigh(ops.contract(q, k, "thd,shd->hts"), memory, self.causal, self.dropout)
         heads = ops.contract(weights, v, "hts,shd->thd")
         y = project(self, "output", units, ops.reshape(heads, (len(x), units)))
@@ -180,10 +183,10 @@ class MultiHeadAttention(Attends):
 # ---- what these layers share ------------------------------------------------------------------------------------
 
 
-def project(layer, part: str, units: int, x: Value) -> Value:
+def project(layer: Any, part: str, units: int, x: Value, bias: bool = True) -> Value:
     """W x_t + b at each step, with a layer's parameters PART_weight (units, n) and PART_bias: (T, n) to (T, units)."""
     y = ops.contract(layer.param(f"{part}_weight", (units, x.shape[1]), layer.weight_init), x, "ij,tj->ti")
-    return y + layer.param(f"{part}_bias", (units,), layer.bias_init) if layer.bias else y
+    return y + layer.param(f"{part}_bias", (units,), layer.bias_init) if layer.bias and bias else y
 
 
 def split(x: Value, heads: int) -> Value:
@@ -217,7 +220,7 @@ def check_heads(heads: int, units: int) -> None:
         raise GraphError(f"heads={heads} does not divide {units} units; use one of {fitting}")
 
 
-def check_whole(layer, *names: str) -> None:
+def check_whole(layer: Any, *names: str) -> None:
     for name in names:
         if not whole(getattr(layer, name)):
             raise GraphError(

@@ -58,7 +58,7 @@ class TransformerBlock(Layer):
     >>> from pellucid import input, nn
     >>> t = nn.trace(nn.TransformerBlock(4, 64), input("x", (10, 16)))
     >>> t.output.shape, sum(p.value.size for p in t.parameters.values())
-    ((10, 16), 3280)
+    ((10, 16), 3264)
     """
 
     heads: int
