@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from native_tools import agree, with_slopes
-from tools import check_gradient
+from tools import check_gradient, with_parameters
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
@@ -144,18 +144,9 @@ def test_slopes(net, arrays):
 
     def function(*values):
         t = nn.trace(net, *values[: len(arrays)], dtype="float64")
-        return substituted(t, dict(zip(names, values[len(arrays) :], strict=True)))
+        return with_parameters(t, dict(zip(names, values[len(arrays) :], strict=True)))
 
     check_gradient(function, *(a[1] for a in arrays), *first)
-
-
-def substituted(t, values):
-    """A traced net's output with other Values in the place of its parameters."""
-    new = {p.value: values[name] for name, p in t.parameters.items()}
-    for v in pel.graph.toposort([t.output]):
-        if v not in new:
-            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes) if v.inputs else v
-    return new[t.output]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -286,7 +277,9 @@ def test_a_decoder_that_asks_at_each_step():
     first = [weights_for(traced(net, X, MEMORY, COUNTED)[0])[name] for name in names]
 
     def function(x, memory, counted, *values):
-        return substituted(nn.trace(net, x, memory, counted, dtype="float64"), dict(zip(names, values, strict=True)))
+        return with_parameters(
+            nn.trace(net, x, memory, counted, dtype="float64"), dict(zip(names, values, strict=True))
+        )
 
     check_gradient(function, X[1], MEMORY[1], COUNTED[1], *first)
 

@@ -133,15 +133,15 @@ class AdditiveAttention(Attends):
 class MultiHeadAttention(Attends):
     """Scaled dot-product attention by several heads side by side, each on projections of its own.
 
-    y = W_o [head_1 ... head_h] + b_o, head_i = a V_i, a = softmax(Q_i K_i^T / sqrt(units / heads)), where head i has the
-    i-th part of the units of Q = W_q query + b_q, K = W_k memory and V = W_v memory + b_v. Keys have no bias: it would
-    add the same to all scores of a query, and change nothing.
+    y = W_o [head_1 ... head_h] + b_o, head_i = a V_i, a = softmax(Q_i K_i^T / sqrt(units / heads)), where head i has
+    the i-th part of the units of Q = W_q query + b_q, K = W_k memory and V = W_v memory + b_v. Keys have no bias: it
+    would add the same to all scores of a query, and change nothing.
 
     Shapes: query (T, n), memory (S, m), to (T, units); weights (heads, T, S); query_weight (units, n), key_weight and
-    value_weight (units, m), output_weight (units, units); query_bias, value_bias and output_bias (units,). ``units`` is
-    n by default. Without a memory the query attends to itself; ``causal``: each step to itself and those before.
-    ``dropout`` and ``return_weights`` are those of `Attention`. Raises `GraphError` where heads do not divide units. Vaswani et al.,
-    "Attention is all you need", NeurIPS 2017.
+    value_weight (units, m), output_weight (units, units); query_bias, value_bias and output_bias (units,). ``units``
+    is n by default. Without a memory the query attends to itself; ``causal``: each step to itself and those before.
+    ``dropout`` and ``return_weights`` are those of `Attention`. Raises `GraphError` where heads do not divide units.
+    Vaswani et al., "Attention is all you need", NeurIPS 2017.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.MultiHeadAttention(4, 32), input("x", (10, 24))).output.shape

@@ -52,9 +52,11 @@ class Conv1D(Layer):
             x = ops.where(mask[:, None], x, 0)
         check_groups(x.shape[1], self.filters, self.groups)
         w = self.param("weight", (self.filters, x.shape[1] // self.groups, self.kernel_size), self.weight_init)
-        causal = self.padding == "causal"
-        reach = (self.kernel_size - 1) * self.dilation
-        padding = [(reach, 0)] if causal else [self.padding] if isinstance(self.padding, tuple) else self.padding
+        padding, causal = self.padding, self.padding == "causal"
+        if not isinstance(padding, (str, int)):
+            padding = [padding]
+        if causal:
+            padding = [((self.kernel_size - 1) * self.dilation, 0)]
         floor = self.floor or causal
         y = ops.correlate(ops.transpose(x), w, self.strides, padding, self.dilation, self.groups, floor)
         y = ops.transpose(y)
