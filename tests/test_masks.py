@@ -173,6 +173,7 @@ def test_bad_options(make, text):
     [
         (nn.Embedding(5, 3), (4,), r"Embedding: expects tokens, whole numbers 0\.\.4, got float32 of shape \(4,\)"),
         (nn.Masking(), (4,), r"Masking: expects a sequence \(T, features\) for .*, got shape \(4,\); for tokens"),
+        (nn.PositionalEncoding(), (0, 3), "a sequence of length 0 has no steps"),
         (nn.PositionalEncoding(), (4, 3, 2), r"expects a sequence \(T, features\) .* got shape \(4, 3, 2\)"),
         (lambda x: nn.Lambda(lambda y: nn.with_mask(y, y > 0))(x), (4, 3), r"must be bool \(4,\).*got bool \(4, 3\)"),
         (lambda x: nn.Lambda(lambda y: nn.with_mask(y, y[:, 0]))(x), (4, 3), "got float32.*mask > 0 makes bool"),
@@ -181,6 +182,17 @@ def test_bad_options(make, text):
 def test_bad_inputs(net, shape, text):
     with pytest.raises(LayerError, match=text):
         nn.trace(net, pel.input("x", shape))
+
+
+def test_sequences_of_other_lengths():
+    x = np.arange(24).reshape(4, 6) % 5
+    tagger = pel.Model(nn.Sequential(nn.Embedding(5, 3), nn.PositionEmbedding(8), nn.Conv1D(2, 1)), "cross_entropy")
+    tagger.fit(x, x % 2, verbose=0)
+    assert tagger.predict(x[:, :2]).shape == (4, 2, 2)
+    with pytest.raises(GraphError, match=r"the net was built for \(6,\); .*has 8 positions, got a sequence of 9 steps"):
+        tagger.predict(np.ones((4, 9), int))
+    with pytest.raises(GraphError, match="a sequence of length 0 has no steps"):
+        tagger.predict(x[:, :0])
 
 
 def test_a_mask_needs_a_trace():

@@ -46,6 +46,7 @@ class Embedding(Layer):
         if x.dtype in ("float32", "float64"):
             raise GraphError(f"expects tokens, whole numbers 0..{self.rows - 1}, got {x.dtype} of shape {x.shape}; "
                              "give x.astype('int32')")  # fmt: skip
+        check_steps(x)
         x = x if x.dtype == "int64" else ops.cast(x, "int32")
         y = ops.take(self.param("weight", (self.rows, self.units), self.weight_init), x)
         if self.padding_index is None or x.ndim != 1:
@@ -104,7 +105,7 @@ class PositionEmbedding(Layer):
     """Each step's position added, as a vector that is learnt: y_t = x_t + w_t.
 
     Shapes: (T, units) as it is; weight (length, units). ``length`` is that of the longest sequence, by default that of
-    the first; longer ones raise `GraphError`. Gehring et al., "Convolutional sequence to sequence learning", ICML 2017.
+    all; longer ones raise `GraphError`. Gehring et al., "Convolutional sequence to sequence learning", ICML 2017.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.PositionEmbedding(50), input("x", (7, 16))).parameters["weight"].value.shape
@@ -132,4 +133,10 @@ def as_steps(x: Value, ndim: int | None = None) -> Value:
     if x.ndim < 2 or (ndim is not None and x.ndim != ndim):
         hint = "; for tokens put nn.Embedding before it, for one number a step nn.Reshape((-1, 1))" * (x.ndim == 1)
         raise GraphError(f"expects a sequence (T, features) for each sample, got shape {x.shape}{hint}")
+    check_steps(x)
     return as_float(x)
+
+
+def check_steps(x: Value) -> None:
+    if 0 in x.shape[:1]:
+        raise GraphError(f"a sequence of length 0 has no steps: shape {x.shape}; leave such samples out, or pad them")
