@@ -103,8 +103,32 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     "global average pool": (nn.GlobalAvgPool(), (2, 8, 7), (2,), {}),
     "up": (nn.UpSample((2, 3)), (2, 8, 7), (2, 16, 21), {}),
     "zeros": (nn.ZeroPad((1, (0, 2))), (2, 8, 7), (2, 10, 9), {}),
+    "masking": (nn.Masking(), (5, 3), (5, 3), {}),
+    "positions": (nn.PositionalEncoding(), (5, 3), (5, 3), {}),
+    "positions, learnt": (nn.PositionEmbedding(8), (5, 3), (5, 3), {"weight": (8, 3)}),
+    "attention": (nn.Attention(), (5, 3), (5, 3), {}),
+    "multi-head attention": (
+        nn.MultiHeadAttention(2, 4),
+        (5, 3),
+        (5, 4),
+        {f"{part}_weight": (4, 4 if part == "output" else 3) for part in ("query", "key", "value", "output")}
+        | {f"{part}_bias": (4,) for part in ("query", "value", "output")},
+    ),
+    "feed-forward": (
+        nn.FeedForward(8),
+        (5, 3),
+        (5, 3),
+        {"hidden_weight": (8, 3), "hidden_bias": (8,), "output_weight": (3, 8), "output_bias": (3,)},
+    ),
+    "convolution over time": (nn.Conv1D(4, 3), (5, 3), (3, 4), {"weight": (4, 3, 3), "bias": (4,)}),
+    "max over time": (nn.GlobalMaxPool1D(), (5, 3), (3,), {}),
+    "mean over time": (nn.GlobalAvgPool1D(), (5, 3), (3,), {}),
     "concatenate along an axis": (nn.Concatenate(nn.linear, nn.relu, axis=-1), (2, 3), (2, 6), {}),
 }
+
+
+# no floats, or two inputs, or too many parameters to write here: test_masks.py, test_attention.py
+ELSEWHERE = {nn.Embedding, nn.AdditiveAttention, nn.TransformerBlock, nn.TransformerDecoderBlock}
 
 
 @pytest.mark.parametrize("layer, shape, output, parameters", CASES.values(), ids=list(CASES))
@@ -126,7 +150,7 @@ def test_whole_numbers_become_floats(name, dtype):
 
 
 def test_every_layer_is_in_the_cases():
-    tried = {type(layer) for layer, *_ in CASES.values()}
+    tried = {type(layer) for layer, *_ in CASES.values()} | ELSEWHERE
     layers = {v for v in vars(nn).values() if isinstance(v, type) and issubclass(v, nn.Layer)} - {nn.Layer}
     assert layers == tried
 

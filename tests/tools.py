@@ -96,6 +96,15 @@ def gradients(function, *arrays, kinds="shared"):
     return run(derivative, *arrays, kinds=kinds)
 
 
+def with_parameters(t, values):
+    """A traced net's output with other Values in the place of its parameters."""
+    new = {p.value: values[name] for name, p in t.parameters.items()}
+    for v in pel.graph.toposort([t.output]):
+        if v not in new:
+            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes) if v.inputs else v
+    return new[t.output]
+
+
 # ---- checks -----------------------------------------------------------------------------------------------------
 
 

@@ -18,9 +18,11 @@ from .activations import (
     step,
     tanh,
 )
+from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .combine import AuxiliaryHead, Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
 from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
+from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
     LOSSES,
@@ -36,18 +38,23 @@ from .losses import (
     MeanSquaredError,
     MissProbability,
 )
+from .masks import mask_of, with_mask
 from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
+from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
+from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "AuxiliaryHead", "AvgPool", "BatchNorm", "BinaryCrossEntropy",
-    "BinaryHinge", "ClassDistance", "Concatenate", "Conv", "ConvTranspose", "CrossEntropy", "Dense",
-    "DepthwiseConv", "DropConnect", "Dropout", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalMaxPool",
-    "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
-    "LocalResponseNorm", "Loss", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "PixelNorm",
-    "Reshape", "Residual", "Sequential", "SpatialDropout", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu",
-    "init", "init_program", "leaky_relu", "linear", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
-    "step", "tanh", "trace", "zoo",
+    "ACTIVATIONS", "LOSSES", "METRICS", "AdditiveAttention", "Attention", "AuxiliaryHead", "AvgPool", "BatchNorm",
+    "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate", "Conv", "Conv1D", "ConvTranspose",
+    "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Embedding", "FeedForward", "Flatten",
+    "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D", "GroupNorm",
+    "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
+    "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "MultiHeadAttention", "PixelNorm",
+    "PositionEmbedding", "PositionalEncoding", "Reshape", "Residual", "Sequential", "SpatialDropout",
+    "TransformerBlock", "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init",
+    "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
+    "step", "tanh", "trace", "with_mask", "zoo",
 ]  # fmt: skip

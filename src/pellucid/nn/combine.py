@@ -9,6 +9,7 @@ from .. import ops
 from ..graph import GraphError, Value
 from .activations import ACTIVATIONS
 from .layer import Layer, apply, as_float
+from .masks import hand_on
 
 
 def as_callables(parts: tuple[Any, ...], owner: str) -> tuple[Callable, ...]:
@@ -69,7 +70,7 @@ class Residual(Layer):
             fix = "give shortcut= a layer that makes" if self.shortcut is None else "make"
             raise GraphError(f"the body turns shape {x.shape} into {y.shape}, which cannot be added to {way.shape}; "
                              f"{fix} shape {y.shape}")  # fmt: skip
-        return y + way
+        return hand_on(y + way, y, way)
 
 
 class Concatenate(Layer):
@@ -84,8 +85,9 @@ class Concatenate(Layer):
             object.__setattr__(self, field, value)
 
     def __call__(self, *inputs: Value) -> Value:
-        inputs = tuple(as_float(v) for v in inputs)
-        return ops.concatenate([branch(*inputs) for branch in self.branches], self.axis)
+        floats = tuple(as_float(v) for v in inputs)  # a layer may want the whole numbers: an Embedding
+        results = [as_float(branch(*(inputs if isinstance(branch, Layer) else floats))) for branch in self.branches]
+        return hand_on(ops.concatenate(results, self.axis), *results)
 
 
 class AuxiliaryHead(Layer):

@@ -17,6 +17,7 @@ from typing import Any, dataclass_transform
 
 from ..graph import GraphError, Program, Shape, Value, input, state
 from ..ops import cast, fold_in
+from .masks import hand_on, mask_of, masks_kept, with_mask
 
 _scope: ContextVar[Scope | None] = ContextVar("pellucid_scope", default=None)
 
@@ -170,8 +171,8 @@ def _traced(call):
             except GraphError as error:
                 place = path or self.name
                 raise LayerError(f"{type(self).__name__}{f' {place!r}' if place else ''}: {error}") from error
-        scope.calls.append(Call(path, self, output))
-        return output
+        scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
+        return hand_on(output, *inputs[:1])
 
     return wrapped
 
@@ -223,7 +224,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
         raise LayerError(f"{getattr(function, '__name__', type(function).__name__)} {path!r}: {error}") from error
     if scope is not None:
         scope.calls.append(Call(path, function, output))
-    return output
+    return hand_on(output, *inputs[:1])
 
 
 class Scope:
@@ -352,7 +353,8 @@ def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool 
     scope = Scope(net, dtype, training)
     token = _scope.set(scope)
     try:
-        output = net(*inputs, **named)
+        with masks_kept():
+            output = net(*inputs, **named)
     finally:
         _scope.reset(token)
     if not isinstance(output, Value):
@@ -375,4 +377,6 @@ def init_program(parameters: Mapping[str, Parameter]) -> Program:
 def as_float(x: Value) -> Value:
     """Whole numbers (pixels as bytes, counts) as the float dtype of the net; floats as they are."""
     scope = _scope.get()
-    return x if x.dtype in ("float32", "float64") else cast(x, scope.dtype if scope else "float32")
+    if x.dtype in ("float32", "float64"):
+        return x
+    return with_mask(cast(x, scope.dtype if scope else "float32"), mask_of(x))

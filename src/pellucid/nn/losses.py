@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, dataclass_transform
 from .. import ops
 from ..graph import GraphError, Value
 from .activations import linear, sigmoid, softmax
+from .masks import mean_where
 
 Targets = Literal["classes", "binary", "values", "any"]
 
@@ -23,7 +24,8 @@ class Loss:
     """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
 
     ``targets`` says what it takes: "classes" (whole numbers 0..k-1, or one-hot rows, for k outputs), "binary" (0 or 1
-    for each output), "values" (numbers of the output's shape) or "any".
+    for each output), "values" (numbers of the output's shape) or "any". ``counted(t)`` says which targets count: a bool
+    Value of t's shape, or None for all.
     """
 
     targets: ClassVar[Targets] = "values"
@@ -35,6 +37,9 @@ class Loss:
 
     def __call__(self, y: Value, t: Value) -> Value:
         raise NotImplementedError
+
+    def counted(self, t: Value) -> Value | None:
+        return None
 
 
 class HalfSquaredError(Loss):
@@ -76,15 +81,36 @@ class CrossEntropy(Loss):
 
     Targets are class numbers or one-hot rows. ``label_smoothing`` s replaces t by (1 - s) t + s / number of classes.
     Where y has more axes than one, classes are along the last, and the mean is taken over the others.
+    ``ignore_class``, often -1, is a label that does not count: the mean, and that of metrics, is over the other steps
+    of the sample. A sample without any has the loss 0, and is left out where means over samples are reported.
+
+    >>> from pellucid import input
+    >>> CrossEntropy(ignore_class=-1)(input("y", (7, 10)), input("t", (7,), "int32"))
+    <divide: sample float32 ()>
     """
 
     label_smoothing: float = 0.0
+    ignore_class: int | None = None
     link = staticmethod(softmax)
     targets = "classes"
 
+    def __post_init__(self) -> None:
+        if self.ignore_class is not None and not isinstance(self.ignore_class, int):
+            raise GraphError(f"CrossEntropy: ignore_class must be a whole number or None, got {self.ignore_class!r}")
+
     def __call__(self, y, t):
-        t = class_weights(y, t, self.label_smoothing)
-        return ops.mean(ops.sum(t, -1) * ops.logsumexp(y, -1) - ops.sum(t * y, -1))
+        weights = class_weights(y, t, self.label_smoothing)
+        each = ops.sum(weights, -1) * ops.logsumexp(y, -1) - ops.sum(weights * y, -1)
+        return mean_where(each, self.counted(t))
+
+    def counted(self, t: Value) -> Value | None:
+        if self.ignore_class is None:
+            return None
+        if t.dtype != "int32":
+            raise GraphError(
+                f"{type(self).__name__}: ignore_class needs class numbers as targets, got rows of {t.dtype}"
+            )
+        return ~ops.equal(t, self.ignore_class)
 
 
 class BinaryCrossEntropy(Loss):

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from .. import ops
 from ..graph import GraphError, Value
 from .losses import Loss
+from .masks import mean_where
 
 
 def accuracy(y: Value, t: Value, loss: Loss) -> Value:
-    """1 where the largest output is the target class (or the output's sign the 0/1 target), else 0; mean over all."""
+    """1 where the largest output is the target class (or the output's sign the 0/1 target), else 0.
+
+    The mean over all, or over those that the loss counts (its ``ignore_class``).
+    """
     if loss.targets == "binary" or (loss.targets == "any" and t.shape == y.shape):
         right = ops.equal(ops.cast(y > 0, "int32"), ops.cast(t > 0.5, "int32"))
     else:
@@ -20,7 +24,7 @@ def accuracy(y: Value, t: Value, loss: Loss) -> Value:
                              "(prediction, target) instead")  # fmt: skip
         wanted = t if t.ndim == y.ndim - 1 else ops.argmax(t)
         right = ops.equal(ops.argmax(y), ops.cast(wanted, "int32"))
-    return ops.mean(ops.cast(right, y.dtype))
+    return mean_where(ops.cast(right, y.dtype), loss.counted(t))
 
 
 def mean_squared_error(y: Value, t: Value, loss: Loss) -> Value:

@@ -111,7 +111,7 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     check_finite(y, name)
     kind = type(loss).__name__
     if loss.targets == "classes":
-        return _classes(y, output, dtype, fitting, name, kind)
+        return _classes(y, output, dtype, fitting, name, kind, getattr(loss, "ignore_class", None))
     if loss.targets == "any":
         return y.astype(np.int32 if y.dtype.kind in "iub" else dtype, copy=False)
     if y.shape[1:] != output:
@@ -136,7 +136,9 @@ def example_target(loss: Loss, output: Shape, dtype: str) -> np.ndarray:
     return np.zeros((1, *(output[:-1] if classes else output)), np.int32 if classes else dtype)
 
 
-def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str) -> np.ndarray:
+def _classes(
+    y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str, ignored: int | None
+) -> np.ndarray:
     k = output[-1] if output else 1
     if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):
         sums = y.sum(axis=-1)
@@ -148,6 +150,11 @@ def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str,
         return y.astype(dtype, copy=False)
     if y.ndim == len(output) + 1 and y.shape[-1] == 1:
         y = y[..., 0]  # a column of labels
+    if y.ndim == len(output) == 2 and y.shape[1] != output[0]:
+        word = "longer" if y.shape[1] > output[0] else "shorter"
+        raise DataError(f"{name} has {y.shape[1]} labels for each sample, but the net gives {output[0]} steps: the "
+                        f"labels are {word} than the inputs; pad or cut both to one length (data.pad_sequences), with "
+                        "nn.CrossEntropy(ignore_class=-1) and the label -1 at padding")  # fmt: skip
     if y.shape[1:] != output[:-1]:
         raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class "
                         f"number 0..{k - 1}, or a row of {k}")  # fmt: skip
@@ -156,11 +163,15 @@ def _classes(y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str,
                         "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values"
                         )  # fmt: skip
     wrong = (y < 0) | (y >= k) if y.dtype.kind != "b" else np.zeros(y.shape, bool)
+    if ignored is not None:
+        wrong &= y != ignored
     if wrong.any():
         values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
         raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
                         f"the net has {k} outputs, the labels need {int(y.max()) + 1}"
-                        + (" and must not be negative" if y.min() < 0 else ""))  # fmt: skip
+                        + (" and must not be negative" if y.min() < 0 else "")
+                        + ("; nn.CrossEntropy(ignore_class=-1) leaves -1 out" if y[wrong].max() == -1 else "")
+                        )  # fmt: skip
     if fitting and len(y) > 1 and y.ndim == 1 and (y == y[0]).all():
         raise DataError(f"all labels in {name} are {y[0]}: one class only, there is nothing to tell apart")
     return y.astype(np.int32, copy=False)
@@ -180,6 +191,8 @@ def as_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dty
             raise DataError("sample_weight must be >= 0, and not all 0")
         weights = weights * given.astype(dtype)
     if class_weight is not None:
+        if y.ndim > 1 and y.shape[1] > 1 and y.dtype.kind == "i":
+            raise DataError(f"class_weight takes one class for each sample, but y has {y.shape[1]} labels for each")
         classes = y if y.ndim == 1 else y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
         present, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
         if isinstance(class_weight, str):

@@ -247,7 +247,8 @@ class Model(Reuse):
         other = next((k for k, a in arrays.items() if a.shape[1:] != self.specs[k].shape), None)
         if other is not None and (reason := self._refuses(arrays)):
             given, built = arrays[other].shape, self.specs[other].shape
-            hint = _shape_hint(given, built) or (reason if len(given) == len(built) + 1 > 2 else "")
+            told = len(given) == len(built) + 1 and (len(built) > 1 or self.specs[other].dtype == "int32")
+            hint = _shape_hint(given, built) or (reason if told else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
         for k, a in arrays.items():

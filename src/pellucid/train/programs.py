@@ -9,7 +9,7 @@ from ..autodiff import grad
 from ..graph import GraphError, Program, Value, input, state
 from ..nn import Loss, trace
 from ..nn.layer import Call, Traced
-from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
+from ..ops import batch_mean, batch_sum, cast, fill, fold_in, max, to_samples
 from ..optim import Optimizer
 from .arrays import Spec
 
@@ -35,6 +35,9 @@ def _sums(
         raise GraphError(f"the loss must give one number for each sample, got {got} for output shape {y.shape} "
                          f"and target shape {t.shape}")  # fmt: skip
     weight = to_samples(fill(1, (), each.dtype)) if weight is None else weight
+    counted = loss.counted(t)
+    if counted is not None:  # a sample of which nothing counts is none
+        weight = weight * max(cast(counted, each.dtype))
     sums = {"loss": batch_sum(weight * each)}
     for name, metric in metrics.items():
         value = metric(y, t, loss)

@@ -1,0 +1,102 @@
+"""Labels that do not count (padding): loss, accuracy, and what is told of labels that do not fit a sequence."""
+
+import numpy as np
+import pytest
+from tools import check_gradient, run
+
+import pellucid as pel
+from pellucid import DataError, GraphError, nn, ops
+
+random = np.random.default_rng(0)
+Y = random.normal(size=(5, 4, 3))  # samples, steps, classes
+T = np.array([[0, 1, 2, 2], [1, -1, 0, -1], [2, -1, -1, -1], [-1, -1, -1, -1], [0, 0, -1, 1]], np.int32)
+
+
+def each_step(y, t):
+    return np.log(np.exp(y).sum(-1)) - np.take_along_axis(y, np.maximum(t, 0)[..., None], -1)[..., 0]
+
+
+def mean_of(each, counted):
+    return np.where(counted, each, 0).sum(-1) / np.maximum(counted.sum(-1), 1)
+
+
+def test_the_loss_is_the_mean_over_the_others():
+    found = run(nn.CrossEntropy(ignore_class=-1), Y, T, kinds="sample")
+    np.testing.assert_allclose(found, mean_of(each_step(Y, T), T >= 0), rtol=1e-12)
+    assert found[3] == 0
+
+
+def test_any_class_may_be_ignored_with_smoothing():
+    found = run(nn.CrossEntropy(0.1, ignore_class=2), Y[:1], T[:1], kinds="sample")
+    each = 0.9 * each_step(Y, T) + 0.1 * (np.log(np.exp(Y).sum(-1)) - Y.mean(-1))
+    np.testing.assert_allclose(found, mean_of(each, T != 2)[:1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_slopes(smoothing):
+    loss = nn.CrossEntropy(smoothing, ignore_class=-1)
+    check_gradient(lambda y, t: loss(y, t), Y, T, kinds="sample")
+    slopes = run(lambda y, t: pel.grad(ops.batch_sum(loss(y, t)), [y])[0], Y, T, kinds="sample")
+    assert (slopes[T < 0] == 0).all() and (slopes[T >= 0] != 0).all()
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_accuracy_and_reported_means(executor):
+    loss = nn.CrossEntropy(ignore_class=-1)
+    model = pel.Model(nn.linear, loss, metrics=["accuracy"], input_shape=(4, 3), dtype="float64", executor=executor)
+    found = model.evaluate(Y, T)
+    some = [0, 1, 2, 4]  # nothing counts in the fourth sample
+    right = mean_of(Y.argmax(-1) == T, T >= 0)
+    assert found["accuracy"] == pytest.approx(right[some].mean(), rel=1e-12)
+    assert found["loss"] == pytest.approx(mean_of(each_step(Y, T), T >= 0)[some].mean(), rel=1e-12)
+
+
+def test_one_label_a_sample():
+    found = run(nn.CrossEntropy(ignore_class=-1), Y[:, 0], T[:, 1], kinds="sample")
+    np.testing.assert_allclose(found, np.where(T[:, 1] >= 0, each_step(Y[:, 0], T[:, 1]), 0), rtol=1e-12)
+
+
+def test_what_is_ignored_does_not_change_the_training():
+    """The same steps without the padding train to the same weights."""
+    x, t = random.normal(size=(6, 4, 3)), random.integers(0, 3, (6, 4))
+
+    def trained(x, t):
+        net = Projected()
+        model = pel.Model(net, nn.CrossEntropy(ignore_class=-1), input_shape=x.shape[1:], dtype="float64")
+        model.fit(x, t, epochs=3, batch_size=6, shuffle=False, verbose=0)
+        return model.parameters["weight"]
+
+    longer = np.concatenate([x, np.ones((6, 2, 3))], 1), np.concatenate([t, np.full((6, 2), -1)], 1)
+    np.testing.assert_allclose(trained(x, t), trained(*longer), rtol=1e-12)
+
+
+class Projected(nn.Layer):
+    def __call__(self, x):
+        w = self.param("weight", (3, 3), nn.init.glorot_uniform)
+        return ops.contract(w, nn.layer.as_float(x), "ij,tj->ti")
+
+
+LONG = np.concatenate([T, T], 1)
+IGNORING = nn.CrossEntropy(ignore_class=-1)
+BAD = {
+    "longer": (IGNORING, LONG, {}, r"y has 8 labels for each sample, but the net gives 4 steps: the labels are longer "
+               r"than the inputs; pad or cut"),
+    "shorter": (IGNORING, T[:, :3], {}, "3 labels .* the labels are shorter than the inputs"),
+    "not ignored": (nn.CrossEntropy(), T, {}, r"outside 0\.\.2: -1 .*CrossEntropy\(ignore_class=-1\) leaves -1 out"),
+    "others": (IGNORING, np.where(T < 0, -2, T), {}, r"labels outside 0\.\.2: -2"),
+    "class weights": (nn.CrossEntropy(), np.abs(T), {"class_weight": "balanced"}, "y has 4 labels for each"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, t, options, text", BAD.values(), ids=list(BAD))
+def test_bad_labels(loss, t, options, text):
+    model = pel.Model(Projected(), loss)
+    with pytest.raises(DataError, match=text):
+        model.fit(Y, t, verbose=0, **options)
+
+
+def test_rows_cannot_be_ignored():
+    with pytest.raises(GraphError, match="ignore_class needs class numbers as targets, got rows of float32"):
+        nn.CrossEntropy(ignore_class=0)(pel.input("y", (4, 3)), pel.input("t", (4, 3)))
+    with pytest.raises(GraphError, match="ignore_class must be a whole number or None, got 'pad'"):
+        nn.CrossEntropy(ignore_class="pad")
