@@ -123,6 +123,37 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     "convolution over time": (nn.Conv1D(4, 3), (5, 3), (3, 4), {"weight": (4, 3, 3), "bias": (4,)}),
     "max over time": (nn.GlobalMaxPool1D(), (5, 3), (3,), {}),
     "mean over time": (nn.GlobalAvgPool1D(), (5, 3), (3,), {}),
+    "simple recurrent": (
+        nn.RNN(4, "relu"),
+        (5, 3),
+        (4,),
+        {"weight": (4, 3), "bias": (4,), "recurrent_weight": (4, 4)},
+    ),
+    "lstm": (
+        nn.LSTM(4, peepholes=True, bias=False, return_sequences=True),
+        (5, 3),
+        (5, 4),
+        {"weight": (16, 3), "recurrent_weight": (16, 4), "peephole": (3, 4)},
+    ),
+    "gru": (
+        nn.GRU(4, reverse=True),
+        (5, 3),
+        (4,),
+        {"weight": (12, 3), "bias": (12,), "recurrent_weight": (12, 4), "recurrent_bias": (4,)},
+    ),
+    "bidirectional": (
+        nn.Bidirectional(nn.RNN(4, bias=False, return_sequences=True), "mean"),
+        (5, 3),
+        (5, 4),
+        {
+            f"{way}.{name}": (4, n)
+            for way in ("forward", "backward")
+            for name, n in (("weight", 3), ("recurrent_weight", 4))
+        },
+    ),
+    "each step": (nn.TimeDistributed(nn.Dense(2)), (5, 3), (5, 2), {"layer.weight": (2, 3), "layer.bias": (2,)}),
+    "each step, a function": (nn.TimeDistributed("relu"), (5, 3), (5, 3), {}),
+    "repeat": (nn.RepeatVector(4), (3,), (4, 3), {}),
     "concatenate along an axis": (nn.Concatenate(nn.linear, nn.relu, axis=-1), (2, 3), (2, 6), {}),
 }
 
@@ -152,6 +183,11 @@ def test_whole_numbers_become_floats(name, dtype):
 def test_every_layer_is_in_the_cases():
     tried = {type(layer) for layer, *_ in CASES.values()} | ELSEWHERE
     layers = {v for v in vars(nn).values() if isinstance(v, type) and issubclass(v, nn.Layer)} - {nn.Layer}
+    tried = {type(layer) for layer, *_ in CASES.values()} | {nn.Embedding}  # takes no floats: test_masks.py
+    layers = {v for v in vars(nn).values() if isinstance(v, type) and issubclass(v, nn.Layer)} - {
+        nn.Layer,
+        nn.Recurrent,
+    }
     assert layers == tried
 
 

@@ -43,18 +43,21 @@ from .metrics import METRICS
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
+from .recurrent import GRU, LSTM, RNN, Recurrent
+from .sequence import Bidirectional, RepeatVector, TimeDistributed
 from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
-    "ACTIVATIONS", "LOSSES", "METRICS", "AdditiveAttention", "Attention", "AuxiliaryHead", "AvgPool", "BatchNorm",
-    "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate", "Conv", "Conv1D", "ConvTranspose",
-    "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Embedding", "FeedForward", "Flatten",
-    "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D", "GroupNorm",
-    "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm", "LocalResponseNorm", "Loss",
-    "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability", "MultiHeadAttention", "PixelNorm",
-    "PositionEmbedding", "PositionalEncoding", "Reshape", "Residual", "Sequential", "SpatialDropout",
-    "TransformerBlock", "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init",
-    "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus",
-    "step", "tanh", "trace", "with_mask", "zoo",
+    "ACTIVATIONS", "GRU", "LOSSES", "LSTM", "METRICS", "RNN", "AdditiveAttention", "Attention", "AuxiliaryHead",
+    "AvgPool", "BatchNorm", "Bidirectional", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate",
+    "Conv", "Conv1D", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Embedding",
+    "FeedForward", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D",
+    "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
+    "LocalResponseNorm", "Loss", "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability",
+    "MultiHeadAttention", "PixelNorm", "PositionEmbedding", "PositionalEncoding", "Recurrent", "RepeatVector",
+    "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
+    "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init", "init_program",
+    "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh",
+    "trace", "with_mask", "zoo",
 ]  # fmt: skip

@@ -163,18 +163,29 @@ def _traced(call):
         scope = _scope.get()
         if scope is None or (scope.active and scope.active[-1] is self):  # super().__call__ stays in one scope
             return call(self, *inputs, **options)
-        with scope.enter(self) as path:
-            try:
-                output = call(self, *inputs, **options)
-            except LayerError:
-                raise
-            except GraphError as error:
-                place = path or self.name
-                raise LayerError(f"{type(self).__name__}{f' {place!r}' if place else ''}: {error}") from error
+        with within(self) as path:
+            output = call(self, *inputs, **options)
         scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
         return hand_on(output, *inputs[:1])
 
     return wrapped
+
+
+@contextlib.contextmanager
+def within(layer: Layer) -> Iterator[str]:
+    """While a net is traced: in a layer's scope, so that its parameters have their names and errors say where."""
+    scope = _scope.get()
+    if scope is None or (scope.active and scope.active[-1] is layer):
+        yield ""
+        return
+    with scope.enter(layer) as path:
+        try:
+            yield path
+        except LayerError:
+            raise
+        except GraphError as error:
+            place = path or layer.name
+            raise LayerError(f"{type(layer).__name__}{f' {place!r}' if place else ''}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""What makes layers of one step, or of one direction, into layers of sequences. Imports graph, ops and its siblings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field, replace
+
+from .. import ops
+from ..graph import GraphError, Value
+from .combine import as_callables
+from .conv import whole
+from .layer import Layer, _scope, apply, as_float
+from .masks import hand_on
+from .recurrent import Recurrent
+
+MERGES: dict[str, Callable[[Value, Value], Value]] = {
+    "concatenate": lambda a, b: ops.concatenate([a, b], -1),
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) * 0.5,
+    "multiply": lambda a, b: a * b,
+}
+
+
+class TimeDistributed(Layer):
+    """A layer, net or function of one step, applied to every step by itself: y_t = layer(x_t), the weights shared.
+
+    Shapes: x (T, *rest) to (T, *what the layer gives for rest). All steps are computed at once. Random numbers are
+    drawn once for all steps: a Dropout in it drops the same units at every step; beside it, others at each. Raises
+    `GraphError` for a single number, and for a layer that in training keeps statistics or adds to the loss.
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.TimeDistributed(nn.Dense(2)), input("x", (5, 3))).output.shape
+    (5, 2)
+    """
+
+    layer: Callable | str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", as_callables((self.layer,), "TimeDistributed")[0])
+
+    def __call__(self, x: Value) -> Value:
+        if x.ndim == 0 or x.shape[0] == 0:
+            raise GraphError(f"expects a sequence (T, ...) of at least one step, got shape {x.shape}")
+        if isinstance(self.layer, Layer):
+            return steps_of_calls(self.layer, x)
+        return steps_of_calls(lambda step: apply("layer", self.layer, as_float(step)), x)  # type: ignore[arg-type]
+
+
+def steps_of_calls(function: Callable, x: Value) -> Value:
+    """`ops.vmap` of a function of one step that calls layers: what they gave is noted as it is for all steps."""
+    scope = _scope.get()
+    if scope is None:
+        return ops.vmap(function, x)
+    noted, others = len(scope.calls), (len(scope.extras), dict(scope.updates))
+
+    def step(v: Value) -> tuple[Value, ...]:
+        y = function(v)
+        return (y, *(call.output for call in scope.calls[noted:]))
+
+    y, *outputs = ops.vmap(step, x)
+    if others != (len(scope.extras), scope.updates):
+        raise GraphError("a layer in it updates its state or adds to the loss in training, which cannot be done for "
+                         "each step by itself; put it beside, or freeze it with trainable=False")  # fmt: skip
+    calls = [replace(call, output=v) for call, v in zip(scope.calls[noted:], outputs, strict=True)]
+    scope.calls[noted:] = calls
+    return y
+
+
+class Bidirectional(Layer):
+    """A recurrent layer over the sequence, and its twin with weights of its own from the end, put together.
+
+    ``merge``: "concatenate", along the last axis, "sum", "mean" or "multiply". Shapes: (T, C) to (2 * units,), or with
+    the layer's ``return_sequences=True`` (T, 2 * units); (units,) and (T, units) where not concatenated. Further inputs
+    are initial states, those of the layer first, and so come the last states of its ``return_state=True``. Schuster and
+    Paliwal, "Bidirectional recurrent neural networks", 1997.
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.Bidirectional(nn.GRU(8, return_sequences=True)), input("x", (5, 3))).output.shape
+    (5, 16)
+    """
+
+    forward: Recurrent
+    merge: str = "concatenate"
+    backward: Recurrent | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.forward, Recurrent):
+            raise GraphError(f"Bidirectional takes a recurrent layer, for example nn.LSTM(8), got {self.forward!r}")
+        if self.merge not in MERGES:
+            raise GraphError(f"Bidirectional: merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
+        if self.backward is None:
+            name = f"{self.forward.name}_backward" if self.forward.name else None
+            twin = replace(self.forward, reverse=not self.forward.reverse, name=name)
+            object.__setattr__(self, "backward", twin)
+
+    def __call__(self, x: Value, *initial: Value) -> Value:
+        assert self.backward is not None
+        k = len(initial) // 2
+        a, b = self.forward(x, *initial[:k]), self.backward(x, *initial[k:])
+        merge, state = MERGES[self.merge], self.forward.return_state
+        y = hand_on(merge(a[0], b[0]) if state else merge(a, b), x)
+        return (y, *a[1:], *b[1:]) if state else y  # type: ignore[return-value]
+
+
+class RepeatVector(Layer):
+    """The same vector at every one of ``length`` steps: from what is known once to a sequence.
+
+    Shapes: (n,) to (length, n). Raises `GraphError` where the input is not a vector.
+
+    >>> from pellucid import input, nn
+    >>> nn.trace(nn.RepeatVector(4), input("x", (3,))).output.shape
+    (4, 3)
+    """
+
+    length: int
+
+    def __post_init__(self) -> None:
+        if not whole(self.length):
+            raise GraphError(f"RepeatVector: length must be a whole number >= 1, got {self.length!r}")
+
+    def __call__(self, x: Value) -> Value:
+        if x.ndim != 1:
+            hint = "; give the layer before it return_sequences=False" if x.ndim == 2 else ""
+            raise GraphError(f"expects a vector (n,) for each sample, got shape {x.shape}{hint}")
+        return ops.broadcast_to(ops.expand_dims(as_float(x), 0), (self.length, *x.shape))
