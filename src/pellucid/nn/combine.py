@@ -44,6 +44,9 @@ class Sequential(Layer):
 
     def __call__(self, *inputs: Value) -> Value:
         for i, layer in enumerate(self.layers):
+            if isinstance(inputs[0], tuple):
+                raise GraphError(f"layer {i - 1} gives several Values (return_state=True), and layer {i} takes one; "
+                                 "write the net as a function instead")  # fmt: skip
             if isinstance(layer, Layer):
                 inputs = (layer(*inputs),)
             else:

@@ -39,6 +39,8 @@ class Dense(Layer):
     def __call__(self, x: Value) -> Value:
         if x.ndim != 1:
             hint = "did you mean nn.Reshape((1,)) before it?" if x.ndim == 0 else "did you mean nn.Flatten() before it?"
+            if x.ndim == 2:
+                hint += f" Or for each step of a sequence, nn.TimeDistributed(nn.Dense({self.units}))"
             raise GraphError(f"expects a vector of shape (n,) for each sample, got shape {x.shape}; {hint}")
         x = as_float(x)
         y = ops.contract(self.weight(x), x, "ij,j->i")

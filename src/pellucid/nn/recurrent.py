@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from functools import partial
+from typing import Any, ClassVar
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -49,8 +51,8 @@ class Recurrent(Layer):
     recurrent_init: Callable = field(default=orthogonal, kw_only=True)
     bias_init: Callable = field(default=zeros, kw_only=True)
 
-    gates = 1
-    states = ("h",)
+    gates: ClassVar[int] = 1
+    states: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -65,7 +67,7 @@ class Recurrent(Layer):
             raise GraphError(f"{kind}: stateful={self.stateful} carries a state from the end of a batch to the "
                              "beginning of the next, so it needs reverse=False")  # fmt: skip
 
-    def __call__(self, x: Value, *initial: Value) -> Value:
+    def __call__(self, x: Value, *initial: Value) -> Any:
         x, mask = as_steps(x, 2), mask_of(x)
         if x.shape[0] == 0:
             raise GraphError(f"expects a sequence of at least one step, got shape {x.shape}")
@@ -82,9 +84,9 @@ class Recurrent(Layer):
         last, ys = ops.scan(body, first, xs, reverse=self.reverse, truncate=self.truncate, remat=self.remat)
         if self.stateful:
             for before, end in zip(self._kept(), last, strict=True):
-                self.update(before, lambda _, end=end: ops.all_samples(ops.to_samples(end), self.stateful))
+                self.update(before, partial(_rows, end, before.shape[0]))
         y = hand_on(ys, x) if self.return_sequences else last[0]
-        return (y, *last) if self.return_state else y  # type: ignore[return-value]
+        return (y, *last) if self.return_state else y
 
     def step(self, state: States, x: Value) -> tuple[States, Value]:
         """One step: the state (h,) or (h, c), each (units,), and an input (C,) to the next state and the output.
@@ -135,6 +137,11 @@ class Recurrent(Layer):
         shape = (self.stateful or 0, self.units)
         return [self.param(f"state.{name}", shape, zeros, count=0, trainable=False) for name in self.states
                 if self.stateful]  # fmt: skip
+
+
+def _rows(x: Value, n: int, _: Value) -> Value:
+    """The state of n samples, (n, units), in the place of what it was."""
+    return ops.all_samples(ops.to_samples(x) if x.kind == "shared" else x, n)
 
 
 class RNN(Recurrent):

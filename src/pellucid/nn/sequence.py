@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field, replace
+from typing import Any
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -50,20 +51,20 @@ def steps_of_calls(function: Callable, x: Value) -> Value:
     """`ops.vmap` of a function of one step that calls layers: what they gave is noted as it is for all steps."""
     scope = _scope.get()
     if scope is None:
-        return ops.vmap(function, x)
+        return ops.vmap(function, x)  # type: ignore[return-value]
     noted, others = len(scope.calls), (len(scope.extras), dict(scope.updates))
 
     def step(v: Value) -> tuple[Value, ...]:
         y = function(v)
         return (y, *(call.output for call in scope.calls[noted:]))
 
-    y, *outputs = ops.vmap(step, x)
+    outputs = ops.vmap(step, x)
     if others != (len(scope.extras), scope.updates):
         raise GraphError("a layer in it updates its state or adds to the loss in training, which cannot be done for "
                          "each step by itself; put it beside, or freeze it with trainable=False")  # fmt: skip
-    calls = [replace(call, output=v) for call, v in zip(scope.calls[noted:], outputs, strict=True)]
+    calls = [replace(call, output=v) for call, v in zip(scope.calls[noted:], outputs[1:], strict=True)]
     scope.calls[noted:] = calls
-    return y
+    return outputs[0]
 
 
 class Bidirectional(Layer):
@@ -93,13 +94,13 @@ class Bidirectional(Layer):
             twin = replace(self.forward, reverse=not self.forward.reverse, name=name)
             object.__setattr__(self, "backward", twin)
 
-    def __call__(self, x: Value, *initial: Value) -> Value:
+    def __call__(self, x: Value, *initial: Value) -> Any:
         assert self.backward is not None
         k = len(initial) // 2
         a, b = self.forward(x, *initial[:k]), self.backward(x, *initial[k:])
         merge, state = MERGES[self.merge], self.forward.return_state
         y = hand_on(merge(a[0], b[0]) if state else merge(a, b), x)
-        return (y, *a[1:], *b[1:]) if state else y  # type: ignore[return-value]
+        return (y, *a[1:], *b[1:]) if state else y
 
 
 class RepeatVector(Layer):

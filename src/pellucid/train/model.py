@@ -23,6 +23,7 @@ from .history import History
 from .pieces import middle_of
 from .progress import progress_for
 from .reuse import Reuse
+from .stateful import check_batches
 
 
 class Model(Reuse):
@@ -168,6 +169,7 @@ class Model(Reuse):
             batch = loop.training_batch_size(batch_size, len(arrays["y"]))
             progress = progress_for(verbose, epochs, len(arrays["y"]))
             step = self._compiled("step", seen)
+            check_batches(step.program, batch, len(arrays["y"]), shuffle)
         slots = [v for v in step.program.state if v not in self.state]
         self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
         return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
