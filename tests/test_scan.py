@@ -199,3 +199,16 @@ def test_native_looks_at_what_a_loop_computes(tmp_path):
     native.compile(p).dump(tmp_path)
     plan = (tmp_path / "plan.txt").read_text()
     assert "5 steps" in plan and "5 steps, the last one first" in plan
+
+
+def test_what_a_loop_gives_may_be_padded():
+    """A loop writes its results without a margin around them."""
+    x, w, u = (
+        pel.input("x", (T, C), "float64"),
+        pel.state("w", (C, C), "float64"),
+        pel.state("u", (C + 2, H), "float64"),
+    )
+    _, ys = ops.scan(lambda s, v: (ops.contract(w, s * v, "ij,j->i"), s * v), ops.fill(1, (C,), "float64"), x)
+    y = ops.contract(u, ops.pad(ys, [(0, 0), (2, 0)]), "ij,ti->tj")
+    state = {"w": distinct((C, C), 1), "u": distinct((C + 2, H), 2)}
+    agree(Program([x], {"y": y}), {"x": distinct((N, T, C))}, state)

@@ -94,7 +94,8 @@ class Planner:
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
         self.padded = self.again = self.wholes = frozenset[Value]()
-        self.margins, self.padded = margins(program, lambda v: v not in self.roots, self._computed)
+        inner = lambda v: v not in self.roots and v.primitive is not result_of  # which a loop writes, without a margin
+        self.margins, self.padded = margins(program, inner, self._computed)
         self.again = computed_again(program, self.roots, self._computed)
         self.joins = joins(program, self.roots, self._lies_alone) if inside else {}
         self.wholes = frozenset(join.whole for join in self.joins.values())
