@@ -4,19 +4,19 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
-from . import data, executors, nn, ops, optim
+from . import data, decode, executors, nn, ops, optim
 from .autodiff import grad
 from .data import DataError
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
-from .train import Callback, DivergedError, EarlyStopping, History, Model, load
+from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepper, load
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Value",
-    "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "executors", "grad", "input", "load", "nn", "ops",
-    "optim", "state",
+    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Stepper",
+    "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
+    "load", "nn", "ops", "optim", "state",
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros
 from .layer import Layer, apply, as_float
 from .masks import mask_of, with_mask
+from .stepping import in_time
 
 
 def _masked_softmax_vjp(g, y, scores, mask):
@@ -52,6 +53,9 @@ def causal_mask(queries: int, steps: int) -> Value:
 
 class Attends(Layer):
     """What attention layers share: how scores become weights."""
+
+    def by_step(self, *inputs: Value) -> bool:
+        return len(inputs) > 1 and not any(map(in_time, inputs[1:]))  # a memory that is there as a whole
 
     def weigh(self, scores: Value, memory: Value, causal: bool, dropout: float) -> Value:
         """Softmax of the scores (..., T, S) over the memory's steps, those that are there and may be seen."""

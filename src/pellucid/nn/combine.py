@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..graph import GraphError, Value
 from .activations import ACTIVATIONS
 from .layer import Layer, apply, as_float
 from .masks import hand_on
+from .stepping import function_must_step
 
 
 def as_callables(parts: tuple[Any, ...], owner: str) -> tuple[Callable, ...]:
@@ -42,6 +44,9 @@ class Sequential(Layer):
         for field, value in (("layers", as_callables(layers, "Sequential")), ("name", name), ("trainable", trainable)):
             object.__setattr__(self, field, value)
 
+    def by_step(self, *inputs: Value) -> bool:
+        return True
+
     def __call__(self, *inputs: Value) -> Value:
         for i, layer in enumerate(self.layers):
             if isinstance(inputs[0], tuple):
@@ -50,6 +55,7 @@ class Sequential(Layer):
             if isinstance(layer, Layer):
                 inputs = (layer(*inputs),)
             else:
+                function_must_step(layer, f"layers.{i}", inputs)
                 inputs = (apply(f"layers.{i}", layer, *(as_float(v) for v in inputs)),)
         return inputs[0]
 
@@ -65,6 +71,9 @@ class Residual(Layer):
 
     body: Callable
     shortcut: Callable | None = None
+
+    def by_step(self, *inputs: Value) -> bool:
+        return True
 
     def __call__(self, x: Value) -> Value:
         x = as_float(x)
@@ -87,6 +96,9 @@ class Concatenate(Layer):
         for field, value in parts.items():
             object.__setattr__(self, field, value)
 
+    def by_step(self, *inputs: Value) -> bool:
+        return self.axis != 0
+
     def __call__(self, *inputs: Value) -> Value:
         floats = tuple(as_float(v) for v in inputs)  # a layer may want the whole numbers: an Embedding
         results = [as_float(branch(*(inputs if isinstance(branch, Layer) else floats))) for branch in self.branches]
@@ -102,6 +114,9 @@ class AuxiliaryHead(Layer):
 
     head: Callable
     weight: float = 0.3
+
+    def by_step(self, *inputs: Value) -> bool:
+        return True
 
     def __call__(self, x: Value) -> Value:
         x = as_float(x)
@@ -129,6 +144,9 @@ class Reshape(Layer):
     """The same numbers in another shape (of one sample); one length may be -1."""
 
     shape: tuple[int, ...]
+
+    def by_step(self, *inputs: Value) -> bool:
+        return self.shape[0] == -1 and math.prod(self.shape[1:]) == math.prod(inputs[0].shape[1:])
 
     def __call__(self, x: Value) -> Value:
         return ops.reshape(x, tuple(self.shape))

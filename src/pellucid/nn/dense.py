@@ -104,6 +104,9 @@ class Dropout(Layer):
     def __post_init__(self) -> None:
         check_rate(self.rate)
 
+    def by_step(self, *inputs: Value) -> bool:
+        return True
+
     def __call__(self, x: Value) -> Value:
         return drop(self, as_float(x), self.rate, "sample")
 
@@ -134,6 +137,9 @@ class GaussianNoise(Layer):
     def __post_init__(self) -> None:
         if not self.stddev >= 0:
             raise GraphError(f"GaussianNoise: stddev must be >= 0, got {self.stddev!r}")
+
+    def by_step(self, *inputs: Value) -> bool:
+        return True
 
     def __call__(self, x: Value) -> Value:
         x = as_float(x)

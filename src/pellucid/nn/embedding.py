@@ -42,6 +42,9 @@ class Embedding(Layer):
         if p is not None and not (isinstance(p, int) and 0 <= p < self.rows):
             raise GraphError(f"Embedding: padding_index must be a row, 0..{self.rows - 1}, or None, got {p!r}")
 
+    def by_step(self, *inputs: Value) -> bool:
+        return True
+
     def __call__(self, x: Value) -> Value:
         if x.dtype in ("float32", "float64"):
             raise GraphError(f"expects tokens, whole numbers 0..{self.rows - 1}, got {x.dtype} of shape {x.shape}; "
@@ -67,6 +70,9 @@ class Masking(Layer):
     """
 
     value: float = 0.0
+
+    def by_step(self, *inputs: Value) -> bool:
+        return True
 
     def __call__(self, x: Value) -> Value:
         x = as_steps(x)

@@ -18,6 +18,7 @@ from typing import Any, dataclass_transform
 from ..graph import GraphError, Program, Shape, Value, input, state
 from ..ops import cast, fold_in
 from .masks import hand_on, mask_of, masks_kept, with_mask
+from .stepping import must_step
 
 _scope: ContextVar[Scope | None] = ContextVar("pellucid_scope", default=None)
 
@@ -132,6 +133,10 @@ class Layer(Declared):
         if scope.training:
             scope.extras.append(Extra(scope.path[-1], value, weight, output))
 
+    def by_step(self, *inputs: Value) -> bool:
+        """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
+        return False
+
     def random_key(self) -> Value:
         """A key of random numbers for this layer, new at every training step."""
         scope = _scope.get()
@@ -164,6 +169,7 @@ def _traced(call):
         if scope is None or (scope.active and scope.active[-1] is self):  # super().__call__ stays in one scope
             return call(self, *inputs, **options)
         with within(self) as path:
+            must_step(inputs, self.by_step)
             output = call(self, *inputs, **options)
         scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
         return hand_on(output, *inputs[:1])

@@ -93,6 +93,9 @@ class LayerNorm(Layer):
         if not all(isinstance(a, int) for a in axes):
             raise GraphError(f"LayerNorm: axis must be a whole number, several, or None for all, got {self.axis!r}")
 
+    def by_step(self, *inputs: Value) -> bool:
+        return 0 not in [a % inputs[0].ndim for a in normalise_axes(self.axis, inputs[0].ndim, "mean")]
+
     def __call__(self, x: Value) -> Value:
         axes = normalise_axes(self.axis, x.ndim, "mean")
         check_several(x, axes)

@@ -18,6 +18,7 @@ from .embedding import as_steps
 from .init import glorot_uniform, orthogonal, zeros
 from .layer import Layer, as_float, within
 from .masks import hand_on, mask_of
+from .stepping import carried, leave
 
 States = tuple[Value, ...]
 
@@ -71,7 +72,7 @@ class Recurrent(Layer):
         x, mask = as_steps(x, 2), mask_of(x)
         if x.shape[0] == 0:
             raise GraphError(f"expects a sequence of at least one step, got shape {x.shape}")
-        first = self._first(x, initial)
+        first = carried(x, self._first(x, initial))
 
         def body(state: States, given: States) -> tuple[States, Value]:
             new, y = self.step(state, given[0])
@@ -81,12 +82,20 @@ class Recurrent(Layer):
             return new, new[0]
 
         xs = (x,) if mask is None else (x, mask)
-        last, ys = ops.scan(body, first, xs, reverse=self.reverse, truncate=self.truncate, remat=self.remat)
+        if x.shape[0] == 1:
+            last, y = body(first, tuple(v[0] for v in xs))
+            ys = ops.expand_dims(y, 0)
+        else:
+            last, ys = ops.scan(body, first, xs, reverse=self.reverse, truncate=self.truncate, remat=self.remat)
+        leave(first, last, ys)
         if self.stateful:
             for before, end in zip(self._kept(), last, strict=True):
                 self.update(before, partial(_rows, end, before.shape[0]))
         y = hand_on(ys, x) if self.return_sequences else last[0]
         return (y, *last) if self.return_state else y
+
+    def by_step(self, *inputs: Value) -> bool:
+        return not self.reverse
 
     def step(self, state: States, x: Value) -> tuple[States, Value]:
         """One step: the state (h,) or (h, c), each (units,), and an input (C,) to the next state and the output.

@@ -39,6 +39,9 @@ class TimeDistributed(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", as_callables((self.layer,), "TimeDistributed")[0])
 
+    def by_step(self, *inputs: Value) -> bool:
+        return True
+
     def __call__(self, x: Value) -> Value:
         if x.ndim == 0 or x.shape[0] == 0:
             raise GraphError(f"expects a sequence (T, ...) of at least one step, got shape {x.shape}")

@@ -40,6 +40,9 @@ class FeedForward(Layer):
         check_rate(self.dropout)
         object.__setattr__(self, "activation", as_callables((self.activation,), "FeedForward")[0])
 
+    def by_step(self, *inputs: Value) -> bool:
+        return True
+
     def __call__(self, x: Value) -> Value:
         x = as_steps(x, 2)
         hidden = self.activation(project(self, "hidden", self.hidden, x))

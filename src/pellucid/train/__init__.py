@@ -5,5 +5,6 @@ from .history import History
 from .loop import DivergedError
 from .model import Model
 from .saving import load
+from .stepper import Stepper
 
-__all__ = ["Callback", "DivergedError", "EarlyStopping", "History", "Model", "load"]
+__all__ = ["Callback", "DivergedError", "EarlyStopping", "History", "Model", "Stepper", "load"]

@@ -15,10 +15,15 @@ from .arrays import Spec
 
 
 def trace_net(
-    net: Callable, specs: Mapping[str, Spec], how: str, dtype: str, training: bool
+    net: Callable,
+    specs: Mapping[str, Spec],
+    how: str,
+    dtype: str,
+    training: bool,
+    inputs: dict[str, Value] | None = None,
 ) -> tuple[Traced, dict[str, Value]]:
-    """A net traced on inputs of the given shapes, and those inputs by name."""
-    inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
+    """A net traced on inputs of the given shapes, and those inputs by name; they may be made already."""
+    inputs = inputs or {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
     if how == "named":
         named = {name.split(".", 1)[1]: v for name, v in inputs.items()}
         return trace(net, dtype=dtype, training=training, **named), inputs

@@ -17,6 +17,7 @@ from ..nn.parts import first_layers, path_of_part
 from ..optim import Adam, Optimizer
 from . import programs
 from .maximise import maximise
+from .stepper import Stepper
 
 if TYPE_CHECKING:
     from .model import Model
@@ -44,6 +45,10 @@ class Reuse:
             program = programs.feature(self.net, specs, self.how, self.dtype, name)
             self._runs[key] = self.executor.compile(program, self.threads)
         return self._in_batches(self._runs[key], arrays, batch_size)
+
+    def stepper(self: Any, moving: str | int | None = None) -> Stepper:
+        """The model fed one step of a sequence at a time, its state kept between calls: see `pellucid.Stepper`."""
+        return Stepper(self, moving)
 
     def freeze(self: Any, *layers: str | int) -> None:
         """Leave the weights of some layers alone from now on: names of layers, or how many of the first.
