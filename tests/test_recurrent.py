@@ -1,5 +1,7 @@
 """Recurrent layers: their formulas, derivatives, masks, states, directions; and what errors say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from native_tools import agree
@@ -23,8 +25,6 @@ each_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=list(LAYERS))
 
 
 def with_options(layer, **options):
-    from dataclasses import replace
-
     return replace(layer, **options)
 
 
@@ -104,7 +104,7 @@ def test_formula(layer):
 @pytest.mark.parametrize("options", [{"return_sequences": True}, {"reverse": True, "remat": True}], ids=str)
 def test_derivatives(layer, options):
     traced, program = slopes_program(with_options(layer, **options))
-    run, state, x = reference.compile(program), weights_of(traced), distinct((2, T, C))
+    run, state, x = reference.compile(program), weights_of(traced), distinct((1, T, C))
     found = run(dict(state), {"x": x})
     for name in ["x", *state]:
         numeric = finite_differences(
@@ -116,14 +116,16 @@ def test_derivatives(layer, options):
         assert relative_error(found[f"d{name}"], numeric) < 1e-6, name
 
 
-@each_layer
-@pytest.mark.parametrize(
-    "options", [{}, {"return_sequences": True}, {"reverse": True}, {"truncate": 2}, {"remat": True}], ids=str
-)
-def test_native_is_reference(layer, options):
-    for net in (with_options(layer, **options), nn.Sequential(nn.Masking(-1.9), with_options(layer, **options))):
-        traced, program = slopes_program(net)
-        agree(program, {"x": distinct((N, T, C))}, weights_of(traced))
+NATIVE = [(layer, {"return_sequences": True}) for layer in LAYERS.values()]
+NATIVE += [(LAYERS["lstm"], options) for options in ({}, {"reverse": True}, {"truncate": 2}, {"remat": True})]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("layer, options", NATIVE, ids=[*LAYERS, "lstm last", "reverse", "truncate", "remat"])
+def test_native_is_reference(layer, options, masked):
+    net = with_options(layer, **options)
+    traced, program = slopes_program(nn.Sequential(nn.Masking(-1.9), net) if masked else net)
+    agree(program, {"x": distinct((N, T, C))}, weights_of(traced))
 
 
 @pytest.mark.parametrize("layer, count", [(nn.RNN(H), H * (H + C) + H), (nn.LSTM(H), 4 * (H * (H + C) + H)),
@@ -246,12 +248,11 @@ def test_initial_states_and_last_ones():
 # ---- state from batch to batch ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", ["reference", "native"])
-@each_layer
-def test_stateful_chunks_are_one_long_sequence(layer, executor):
+@pytest.mark.parametrize("name, executor", [*((name, "reference") for name in LAYERS), ("lstm", "native")])
+def test_stateful_chunks_are_one_long_sequence(name, executor):
     """Outputs of chunks, and the sum of their gradients: truncated back-propagation over the whole."""
     x = distinct((N, 3 * 2, C))
-    layer = with_options(layer, return_sequences=True)
+    layer = with_options(LAYERS[name], return_sequences=True)
     traced, program = slopes_program(with_options(layer, stateful=N), (2, C), training=True)
     state, sums, ys = weights_of(traced), {}, []
     weights = {k: v for k, v in state.items() if "state." not in k}

@@ -20,7 +20,7 @@ NETS = {
         nn.Dropout(0.5),
         nn.RNN(3, "relu", return_sequences=True), nn.tanh, nn.TimeDistributed(nn.Sequential(nn.Dense(4), "relu")),
     ),
-    "shared": (lambda cell: nn.Sequential(nn.TimeDistributed(nn.Dense(4)), cell, cell))(nn.GRU(4, return_sequences=True)),
+    "shared": (lambda cell: nn.Sequential(nn.TimeDistributed("tanh"), cell, cell))(nn.GRU(3, return_sequences=True)),
     "and back": nn.Sequential(nn.LSTM(4), nn.RepeatVector(3), nn.GRU(4, reverse=True), nn.Dense(2)),
     "stateful": nn.Sequential(nn.LSTM(4, stateful=2)),
     "masked": nn.Sequential(nn.Masking(), nn.GRU(4)),

@@ -111,9 +111,7 @@ def _parted(y: Value, stepping: Stepping, inputs: dict[str, Value], name: str) -
 
     states = {f"state.{k}": c for k, c in enumerate(stepping.states)}
     if loose := [k for k, c in states.items() if c.after is None or stepping.moves(c.first)]:
-        raise GraphError(
-            f"{loose[0]} begins with what a step gives, or is left by none: no first value can be computed"
-        )
+        raise GraphError(f"{loose[0]} begins with what a step gives, or no step leaves it: it has no first value")
     roots = [samples(y), *(samples(c.after) for c in states.values() if c.after is not None)]
     held: dict[Value, Value] = {}  # what does not move -> the step's input in its place
     new: dict[Value, Value] = {}
