@@ -13,8 +13,8 @@ from .dataset import DataError
 from .padding import as_sequences, padded
 
 NO_CLASS = -1  # the label of padding
-# of the samples are within the default boundaries: real lengths have a long tail (sentences, strokes), and these leave
-# a fifth to two fifths padding where quarters leave a third to two thirds and the best four boundaries are 1 to 5 % better
+# Shares of the samples within the default boundaries. Lengths have a long tail (sentences, strokes): these leave a
+# fifth to two fifths padding, quarters a third to two thirds, and the best four boundaries 1 to 5 % less than these.
 SHARES = (0.4, 0.75, 0.95, 1)
 
 
@@ -39,8 +39,8 @@ class Buckets:
     - ``y``: one target a sample, or for every step of an input a whole number, its class; these are padded with -1,
       which `nn.CrossEntropy(ignore_class=-1)` leaves out.
     - ``boundaries``: lengths, ascending: a sample goes to the first that it fits in, and samples longer than all make
-      one more bucket, as long as the longest. By default four, within which are 40, 75, 95 and 100 % of the samples. Each
-      length is a program of its own, so few should do, and validation data should have the same:
+      one more bucket, as long as the longest. By default four, within which are 40, 75, 95 and 100 % of the samples.
+      Each length is a program of its own, so few should do, and validation data should have the same:
       ``boundaries=other.boundaries``.
     - ``batch_size``: samples a step. ``value``: what inputs are padded with.
 

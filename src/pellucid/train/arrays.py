@@ -32,7 +32,10 @@ def as_array(a: Any, name: str) -> np.ndarray:
         try:
             array = np.asarray(a.to_numpy() if hasattr(a, "to_numpy") else a)
         except ValueError as error:
-            raise DataError(f"{name} cannot become an array: its rows differ in length ({error})") from None
+            raise DataError(
+                f"{name} cannot become an array: its rows differ in length ({error}); for sequences, "
+                "pad them with pellucid.data.pad_sequences, or give pellucid.data.Buckets"
+            ) from None
     if array.dtype == object:
         array = _numbers(array, name, columns)
     if array.dtype.kind not in "fiub":
