@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError
+from ..data import Buckets, DataError
 from ..graph import Shape
 from ..nn import Loss
 
@@ -25,6 +25,9 @@ class Spec:
 
 def as_array(a: Any, name: str) -> np.ndarray:
     """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error."""
+    if isinstance(a, Buckets):
+        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
+                        "that of pellucid.data.pad_sequences")  # fmt: skip
     columns = list(a.columns) if hasattr(a, "columns") else None
     if isinstance(a, np.ndarray):
         array = a
