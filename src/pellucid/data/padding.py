@@ -60,7 +60,7 @@ def padded(
 ) -> np.ndarray:
     """Checked sequences as one array (n, length, ...)."""
     dtype = arrays[0].dtype
-    if np.array(value).astype(dtype) != value and not np.isnan(value):
+    if dtype.kind == "i" and not (float(value).is_integer() and abs(value) < 2**31):
         raise DataError(f"padding with {value!r} is not possible among whole numbers; give a whole number")
     out = np.full((len(arrays), length, *arrays[0].shape[1:]), value, dtype)
     for row, a in zip(out, arrays, strict=True):
