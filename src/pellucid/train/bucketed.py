@@ -42,11 +42,13 @@ def arrays_of(model: Model, buckets: Buckets, name: str = "") -> list[Arrays]:
 
 def predict(model: Model, buckets: Buckets, batch_size: int | str | None) -> np.ndarray | list[np.ndarray]:
     """One array, or for outputs at every step a list of arrays, without what stands at padding."""
-    found: list[Any] = [None] * len(buckets)
+    outputs = []
     for b in buckets.parts:
         arrays, _ = model._inputs(b.x)
-        outputs = model._in_batches(model._compiled("predict", arrays), arrays, batch_size)
-        each_step = outputs.ndim > 2 and outputs.shape[1] == b.length
-        for row, output in zip(b.rows, outputs, strict=True):
+        outputs.append(model._in_batches(model._compiled("predict", arrays), arrays, batch_size))
+    each_step = all(o.ndim > 2 and o.shape[1] == b.length for o, b in zip(outputs, buckets.parts, strict=True))
+    found: list[Any] = [None] * len(buckets)
+    for b, o in zip(buckets.parts, outputs, strict=True):
+        for row, output in zip(b.rows, o, strict=True):
             found[row] = output[: buckets.steps[row]] if each_step else output
     return found if each_step else np.stack(found)
