@@ -54,6 +54,7 @@ ONLY = {
     "PIL": {"": False},
     "pandas": {"": False},
     "scipy": {"": False},
+    "tokenizers": {"": False},
     "rich": {"": False, "cli": True, "cli.py": True},
     "click": {"cli": True, "cli.py": True},
 }
@@ -202,7 +203,19 @@ def plant(folder: Path, file: str, code: str) -> Path:
 
 def test_import_is_light():
     """`import pellucid` loads none of the slow packages; `import pellucid.data` neither."""
-    heavy = ["sklearn", "scipy", "matplotlib", "rich", "click", "pandas", "llvmlite", "PIL", "jax", "torch"]
+    heavy = [
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "rich",
+        "click",
+        "pandas",
+        "llvmlite",
+        "PIL",
+        "tokenizers",
+        "jax",
+        "torch",
+    ]
     code = f"import sys, pellucid, pellucid.data; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

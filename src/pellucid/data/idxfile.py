@@ -6,15 +6,14 @@ number, and then the numbers, big-endian too. Source: Y. LeCun, C. Cortes, C. Bu
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from .dataset import DataError, Dataset, as_pixels, digit_names
+from .files import bytes_of
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -28,7 +27,7 @@ def idx(path: str | PathLike[str]) -> np.ndarray:
     >>> idx("tiny-idx1-ubyte")
     array([5, 0, 4], dtype=uint8)
     """
-    data = _bytes(Path(path))
+    data = bytes_of(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= data[3] <= 32:
         found = f"it starts with {data[:4].hex(' ')}" if data else "it is empty"
         raise DataError(
@@ -77,18 +76,6 @@ def mnist(folder: str | PathLike[str], part: str = "train", images: bool = False
     scaled = x.reshape(len(x), 1, *x.shape[1:]) if images else x.reshape(len(x), -1)
     names = digit_names(max(10, int(y.max()) + 1))
     return Dataset(as_pixels(scaled, "float32"), y.astype(np.int64), names, name=f"mnist {part}")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gzip file ({error}); get it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _find(folder: Path, start: str, ndim: int) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .dataset import DataError, listed
+from .files import text_of
 
 MISSING = frozenset(["", "NA", "NaN", "nan", "null", "?"])
 
@@ -135,20 +136,7 @@ def from_frame(frame: Any) -> Table:
 
 def _lines(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
     """The lines that are not blank, each as its number in the file and its fields without the spaces around them."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not in UTF-8: byte 0x{data[error.start]:02x} on line {line}; save it as UTF-8 (CSV UTF-8)"
-        ) from None
-    if "\0" in text:
-        raise DataError(f"{path} is not a text file in UTF-8: it contains zero bytes; save it as UTF-8 (CSV UTF-8)")
+    text = text_of(path, advice="save it as UTF-8 (CSV UTF-8)")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     lines, start = [], 1
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError
+from ..data import Buckets, DataError
 from ..graph import Shape
 from ..nn import Loss
 
@@ -25,6 +25,9 @@ class Spec:
 
 def as_array(a: Any, name: str) -> np.ndarray:
     """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error."""
+    if isinstance(a, Buckets):
+        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
+                        "that of pellucid.data.pad_sequences")  # fmt: skip
     columns = list(a.columns) if hasattr(a, "columns") else None
     if isinstance(a, np.ndarray):
         array = a
@@ -32,7 +35,10 @@ def as_array(a: Any, name: str) -> np.ndarray:
         try:
             array = np.asarray(a.to_numpy() if hasattr(a, "to_numpy") else a)
         except ValueError as error:
-            raise DataError(f"{name} cannot become an array: its rows differ in length ({error})") from None
+            raise DataError(
+                f"{name} cannot become an array: its rows differ in length ({error}); for sequences, "
+                "pad them with pellucid.data.pad_sequences, or give pellucid.data.Buckets"
+            ) from None
     if array.dtype == object:
         array = _numbers(array, name, columns)
     if array.dtype.kind not in "fiub":

@@ -12,7 +12,7 @@ import numpy as np
 from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program
-from .pieces import Piece, epochs_of
+from .pieces import Arrays, Piece, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -73,11 +73,17 @@ def first_state(program: Program, names: list[str], learning_rate: float, seed: 
     return state
 
 
-def evaluate(model: Model, arrays: dict[str, np.ndarray], batch_size: int | str | None = None) -> dict[str, float]:
-    """Weighted means of the loss and the metrics."""
-    size = batch_size_for(batch_size, len(arrays["y"]))
-    run = model._compiled("evaluate", arrays)
-    return _means(run.steps(model.state, arrays, None, size))
+def evaluate(model: Model, parts: list[Arrays], batch_size: int | str | None = None) -> dict[str, float]:
+    """Weighted means of the loss and the metrics over the samples of all parts."""
+    sums: dict[str, float] = {}
+    for arrays in parts:
+        size = batch_size_for(batch_size, len(arrays["y"]))
+        sums = _added(sums, model._compiled("evaluate", arrays).steps(model.state, arrays, None, size))
+    return _means(sums)
+
+
+def _added(sums: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    return {name: sums.get(name, 0.0) + value for name, value in more.items()}
 
 
 def _means(sums: dict[str, float]) -> dict[str, float]:
@@ -87,9 +93,9 @@ def _means(sums: dict[str, float]) -> dict[str, float]:
 
 def fit(
     model: Model,
-    step: Any,
-    arrays,
-    validation,
+    steps: list[Any],
+    parts: list[Arrays],
+    validation: list[Arrays] | None,
     batch: int,
     epochs: int,
     shuffle: bool,
@@ -97,21 +103,21 @@ def fit(
     show: Silent,
     augment: Callable | None = None,
 ) -> History:
-    """Train for some epochs and return the model's history."""
+    """Train for some epochs and return the model's history; ``steps`` has the compiled step of each part."""
     numbers = range(model.epochs, model.epochs + epochs)
     model.stop_training = False
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
-        with show as progress, closing(epochs_of(arrays, augment, model.seed, numbers, batch, shuffle)) as work:
+        with show as progress, closing(epochs_of(parts, augment, model.seed, numbers, batch, shuffle)) as work:
             for epoch in range(epochs):
                 for c in callbacks:
                     c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = _epoch(model, step, next(work), batch, progress.on_step)
+                    sums = _epoch(model, steps, next(work), batch, progress.on_step)
                 except Exception:
                     model.state = before
                     raise
@@ -132,19 +138,21 @@ def fit(
 
 
 def _epoch(
-    model: Model, step: Any, pieces: Iterator[Piece], batch: int, on_step: Callable[[int], None]
+    model: Model, steps: list[Any], pieces: Iterator[Piece], batch: int, on_step: Callable[[int], None]
 ) -> dict[str, float]:
     """Train on the pieces of an epoch; the sums of the outputs."""
     sums: dict[str, float] = {}
-    for start, arrays, order in pieces:
+    rows_done, steps_done = 0, 0
+    for piece in pieces:
         try:
-            part = step.steps(
-                model.state, arrays, order, batch, "loss", lambda rows, start=start: on_step(start + rows)
+            found = steps[piece.part].steps(
+                model.state, piece.arrays, piece.order, batch, "loss", lambda rows, done=rows_done: on_step(done + rows)
             )
         except NotFinite as failure:
-            failure.step += start // batch
-            raise DivergedError(_why(model, arrays, failure)) from None
-        sums = {name: sums.get(name, 0.0) + value for name, value in part.items()}
+            failure.step += steps_done
+            raise DivergedError(_why(model, piece.arrays, failure)) from None
+        sums = _added(sums, found)
+        rows_done, steps_done = rows_done + piece.rows, steps_done - (-piece.rows // batch)
     return sums
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import executors
+from ..data import Buckets, DataError
 from ..graph import GraphError, Program
 from ..nn import init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..optim import as_optimizer
-from . import loop, programs
+from . import bucketed, loop, programs
 from .arrays import Spec, as_array, as_inputs, as_targets, as_weights, check_finite, example_target, graph_dtype
 from .callbacks import Callback
 from .history import History
@@ -121,12 +122,12 @@ class Model(Reuse):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         batch_size: int | str | None = None,
         epochs: int = 1,
         validation_split: float = 0.0,
-        validation_data: tuple | None = None,
+        validation_data: tuple | Buckets | None = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -136,9 +137,10 @@ class Model(Reuse):
     ) -> History:
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
+        - ``x``, ``y``: inputs and targets; or `data.Buckets` as ``x``, which hold both and have a batch size.
         - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
-          ``validation_data``: (x, y) or (x, y, sample_weight) instead.
+          ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
           function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
@@ -152,38 +154,50 @@ class Model(Reuse):
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
-            seen = self._arrays(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
-            arrays = seen if augment is None else seen | {"x": as_array(x, "x")}  # whole, for the changes
+            if isinstance(x, Buckets):
+                bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
+            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
             validation = None
-            if validation_data is not None:
+            if isinstance(validation_data, Buckets):
+                validation = self._parts(validation_data, name="validation_data ")
+            elif validation_data is not None:
                 if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                    raise GraphError("validation_data must be (x, y) or (x, y, sample_weight)")
-                x, y, weight = (*validation_data, None)[:3]
-                validation = self._arrays(
-                    middle_of(augment, x, "validation_data x"), y, weight, name="validation_data "
-                )
+                    raise GraphError("validation_data must be (x, y) or (x, y, sample_weight), or Buckets")
+                vx, vy, weight = (*validation_data, None)[:3]
+                vx = middle_of(augment, vx, "validation_data x")
+                validation = [self._arrays(vx, vy, weight, name="validation_data ")]
             elif validation_split:
-                arrays, validation = loop.split(arrays, validation_split, self.seed)
+                training, held = loop.split(parts[0], validation_split, self.seed)
                 if augment is not None:
-                    validation["x"] = middle_of(augment, validation["x"])
-            batch = loop.training_batch_size(batch_size, len(arrays["y"]))
-            progress = progress_for(verbose, epochs, len(arrays["y"]))
-            step = self._compiled("step", seen)
-            check_batches(step.program, batch, len(arrays["y"]), shuffle)
-        slots = [v for v in step.program.state if v not in self.state]
-        self.state |= loop.first_state(step.program, slots, self.optimizer.learning_rate, self.seed)
-        return loop.fit(self, step, arrays, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
+                    held["x"] = middle_of(augment, held["x"])
+                parts, validation = [training], [held]
+            n = sum(len(arrays["y"]) for arrays in parts)
+            batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
+            progress = progress_for(verbose, epochs, n)
+            steps = [self._compiled("step", arrays) for arrays in seen]
+            for step, arrays in zip(steps, parts, strict=True):
+                check_batches(step.program, batch, len(arrays["y"]), shuffle)
+        slots = [v for v in steps[0].program.state if v not in self.state]
+        self.state |= loop.first_state(steps[0].program, slots, self.optimizer.learning_rate, self.seed)
+        return loop.fit(self, steps, parts, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
 
     def evaluate(
-        self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | str | None = None
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
     ) -> dict[str, float]:
-        """Mean loss and metrics on samples: ``{"loss": ..., "accuracy": ...}``."""
+        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``."""
         self._built()
-        return loop.evaluate(self, self._arrays(x, y, sample_weight), batch_size)
+        return loop.evaluate(self, self._parts(x, y, sample_weight), batch_size)
 
-    def predict(self, x: Any, *, batch_size: int | str | None = None) -> np.ndarray:
-        """The net's output for each sample with the loss's link applied: probabilities, or values for regression."""
+    def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
+        """The net's output for each sample with the loss's link applied: probabilities, or values for regression.
+
+        Of `data.Buckets` the samples are in their first order, and an output for every step, (T, ...), is a list of
+        arrays, each as long as its sequence.
+        """
         self._built()
+        if isinstance(x, Buckets):
+            return bucketed.predict(self, x, batch_size)
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
         return self._in_batches(run, arrays, batch_size)
@@ -280,6 +294,15 @@ class Model(Reuse):
                     )
             self._others[key] = traced
         return ""
+
+    def _parts(self, x, y=None, sample_weight=None, class_weight=None, fitting=False, name="") -> list[dict]:
+        """The arrays of samples: one dict of them, or one for each bucket."""
+        if isinstance(x, Buckets):
+            bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
+            return bucketed.arrays_of(self, x, name)
+        if y is None:
+            raise DataError("y is missing: expected the targets of the samples x")
+        return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
 
     def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:
         """Inputs, targets and weights by the names that programs use, checked."""

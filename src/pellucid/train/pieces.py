@@ -1,4 +1,5 @@
-"""An epoch as pieces of arrays: one, or with augmentation several, each made while the one before it is trained on.
+"""An epoch as pieces of arrays: one, with buckets some of each, or with augmentation several, each made while the one
+before it is trained on.
 
 Imports numpy and data.
 """
@@ -9,7 +10,7 @@ import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,24 @@ from .arrays import as_array, check_finite
 PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
 
 Arrays = dict[str, np.ndarray]
-Piece = tuple[int, Arrays, np.ndarray | None]  # samples of the epoch before it, arrays, their order
+RUN = (
+    16  # mini-batches of one bucket after each other: a run copies the state (4 M weights with Adam: 47 ms, a step 11)
+)
+RUNS = 50  # but at least so many runs an epoch, so that the buckets are mixed
+TURN = 1 << 41  # added to an epoch's number for the order of its runs
+
+
+class Piece(NamedTuple):
+    """Arrays to train on, the order of their samples, and which of the model's arrays (and steps) they belong to."""
+
+    arrays: Arrays
+    order: np.ndarray | None
+    part: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many samples there are."""
+        return len(self.arrays["y"] if self.order is None else self.order)
 
 
 def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
@@ -29,26 +47,32 @@ def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
 
 
 def epochs_of(
-    arrays: Arrays, augment: Callable | None, seed: int, numbers: Iterable[int], batch: int, shuffle: bool
+    parts: list[Arrays], augment: Callable | None, seed: int, numbers: Iterable[int], batch: int, shuffle: bool
 ) -> Generator[Iterator[Piece], None, None]:
     """For each epoch by its number the pieces to train on. Close it when done: a thread may be at work ahead.
 
+    ``parts`` are the arrays of the samples, several where these differ in length (`data.Buckets`).
     With ``augment`` the array "x" of each piece is ``augment(x, rows, seed, epoch)``, a function of which samples they
     are and of the epoch, not of how they are divided.
     """
+    if len(parts) > 1:
+        for number in numbers:
+            yield mixed(parts, seed, number, batch, shuffle)
+        return
+    (arrays,) = parts
     n = len(arrays["y"])
     if augment is None:
         for number in numbers:
-            yield iter([(0, arrays, order_of(seed, number, n, shuffle))])
+            yield iter([Piece(arrays, order_of(seed, number, n, shuffle))])
         return
 
-    def changed(number: int, start: int, rows: np.ndarray) -> Piece:
+    def changed(number: int, rows: np.ndarray) -> Piece:
         piece = {name: a[rows] for name, a in arrays.items()}
         x = augment(piece["x"], rows, seed, number)
         if not isinstance(x, np.ndarray) or len(x) != len(rows):
             got = f"{len(x)} samples" if isinstance(x, np.ndarray) else type(x).__name__
             raise DataError(f"augment must give an array of as many samples as it got, {len(rows)}, gave {got}")
-        return start, piece | {"x": x}, None
+        return Piece(piece | {"x": x}, None)
 
     bytes_each = max(1, arrays["x"].nbytes // n)
     most = max(1, PIECE_BYTES // (bytes_each * batch)) * batch  # samples, whole batches
@@ -59,11 +83,24 @@ def epochs_of(
             order = order_of(seed, number, n, shuffle)
             order = np.arange(n) if order is None else order
             for start in starts:
-                yield functools.partial(changed, number, start, order[start : start + most])
+                yield functools.partial(changed, number, order[start : start + most])
 
     with closing(ahead(jobs())) as made:
         for _ in numbers:
             yield (next(made) for _ in starts)
+
+
+def mixed(parts: list[Arrays], seed: int, number: int, batch: int, shuffle: bool) -> Iterator[Piece]:
+    """Runs of mini-batches of several arrays, each of samples of one of them; samples and runs are shuffled."""
+    lengths = [len(arrays["y"]) for arrays in parts]
+    most = batch * max(1, min(RUN, sum(-(-n // batch) for n in lengths) // RUNS))  # samples, whole batches
+    runs = []
+    for i, (arrays, n) in enumerate(zip(parts, lengths, strict=True)):
+        order = order_of(seed, number, n, shuffle)
+        order = np.arange(n) if order is None else order
+        runs += [Piece(arrays, order[start : start + most], i) for start in range(0, n, most)]
+    turn = order_of(seed, TURN + number, len(runs), shuffle)
+    return iter(runs if turn is None else [runs[i] for i in turn])
 
 
 def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:

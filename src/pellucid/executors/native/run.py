@@ -247,7 +247,7 @@ class Run:
         """Run on copies of the state that is updated; gives it, the run's numbers, the totals of the outputs, and what
         interrupted it."""
         built, function = self.built, self.function
-        new = {k: np.array(a, order="C") if k in self.updated else np.ascontiguousarray(a) for k, a in state.items()}
+        new = {k: np.array(a, order="C") if k in self.updated else np.asarray(a, order="C") for k, a in state.items()}
         self.make_memory(min(batch, max(len(order), 1)))
         info = np.zeros(driver.LENGTH, np.int64)
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
