@@ -104,15 +104,16 @@ def test_formula(layer):
 @pytest.mark.parametrize("options", [{"return_sequences": True}, {"reverse": True, "remat": True}], ids=str)
 def test_derivatives(layer, options):
     traced, program = slopes_program(with_options(layer, **options))
-    run, state, x = reference.compile(program), weights_of(traced), distinct((1, T, C))
-    found = run(dict(state), {"x": x})
-    for name in ["x", *state]:
-        numeric = finite_differences(
-            lambda a, name=name: run(state | ({} if name == "x" else {name: a}), {"x": a if name == "x" else x})[
-                "cost"
-            ],
-            x if name == "x" else state[name],
-        )
+    run, state = reference.compile(program), weights_of(traced)
+    arrays = {"x": distinct((1, T, C)), **state}
+    found = run(dict(state), {"x": arrays["x"]})
+
+    def cost(name, array):
+        changed = arrays | {name: array}
+        return run({k: changed[k] for k in state}, {"x": changed["x"]})["cost"]
+
+    for name, array in arrays.items():
+        numeric = finite_differences(lambda a, name=name: cost(name, a), array)
         assert relative_error(found[f"d{name}"], numeric) < 1e-6, name
 
 

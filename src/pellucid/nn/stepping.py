@@ -89,8 +89,8 @@ def in_time(x: Any) -> bool:
 def must_step(inputs: Sequence[Any], by_step: Callable[..., bool], name: str = "") -> None:
     """`GraphError` in step-wise inference for a layer, or function of that name, that does more than a step."""
     if any(map(in_time, inputs)) and not by_step(*inputs):
-        raise GraphError(f"{name}needs the whole sequence, so that it cannot go step by step; nn.Embedding, activations, "
-                         "recurrent layers, if not reverse, and nn.TimeDistributed(...) can")  # fmt: skip
+        raise GraphError(f"{name}needs the whole sequence, so it cannot go step by step; nn.Embedding, activations,"
+                         " recurrent layers, if not reverse, and nn.TimeDistributed(...) can")  # fmt: skip
 
 
 def function_must_step(function: Any, place: str, inputs: Sequence[Any]) -> None:
