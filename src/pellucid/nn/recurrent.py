@@ -70,8 +70,6 @@ class Recurrent(Layer):
 
     def __call__(self, x: Value, *initial: Value) -> Any:
         x, mask = as_steps(x, 2), mask_of(x)
-        if x.shape[0] == 0:
-            raise GraphError(f"expects a sequence of at least one step, got shape {x.shape}")
         first = carried(x, self._first(x, initial))
 
         def body(state: States, given: States) -> tuple[States, Value]:

@@ -10,6 +10,7 @@ from .. import ops
 from ..graph import GraphError, Value
 from .combine import as_callables
 from .conv import whole
+from .embedding import check_steps
 from .layer import Layer, _scope, apply, as_float
 from .masks import hand_on
 from .recurrent import Recurrent
@@ -43,8 +44,9 @@ class TimeDistributed(Layer):
         return True
 
     def __call__(self, x: Value) -> Value:
-        if x.ndim == 0 or x.shape[0] == 0:
-            raise GraphError(f"expects a sequence (T, ...) of at least one step, got shape {x.shape}")
+        if x.ndim == 0:
+            raise GraphError("expects a sequence (T, ...) for each sample, got a single number")
+        check_steps(x)
         if isinstance(self.layer, Layer):
             return steps_of_calls(self.layer, x)
         return steps_of_calls(lambda step: apply("layer", self.layer, as_float(step)), x)  # type: ignore[arg-type]
