@@ -183,6 +183,18 @@ def test_outputs_for_every_step_are_as_long_as_their_sequences():
     assert model.evaluate(buckets)["accuracy"] == pytest.approx(accuracy)
 
 
+def test_padding_does_not_count_in_recurrent_layers():
+    layers = nn.Embedding(12, 8, padding_index=0), nn.Bidirectional(nn.LSTM(4)), nn.Dense(2)
+    model = Model(nn.Sequential(*layers), loss="cross_entropy")
+    model.fit(Buckets(SEQUENCES, LABELS, boundaries=[24]), verbose=0)
+    whole = model.predict(Buckets(SEQUENCES, boundaries=[24]))
+    for i in (0, 3, 149):
+        np.testing.assert_allclose(whole[i], model.predict(SEQUENCES[i][None].astype("int32"))[0], rtol=1e-4)
+    layers = nn.Embedding(12, 8), nn.GRU(4, stateful=32), nn.Dense(2)
+    model = Model(nn.Sequential(*layers), loss="cross_entropy")
+    fails(lambda: model.fit(Buckets(SEQUENCES, LABELS), verbose=0), "shuffle=False", error=GraphError)
+
+
 def test_several_inputs_of_a_model():
     table, head = nn.Embedding(12, 8), PerStep(3)
 
