@@ -60,6 +60,7 @@ def run(
                 makers = contestants.makers(row.kind, names, threads, places)
                 result = contest.compete(row, module.data(row), makers, rounds, seconds, say)
                 found[section]["rows"][row.name] = row, result
+                found[section]["peak"] = max(found[section]["peak"], *(peak.peak(threads) for _ in range(rounds)))
     if "scaling" in chosen:
         found["scaling"] = scaling.scaling(scaling_rows, threads, rounds, seconds, say)
     again = max(1, rounds // 2)

@@ -96,7 +96,8 @@ def flops(row: SequenceRow) -> int:
     """Direct arithmetic of all products: 2 for each number of an output and each of its inputs.
 
     In training the same again for the gradient of each weight and each input, but those of floats that are given have
-    none. An embedding is taken, not multiplied; a causal attention has the pairs that are not masked.
+    none. An embedding is taken, not multiplied, but its projection counts for every token, however it is computed; a
+    causal attention has the pairs that are not masked.
 
     >>> each = 2 * 128 * 512 + 128 * 65  # input and recurrent weights of the four gates; the dense layer
     >>> flops(next(r for r in ROWS if r.name == "char-lstm")) == 3 * 2 * each * 50 * 32

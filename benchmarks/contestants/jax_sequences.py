@@ -1,7 +1,8 @@
 """JAX on sequences: `lax.scan` over time under `jit`; and the same with the scan's gradient written by hand.
 
-What the input gives is computed before the scan. Unrolling it by 2, 5, 10 or 20 steps made no row faster. JAX's own
-gradient of a scan adds to that of the recurrent weight at every step; by hand it is one product after the scan.
+What the input gives is computed before the scan, of tokens as rows of the projected embedding (char RNN: 2.7 ms instead
+of 3.6), as Pellucid does. Unrolling by 2, 5, 10 or 20 steps made no row faster. JAX's own gradient of a scan adds to
+that of the recurrent weight at every step; by hand it is one product after the scan.
 """
 
 from __future__ import annotations
@@ -109,9 +110,10 @@ by_hand.defvjp(forward, backward)
 def recurrent(row: SequenceRow, scan, layers, x):
     """x (time, samples) tokens, or (time, samples, inputs), to logits at every step, or the last."""
     first, dense = (0 if row.inputs else 1), layers[-1]
-    y = x if row.inputs else layers[0]["weight"][x]
-    for p in layers[first:-1]:
-        y = scan(row.cell, y @ p["weight"].T + p["bias"], p["recurrent_weight"].T)
+    y = x if row.inputs else layers[0]["weight"]
+    for k, p in enumerate(layers[first:-1]):
+        z = y @ p["weight"].T + p["bias"]
+        y = scan(row.cell, z if k or row.inputs else z[x], p["recurrent_weight"].T)
     return (y[-1] if row.inputs else y) @ dense["weight"].T + dense["bias"]
 
 

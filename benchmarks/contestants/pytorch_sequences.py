@@ -56,7 +56,8 @@ class Recurrent(Net):
 
 
 class Unrolled(Net):
-    """The same of simple recurrent layers, as a loop over time; what the input gives is computed before it."""
+    """The same of simple recurrent layers, as a loop over time; what the tokens give is computed before it, as rows of
+    the projected embedding."""
 
     def make(self, row):
         self.layers = torch.nn.ModuleList(torch.nn.RNNCell(row.units, row.units) for _ in range(row.layers))
@@ -67,9 +68,10 @@ class Unrolled(Net):
         return [{"weight": c.weight_ih, "bias": c.bias_ih, "recurrent_weight": c.weight_hh} for c in self.layers]
 
     def forward(self, x):
-        y = self.embedding(x)
-        for cell in self.layers:
+        y = self.embedding.weight
+        for k, cell in enumerate(self.layers):
             given, u = functional.linear(y, cell.weight_ih, cell.bias_ih), cell.weight_hh.t()
+            given = given if k else functional.embedding(x, given)
             states = [torch.tanh(given[0])]
             for z in given[1:]:
                 states.append(torch.tanh(torch.addmm(z, states[-1], u)))
