@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import contest, contestants, fresh, images, mnist, peak, rows, scaling, table
+from . import contest, contestants, fresh, images, mnist, peak, rows, scaling, sequences, table
 
 SECTIONS = ("scaling", "compile", "start")
-CHOICES = (*(r.name for r in (*rows.ROWS, *images.ROWS)), *SECTIONS)
-NAMES = tuple(dict.fromkeys((*contestants.NAMES, *contestants.IMAGE_NAMES)))
+CHOICES = (*(r.name for r in (*rows.ROWS, *images.ROWS, *sequences.ROWS)), *SECTIONS)
+NAMES = tuple(dict.fromkeys((*contestants.NAMES, *contestants.IMAGE_NAMES, *contestants.SEQUENCE_NAMES)))
 LIBRARIES = ("pellucid", "torch", "jax", "scikit-learn", "numpy", "llvmlite")
 
 
@@ -36,6 +36,7 @@ def run(
     table_rows: Sequence[rows.Row] = rows.ROWS,
     scaling_rows: Sequence[rows.Row] = rows.SCALING,
     image_rows: Sequence[images.ImageRow] = images.ROWS,
+    sequence_rows: Sequence[sequences.SequenceRow] = sequences.ROWS,
     say=say,
 ) -> dict[str, Any]:
     """Everything that was asked for; sections that were not are absent."""
@@ -48,13 +49,18 @@ def run(
         if row.name in chosen:
             makers = contestants.makers(row.kind, names, threads)
             found["rows"][row.name] = (row, contest.compete(row, rows.data(row), makers, rounds, seconds, say))
-    if any(row.name in chosen for row in image_rows):
-        found["images"] = {"rows": {}, "peak": max(peak.peak(threads) for _ in range(rounds))}
-    for row in image_rows:
-        if row.name in chosen:
-            makers = contestants.makers(row.kind, names, threads, contestants.IMAGE_PLACES)
-            given = images.data(row)
-            found["images"]["rows"][row.name] = row, contest.compete(row, given, makers, rounds, seconds, say)
+    for section, module, section_rows, places in (
+        ("images", images, image_rows, contestants.IMAGE_PLACES),
+        ("sequences", sequences, sequence_rows, contestants.SEQUENCE_PLACES),
+    ):
+        if any(row.name in chosen for row in section_rows):
+            found[section] = {"rows": {}, "peak": max(peak.peak(threads) for _ in range(rounds))}
+        for row in section_rows:
+            if row.name in chosen:
+                makers = contestants.makers(row.kind, names, threads, places)
+                result = contest.compete(row, module.data(row), makers, rounds, seconds, say)
+                found[section]["rows"][row.name] = row, result
+                found[section]["peak"] = max(found[section]["peak"], *(peak.peak(threads) for _ in range(rounds)))
     if "scaling" in chosen:
         found["scaling"] = scaling.scaling(scaling_rows, threads, rounds, seconds, say)
     again = max(1, rounds // 2)
@@ -122,6 +128,8 @@ def text(found: dict[str, Any]) -> str:
         parts += [table.contest_table(found["rows"]), table.reasons(found["rows"])]
     if "images" in found:
         parts += [table.image_table(found["images"]), table.reasons(found["images"]["rows"])]
+    if "sequences" in found:
+        parts += [table.sequence_table(found["sequences"]), table.reasons(found["sequences"]["rows"])]
     if "scaling" in found:
         parts.append(table.scaling_table(found["scaling"]))
     if "compile" in found:
@@ -137,8 +145,9 @@ def text(found: dict[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """The run as what JSON can hold."""
-    if isinstance(value, (rows.Row, images.ImageRow, contest.Result)):
-        counted = {rows.Row: rows.flops, images.ImageRow: images.flops}.get(type(value))
+    counts = {rows.Row: rows.flops, images.ImageRow: images.flops, sequences.SequenceRow: sequences.flops}
+    if isinstance(value, (*counts, contest.Result)):
+        counted = counts.get(type(value))
         more = {"flops": counted(value)} if counted else {"median": value.median}
         return plain(vars(value) | more)
     if isinstance(value, dict):

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import images, rows, scaling
+from . import images, rows, scaling, sequences
 from .contest import Result
-from .contestants import IMAGE_NAMES, NAMES, OURS, WHOLE_EPOCH
+from .contestants import BY_HAND, IMAGE_NAMES, NAMES, OURS, SEQUENCE_NAMES, WHOLE_EPOCH
 
 BEGIN, END = "<!-- the table begins -->", "<!-- the table ends -->"
 
 
 def best_peer(results: Mapping[str, Result]) -> str | None:
-    """The fastest of the others; the loop compiled as a whole is not among them."""
-    peers = {n: r.median for n, r in results.items() if n not in (OURS, WHOLE_EPOCH) and r.seconds}
+    """The fastest of the others; the loop compiled as a whole and the scan by hand are not among them."""
+    peers = {n: r.median for n, r in results.items() if n not in (OURS, WHOLE_EPOCH, BY_HAND) and r.seconds}
     return min(peers, key=lambda n: peers[n]) if peers else None
 
 
@@ -76,11 +76,27 @@ def image_table(found: Mapping[str, Any]) -> str:
     """Milliseconds, and Pellucid's share of the peak: it may exceed 1 where a convolution needs less arithmetic."""
     body = []
     for row, results in found["rows"].values():
-        cells = [f"{results[n].median * 1e3:.3g}" if n in results and results[n].seconds else "-" for n in IMAGE_NAMES]
-        ours = results.get(OURS, Result())
-        share = images.flops(row) / ours.median / found["peak"] if ours.seconds else math.nan
-        body.append([row.what, *cells, to_peers(row, results), times(share)])
+        share = times(share_of_peak(images.flops(row), results, found["peak"]))
+        body.append([row.what, *milliseconds(results, IMAGE_NAMES), to_peers(row, results), share])
     return markdown(["milliseconds", *IMAGE_NAMES, "best peer by Pellucid", "share of peak"], body)
+
+
+def sequence_table(found: Mapping[str, Any]) -> str:
+    body = []
+    for row, results in found["rows"].values():
+        share = times(share_of_peak(sequences.flops(row), results, found["peak"]), row.share)
+        ratios = [to_peers(row, results), times(ratio(results, BY_HAND))]
+        body.append([row.what, *milliseconds(results, SEQUENCE_NAMES), *ratios, share])
+    head = ["milliseconds", *SEQUENCE_NAMES, "best peer by Pellucid", f"{BY_HAND} by Pellucid", "share of peak"]
+    return markdown(head, body)
+
+
+def milliseconds(results: Mapping[str, Result], names: Sequence[str]) -> list[str]:
+    return [f"{results[n].median * 1e3:.3g}" if n in results and results[n].seconds else "-" for n in names]
+
+
+def share_of_peak(flops: int, results: Mapping[str, Result], peak: float) -> float:
+    return flops / results[OURS].median / peak if OURS in results else math.nan
 
 
 def to_peers(row: rows.Row, results: Mapping[str, Result]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import contest, contestants, fresh, images, peak, report, rows, table
+from benchmarks import contest, contestants, fresh, images, peak, report, rows, sequences, table
 from benchmarks.contest import Job, Result
 
 ROW = rows.Row("tiny", (3, 4, 2), "tanh", 8, "momentum", 32, wanted=2)
@@ -50,8 +50,21 @@ def test_arithmetic_of_images_by_hand():
     assert images.flops(by_name["alexnet"]) == 2 * 16 * (2 * first + 3 * (grouped + rest + dense))
 
 
+def test_arithmetic_of_sequences_by_hand():
+    """Each product once forward and twice backward; but inputs that are given have no gradient."""
+    by_name = {r.name: r for r in sequences.ROWS}
+    count = lambda name: sequences.flops(by_name[name]) // (2 * by_name[name].batch)
+    assert count("char-rnn") == 3 * 50 * (128 * 128 + 128 * 128 + 128 * 65)
+    assert count("lstm-2x256") == 3 * 100 * (4 * 1024 * 256 + 256 * 65)
+    assert count("lstm-small") == 20 * 256 * (2 * 16 + 3 * 64) + 3 * 64 * 10
+    assert count("generate") == 2 * 1024 * 256 + 256 * 65
+    block = 4 * 64 * 128 * 128 + 2 * 64 * 128 * 512 + 2 * (64 * 65 // 2) * 128  # projections, dense, seen pairs
+    assert count("transformer") == 3 * (2 * block + 64 * 128 * 65)
+
+
 def test_names_are_unique_and_samples_are_whole_batches():
-    for some in (rows.ROWS, rows.SCALING, images.ROWS, (*rows.ROWS, *images.ROWS)):
+    every = (*rows.ROWS, *images.ROWS, *sequences.ROWS)
+    for some in (rows.ROWS, rows.SCALING, images.ROWS, sequences.ROWS, every):
         assert len({r.name for r in some}) == len(some)
         assert all(r.samples % r.batch == 0 for r in some)
     assert set(rows.SCALING_WANTED) | set(rows.SHARE_WANTED) <= {r.name for r in rows.SCALING}
@@ -117,6 +130,16 @@ def test_ratio_is_to_the_best_peer_and_the_scan_is_none():
     assert table.best_peer(results(ours=2.0)) is None
     assert math.isnan(table.ratio(results(ours=2.0), None))
     assert math.isnan(table.ratio(results(ours=0, sk=1.0), "scikit-learn"))
+
+
+def test_the_scan_by_hand_has_a_ratio_of_its_own():
+    row = replace(sequences.ROWS[1], what="it")
+    seconds = zip(contestants.SEQUENCE_NAMES, (2.0, 7.0, 6.0, 5.0, 3.0), strict=True)
+    found = {"rows": {"it": (row, {name: Result([s]) for name, s in seconds})}}
+    text = table.sequence_table(found | {"peak": sequences.flops(row) / 2 / 0.5})
+    assert table.best_peer(found["rows"]["it"][1]) == "JAX jit"
+    assert text.splitlines()[-1].endswith("| 2.50 (wanted 1.3) | 1.50 | 0.50 (**wanted 0.75**) |")
+    assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
 def test_median_and_spread():
@@ -193,6 +216,18 @@ def test_a_run_of_images_with_pellucid():
     assert stored["images"]["rows"]["conv"][0]["flops"] == images.flops(IMAGES[1])
 
 
+def test_a_run_of_sequences_with_pellucid():
+    small = [sequences.smaller(r) for r in sequences.ROWS if r.name in ("lstm-small", "transformer", "generate")]
+    found = report.run([r.name for r in small], 1, 1, 0.0, ["Pellucid"], sequence_rows=small, **QUIET)
+    for row, got in found["sequences"]["rows"].values():
+        assert {n: r.reason for n, r in got.items()} == {"Pellucid": ""}, row.name
+        assert got["Pellucid"].median > 0
+    text = report.text(found)
+    assert all(f"| {row.what} |" in text for row in small)
+    stored = json.loads(json.dumps(report.plain(found), allow_nan=False))
+    assert stored["sequences"]["rows"]["transformer"][0]["flops"] == sequences.flops(small[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("library, peer", [("torch", "PyTorch channels last"), ("jax", "JAX jit")])
 @pytest.mark.parametrize("name", [r.name for r in images.ROWS if r.name != "alexnet"])
@@ -202,6 +237,20 @@ def test_the_others_compute_the_same_of_images(name, library, peer):
     makers = contestants.makers(row.kind, ["Pellucid", peer], 1, contestants.IMAGE_PLACES)
     found = contest.compete(row, images.data(row), makers, 1, 0.0)
     assert [r.reason for r in found.values()] == ["", ""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("name", [r.name for r in sequences.ROWS])
+def test_the_others_compute_the_same_of_sequences(name, library):
+    pytest.importorskip(library)
+    row = next(sequences.smaller(r) for r in sequences.ROWS if r.name == name)
+    peers = {"torch": ["PyTorch eager", "torch.compile"], "jax": ["JAX jit", "JAX by hand"]}[library]
+    makers = contestants.makers(row.kind, ["Pellucid", *peers], 1, contestants.SEQUENCE_PLACES)
+    if name == "transformer":
+        makers.pop("JAX by hand", None)  # it has no scan
+    found = contest.compete(row, sequences.data(row), makers, 1, 0.0)
+    assert not any(r.reason for r in found.values()), found
 
 
 def test_a_child_process_with_a_cold_and_a_warm_cache():

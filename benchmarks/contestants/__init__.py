@@ -26,7 +26,16 @@ IMAGE_PLACES = {  # the same for rows of images
     "JAX jit": {k: f"jax_images:{k}" for k in ("step", "predict", "conv")},
 }
 IMAGE_NAMES = tuple(IMAGE_PLACES)
+SEQUENCE_PLACES = {  # and for rows of sequences
+    OURS: {k: f"ours_sequences:{k}" for k in ("step", "generate")},
+    "PyTorch eager": {k: f"pytorch_sequences:{k}" for k in ("step", "generate")},
+    "torch.compile": {k: f"pytorch_sequences:compiled_{k}" for k in ("step", "generate")},
+    "JAX jit": {k: f"jax_sequences:{k}" for k in ("step", "generate")},
+    "JAX by hand": {"step": "jax_sequences:step_by_hand"},
+}
+SEQUENCE_NAMES = tuple(SEQUENCE_PLACES)
 WHOLE_EPOCH = "JAX scan"  # a loop over steps inside the compiled code, as Pellucid has; has a ratio of its own
+BY_HAND = "JAX by hand"  # a scan whose gradient is written by hand, and no longer derived; has a ratio of its own
 
 
 def makers(kind: str, names, threads: int, places: Mapping[str, Mapping[str, str]] = PLACES) -> dict[str, Callable]:

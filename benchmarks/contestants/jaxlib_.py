@@ -30,21 +30,24 @@ def logits(activation: str, weights, x):
 
 
 def update(row: Row, state, x, y):
-    weights, slots, count = state
-    o, tree = OPTIMIZERS[row.optimizer], jax.tree.map
-
     def cost(weights):
         each = jax.nn.log_softmax(logits(row.activation, weights, x))
         return -jnp.take_along_axis(each, y[:, None], 1).mean()
 
-    g, count = jax.grad(cost)(weights), count + 1
-    if row.optimizer == "Adam":
+    return descend(row.optimizer, state, jax.grad(cost)(state[0]))
+
+
+def descend(optimizer: str, state, g):
+    """Weights, slots and counter after a step along the gradient g."""
+    weights, slots, count = state
+    o, tree, count = OPTIMIZERS[optimizer], jax.tree.map, count + 1
+    if optimizer == "Adam":
         m = tree(lambda m, g: o["beta_1"] * m + (1 - o["beta_1"]) * g, slots[0], g)
         v = tree(lambda v, g: o["beta_2"] * v + (1 - o["beta_2"]) * g * g, slots[1], g)
         a, b = 1 - o["beta_1"] ** count, 1 - o["beta_2"] ** count
         new = tree(lambda p, m, v: p - o["rate"] / a * m / (jnp.sqrt(v / b) + o["epsilon"]), weights, m, v)
         return new, [m, v], count
-    if row.optimizer == "momentum":
+    if optimizer == "momentum":
         g = tree(lambda v, g: o["momentum"] * v + g, slots[0], g)
         slots = [g]
     return tree(lambda p, g: p - o["rate"] * g, weights, g), slots, count
