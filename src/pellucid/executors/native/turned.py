@@ -11,7 +11,7 @@ import math
 
 from ...graph import Program, Value, input
 from ...ops.contract import contract_of, parse
-from ...ops.conv import over_windows
+from ...ops.conv import window_operand
 from ...ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
 from ...ops.movement import transpose_of
 from . import across
@@ -77,7 +77,7 @@ def read_across(order, least: int) -> dict[Value, tuple[int, ...]]:
 def _axes(v: Value, k: int, least: int) -> tuple[int, ...] | None:
     """The order of axes of a contraction's factor in which it would be read in order; None where it is already."""
     w = v.inputs[k]
-    if v.primitive is not contract_of or w.kind == "sample" or over_windows(v):
+    if v.primitive is not contract_of or w.kind == "sample" or window_operand(v) is not None:
         return None
     *both, out = parse(v.attributes["spec"])
     letters, others = both[k], both[1 - k]
