@@ -26,7 +26,7 @@ from .driver import Steps, Task, emit_run
 from .emit import Buffer, Nest
 from .image import image_correlation
 from .index import NotVectorisable
-from .kinds import FREE, LEAVES, is_inline
+from .kinds import FREE, LEAVES, PACK, is_inline, packed
 from .loops import Loop, at
 from .machine import Host
 from .matrix import is_matrix, matrix_contraction
@@ -36,10 +36,11 @@ from .plan import Group, Plan, Planner
 from .planes import image_windows, with_planes
 from .scatter import scatter_nest
 from .sums import along_rows, sums_nest
+from .taken import take_nest, takes
 from .text import Text, text_of
 from .tiles import sample_contraction
-from .turned import is_turn, turn_nest, with_turned
-from .weights import WeightsTile, weights_contraction
+from .turned import is_pack, is_turn, pack_nest, turn_nest, with_turned
+from .weights import WeightsTile, columns_of, weights_contraction
 from .windows import KernelTile, correlation, kernel_gradient
 from .winograd import kernel_nest, product_nest
 from .winograd_slopes import slopes_nest
@@ -169,6 +170,8 @@ class Builder:
         """Memory for a stored Value, with its margin."""
         margin = plan.margins.get(v)
         size = math.prod(margin.shape) if margin else v.size
+        if v.primitive is packed:
+            size = -(-v.shape[0] // PACK) * PACK * v.shape[1]
         buffer = self._buffer(f"%{len(self.built.table)}", v.kind, size, v.dtype)
         buffer.margin = margin
         return buffer
@@ -201,8 +204,11 @@ class Builder:
                 self._buffers_inside(loop)
         for v in self.plan.rows:
             own = v not in program.outputs.values()
-            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)
-            self.rows[v].together = own and v.ndim > 1
+            together, last = own and v.ndim > 1, v.shape[-1] if v.shape else 1
+            strip = columns_of(-(-last // self.h.width)) * self.h.width if together and v in self.planner.strips else 0
+            size = v.size // max(1, last) * (-(-last // strip) * strip if strip else last)
+            self.rows[v] = self._buffer("rows", "rows", size, v.dtype, own)
+            self.rows[v].together, self.rows[v].strip = together, strip
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
         built.given = {name: self.rows[v] for name, v in program.outputs.items() if v in self.rows}
 
@@ -337,6 +343,8 @@ class Builder:
         """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
         most, finished = self.h.accumulators, self._finished
         if g.kind == "sample":
+            if (taken := takes(g, self.buffers, self.h.width)) is not None:
+                yield lambda nest, g: finished(nest, parts=take_nest(nest, g, taken))
             if g.core is None:
                 yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
             elif g.core.primitive is winograd_product:
@@ -383,6 +391,8 @@ class Builder:
             yield sums_nest
         if is_turn(g):
             yield turn_nest
+        if is_pack(g) and self.h.width >= PACK:
+            yield pack_nest
         yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
         yield self._by_element
 
