@@ -29,7 +29,7 @@ from .elementwise import (
 )
 from .gather import scatter_of, take_rows
 from .lift import Lifted, common_length, lift, summed
-from .loop import Body, after, before, between, result, scan_of
+from .loop import Body, after, before, between, result, result_of, scan_of
 from .movement import (
     broadcast,
     constant,
@@ -187,6 +187,9 @@ def _loop(
         for i in v.inputs:
             inputs.append(own[i] if i in own else i if i.primitive is fill_with else leaf(i))
         own[v] = v.primitive(*inputs, **v.attributes)
+        if v.primitive in (scan_of, result_of):
+            raise GraphError("scan: a loop within a loop is not possible; take the inner one's steps one by one, or "
+                             "carry both states in one loop")  # fmt: skip
         if v in moving and (own[v].kind != carries[0].kind or v.primitive.needs_batch):
             raise GraphError(f"scan: {v.primitive.name} within the recurrence needs all samples, but each sample is "
                              "stepped by itself; compute it outside")  # fmt: skip
