@@ -1,5 +1,7 @@
 """The native executor on nets for sequences: drawn nets beside the reference, and what the engine makes of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from native_tools import agree
@@ -100,3 +102,34 @@ def test_what_is_put_together_on_the_way_back_is_written_where_it_belongs():
     """The slopes of four gates: no nest of their own puts them side by side."""
     text = plan_of(nn.LSTM(32, return_sequences=True), pel.input("x", (20, 8)))
     assert "concatenate" not in text and "pad[" not in text
+
+
+def memory_of_step(net, x, y) -> int:
+    """Bytes of values of a training step, without weights."""
+    model = pel.Model(net, "cross_entropy")
+    model.fit(x, y, epochs=0, verbose=0)
+    run = model._compiled("step", {"x": x, "y": y})
+    return sum(run.bytes(place, -(-len(x) // run.host.width)) for place in run.built.places)
+
+
+def test_memory_is_linear_in_time_and_less_where_steps_are_computed_again():
+    x, y = np.zeros((16, 200, 8), np.float32), np.arange(16, dtype=np.int32) % 2
+    net, thrifty = (nn.Sequential(nn.LSTM(32, remat=remat), nn.Dense(2)) for remat in (False, True))
+    half, whole, less = memory_of_step(net, x[:, :100], y), memory_of_step(net, x, y), memory_of_step(thrifty, x, y)
+    assert 1.9 < whole / half < 2.1
+    assert less < 0.85 * whole
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see the process's memory")
+def test_a_hundred_thousand_steps_in_flat_memory():
+    """One long sequence in chunks of 100 steps, each beginning with the state that the last one left."""
+    signal = np.sin(np.arange(100_001) * 0.1).astype("float32")
+    x, y = (part[:, :, None] for part in pel.data.streams(signal, batch=1, length=100))
+    net = nn.Sequential(nn.LSTM(16, return_sequences=True, stateful=1), nn.TimeDistributed(nn.Dense(1)))
+    model = pel.Model(net, "mse", optim.Adam(0.01))
+    resident = []
+    for part in (slice(0, 100), slice(100, len(x))):  # 10,000 steps, and the others
+        model.fit(x[part], y[part], batch_size=1, shuffle=False, verbose=0)
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+    assert resident[1] - resident[0] < 20, resident
+    assert model.evaluate(x[-50:], y[-50:])["loss"] < 0.05
