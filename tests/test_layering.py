@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "report": set(),
     "sklearn": TOP,
     **{wing: TOP | WINGS for wing in WINGS},
-    "cli": TOP | WINGS,
+    "cli": TOP | WINGS | {"decode"},
     "__main__": {"cli"},
 }
 
