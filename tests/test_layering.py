@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
-TOP = TRAIN | {"", "neurons", "tabular", "features", "report", "sklearn"}
+TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "report": set(),
     "sklearn": TOP,
     **{wing: TOP | WINGS for wing in WINGS},
-    "cli": TOP | WINGS | {"decode"},
+    "cli": TOP | WINGS,
     "__main__": {"cli"},
 }
 
