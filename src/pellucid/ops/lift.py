@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
-from ..graph import GraphError, Primitive, Value, input
+from ..graph import GraphError, Primitive, Value, input, toposort
 from . import reduce
 from .contract import contract, contract_of, parse
 from .conv import overlap_add_of, windows_of
 from .elementwise import add, cast_to, negative, subtract
 from .gather import scatter_of, scatter_rows, take, take_rows
-from .loop import between, result_of, scan_of
+from .loop import result_of, scan_of
 from .movement import (
     broadcast,
     broadcast_to,
@@ -81,7 +81,7 @@ def common_length(what: str, xs: Sequence[Value]) -> int:
 def lift(wanted: Sequence[Value], known: Mapping[Value, Lifted], n: int) -> list[Lifted]:
     """The wanted Values of one step at all n steps, from those of them that are known."""
     found = dict(known)
-    for v in between(wanted, known):
+    for v in toposort(wanted, known):
         if v not in found:
             found[v] = _lift(v, [found[i] for i in v.inputs], n)
     return [found[v] for v in wanted]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Value, input
+from ..graph import GraphError, Kind, Value, input, toposort
 from .backward import pull_back
 from .contract import contract_of
 from .elementwise import (
@@ -29,7 +29,7 @@ from .elementwise import (
 )
 from .gather import scatter_of, take_rows
 from .lift import Lifted, common_length, lift, summed
-from .loop import Body, after, before, between, result, result_of, scan_of
+from .loop import Body, after, before, result, result_of, scan_of
 from .movement import (
     broadcast,
     constant,
@@ -162,7 +162,7 @@ def _loop(
     wait for the state and is more than arithmetic is computed for all steps before the loop.
     """
     stops = {*known, *carries}
-    order = between(new, stops)
+    order = toposort(new, stops)
     moving, varying, heavy = set(carries), {v for v, x in known.items() if x.stacked}, set(known)
     for v in order:
         if v not in stops:
