@@ -88,21 +88,21 @@ def picture(rows: list[list[np.ndarray]], titles: list[str], path: str) -> None:
     """A sheet of drawings, one row of them under each title."""
     import matplotlib.pyplot as plt
 
-    _, axes = plt.subplots(len(rows), len(rows[0]), figsize=(len(rows[0]), 1.2 * len(rows)), squeeze=False)
-    for row, title, line in zip(rows, titles, axes, strict=True):
-        line[0].set_title(title, loc="left", fontsize=9)
-        for drawing, ax in zip(row, line, strict=True):
+    sheets = plt.figure(figsize=(len(rows[0]), 1.4 * len(rows))).subfigures(len(rows), 1)
+    for row, title, sheet in zip(rows, titles, sheets, strict=True):
+        sheet.suptitle(title, fontsize=9)
+        for drawing, ax in zip(row, sheet.subplots(1, len(row)), strict=True):
             points = drawing[:, :2].cumsum(0)
             for stroke in np.split(points, np.flatnonzero(drawing[:, 2]) + 1):
                 ax.plot(*stroke.T, "k-", linewidth=1)
             ax.set(aspect="equal")
             ax.invert_yaxis()
             ax.axis("off")
-    plt.savefig(path, dpi=100, bbox_inches="tight")
+    plt.savefig(path, dpi=100)
     plt.close()
 
 
-def main(path: str, epochs: int = 20, drawings: int | None = None, units: int = 256) -> dict[str, float]:
+def main(path: str, epochs: int = 12, drawings: int | None = None, units: int = 256) -> dict[str, float]:
     """Train, and give the loss on the validation drawings: -log density of a move, in nats, beside the baseline's."""
     train, scale = read(path, "train")
     valid, _ = read(path, "valid", scale)
@@ -110,7 +110,7 @@ def main(path: str, epochs: int = 20, drawings: int | None = None, units: int = 
     net = nn.Sequential(
         nn.LSTM(units, return_sequences=True), nn.TimeDistributed(nn.Dense(6 * COMPONENTS + 3)),
     )  # fmt: skip
-    model = pel.Model(net, nn.MixtureDensity(COMPONENTS, classes=3, ignore_class=-1), optim.Adam(0.002))
+    model = pel.Model(net, nn.MixtureDensity(COMPONENTS, classes=3, ignore_class=-1), optim.Adam(0.005))
     seen = buckets(train)
     start, cpu = time.perf_counter(), time.process_time()
     model.fit(seen, epochs=epochs, validation_data=buckets(valid, seen.boundaries), callbacks=[Slower(epochs)])
