@@ -14,6 +14,7 @@ from pellucid import nn, optim
 
 COMPONENTS = 20
 DOWN, LIFTED, END = range(3)  # what the pen does after a move
+START = (0.0, 0.0, DOWN)  # the first row of every drawing: its first stroke begins here
 RASTER = 6  # the drawings' points lie on a raster of about so many units
 
 
@@ -38,7 +39,7 @@ def read(path: str, part: str, scale: float | None = None) -> tuple[list[np.ndar
     scale = scale or float(rows[:, :2].std())
     rows[:, :2] /= scale
     rows[ends[1:] - 1, 2] = END
-    rows[ends[:-1]] = (0, 0, LIFTED)  # the first point is the same in all: where they begin
+    rows[ends[:-1]] = START
     return np.split(rows, ends[1:-1]), scale
 
 
@@ -76,7 +77,7 @@ def draw(p: np.ndarray, random: np.random.Generator, temperature: float) -> np.n
 def write(model: pel.Model, n: int, temperature: float, longest: int = 150) -> list[np.ndarray]:
     """n drawings of the net's own, side by side, each move its next input."""
     random, stepper = np.random.default_rng(0), model.stepper()
-    moves = [np.tile([0.0, 0.0, LIFTED], (n, 1))]
+    moves = [np.tile(START, (n, 1))]
     while len(moves) < longest and not all((np.array(moves)[..., 2] == END).any(0)):
         moves.append(draw(stepper(moves[-1]), random, temperature))
     steps = np.array(moves)  # (T, n, 3)
@@ -94,7 +95,7 @@ def picture(rows: list[list[np.ndarray]], titles: list[str], path: str) -> None:
         for drawing, ax in zip(row, sheet.subplots(1, len(row)), strict=True):
             points = drawing[:, :2].cumsum(0)
             for stroke in np.split(points, np.flatnonzero(drawing[:, 2]) + 1):
-                ax.plot(*stroke.T, "k-", linewidth=1)
+                ax.plot(*stroke.T, "k.-", linewidth=1, markersize=2)
             ax.set(aspect="equal")
             ax.invert_yaxis()
             ax.axis("off")
