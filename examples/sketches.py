@@ -95,7 +95,7 @@ def picture(rows: list[list[np.ndarray]], titles: list[str], path: str) -> None:
         for drawing, ax in zip(row, sheet.subplots(1, len(row)), strict=True):
             points = drawing[:, :2].cumsum(0)
             for stroke in np.split(points, np.flatnonzero(drawing[:, 2]) + 1):
-                ax.plot(*stroke.T, "k.-", linewidth=1, markersize=2)
+                ax.plot(*stroke.T, "k." if len(stroke) == 1 else "k-", linewidth=1, markersize=2)
             ax.set(aspect="equal")
             ax.invert_yaxis()
             ax.axis("off")

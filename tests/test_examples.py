@@ -42,6 +42,25 @@ def test_sketches(shared_data, tmp_path, monkeypatch):
     assert (tmp_path / "sketches.png").stat().st_size > 5000
 
 
+def test_moves_are_drawn_from_the_mixture():
+    """Two Gaussians and three states of the pen: means, covariance and shares of many draws; no chance at 0."""
+    sketches = example("sketches")
+    m = sketches.COMPONENTS
+    p = np.zeros(6 * m + 3)
+    p[[0, 1]] = 0.25, 0.75  # weights
+    p[[m, m + 1]], p[[2 * m, 2 * m + 1]] = (3, -3), (1, 2)  # means
+    p[3 * m : 5 * m], p[5 * m : 6 * m] = 0.5, 0.8  # deviations, correlation
+    p[6 * m :] = 0.7, 0.2, 0.1
+    moves = sketches.draw(np.tile(p, (20000, 1)), np.random.default_rng(0), 1.0)
+    first = moves[:, 0] > 0
+    assert first.mean() == pytest.approx(0.25, abs=0.01)
+    for rows, mean in ((moves[first], (3, 1)), (moves[~first], (-3, 2))):
+        np.testing.assert_allclose(rows[:, :2].mean(0), mean, atol=0.03)
+        np.testing.assert_allclose(np.cov(rows[:, :2].T), [[0.25, 0.2], [0.2, 0.25]], atol=0.02)
+    np.testing.assert_allclose(np.bincount(moves[:, 2].astype(int)) / 20000, p[6 * m :], atol=0.01)
+    assert (sketches.draw(p[None], np.random.default_rng(0), 0) == [[-3, 2, sketches.DOWN]]).all()
+
+
 CAPTION = re.compile(r"an? (\w+) (above|below|left of|right of) an? (\w+)")
 
 
