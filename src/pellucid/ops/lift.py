@@ -15,7 +15,7 @@ from .contract import contract, contract_of, parse
 from .conv import overlap_add_of, windows_of
 from .elementwise import add, cast_to, negative, subtract
 from .gather import scatter_of, scatter_rows, take, take_rows
-from .loop import between
+from .loop import between, result_of, scan_of
 from .movement import (
     broadcast,
     broadcast_to,
@@ -121,6 +121,9 @@ def _lift(v: Value, inputs: list[Lifted], n: int) -> Lifted:
         return Lifted(v.primitive(*(i.spread(n) for i in inputs), **v.attributes), True)
     if v.primitive in SAME:
         return Lifted(v.primitive(*values, **v.attributes), True)
+    if v.primitive in (scan_of, result_of):
+        raise GraphError("a loop over time (a recurrent layer) cannot itself be done for all steps of a sequence at "
+                         "once, nor stand within another one")  # fmt: skip
     if v.primitive not in RULES:
         raise GraphError(f"{v.primitive.name} cannot be done for all steps of a sequence at once")
     return Lifted(RULES[v.primitive](v, inputs, n), True)
