@@ -1,9 +1,12 @@
 """The examples, run small on real data."""
 
 import importlib.util
+import re
 
+import numpy as np
 import pytest
 
+import pellucid as pel
 from conftest import ROOT
 
 
@@ -36,3 +39,65 @@ def test_a_text_is_learnt_a_character_at_a_time(shared_data, tmp_path, capsys):
 def test_a_small_resnet_learns_pictures(shared_data):
     accuracy = example("cifar_resnet").main(shared_data / "cifar10-subset" / "cifar10-subset.npz", 10)
     assert accuracy > 0.6  # 0.83 after 50 epochs, 8 minutes on two processors
+
+
+def test_sketches(shared_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sketches = example("sketches")
+    found = sketches.main(shared_data / "omniglot-strokes" / "omniglot-strokes.npz", 2, drawings=1500, units=32)
+    assert found["loss"] < found["baseline"] - 0.5
+    assert (tmp_path / "sketches.png").stat().st_size > 5000
+
+
+def test_moves_are_drawn_from_the_mixture():
+    """Two Gaussians and three states of the pen: means, covariance and shares of many draws; no chance at 0."""
+    sketches = example("sketches")
+    m = sketches.COMPONENTS
+    p = np.zeros(6 * m + 3)
+    p[[0, 1]] = 0.25, 0.75  # weights
+    p[[m, m + 1]], p[[2 * m, 2 * m + 1]] = (3, -3), (1, 2)  # means
+    p[3 * m : 5 * m], p[5 * m : 6 * m] = 0.5, 0.8  # deviations, correlation
+    p[6 * m :] = 0.7, 0.2, 0.1
+    moves = sketches.draw(np.tile(p, (20000, 1)), np.random.default_rng(0), 1.0)
+    first = moves[:, 0] > 0
+    assert first.mean() == pytest.approx(0.25, abs=0.01)
+    for rows, mean in ((moves[first], (3, 1)), (moves[~first], (-3, 2))):
+        np.testing.assert_allclose(rows[:, :2].mean(0), mean, atol=0.03)
+        np.testing.assert_allclose(np.cov(rows[:, :2].T), [[0.25, 0.2], [0.2, 0.25]], atol=0.02)
+    np.testing.assert_allclose(np.bincount(moves[:, 2].astype(int)) / 20000, p[6 * m :], atol=0.01)
+    assert (sketches.draw(p[None], np.random.default_rng(0), 0) == [[-3, 2, sketches.DOWN]]).all()
+
+
+CAPTION = re.compile(r"an? (\w+) (above|below|left of|right of) an? (\w+)")
+
+
+def test_captions(shared_data, capsys):
+    """After so little training the captions are sentences; which digits they name takes longer: 0.95 by default."""
+    exact = example("captions").main(shared_data / "mnist", 3, n=1000)
+    *lines, result = capsys.readouterr().out.splitlines()[-9:]
+    assert all(CAPTION.match(line) for line in lines)
+    assert result.startswith(f"captions without an error: {exact:.4f}")
+    assert exact > 0.015  # a guess is right once in 200 times
+
+
+def test_pictures_are_what_their_captions_say():
+    """Digits of one brightness each, so that a look tells where which is."""
+    captions = example("captions")
+    digits = pel.data.Dataset(np.stack([np.full((1, 28, 28), (10 + d) / 255) for d in range(10)]), np.arange(10))
+    seen, true = captions.pictures(digits, 60, seed=0)
+    heard = set()
+    for (picture,), both in zip(seen, true, strict=True):
+        for caption in both:
+            first, relation, second = CAPTION.fullmatch(caption).groups()
+            pixels = {name: np.argwhere(picture == 10 + captions.NAMES.index(name)) for name in (first, second)}
+            assert len(pixels[first]) == 28 * 28 * (2 if first == second else 1)
+            down, right = pixels[second].mean(0) - pixels[first].mean(0)
+            along = {"above": down, "below": -down, "left of": right, "right of": -right}[relation]
+            assert along == (0 if first == second else 28)
+            heard.add(relation)
+    assert heard == {"above", "below", "left of", "right of"}
+
+
+@pytest.mark.slow
+def test_captions_of_unseen_pictures(shared_data):
+    assert example("captions").main(shared_data / "mnist") > 0.9
