@@ -23,7 +23,7 @@ def read(folder: str | Path, most: int | None) -> pel.data.Dataset:
     return pel.data.Dataset(np.concatenate(parts), np.repeat([0, 1], [len(part) for part in parts]), CLASSES)
 
 
-def convolutions(words: int, units: int = 64, filters: int = 64) -> nn.Sequential:
+def convolutions(words: int, units: int = 128, filters: int = 32) -> nn.Sequential:
     branches = [nn.Sequential(nn.Conv1D(filters, n, padding="same"), nn.relu, nn.GlobalMaxPool1D()) for n in (3, 4, 5)]
     return nn.Sequential(
         nn.Embedding(words, units, padding_index=0),
