@@ -101,3 +101,18 @@ def test_pictures_are_what_their_captions_say():
 @pytest.mark.slow
 def test_captions_of_unseen_pictures(shared_data):
     assert example("captions").main(shared_data / "mnist") > 0.9
+
+
+def test_words_of_a_treebank_get_their_tags(shared_data, capsys):
+    assert example("pos_tagging").main(shared_data / "ud-english-ewt", 2, most=1000) > 0.7  # 0.93 after 4 of all
+    assert "What/PRON" in capsys.readouterr().out
+
+
+def test_a_day_of_power_demand_says_its_season(shared_data):
+    files = [shared_data / "ucr-italypowerdemand" / f"ItalyPowerDemand_{part}.tsv" for part in ("TRAIN", "TEST")]
+    assert example("power_demand").main(*files, epochs=60, repeats=1, seeds=2) > 0.93
+
+
+def test_tomorrow_is_foretold_better_than_by_a_linear_function(shared_data):
+    found = example("temperatures").main(shared_data / "daily-min-temperatures" / "daily-min-temperatures.csv")
+    assert found["GRU"] < found["linear, with the season"] < found["linear"] < found["as today"]
