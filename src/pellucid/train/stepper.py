@@ -66,7 +66,7 @@ class Stepper:
             self.reset(samples=len(x) if x.ndim else 1)
         assert self.state is not None
         held = next(iter(self.state.values()), x)
-        if x.ndim == 0 or len(x) != len(held):
+        if x.shape[:1] != held.shape[:1] or not x.ndim:
             raise GraphError(f"the stepper is at work on {len(held)} samples, got an array of shape {x.shape}; "
                              "begin anew with reset()")  # fmt: skip
         found = self._step(self.weights, {self.name: x[:, None], **self.state})

@@ -39,7 +39,10 @@ class Once:
         self.useful = useful_threads(run.work, sum(v.size * BYTES[v.dtype] for v in program.state.values()))
 
     def __call__(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        given = inputs if self._fit(inputs) else bind_inputs(self.program, inputs, 1)[0]
+        return self.on(state, bind_inputs(self.program, inputs, 1)[0])
+
+    def on(self, state: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same for arrays of which `fits` is true."""
         threads = self.useful  # more than processors would only be in each other's way
         if threads > 1:
             threads = min(threads, self.run.threads or environment() or MOST, processors())
@@ -58,10 +61,10 @@ class Once:
             del held
             if self.info[driver.ERROR]:
                 self.info[driver.ERROR] = 0
-                self.run.refuse(self.program, state, inputs)
+                self.run.refuse(self.program, state, given)
             return {name: a.copy() for name, a in self.outputs.items()}
 
-    def _fit(self, inputs: Mapping[str, Any]) -> bool:
+    def fits(self, inputs: Mapping[str, Any]) -> bool:
         """Whether these are arrays of the right types, which need no further look."""
         for name, memory in self.inputs.items():
             a = inputs.get(name)

@@ -83,6 +83,9 @@ class Run:
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
+        once = self.__dict__.get("once")  # made at the first call for one sample
+        if once is not None and inputs is not None and once.fits(inputs):
+            return once.on(state, inputs)
         if self.alone is not None and self._is_one(inputs, batch_size):
             return self.once(state, inputs or {})
         values, batch = bind(self.program, state, inputs or {}, batch_size)
