@@ -31,6 +31,11 @@ def test_a_small_resnet_learns_pictures(shared_data):
     assert accuracy > 0.6  # 0.83 after 50 epochs, 8 minutes on two processors
 
 
+def test_sentences_about_films_like_them_or_not(shared_data, capsys):
+    assert example("sentiment").main(shared_data / "rt-polarity", epochs=3) > 0.7  # 0.77 after 6
+    assert "positive, in truth 1" in capsys.readouterr().out
+
+
 def test_words_of_a_treebank_get_their_tags(shared_data, capsys):
     assert example("pos_tagging").main(shared_data / "ud-english-ewt", 2, most=1000) > 0.7  # 0.93 after 4 of all
     assert "What/PRON" in capsys.readouterr().out
