@@ -103,6 +103,12 @@ def test_several_inputs():
     assert pair.per_step and pair.steps.tolist() == [1, 2] and isinstance(pair.parts[0].x, tuple)
 
 
+def test_numbers_at_every_step_are_padded_with_what_is_said():
+    buckets = Buckets([[1, 2], [3]], [[[0.5, 1], [2, 3]], [[4, 5]]], target_value=-1)
+    (part,) = buckets.parts
+    assert part.y.tolist() == [[[0.5, 1], [2, 3]], [[4, 5], [-1, -1]]] and part.y.dtype == "float32"
+
+
 BAD = {
     "length 0": (lambda: Buckets([[1], []], [0, 1]), "x sequence 1 has length 0"),
     "labels longer": (lambda: Buckets([[1, 2], [3]], [[0, 1], [1, 1, 0]]),

@@ -476,7 +476,7 @@ def test_help_is_light_and_has_examples():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert last(done.stdout) == "[]"
-    for command in ("train", "predict", "evaluate", "summary"):
+    for command in ("train", "predict", "evaluate", "sample", "summary"):
         text = ok(command, "--help")
         assert "Example" in text and f"pellucid {command} " in text.split("Example")[1]
     assert "train" in ok("--help")

@@ -1,9 +1,12 @@
 """The examples, run small on real data."""
 
 import importlib.util
+import re
 
+import numpy as np
 import pytest
 
+import pellucid as pel
 from conftest import ROOT
 
 
@@ -25,6 +28,13 @@ def test_what_was_learnt_of_some_digits_helps_with_others(shared_data):
     assert found["features and SVM"] > 0.7
 
 
+def test_a_text_is_learnt_a_character_at_a_time(shared_data, tmp_path, capsys):
+    text = (shared_data / "tinyshakespeare" / "input.txt").read_text()
+    (tmp_path / "part.txt").write_text(text[:100_000])
+    assert example("shakespeare").main(tmp_path / "part.txt", 4, units=64) < 2.4  # by how often each occurs: 3.3
+    assert len(capsys.readouterr().out.split("of CPU\n\n")[1]) == 501
+
+
 @pytest.mark.slow
 def test_a_small_resnet_learns_pictures(shared_data):
     accuracy = example("cifar_resnet").main(shared_data / "cifar10-subset" / "cifar10-subset.npz", 10)
@@ -34,6 +44,68 @@ def test_a_small_resnet_learns_pictures(shared_data):
 def test_sentences_about_films_like_them_or_not(shared_data, capsys):
     assert example("sentiment").main(shared_data / "rt-polarity", epochs=3) > 0.7  # 0.77 after 6
     assert "positive, in truth 1" in capsys.readouterr().out
+
+
+def test_sketches(shared_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sketches = example("sketches")
+    found = sketches.main(shared_data / "omniglot-strokes" / "omniglot-strokes.npz", 2, drawings=1500, units=32)
+    assert found["loss"] < found["baseline"] - 0.5
+    assert (tmp_path / "sketches.png").stat().st_size > 5000
+
+
+def test_moves_are_drawn_from_the_mixture():
+    """Two Gaussians and three states of the pen: means, covariance and shares of many draws; no chance at 0."""
+    sketches = example("sketches")
+    m = sketches.COMPONENTS
+    p = np.zeros(6 * m + 3)
+    p[[0, 1]] = 0.25, 0.75  # weights
+    p[[m, m + 1]], p[[2 * m, 2 * m + 1]] = (3, -3), (1, 2)  # means
+    p[3 * m : 5 * m], p[5 * m : 6 * m] = 0.5, 0.8  # deviations, correlation
+    p[6 * m :] = 0.7, 0.2, 0.1
+    moves = sketches.draw(np.tile(p, (20000, 1)), np.random.default_rng(0), 1.0)
+    first = moves[:, 0] > 0
+    assert first.mean() == pytest.approx(0.25, abs=0.01)
+    for rows, mean in ((moves[first], (3, 1)), (moves[~first], (-3, 2))):
+        np.testing.assert_allclose(rows[:, :2].mean(0), mean, atol=0.03)
+        np.testing.assert_allclose(np.cov(rows[:, :2].T), [[0.25, 0.2], [0.2, 0.25]], atol=0.02)
+    np.testing.assert_allclose(np.bincount(moves[:, 2].astype(int)) / 20000, p[6 * m :], atol=0.01)
+    assert (sketches.draw(p[None], np.random.default_rng(0), 0) == [[-3, 2, sketches.DOWN]]).all()
+
+
+CAPTION = re.compile(r"an? (\w+) (above|below|left of|right of) an? (\w+)")
+
+
+def test_captions(shared_data, capsys):
+    """After so little training the captions are sentences; which digits they name takes longer: 0.95 by default."""
+    exact = example("captions").main(shared_data / "mnist", 3, n=1000)
+    *lines, result = capsys.readouterr().out.splitlines()[-9:]
+    assert all(CAPTION.match(line) for line in lines)
+    assert result.startswith(f"captions without an error: {exact:.4f}")
+    assert exact > 0.015  # a guess is right once in 200 times
+
+
+def test_pictures_are_what_their_captions_say():
+    """Digits of one brightness each, so that a look tells where which is."""
+    captions = example("captions")
+    digits = pel.data.Dataset(np.stack([np.full((1, 28, 28), (10 + d) / 255) for d in range(10)]), np.arange(10))
+    seen, true = captions.pictures(digits, 60, seed=0)
+    heard = set()
+    for (picture,), both in zip(seen, true, strict=True):
+        for caption in both:
+            first, relation, second = CAPTION.fullmatch(caption).groups()
+            pixels = {name: np.argwhere(picture == 10 + captions.NAMES.index(name)) for name in (first, second)}
+            assert len(pixels[first]) == 28 * 28 * (2 if first == second else 1)
+            down, right = pixels[second].mean(0) - pixels[first].mean(0)
+            along = {"above": down, "below": -down, "left of": right, "right of": -right}[relation]
+            assert along == (0 if first == second else 28)
+            heard.add(relation)
+    assert heard == {"above", "below", "left of", "right of"}
+
+
+@pytest.mark.slow
+def test_captions_of_unseen_pictures(shared_data):
+    assert example("captions").main(shared_data / "mnist") > 0.9
 
 
 def test_words_of_a_treebank_get_their_tags(shared_data, capsys):

@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
-TOP = TRAIN | {"", "neurons", "tabular", "features", "report", "sklearn"}
+TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),

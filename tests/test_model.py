@@ -435,3 +435,11 @@ def test_no_array_of_the_users_is_changed_or_kept():
     before = model.predict(X)
     x[:] = 0
     assert (model.predict(X) == before).all()
+
+
+def test_weights_of_a_net_for_tokens_before_any_data():
+    net = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(3), nn.Dense(2))
+    model = Model(net, "cross_entropy", input_shape=(5,), input_dtype="int32")
+    assert model.predict(np.zeros((2, 5), int)).shape == (2, 2)
+    with pytest.raises(GraphError, match="input_dtype must be"):
+        Model(net, "cross_entropy", input_shape=(5,), input_dtype="int16")

@@ -125,3 +125,51 @@ def test_a_rule_of_a_users_own():
             return p - rate * ops.sign(g), {}
 
     np.testing.assert_allclose(trace_of(SignDescent())[:, 0], [0.75, 1.0, 0.75])
+
+
+# ---- clipping ---------------------------------------------------------------------------------------------------
+
+
+def clipped(optimizer, *gradients):
+    values = [pel.input(f"g{k}", g.shape, "float64", "shared") for k, g in enumerate(gradients)]
+    outputs = {str(k): v for k, v in enumerate(optimizer.clipped(values))}
+    found = reference.compile(pel.Program(values, outputs))({}, {f"g{k}": g for k, g in enumerate(gradients)})
+    return [found[str(k)].tolist() for k in range(len(gradients))]
+
+
+def test_clipping():
+    g, h = np.array([3.0, 0.0]), np.array([[-4.0]])
+    assert clipped(optim.SGD(clipvalue=2), g, h) == [[2, 0], [[-2]]]
+    assert clipped(optim.Adam(clipnorm=2), g, h) == [[2, 0], [[-2]]]
+    np.testing.assert_allclose(np.concatenate([np.ravel(v) for v in clipped(optim.SGD(global_clipnorm=1), g, h)]),
+                               [0.6, 0, -0.8])  # fmt: skip
+    assert clipped(optim.SGD(global_clipnorm=5), g, h) == [[3, 0], [[-4]]]
+    assert clipped(optim.SGD(global_clipnorm=1), 0 * g) == [[0, 0]]
+
+
+@pytest.mark.parametrize("options", [{"clipvalue": 0}, {"clipnorm": -1}, {"global_clipnorm": "1"}, {"clipnorm": np.inf},
+                                     {"clipnorm": 1, "clipvalue": 1}], ids=str)  # fmt: skip
+def test_clipping_refuses(options):
+    with pytest.raises(GraphError, match="clip"):
+        optim.SGD(0.1, **options)
+
+
+def test_clipped_training_is_the_same_natively_and_kept_in_a_file(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(20, 6, 3)) * 3, np.arange(20) % 2
+    found = []
+    for executor in ("reference", "native"):
+        net = nn.Sequential(nn.LSTM(5), nn.Dense(2))
+        model = Model(net, "cross_entropy", optim.SGD(5.0, global_clipnorm=0.1), dtype="float64", executor=executor)
+        model.fit(x, y, epochs=3, batch_size=8, verbose=0)
+        found.append(model.parameters)
+    for name in found[0]:
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-9, atol=1e-12)
+    model.save(tmp_path / "m.pel")
+    assert pel.load(tmp_path / "m.pel").optimizer == model.optimizer
+
+
+def test_exploding_gradients_are_told():
+    x = np.random.default_rng(0).normal(size=(8, 40, 2))
+    net = nn.Sequential(nn.RNN(4, activation="linear"), nn.Dense(1))
+    with pytest.raises(pel.DivergedError, match=r"clipped gradients, as in optim.SGD\(global_clipnorm=1.0\)"):
+        Model(net, "mse", optim.SGD(3.0)).fit(x, x[:, -1, :1], epochs=60, verbose=0)

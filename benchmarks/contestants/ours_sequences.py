@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 import pellucid as pel
-from pellucid import nn
 
 from ..contest import Job
 from ..sequences import SequenceData, SequenceRow, by_layer, model, net
@@ -22,34 +21,17 @@ def step(row: SequenceRow, data: SequenceData, threads: int) -> Job:
     )
 
 
-class OneStep(nn.Layer):
-    """A token and the state (h, c) to logits and the next state, one after the other."""
-
-    embedding: nn.Embedding
-    lstm: nn.LSTM
-    dense: nn.Dense
-
-    def __call__(self, token, h, c):
-        state, y = self.lstm.step((h, c), self.embedding(token))
-        return pel.ops.concatenate([self.dense(y), *state])
-
-
 def generate(row: SequenceRow, data: SequenceData, threads: int) -> Job:
-    embedding, lstm, every = net(row).layers
-    parts = {"embedding": embedding, "lstm": lstm, "dense": every.layer}
-    state = [pel.input(name, (row.units,)) for name in "hc"]
-    inputs = [pel.input("token", (), "int32"), *state]
-    y, k = nn.trace(OneStep(**parts), *inputs).output, row.classes
-    outputs = {"logits": y[:k], "h": y[k : k + row.units], "c": y[k + row.units :]}
-    run_once = pel.executors.get("native").compile(pel.Program(inputs, outputs))
-    named = zip(parts, data.layers, strict=True)
-    weights = {f"{part}.{name}": array for part, arrays in named for name, array in arrays.items()}
-    last = []
+    m = pel.Model(net(row), "mse")  # whose prediction is the net's own output
+    m.fit(data.x[:, None], np.zeros((len(data.x), 1, row.classes)), epochs=0, verbose=0)
+    given = [array for layer in data.layers for array in layer.values()]
+    m.set_parameters(dict(zip(m.parameters, given, strict=True)))
+    stepper, last = m.stepper(), []
 
     def run(order):
-        out = dict.fromkeys("hc", np.zeros((1, row.units), np.float32))
+        stepper.reset()
         for i in order.tolist():
-            out = run_once(weights, {"token": data.x[i : i + 1], "h": out["h"], "c": out["c"]})
-        last[:] = [out["logits"]]
+            y = stepper(data.x[i : i + 1])
+        last[:] = [y]
 
     return Job(run, lambda: last[0].ravel())

@@ -6,6 +6,8 @@ go on with some of the n sequences, and ``stepper.reset(samples=n)``. `pellucid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -37,36 +39,43 @@ def draw(p: np.ndarray, random: np.random.Generator, temperature: float = 1.0, t
     return (weights < random.random((len(p), 1)) * weights[:, -1:]).sum(-1)
 
 
-def generate(
+def draws(
     stepper: Any,
     prompt: Any,
-    length: int,
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
     end: int | None = None,
     seed: int = 0,
     go_on: bool = False,
-) -> np.ndarray:
-    """``length`` tokens that follow the prompt, each drawn by `draw`; the same seed draws the same.
-
-    Shapes: prompt (L,) to (length,), or (n, L), n sequences side by side, to (n, length). A sequence that drew ``end``
-    has only this token from there on; when all have, it stops. ``go_on=True`` goes on from the stepper's state (an
-    encoder's memory, or earlier text), where it otherwise forgets. Raises `GraphError` for an empty prompt.
-    """
+) -> Iterator[np.ndarray]:
+    """What `generate` gives, token by token: (n,) for n sequences, without end, or until all drew ``end``."""
     tokens = as_prompt(prompt)
-    random, found = np.random.default_rng(seed), np.zeros((len(tokens), 0), tokens.dtype)
+    random = np.random.default_rng(seed)
     p = read(stepper, tokens, go_on)
     done = np.zeros(len(tokens), bool)
-    for k in range(length):
+    while True:
         new = draw(p, random, temperature, top_k).astype(tokens.dtype)
         if end is not None:
             new[done] = end
             done |= new == end
-        found = np.concatenate([found, new[:, None]], 1)
-        if done.all() or k == length - 1:
-            break
+        yield new
+        if done.all():
+            return
         p = stepper(new)
+
+
+def generate(stepper: Any, prompt: Any, length: int, **options: Any) -> np.ndarray:
+    """``length`` tokens that follow the prompt, each drawn by `draw`; the same seed draws the same.
+
+    Shapes: prompt (L,) to (length,), or (n, L), n sequences side by side, to (n, length). ``options``: ``temperature=``
+    and ``top_k=`` of `draw`, ``seed=0``. A sequence that drew ``end=`` has only this token from there on; when all
+    have, it stops. ``go_on=True`` goes on from the stepper's state (an encoder's memory, or earlier text), where it
+    otherwise forgets. Raises `GraphError` for an empty prompt.
+    """
+    tokens = as_prompt(prompt)
+    drawn = islice(draws(stepper, tokens, **options), length)
+    found = np.concatenate([tokens[:, :0], *(new[:, None] for new in drawn)], 1)
     return found if np.ndim(prompt) == 2 else found[0]
 
 

@@ -11,7 +11,7 @@ An operation on any sample value gives a sample value; `batch_sum` turns sample 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -205,8 +205,8 @@ def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
 # ---- walking ----------------------------------------------------------------------------------------------------
 
 
-def toposort(outputs: Iterable[Value]) -> list[Value]:
-    """All Values that the outputs need, inputs before their users, each once.
+def toposort(outputs: Iterable[Value], given: Container[Value] = ()) -> list[Value]:
+    """All Values that the outputs need, inputs before their users, each once; of the given ones not what they need.
 
     >>> x = input("x"); [v.name for v in toposort([x, x])]
     ['x']
@@ -221,7 +221,8 @@ def toposort(outputs: Iterable[Value]) -> list[Value]:
         elif value not in seen:
             seen.add(value)
             stack.append((value, True))
-            stack.extend((i, False) for i in reversed(value.inputs) if i not in seen)
+            if value not in given:
+                stack.extend((i, False) for i in reversed(value.inputs) if i not in seen)
     return order
 
 

@@ -6,18 +6,37 @@ shape, zero at first, by the names in ``slot_names``; ``rate`` is the learning r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import add
 from typing import ClassVar
 
 from .graph import GraphError, Value
-from .ops import fast_divide, fast_sqrt
+from .ops import fast_divide, fast_sqrt, maximum, minimum, sqrt, sum
+
+CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
+
+
+def _shrink(squares: Value, limit: float) -> Value:
+    """What a gradient with that sum of squares is multiplied by."""
+    return limit / sqrt(maximum(squares, limit * limit))
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`."""
+    """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`.
+
+    Gradients that are too large may be clipped, with Keras's names: ``clipvalue``, each number to at most so much;
+    ``clipnorm``, each parameter's gradient to a norm of at most so much; ``global_clipnorm``, all gradients together.
+    Pascanu et al., "On the difficulty of training recurrent neural networks", ICML 2013.
+    """
 
     learning_rate: float = 0.01
+    clipvalue: float | None = field(default=None, kw_only=True)
+    clipnorm: float | None = field(default=None, kw_only=True)
+    global_clipnorm: float | None = field(default=None, kw_only=True)
     slot_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options) -> None:
@@ -27,6 +46,29 @@ class Optimizer:
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise GraphError(f"{type(self).__name__}: learning_rate must be > 0, got {self.learning_rate!r}")
+        limits = {name: getattr(self, name) for name in CLIPS if getattr(self, name) is not None}
+        for name, limit in limits.items():
+            if not isinstance(limit, (int, float)) or isinstance(limit, bool) or not 0 < limit < math.inf:
+                raise GraphError(f"{type(self).__name__}: {name} must be a number > 0, or None for none, got {limit!r}")
+        if len(limits) > 1:
+            raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
+
+    def clipped(self, gradients: Sequence[Value]) -> list[Value]:
+        """The gradients, with what is too large made smaller: g min(1, limit / norm), or each number cut off.
+
+        >>> from pellucid.ops import constant
+        >>> g = SGD(0.1, global_clipnorm=1.0).clipped([constant([3.0]), constant([4.0])])  # of norm 5, to 0.6 and 0.8
+        >>> [v.shape for v in g]
+        [(1,), (1,)]
+        """
+        if self.clipvalue is not None:
+            return [maximum(minimum(g, self.clipvalue), -self.clipvalue) for g in gradients]
+        if self.clipnorm is not None:
+            return [g * _shrink(sum(g * g), self.clipnorm) for g in gradients]
+        if self.global_clipnorm is not None and gradients:
+            total = functools.reduce(add, (sum(g * g) for g in gradients))
+            return [g * _shrink(total, self.global_clipnorm) for g in gradients]
+        return list(gradients)
 
     def rule(
         self, p: Value, g: Value, slots: dict[str, Value], rate: Value, step: Value

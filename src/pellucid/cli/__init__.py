@@ -1,4 +1,4 @@
-"""The command line: ``pellucid train | predict | evaluate | summary | filter | cache``, one file per command.
+"""The command line: ``pellucid train | predict | evaluate | sample | summary | filter | cache``, one file per command.
 
 May import anything below. Commands are imported when they are asked for, and the slow packages inside the functions
 that need them. Errors that the user can mend are one line on stderr and exit code 2; Ctrl-C is exit code 130;
@@ -16,7 +16,7 @@ import click
 
 from .. import DataError, DivergedError, GraphError, __version__
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "filter", "cache")
+COMMANDS = ("train", "evaluate", "predict", "sample", "summary", "filter", "cache")
 MENDABLE = (DataError, GraphError, DivergedError, OSError, ImportError)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from . import options, sources
+from . import files, options, sources
 
 
 @click.command("evaluate", short_help="Test a model on data whose answers are known.")
@@ -23,8 +25,8 @@ from . import options, sources
 def command(model_file, what, target, delimiter, invert, executor, threads) -> None:
     """Compare a model's predictions with the known answers.
 
-    DATA as for predict. Pictures lie in a subfolder for each class; a folder of MNIST's files and the word digits
-    stand for their test sets. The last line printed is the result.
+    DATA as for predict; for a model of a text, another text. Pictures lie in a subfolder for each class; a folder of
+    MNIST's files and the word digits stand for their test sets. The last line printed is the result.
 
     \b
     Examples:
@@ -35,6 +37,15 @@ def command(model_file, what, target, delimiter, invert, executor, threads) -> N
     from .. import DataError, load, report
 
     model = load(model_file, executor=executor, threads=threads)
+    if "sha256" in model.notes and Path(what).is_file() and files.digest(what) == model.notes["sha256"]:
+        click.echo("note: this is the file that the model was trained on; on a new one it will do less well", err=True)
+    if model.notes.get("kind") == "text":
+        from . import text
+
+        if target:
+            raise click.UsageError("--target does not go with a model of a text")
+        text.evaluate(model, model_file, what)
+        return
     if model.notes.get("kind") == "table":
         truth, predicted = on_table(model, what, target, delimiter)
         names = model.notes["class_names"]
@@ -61,7 +72,7 @@ def on_table(model, what: str, target: str | None, delimiter: str | None):
     from dataclasses import replace
 
     from .. import tabular
-    from .tables import digest, read, tried
+    from .tables import read, tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)
@@ -72,6 +83,4 @@ def on_table(model, what: str, target: str | None, delimiter: str | None):
         click.echo(f"note: {remark}", err=True)
     if dropped:
         click.echo(f"note: {dropped} rows without {aim.name!r} are left out", err=True)
-    if model.notes.get("sha256") == digest(what):
-        click.echo("note: this is the file that the model was trained on; on new rows it will do less well", err=True)
     return tried(model, preprocessing, aim, table)

@@ -1,7 +1,8 @@
-"""Files that commands write: checked before the work begins, and there whole or not at all. Imports data's errors."""
+"""Files of commands: checked before the work begins, and written whole or not at all. Imports data's errors."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,3 +53,8 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def digest(path: str) -> str:
+    """A file's fingerprint, by which `evaluate` knows the file a model was trained on."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

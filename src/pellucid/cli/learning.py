@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from . import files
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to learn: the hidden layers, each ReLU with dropout behind it, and the training.
+    """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
 
     ``input_dropout`` acts on the inputs. With ``validation``, a share of the training samples is kept apart; with
     ``patience``, training ends when the loss on it has not improved for so many epochs, and the best weights are kept.
@@ -41,6 +41,7 @@ RECIPES = {
     "digits": Recipe((256,), epochs=60, batch_size=64, learning_rate=4e-3, dropout=0.3, input_dropout=0.1),
     "mnist": Recipe((128,), epochs=10, batch_size=128, learning_rate=2e-3, dropout=0.1, validation=0.05),
     "images": Recipe((128,), epochs=100, batch_size=32, dropout=0.2, patience=15, validation=0.15),
+    "text": Recipe((128, 128), epochs=100, batch_size=32, learning_rate=5e-3, patience=3),
     "table": Recipe((64, 32), epochs=200, batch_size=32, dropout=0.2, patience=20, validation=0.15),
 }
 
@@ -75,27 +76,37 @@ class Run:
         if r.input_dropout:
             parts.append(nn.Dropout(r.input_dropout))
         for units in r.hidden:
-            parts += [nn.Dense(units), nn.relu, *([nn.Dropout(r.dropout)] if r.dropout else [])]
+            parts += [nn.Dense(units), nn.relu, *self.dropout()]
         net = nn.Sequential(*parts, nn.Dense(outputs or 1))
         loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
-        model = Model(
-            net, loss, optim.Adam(r.learning_rate), metrics, self.seed, self.dtype, self.executor, threads=self.threads
-        )
-        n = len(x) - round(len(x) * r.validation)
         if len(x) < 4:
             raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
-        batch = self.batch_size or min(r.batch_size, n)
-        stopping = EarlyStopping(patience=r.patience) if r.patience else None
         split = max(r.validation, 1 / len(x))
-        callbacks = [stopping] if stopping else []
-        loudness = 0 if self.quiet else verbose
-        model.fit(
-            x, y, batch_size=batch, epochs=r.epochs, validation_split=split, callbacks=callbacks, verbose=loudness
-        )
+        held = round(len(x) * split)
+        return self.fitted(self.model(net, loss, metrics), x, y, len(x) - held, held, verbose, validation_split=split)
+
+    def dropout(self) -> list[nn.Layer]:
+        """What is behind each hidden layer."""
+        return [nn.Dropout(self.recipe.dropout)] if self.recipe.dropout else []
+
+    def model(self, net: nn.Layer, loss: str, metrics: Sequence[str] = ()) -> Model:
+        """A model with the recipe's optimizer and what the user asked for."""
+        adam = optim.Adam(self.recipe.learning_rate)
+        return Model(net, loss, adam, metrics, self.seed, self.dtype, self.executor, threads=self.threads)
+
+    def fitted(
+        self, model: Model, x: np.ndarray, y: np.ndarray, n: int, held: int, verbose: int = 1, **options: Any
+    ) -> Model:
+        """The model fitted to ``n`` samples, with ``held`` others for validation; ``options`` as of `Model.fit`."""
+        r = self.recipe
+        stopping = EarlyStopping(patience=r.patience) if r.patience else None
+        callbacks = [*options.pop("callbacks", []), *([stopping] if stopping else [])]
+        batch, loudness = self.batch_size or min(r.batch_size, n), 0 if self.quiet else verbose
+        model.fit(x, y, batch_size=batch, epochs=r.epochs, callbacks=callbacks, verbose=loudness, **options)
         if stopping and verbose:
             self.say(
                 f"{model.epochs} epochs; kept the weights of epoch {stopping.best_epoch + 1}, the best on the "
-                f"{round(split * len(x))} validation samples"
+                f"{held} validation samples"
             )
         model.notes["pellucid"] = __version__
         return model

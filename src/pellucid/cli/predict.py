@@ -31,11 +31,13 @@ def command(model_file, what, output, delimiter, invert, executor, threads) -> N
       pellucid predict titanic.pel passengers.csv --output survival.csv
       pellucid predict digits.pel scan.png --invert
     """
-    from .. import load
+    from .. import DataError, load
 
     path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
     model = load(model_file, executor=executor, threads=threads)
     names = model.notes.get("class_names") or []
+    if model.notes.get("kind") == "text":
+        raise DataError(f"{model_file} is a model of a text, which writes: pellucid sample {model_file} --prompt TEXT")
     if model.notes.get("kind") == "table":
         from .. import tabular
         from .tables import read

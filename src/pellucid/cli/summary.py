@@ -45,6 +45,10 @@ def command(model_file) -> None:
                 f"{notes['source']}, pictures of {height} x {width} pixels, {channels} channel{'s' * (channels > 1)}",
             )
         )
+    elif notes.get("kind") == "text":
+        known = sorted(notes["vocabulary"]["tokens"])
+        lines.append(("data", f"{notes['source']}, a text of {len(known)} different characters"))
+        lines.append(("characters", repr("".join(known))))
     if notes.get("class_names"):
         lines.append(("classes", ", ".join(notes["class_names"])))
     if notes.get("test"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from pathlib import Path
 
 import click
 import numpy as np
 
 from .. import DataError, Model, data, report, tabular
+from . import files
 from .learning import Run
 from .options import separator
 
@@ -43,7 +42,7 @@ def train(run: Run, path: str, target: str | None, task, folds: int | None, keep
         model.notes["test"] = scores
         name, score = next(iter(scores.items()))
         last = f"test {name} {score:.4f}"
-    model.notes["sha256"] = digest(path)
+    model.notes["sha256"] = files.digest(path)
     run.keep(model)
     click.echo(last)
 
@@ -156,8 +155,3 @@ def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, fo
     for line in lines[1:]:
         run.say(line)
     return lines[0]
-
-
-def digest(path: str) -> str:
-    """A file's fingerprint, by which `evaluate` knows the file a model was trained on."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -52,7 +52,7 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
-@click.command("train", short_help="Train a net on digits, a CSV file, MNIST or pictures.")
+@click.command("train", short_help="Train a net on digits, a CSV file, MNIST, pictures or a text.")
 @click.argument("what", metavar="DATA")
 @click.option("--target", metavar="COLUMN", help="CSV: the column to predict.")
 @click.option(
@@ -70,11 +70,18 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Passes over the training samples, at most. Default: 60 digits, 10 mnist, 200 CSV, 100 pictures.",
+    help="Passes over the training samples, at most. Default: 60 digits, 10 mnist, 200 CSV, 100 pictures or text.",
 )
 @click.option("--batch-size", callback=batch, metavar="N|all", help="Samples a step.")
 @click.option("--learning-rate", type=float, callback=above_zero, help="Adam's step size.")
-@click.option("--hidden", callback=whole_numbers, metavar="64,32|none", help="Units of the hidden layers.")
+@click.option(
+    "--hidden",
+    "--units",
+    "hidden",
+    callback=whole_numbers,
+    metavar="64,32|none",
+    help="Units of the hidden layers; of a text these are LSTM layers.",
+)
 @click.option(
     "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of hidden values dropped in training, 0 to 1."
 )
@@ -83,7 +90,11 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @options.executor
 @options.threads
 @click.option(
-    "--output", metavar="MODEL.pel", help="Where to save the model. Default: the data's name, in this folder."
+    "--output",
+    "--model",
+    "output",
+    metavar="MODEL.pel",
+    help="Where to save the model. Default: the data's name, in this folder.",
 )
 @click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
 @click.option("--dump", "dump_folder", metavar="FOLDER", help="Write the plan and the machine code there, to be read.")
@@ -113,8 +124,9 @@ def command(
 ) -> None:
     """Train a net, test it on samples it has not seen, save it, and draw its learning curves.
 
-    DATA is digits (scikit-learn's 8x8 digits), mnist, a CSV file, or a folder of pictures with a subfolder for each
-    class. One fifth of the samples is the test set (MNIST has its own), which training never sees. The last line
+    DATA is digits (scikit-learn's 8x8 digits), mnist, a CSV file, a folder of pictures with a subfolder for each
+    class, or a text, FILE.txt, to learn to write like it, a character at a time. One fifth of the samples is the test
+    set (MNIST has its own), which training never sees; of a text the last tenth says when to stop. The last line
     printed is the result.
 
     \b
@@ -123,29 +135,27 @@ def command(
       pellucid train titanic.csv --target Survived --folds 5
       pellucid train mnist --data mnist/ --epochs 10
       pellucid train pictures/ --size 32 --hidden 128,64
+      pellucid train shakespeare.txt --units 128,128
     """
     from .. import DataError, executors
 
     if no_plot and plot:
         raise click.UsageError("give --plot FILE or --no-plot, not both")
-    kind = kind_of(what)
+    kind = kind_of(what, table["target"] is not None)
     misplaced = {"data": kind != "mnist" and folder, "size": kind != "images" and size}
     misplaced |= {"skip-bad": kind != "images" and skip_bad}
     misplaced |= table if kind != "table" else {}
     if wrong := [name for name, value in misplaced.items() if value]:
-        raise click.UsageError(f"--{wrong[0]} does not go with {what}")
+        hint = "; if it is a table, give --target COLUMN too" if kind == "text" and wrong[0] in table else ""
+        raise click.UsageError(f"--{wrong[0]} does not go with {what}{hint}")
     if kind == "mnist" and folder is None:
         raise click.UsageError("mnist needs --data FOLDER, the folder of its four idx files")
     computing = executors.get(executor)  # an unknown name is an error now
     if dump_folder is not None:
         executors.must_dump(computing)
         files.folder(dump_folder, "the plan and the machine code")
-    model = files.output(
-        output or f"{Path(what).resolve().stem if kind in ('table', 'images') else kind}.pel",
-        files.MODELS,
-        "a model",
-        [what],
-    )
+    name = kind if what in sources.WORDS else Path(what).resolve().stem.removesuffix(".txt")
+    model = files.output(output or f"{name}.pel", files.MODELS, "a model", [what])
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
     recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
     run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder)
@@ -153,6 +163,10 @@ def command(
         from .tables import train
 
         train(run, what, **table)
+    elif kind == "text":
+        from . import text
+
+        text.train(run, what)
     elif kind == "digits":
         pixels(run, kind, *sources.digits_parts(), (1, 8, 8), 16)
     elif kind == "mnist":
@@ -166,8 +180,8 @@ def command(
         pixels(run, whole.name, *whole.split(0.2, seed=seed), whole.x.shape[1:], 255)
 
 
-def kind_of(what: str) -> str:
-    """digits, mnist, images or table, from what the user names."""
+def kind_of(what: str, target: bool) -> str:
+    """digits, mnist, images, text or table, from what the user names; a .txt file with a --target is a table."""
     from .. import DataError
 
     place = Path(what)
@@ -180,9 +194,12 @@ def kind_of(what: str) -> str:
     if not place.exists():
         words = " or ".join(f"{word} ({meaning})" for word, meaning in sources.WORDS.items())
         raise DataError(f"{what}: there is no such file or folder; DATA may also be {words}")
+    if what.lower().removesuffix(".gz").endswith(".txt") and not target:
+        return "text"
     if place.suffix.lower() not in (".csv", ".tsv", ".txt", ""):
         raise DataError(
-            f"{what}: cannot train on a {place.suffix} file; give a CSV file, a folder of pictures, digits or mnist"
+            f"{what}: cannot train on a {place.suffix} file; give a CSV file, a text (.txt), a folder of pictures, "
+            "digits or mnist"
         )
     return "table"
 

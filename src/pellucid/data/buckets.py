@@ -37,7 +37,8 @@ class Buckets:
     - ``x``: a list of sequences (T_i, ...); for nets with several inputs a tuple or dict of lists. A sample's length is
       that of its longest input.
     - ``y``: one target a sample, or for every step of an input a whole number, its class; these are padded with -1,
-      which `nn.CrossEntropy(ignore_class=-1)` leaves out.
+      which `nn.CrossEntropy(ignore_class=-1)` leaves out. Other targets for every step, (T_i, ...), need
+      ``target_value``, what they are padded with, and a loss that leaves it out: `nn.MixtureDensity`, or your own.
     - ``boundaries``: lengths, ascending: a sample goes to the first that it fits in, and samples longer than all make
       one more bucket, as long as the longest. By default four, within which are 40, 75, 95 and 100 % of the samples.
       Each length is a program of its own, so few should do, and validation data should have the same:
@@ -61,6 +62,7 @@ class Buckets:
         boundaries: Sequence[int] | None = None,
         batch_size: int = 32,
         value: float = 0,
+        target_value: float | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise DataError(f"Buckets: batch_size must be a whole number >= 1, got {batch_size!r}")
@@ -71,7 +73,8 @@ class Buckets:
         steps = {name: np.array([len(a) for a in arrays]) for name, arrays in inputs.items()}
         lengths = np.max(list(steps.values()), axis=0)  # (n,)
         self.batch_size, self.boundaries = int(batch_size), _boundaries(boundaries, lengths)
-        targets = None if y is None else as_targets(y, steps)
+        targets = None if y is None else as_targets(y, steps, target_value)
+        filler = NO_CLASS if target_value is None else target_value
         self.per_step = isinstance(targets, list)
         # how many steps of each sample an output has that is given for every step
         self.steps = np.array([len(t) for t in targets]) if isinstance(targets, list) else steps[list(steps)[-1]]
@@ -83,7 +86,7 @@ class Buckets:
             if len(rows):
                 arrays = {name: padded([a[r] for r in rows], length, value) for name, a in inputs.items()}
                 if isinstance(targets, list):
-                    own: Any = padded([targets[r] for r in rows], length, NO_CLASS)
+                    own: Any = padded([targets[r] for r in rows], length, filler)
                 else:
                     own = None if targets is None else targets[rows]
                 self.parts.append(Bucket(length, rows, _like(x, arrays), own))
@@ -128,7 +131,9 @@ def _boundaries(given: Sequence[int] | None, lengths: np.ndarray) -> tuple[int, 
     return tuple(map(int, ends))
 
 
-def as_targets(y: Iterable[Any], steps: dict[str, np.ndarray]) -> np.ndarray | list[np.ndarray]:
+def as_targets(
+    y: Iterable[Any], steps: dict[str, np.ndarray], target_value: float | None = None
+) -> np.ndarray | list[np.ndarray]:
     """Targets as one array with a row for each sample, or where there is one for every step, as a list of sequences."""
     (name, counts), n = list(steps.items())[-1], len(next(iter(steps.values())))
     y = y if isinstance(y, np.ndarray) else list(y)
@@ -145,8 +150,8 @@ def as_targets(y: Iterable[Any], steps: dict[str, np.ndarray]) -> np.ndarray | l
         i = int(np.flatnonzero(lengths != counts)[0])
         raise DataError(f"y sequence {i} has {lengths[i]} steps, but {name} sequence {i} has {counts[i]}; expected one "
                         "target for each sample, or one for each step")  # fmt: skip
-    if own[0].dtype.kind == "f" or own[0].ndim > 1:
-        raise DataError("y has targets for every step that are no class numbers; only those can be padded (with -1, "
-                        "which nn.CrossEntropy(ignore_class=-1) leaves out). Use pad_sequences and sequences of one "
-                        "length")  # fmt: skip
+    if target_value is None and (own[0].dtype.kind == "f" or own[0].ndim > 1):
+        raise DataError("y has targets for every step that are no class numbers; only those are padded by themselves "
+                        "(with -1, which nn.CrossEntropy(ignore_class=-1) leaves out). Say with target_value= what "
+                        "the loss leaves out, or use sequences of one length")  # fmt: skip
     return own

@@ -40,6 +40,7 @@ from .losses import (
 )
 from .masks import mask_of, with_mask
 from .metrics import METRICS
+from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
@@ -55,8 +56,8 @@ __all__ = [
     "FeedForward", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D",
     "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
     "LocalResponseNorm", "Loss", "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability",
-    "MultiHeadAttention", "PixelNorm", "PositionEmbedding", "PositionalEncoding", "Recurrent", "RepeatVector",
-    "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
+    "MixtureDensity", "MultiHeadAttention", "PixelNorm", "PositionEmbedding", "PositionalEncoding", "Recurrent",
+    "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
     "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init", "init_program",
     "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh",
     "trace", "with_mask", "zoo",

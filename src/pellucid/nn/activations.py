@@ -77,9 +77,15 @@ def softmax(v: Value, axis: int = -1) -> Value:
     return ops.softmax(v, axis)
 
 
+def _below(v: Value) -> Value:
+    """The normal distribution function: the probability of a number below v."""
+    return 0.5 * (1 + ops.erf(v * math.sqrt(0.5)))
+
+
+@ops.with_vjp(lambda g, y, v: (g * (_below(v) + v * (ops.exp(v * v * -0.5) * (1 / math.sqrt(2 * math.pi)))),))
 def gelu(v: Value) -> Value:
     """v times the normal distribution function: v (1 + erf(v / sqrt 2)) / 2. Hendrycks and Gimpel, 2016."""
-    return 0.5 * v * (1 + ops.erf(v * math.sqrt(0.5)))
+    return v * _below(v)
 
 
 def silu(v: Value) -> Value:

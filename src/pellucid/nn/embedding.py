@@ -137,7 +137,8 @@ class PositionEmbedding(Layer):
 def as_steps(x: Value, ndim: int | None = None) -> Value:
     """A sequence as floats: (T, features), or with more axes where ``ndim`` is not given; otherwise a `GraphError`."""
     if x.ndim < 2 or (ndim is not None and x.ndim != ndim):
-        hint = "; for tokens put nn.Embedding before it, for one number a step nn.Reshape((-1, 1))" * (x.ndim == 1)
+        hint = ("; for tokens put nn.Embedding before it, for one number a step nn.Reshape((-1, 1)); a recurrent layer "
+                "before it needs return_sequences=True") * (x.ndim == 1)  # fmt: skip
         raise GraphError(f"expects a sequence (T, features) for each sample, got shape {x.shape}{hint}")
     check_steps(x)
     return as_float(x)

@@ -99,9 +99,7 @@ class CrossEntropy(Loss):
             raise GraphError(f"CrossEntropy: ignore_class must be a whole number or None, got {self.ignore_class!r}")
 
     def __call__(self, y, t):
-        weights = class_weights(y, t, self.label_smoothing)
-        each = ops.sum(weights, -1) * ops.logsumexp(y, -1) - ops.sum(weights * y, -1)
-        return mean_where(each, self.counted(t))
+        return mean_where(surprise(y, class_weights(y, t, self.label_smoothing)), self.counted(t))
 
     def counted(self, t: Value) -> Value | None:
         if self.ignore_class is None:
@@ -175,6 +173,11 @@ class FunctionLoss(Loss):
 
     def __call__(self, y, t):
         return self.function(y, t)
+
+
+def surprise(y: Value, weights: Value) -> Value:
+    """-sum_j t_j log softmax(y)_j along the last axis, for weights t_j of the classes."""
+    return ops.sum(weights, -1) * ops.logsumexp(y, -1) - ops.sum(weights * y, -1)
 
 
 def class_weights(y: Value, t: Value, smoothing: float = 0.0) -> Value:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
-from ..graph import GraphError, Primitive, Value, input
+from ..graph import GraphError, Primitive, Value, input, toposort
 from . import reduce
 from .contract import contract, contract_of, parse
 from .conv import overlap_add_of, windows_of
 from .elementwise import add, cast_to, negative, subtract
 from .gather import scatter_of, scatter_rows, take, take_rows
-from .loop import between
+from .loop import result_of, scan_of
 from .movement import (
     broadcast,
     broadcast_to,
@@ -81,7 +81,7 @@ def common_length(what: str, xs: Sequence[Value]) -> int:
 def lift(wanted: Sequence[Value], known: Mapping[Value, Lifted], n: int) -> list[Lifted]:
     """The wanted Values of one step at all n steps, from those of them that are known."""
     found = dict(known)
-    for v in between(wanted, known):
+    for v in toposort(wanted, known):
         if v not in found:
             found[v] = _lift(v, [found[i] for i in v.inputs], n)
     return [found[v] for v in wanted]
@@ -121,6 +121,9 @@ def _lift(v: Value, inputs: list[Lifted], n: int) -> Lifted:
         return Lifted(v.primitive(*(i.spread(n) for i in inputs), **v.attributes), True)
     if v.primitive in SAME:
         return Lifted(v.primitive(*values, **v.attributes), True)
+    if v.primitive in (scan_of, result_of):
+        raise GraphError("a loop over time (a recurrent layer) cannot itself be done for all steps of a sequence at "
+                         "once, nor stand within another one")  # fmt: skip
     if v.primitive not in RULES:
         raise GraphError(f"{v.primitive.name} cannot be done for all steps of a sequence at once")
     return Lifted(RULES[v.primitive](v, inputs, n), True)

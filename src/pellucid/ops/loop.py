@@ -115,23 +115,6 @@ def result(loop: Value, of: Value) -> Value:
     return result_of(loop, of=of, length=a["length"], carry=of in a["body"].carries)
 
 
-def between(wanted: Iterable[Value], given) -> list[Value]:
-    """The Values that are computed from the given ones for the wanted ones, inputs first; the given ones too."""
-    order: list[Value] = []
-    seen: set[Value] = set()
-    stack = [(v, False) for v in reversed(list(wanted))]
-    while stack:
-        v, done = stack.pop()
-        if done:
-            order.append(v)
-        elif v not in seen:
-            seen.add(v)
-            stack.append((v, True))
-            if v not in given:
-                stack.extend((i, False) for i in reversed(v.inputs) if i not in seen)
-    return order
-
-
 def before(states: Value, reverse: bool) -> Value:
     """Of the state before each step and after the last one, that before each."""
     return states[1:] if reverse else states[:-1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Value, input
+from ..graph import GraphError, Kind, Value, input, toposort
 from .backward import pull_back
 from .contract import contract_of
 from .elementwise import (
@@ -29,7 +29,7 @@ from .elementwise import (
 )
 from .gather import scatter_of, take_rows
 from .lift import Lifted, common_length, lift, summed
-from .loop import Body, after, before, between, result, scan_of
+from .loop import Body, after, before, result, result_of, scan_of
 from .movement import (
     broadcast,
     constant,
@@ -153,14 +153,16 @@ def _loop(
     n: int,
     reverse: bool,
     remat: bool,
+    ahead: bool = True,
 ) -> tuple[list[Value], dict[Value, Lifted]]:
     """The loop that turns ``carries`` into ``new`` at each step; gives the last state, and more known Values: the state
     before each step, and what the loop computed at each.
 
-    ``known``: Values of a step that are not computed in it, and what they are at all steps.
+    ``known``: Values of a step that are not computed in it, and what they are at all steps. ``ahead``: what does not
+    wait for the state and is more than arithmetic is computed for all steps before the loop.
     """
     stops = {*known, *carries}
-    order = between(new, stops)
+    order = toposort(new, stops)
     moving, varying, heavy = set(carries), {v for v, x in known.items() if x.stacked}, set(known)
     for v in order:
         if v not in stops:
@@ -168,7 +170,7 @@ def _loop(
                 moving.add(v)
             if any(i in varying for i in v.inputs):
                 varying.add(v)
-            if v.primitive in HEAVY or any(i in heavy for i in v.inputs if i not in known):
+            if ahead and (v.primitive in HEAVY or any(i in heavy for i in v.inputs if i not in known)):
                 heavy.add(v)
     own: dict[Value, Value] = {c: input(c.name or "", c.shape, c.dtype, c.kind) for c in carries}  # in the body
     given: dict[Value, Value] = {}  # leaves of the body, and what they are outside
@@ -187,6 +189,9 @@ def _loop(
         for i in v.inputs:
             inputs.append(own[i] if i in own else i if i.primitive is fill_with else leaf(i))
         own[v] = v.primitive(*inputs, **v.attributes)
+        if v.primitive in (scan_of, result_of):
+            raise GraphError("scan: a loop within a loop is not possible; take the inner one's steps one by one, or "
+                             "carry both states in one loop")  # fmt: skip
         if v in moving and (own[v].kind != carries[0].kind or v.primitive.needs_batch):
             raise GraphError(f"scan: {v.primitive.name} within the recurrence needs all samples, but each sample is "
                              "stepped by itself; compute it outside")  # fmt: skip
@@ -253,7 +258,7 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
         s = zeros_like(carries[k]) if s is None else s
         passed.append(to_samples(s) if s.kind != carries[k].kind else s)
     begin = [zeros_like(carries[k]) if (s := start.get(k)) is None else s for k in moving]
-    last, known = _loop(list(carries.values()), begin, passed, known, length, not reverse, False)
+    last, known = _loop(list(carries.values()), begin, passed, known, length, not reverse, False, ahead=not remat)
     results: list[Value | None] = [None] * len(inits)
     for k, s in zip(moving, last, strict=True):
         results[k] = s + first[k] if k in first else s

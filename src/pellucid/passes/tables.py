@@ -7,21 +7,31 @@ Exact up to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from string import ascii_letters
 from typing import NamedTuple
 
 from ..graph import Program, Value
 from ..ops.contract import contract_of, parse
 from ..ops.gather import scatter_of, scatter_rows, take, take_rows
-from ..ops.movement import transpose
+from ..ops.movement import reshape, reshape_to, slice_of, transpose
 from ..ops.reduce import batch_sum
 
 GAIN = 2  # tokens for each row of the table, from which on that is done
 LANES = 16  # samples that a batch is taken to have at least
 
 
-def with_tables(program: Program) -> Program:
-    """The program with such products made of tables."""
+Worth = Callable[[Value, int], bool]
+
+
+def _many(rows: Value, size: int) -> bool:
+    """Whether a batch has more tokens than a table of that size has rows."""
+    return rows.kind == "sample" and rows.size * LANES >= GAIN * size
+
+
+def with_tables(program: Program, worth: Worth = _many) -> Program:
+    """The program with such products made of tables, where ``worth(rows, size of the table)``."""
+    program = _with_parts_of_rows(program)
     new: dict[Value, Value] = {}
     sums: dict[tuple[Value, Value, tuple[int, ...]], Value] = {}
 
@@ -36,16 +46,43 @@ def with_tables(program: Program) -> Program:
         inputs = tuple(new[i] for i in v.inputs)
         if not v.inputs:
             new[v] = v
-        elif (found := _taken(v)) is not None:
+        elif (found := _taken(v, worth)) is not None:
             table = contract_of(new[found.w], new[found.table], spec=found.spec)
             new[v] = ordered(take(table, new[found.rows]), found.axes)
-        elif (slope := _slope_of_factor(v) or _slope_of_table(v)) is not None:
+        elif (slope := _slope_of_factor(v, worth) or _slope_of_table(v, worth)) is not None:
             total = summed(slope.g, slope.rows, slope.size, slope.axes)
             new[v] = contract_of(total, new[slope.other], spec=slope.spec)
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
     return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
                    {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+
+
+def _with_parts_of_rows(program: Program) -> Program:
+    """The program with rows of which a part is used taken in part."""
+    new: dict[Value, Value] = {}
+    for v in program.order:
+        inputs = tuple(new[i] for i in v.inputs)
+        if v.inputs and (rows := _part_of_rows(v, inputs)) is not None:
+            new[v] = take(inputs[0].inputs[0], rows)
+        else:
+            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
+    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
+                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+
+
+def _part_of_rows(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+    """For some of the rows that are taken, or another shape of them: their numbers."""
+    if v.primitive not in (slice_of, reshape_to) or inputs[0].primitive is not take_rows:
+        return None
+    table, rows = inputs[0].inputs
+    inner, a = table.shape[1:], v.attributes
+    if v.shape[v.ndim - len(inner) :] != inner or v.ndim < len(inner):
+        return None
+    if v.primitive is reshape_to:
+        return reshape(rows, v.shape[: v.ndim - len(inner)])
+    n = rows.ndim
+    return slice_of(rows, starts=a["starts"][:n], stops=a["stops"][:n], steps=a["steps"][:n])
 
 
 def ordered(x: Value, axes: tuple[int, ...]) -> Value:
@@ -73,23 +110,19 @@ class Slope(NamedTuple):
     spec: str
 
 
-def _worth(rows: Value, size: int) -> bool:
-    return rows.kind == "sample" and rows.size * LANES >= GAIN * size
-
-
-def _takes(v: Value) -> bool:
+def _takes(v: Value, worth: Worth) -> bool:
     """Whether v is rows of a shared table that are worth it."""
-    return v.primitive is take_rows and v.inputs[0].kind == "shared" and _worth(v.inputs[1], v.inputs[0].shape[0])
+    return v.primitive is take_rows and v.inputs[0].kind == "shared" and worth(v.inputs[1], v.inputs[0].shape[0])
 
 
-def _taken(v: Value) -> Taken | None:
+def _taken(v: Value, worth: Worth) -> Taken | None:
     """For a product of something shared with taken rows, summed over what is within a row."""
     if v.primitive is not contract_of:
         return None
     letters, out = parse(v.attributes["spec"])[:2], parse(v.attributes["spec"])[2]
     for k, x in enumerate(v.inputs):
         w, own, others = v.inputs[1 - k], letters[k], letters[1 - k]
-        if not _takes(x) or w.kind != "shared":
+        if not _takes(x, worth) or w.kind != "shared":
             continue
         places, inner = own[: x.inputs[1].ndim], own[x.inputs[1].ndim :]
         if set(places) & set(others) or not set(places) <= set(out) or not set(inner) - set(out):
@@ -102,7 +135,7 @@ def _taken(v: Value) -> Taken | None:
     return None
 
 
-def _slope_of_factor(v: Value) -> Slope | None:
+def _slope_of_factor(v: Value, worth: Worth) -> Slope | None:
     """For the gradient of w: the sum over samples and places of slopes times taken rows."""
     c = v.inputs[0] if v.primitive is batch_sum else v
     if c is v or c.primitive is not contract_of:
@@ -110,7 +143,7 @@ def _slope_of_factor(v: Value) -> Slope | None:
     letters, out = parse(c.attributes["spec"])[:2], parse(c.attributes["spec"])[2]
     for k, x in enumerate(c.inputs):
         g, own, others = c.inputs[1 - k], letters[k], letters[1 - k]
-        if not _takes(x) or g.kind != "sample" or g is x:
+        if not _takes(x, worth) or g.kind != "sample" or g is x:
             continue
         places, inner = own[: x.inputs[1].ndim], own[x.inputs[1].ndim :]
         if set(places) & set(out) or not set(places) <= set(others) or set(inner) & set(others):
@@ -122,10 +155,10 @@ def _slope_of_factor(v: Value) -> Slope | None:
     return None
 
 
-def _slope_of_table(v: Value) -> Slope | None:
+def _slope_of_table(v: Value, worth: Worth) -> Slope | None:
     """For the gradient of the table: the sum over samples of w times slopes, added to their rows."""
     s = v.inputs[0] if v.primitive is batch_sum else v
-    if s is v or s.primitive is not scatter_of or not _worth(s.inputs[1], v.shape[0]):
+    if s is v or s.primitive is not scatter_of or not worth(s.inputs[1], v.shape[0]):
         return None
     c, rows = s.inputs
     if c.primitive is not contract_of:

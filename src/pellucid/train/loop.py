@@ -11,7 +11,9 @@ import numpy as np
 
 from ..data import DataError
 from ..executors import NotFinite
-from ..graph import GraphError, Program
+from ..graph import GraphError, Program, toposort
+from ..ops.loop import scan_of
+from ..optim import CLIPS
 from .pieces import Arrays, Piece, epochs_of
 from .progress import Silent
 
@@ -177,6 +179,9 @@ def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str
     rate = float(model.state["optimizer.learning_rate"])
     largest = max(float(np.abs(a).max()) for a in inputs.values())
     tries = [f"a smaller learning rate (now {rate:g})"]
+    recurrent = any(v.primitive is scan_of for v in toposort([model._built().output]))
+    if recurrent and not any(getattr(model.optimizer, name) for name in CLIPS):
+        tries.append(f"clipped gradients, as in optim.{type(model.optimizer).__name__}(global_clipnorm=1.0)")
     if largest > 20:
         tries.append(f"inputs scaled to about -1..1 (the largest is {largest:.3g})")
     if model.loss.targets == "values" and np.abs(arrays["y"]).max() > 100:

@@ -37,7 +37,8 @@ class Model(Reuse):
     - ``dtype``: "float32" or "float64". ``executor``: "native", machine code, or "reference", NumPy; ``threads``: how
       many may compute, by default as many as are useful. Both have defaults from the environment: PELLUCID_EXECUTOR
       and PELLUCID_THREADS.
-    - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several).
+    - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several);
+      ``input_dtype``: "int32" for tokens, "uint8" for pixels, the model's own by default.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -60,6 +61,7 @@ class Model(Reuse):
         executor: str | None = None,
         input_shape: Any = None,
         threads: int | None = None,
+        input_dtype: str | None = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -82,7 +84,9 @@ class Model(Reuse):
         self._runs: dict[Any, Any] = {}
         self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
         if input_shape is not None:
-            self._build(*_specs_of_shapes(input_shape, dtype))
+            if input_dtype not in (None, dtype, "int32", "uint8"):
+                raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
+            self._build(*_specs_of_shapes(input_shape, input_dtype or dtype))
 
     # ---- weights ----------------------------------------------------------------------------------------------
 

@@ -98,7 +98,8 @@ def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) 
     counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
     step = cast(counter + 1, dtype)
     updates: dict[Value, Value] = {counter: counter + 1}
-    for p, g in pairs:
+    clipped = optimizer.clipped([g for _, g in pairs])
+    for (p, _), g in zip(pairs, clipped, strict=True):
         slots = {s: state(slot_name(s, p.name or ""), p.shape, dtype) for s in optimizer.slot_names}
         updates[p], new = optimizer.rule(p, g, slots, rate, step)
         updates |= {slots[s]: v for s, v in new.items()}

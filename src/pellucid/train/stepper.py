@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphError, Program, Value, input, toposort
+from ..graph import GraphError, Program, Value, input, state, toposort
 from ..nn.stepping import Stepping, one_step
+from ..ops.contract import contract_of
+from ..passes.tables import with_tables
 from . import programs
 from .arrays import Spec
 
 if TYPE_CHECKING:
     from .model import Model
+
+LARGEST = 1 << 13  # rows of an embedding of which products are kept
 
 
 class Stepper:
@@ -53,6 +57,7 @@ class Stepper:
         start, step = _parted(y[0] if timed else y, stepping, inputs, self.name)
         self._start, self._step = (model.executor.compile(p, model.threads) for p in (start, step))
         self.state: dict[str, np.ndarray] | None = None
+        self.weights: dict[str, np.ndarray] = {}  # of the model, and products of them
 
     def __call__(self, x: Any) -> np.ndarray:
         """One step for each of n samples: (n, ...) to what `predict` gives for a step."""
@@ -64,20 +69,24 @@ class Stepper:
         if x.ndim == 0 or len(x) != len(held):
             raise GraphError(f"the stepper is at work on {len(held)} samples, got an array of shape {x.shape}; "
                              "begin anew with reset()")  # fmt: skip
-        found = self._step(self.model.state, {self.name: x[:, None], **self.state})
+        found = self._step(self.weights, {self.name: x[:, None], **self.state})
         y = found.pop("y")
         self.state |= found
         return y
 
     def reset(self, *, samples: int = 1, **others: Any) -> None:
-        """Forget: the next step is the first. ``others``: the net's inputs that do not move, by name (``x0=`` the
-        first of several); without them ``samples`` says how many sequences go side by side."""
+        """Forget: the next step is the first, and weights may have changed.
+
+        ``others``: the net's inputs that do not move, by name (``x0=`` the first of several); without them ``samples``
+        says how many sequences go side by side.
+        """
         given = {_keyword(name): name for name in self._start.program.inputs}
         if given.keys() != others.keys():
             raise GraphError(f"reset takes the inputs {list(given)}, each once and no others")
         arrays = {name: np.asarray(others[k]) for k, name in given.items()}
         n = len(next(iter(arrays.values()))) if arrays else samples
         found = self._start(self.model.state, arrays, n) if self._start.program.outputs else {}
+        self.weights = self.model.state | {name: found.pop(name) for name in list(found) if name.startswith("table.")}
         self.state = dict(found)
 
     def select(self, rows: Any) -> None:
@@ -103,7 +112,10 @@ def _moving_input(model: Model, moving: str | int | None) -> str:
 
 
 def _parted(y: Value, stepping: Stepping, inputs: dict[str, Value], name: str) -> tuple[Program, Program]:
-    """The program of the first state, and all that does not move; and the program of a step."""
+    """The program of the first state, and all that does not move; and the program of a step.
+
+    Products of weights with an embedding are among what does not move: a step takes a row of them.
+    """
     from ..ops.reduce import to_samples
 
     def samples(v: Value) -> Value:
@@ -112,19 +124,25 @@ def _parted(y: Value, stepping: Stepping, inputs: dict[str, Value], name: str) -
     states = {f"state.{k}": c for k, c in enumerate(stepping.states)}
     if loose := [k for k, c in states.items() if c.after is None or stepping.moves(c.first)]:
         raise GraphError(f"{loose[0]} begins with what a step gives, or no step leaves it: it has no first value")
-    roots = [samples(y), *(samples(c.after) for c in states.values() if c.after is not None)]
+    ends = {"y": samples(y)} | {k: samples(c.after) for k, c in states.items() if c.after is not None}
+    given = {name: inputs[name]} | {k: c.before for k, c in states.items()}
+    others = {str(v.name): v for v in inputs.values() if v is not inputs[name]}
+    roots = list(with_tables(Program(given | others, ends), lambda rows, size: size <= LARGEST).outputs.values())
     held: dict[Value, Value] = {}  # what does not move -> the step's input in its place
     new: dict[Value, Value] = {}
     for v in toposort(roots):
         if not v.inputs or (v.kind == "shared" and not stepping.moves(v)):
             new[v] = v
             continue
-        for i in v.inputs:
-            if stepping.moves(v) and i.kind == "sample" and not stepping.moves(i) and i not in held:
+        for i in v.inputs if stepping.moves(v) else ():
+            if stepping.moves(i) or i in held:
+                continue
+            if i.kind == "sample":
                 held[i] = new[i] = input(f"held.{len(held)}", i.shape, i.dtype)
+            elif i.primitive is contract_of:
+                held[i] = new[i] = state(f"table.{len(held)}", i.shape, i.dtype)
         new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes)
-    step = Program({name: inputs[name]} | {k: c.before for k, c in states.items()}
-                   | {str(v.name): v for v in held.values()},
+    step = Program(given | {str(v.name): v for i, v in held.items() if i.kind == "sample"},
                    {"y": new[roots[0]]} | dict(zip(states, (new[r] for r in roots[1:]), strict=True)))  # fmt: skip
     outputs = {k: samples(c.first) for k, c in states.items()} | {str(v.name): x for x, v in held.items()}
     needed = {v for v in toposort(outputs.values()) if v in inputs.values()}

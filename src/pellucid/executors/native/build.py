@@ -13,36 +13,25 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...graph import Program, Value, sample_input, shared_input, state_leaf
-from ...ops.conv import over_windows
 from ...ops.gather import scatter_of, take_rows
 from ...ops.movement import constant_of
-from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from ...passes.tables import with_tables
 from ...passes.winograd import with_winograd
 from . import ir
-from .chunks import LONG, steps_of, weights_in_chunks
-from .dot import dot_contraction, dot_letter
 from .driver import Steps, Task, emit_run
 from .emit import Buffer, Nest
-from .image import image_correlation
 from .index import NotVectorisable
-from .kinds import FREE, LEAVES, is_inline
+from .kinds import FREE, LEAVES, PACK, is_inline, packed
 from .loops import Loop, at
 from .machine import Host
-from .matrix import is_matrix, matrix_contraction
 from .memory import Place, lifetimes, places
-from .nests import gather_nest, rows_nest, sample_nest, shared_nest
+from .nests import gather_nest, rows_nest
 from .plan import Group, Plan, Planner
-from .planes import image_windows, with_planes
-from .scatter import scatter_nest
-from .sums import along_rows, sums_nest
+from .planes import with_planes
 from .text import Text, text_of
-from .tiles import sample_contraction
-from .turned import is_turn, turn_nest, with_turned
-from .weights import WeightsTile, weights_contraction
-from .windows import KernelTile, correlation, kernel_gradient
-from .winograd import kernel_nest, product_nest
-from .winograd_slopes import slopes_nest
+from .turned import with_turned
+from .ways import Ways, finished
+from .weights import columns_of
 
 
 @dataclass
@@ -169,6 +158,8 @@ class Builder:
         """Memory for a stored Value, with its margin."""
         margin = plan.margins.get(v)
         size = math.prod(margin.shape) if margin else v.size
+        if v.primitive is packed:
+            size = -(-v.shape[0] // PACK) * PACK * v.shape[1]
         buffer = self._buffer(f"%{len(self.built.table)}", v.kind, size, v.dtype)
         buffer.margin = margin
         return buffer
@@ -201,8 +192,11 @@ class Builder:
                 self._buffers_inside(loop)
         for v in self.plan.rows:
             own = v not in program.outputs.values()
-            self.rows[v] = self._buffer("rows", "rows", v.size, v.dtype, own)
-            self.rows[v].together = own and v.ndim > 1
+            together, last = own and v.ndim > 1, v.shape[-1] if v.shape else 1
+            strip = columns_of(-(-last // self.h.width)) * self.h.width if together and v in self.planner.strips else 0
+            size = v.size // max(1, last) * (-(-last // strip) * strip if strip else last)
+            self.rows[v] = self._buffer("rows", "rows", size, v.dtype, own)
+            self.rows[v].together, self.rows[v].strip = together, strip
         built.outputs = {name: self.buffers[v] for name, v in program.outputs.items()}
         built.given = {name: self.rows[v] for name, v in program.outputs.items() if v in self.rows}
 
@@ -277,7 +271,7 @@ class Builder:
         nest = self._nest(used)
         source, order, lanes = used[:3]
         gather_nest(nest, source, order, lanes, *used[3:])
-        return self._finished(nest)
+        return finished(nest)
 
     def _rows_as_given(self, v: Value) -> bool:
         """Whether v is an input of which rows are kept as the caller has them."""
@@ -286,7 +280,7 @@ class Builder:
     def _rows(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
         rows_nest(nest, v, self.rows[v])
-        return self._finished(nest)
+        return finished(nest)
 
     def loaded(self, values) -> list[Buffer]:
         """Buffers that computing these Values reads."""
@@ -322,7 +316,7 @@ class Builder:
         self, g: Group, used: list[Buffer], prepare: Callable[[Nest], None] | None = None, steps: int = 0
     ) -> Task:
         """Write the nest of a group; ``prepare`` makes it one of a loop of so many ``steps``."""
-        for write in self._ways(g, inside=steps > 0):
+        for write in Ways(self.h, self.rows, self.buffers).of(g, inside=steps > 0):
             nest = self._nest(used, steps)
             nest.own = frozenset(g.values)
             if prepare is not None:
@@ -332,65 +326,3 @@ class Builder:
             except NotVectorisable:
                 continue
         raise AssertionError("one element at a time is always possible")
-
-    def _ways(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
-        """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
-        most, finished = self.h.accumulators, self._finished
-        if g.kind == "sample":
-            if g.core is None:
-                yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
-            elif g.core.primitive is winograd_product:
-                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
-            elif over_windows(g.core) and not inside:
-                yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
-            else:
-                yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)
-        elif g.outer:
-            yield from self._gradient_ways(g)
-        elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
-            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
-        else:
-            for write in self._shared_ways(g):
-                yield functools.partial(self._in_units, write)
-
-    def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
-        return self._finished(nest, write(nest, g))
-
-    def _gradient_ways(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
-        """The same for a group whose core is a sum of products over the samples."""
-        most, finished = self.h.accumulators, self._finished
-        assert g.core is not None
-        if g.core.inputs[0].primitive is winograd_slopes:
-            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
-        elif over_windows(g.core.inputs[0]):
-            kernel = KernelTile(g.core, most)
-            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel))
-        else:
-            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
-            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
-
-    def _shared_ways(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
-        """How to write the nest of a group of shared values, the best first; each gives the number of units."""
-        if g.core is not None and image_windows(g.core) is not None:
-            yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
-        if g.core is not None and not g.scatter and dot_letter(g.core):
-            yield dot_contraction
-        if g.core is not None and not g.scatter and is_matrix(g.core):
-            yield lambda nest, g: matrix_contraction(nest, g, self.h.accumulators)
-        if along_rows(g, self.h.width):
-            yield sums_nest
-        if is_turn(g):
-            yield turn_nest
-        yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
-        yield self._by_element
-
-    def _by_element(self, nest: Nest, g: Group) -> int:
-        nest.feature_width = 1
-        return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
-
-    @staticmethod
-    def _finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:
-        nest.builder.ret_void()
-        return Task(nest, units, split and units is not None, parts)

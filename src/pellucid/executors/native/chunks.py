@@ -12,7 +12,7 @@ from ...graph import Value
 from . import lanes as L
 from .emit import BYTES, I64, Buffer, Nest
 from .index import Index, Variable
-from .nests import lane_mask, samples_of, smaller
+from .nests import samples_of, smaller, with_mask
 from .plan import Group
 from .tiles import finish, lane_variable, tiled
 from .weights import Products, WeightsTile
@@ -32,29 +32,33 @@ def steps_of(t: WeightsTile) -> int:
 def weights_in_chunks(
     nest: Nest, group: Group, t: WeightsTile, rows: dict[Value, Buffer], by_element: bool = False
 ) -> int:
-    """Units lo..hi-1 of the sum over samples and steps of a product; see `weights.weights_contraction`."""
+    """Units lo..hi-1 of the sum over samples and steps of a product; see `weights.weights_contraction`.
+
+    A unit has some rows, and as many columns as ``TOGETHER`` tiles.
+    """
     core, width, b = group.core, nest.width, nest.builder
     assert core is not None
     products, columns, length = Products(nest, t, rows), t.lengths[t.last], t.lengths[t.row] if t.row else 1
     vectors = -(-columns // width)
-    most = max(1, UNIT_BYTES // (vectors * width * BYTES[core.dtype] * t.rows))
-    tiles = min(most, max(1, -(-length // (t.rows * UNITS))))  # of rows in a unit
+    whole, rest = divmod(vectors, t.columns)  # tiles across, and vectors that are left
+    across = min(whole, TOGETHER) * t.columns or rest  # vectors of a unit
+    groups = -(-whole // TOGETHER) + (rest > 0)
+    most = max(1, UNIT_BYTES // (across * width * BYTES[core.dtype] * t.rows))
+    tiles = min(most, max(1, -(-length * groups // (t.rows * UNITS))))  # of rows in a unit
+    tiles = min(tiles, -(-length // t.rows))
     height = tiles * t.rows
     parts = -(-length // height)
-    sums = nest.scratch("sums", height * vectors * width, core.dtype)
+    sums = nest.scratch("sums", height * across * width, core.dtype)
     nest.tile = f"{t.rows} rows x {t.columns} vectors of {width}, {height} rows in chunks"
     step_letter = max(t.inner, key=lambda c: t.lengths[c])
     others = [c for c in t.inner if c != step_letter]
     steps = max(1, CHUNK // width)
     zero = L.splat(nest.constant(0, core.dtype), width)
 
-    def place(row: Index, vector: Index) -> Index:
-        return (row * vectors + vector) * width
-
     def tile(here: dict[str, Index], row: Index, count: int, vector: Index, wide: int, block: Index, n: int) -> None:
-        """The sums of a tile, with those of ``n`` steps of a block."""
-        at = [place(row + r, vector + c) for r in range(count) for c in range(wide)]
-        start = here | {t.last: vector * width}
+        """The sums of a tile, ``vector`` of its unit on, with those of ``n`` steps of a block."""
+        at = [((row + r) * across + vector + c) * width for r in range(count) for c in range(wide)]
+        start = here | {t.last: here[t.last] + vector * width}
         now = [nest.load_vector(sums, p, width, True) for p in at]
 
         def step(k, now):
@@ -69,84 +73,80 @@ def weights_in_chunks(
             nest.store_vector(x, sums, p, aligned=True)
 
     def unit(variable, _):
-        rest, part = Index.of(variable).divmod(parts, b)
+        remaining, which = Index.of(variable).divmod(groups, b)
+        remaining, part = remaining.divmod(parts, b)
         fixed = {}
         for c in reversed([c for c in t.out[:-1] if c != t.row]):
-            rest, fixed[c] = rest.divmod(t.lengths[c], b)
-        first = part * height
+            remaining, fixed[c] = remaining.divmod(t.lengths[c], b)
+        if not rest:
+            columns_at(fixed, part * height, which, which * across, t.columns)
+            return
+        nest.last_or_not(which, groups,
+                         lambda: columns_at(fixed, part * height, which, Index(whole * t.columns), rest),
+                         lambda: columns_at(fixed, part * height, which, which * across, t.columns))  # fmt: skip
+
+    def columns_at(fixed: dict[str, Index], first: Index, which: Index, start: Index, wide: int) -> None:
+        """The rows from ``first`` on, and the vectors from ``start`` on, in tiles of ``wide`` of them."""
         exist = smaller(b, b.sub(I64(length), first.emit(b)), height)
-        whole = b.mul(b.udiv(exist, I64(t.rows)), I64(t.rows))
-        clear = height * vectors
+        full = b.mul(b.udiv(exist, I64(t.rows)), I64(t.rows))
+        count = smaller(b, b.sub(I64(whole), (which * TOGETHER).emit(b)), TOGETHER) if wide == t.columns else I64(1)
+        clear = height * across
         nest.loop(0, clear, [], lambda v, _: nest.store_vector(zero, sums, Index.of(v) * width, aligned=True))
 
-        def all_tiles(inside: dict[str, Index], start: Index, count: int, wide: int, block: Index, n: int) -> None:
-            """All tiles of the unit, ``count`` beside each other."""
-
-            def across(row: Index, height: int) -> None:
+        def all_tiles(inside: dict[str, Index], block: Index, n: int) -> None:
+            def row_of_tiles(row: Index, height: int) -> None:
                 here = inside | ({t.row: first + row} if t.row else {})
-                if count == 1:
-                    tile(here, row, height, start, wide, block, n)
-                else:
-                    nest.loop(0, count, [], lambda c, _: tile(here, row, height, start + Index.of(c) * wide, wide,
-                                                              block, n), extent=count)  # fmt: skip
+                nest.loop(0, count, [], lambda c, _: tile(here, row, height, Index.of(c) * wide, wide, block, n),
+                          extent=TOGETHER)  # fmt: skip
 
-            nest.loop(0, whole, [], lambda v, _: across(Index.of(v), t.rows), step=t.rows, extent=height)
+            nest.loop(0, full, [], lambda v, _: row_of_tiles(Index.of(v), t.rows), step=t.rows, extent=height)
             if length % t.rows:
-                with b.if_then(b.icmp_signed("<", whole, exist)):
+                with b.if_then(b.icmp_signed("<", full, exist)):
                     nest.memo.append({})
-                    across(Index.of(Variable(whole, height)), length % t.rows)
+                    row_of_tiles(Index.of(Variable(full, height)), length % t.rows)
                     nest.memo.pop()
 
-        def chunks(start: Index, count: int, wide: int) -> None:
-            def over_blocks(variable, _):
-                block = Index.of(variable)
+        def over_blocks(variable, _):
+            block = Index.of(variable)
 
-                def over_others(index, _):
-                    inside = fixed | dict(zip(others, index, strict=True))
-                    tiled(nest, t.lengths[step_letter], steps, lambda at, n: all_tiles(
-                        inside | {step_letter: at}, start, count, wide, block, n))  # fmt: skip
+            def over_others(index, _):
+                inside = fixed | dict(zip(others, index, strict=True)) | {t.last: start * width}
+                tiled(nest, t.lengths[step_letter], steps,
+                      lambda at, n: all_tiles(inside | {step_letter: at}, block, n))  # fmt: skip
 
-                nest.over([t.lengths[c] for c in others], [], over_others)
+            nest.over([t.lengths[c] for c in others], [], over_others)
 
-            nest.loop(0, nest.blocks(), [], over_blocks)
+        nest.loop(0, nest.blocks(), [], over_blocks)
+        nest.loop(0, exist, [], lambda v, _: end(fixed, first, which, start * width, Index.of(v)), extent=height)
 
-        beside = t.columns * TOGETHER
-        tiled(nest, vectors - vectors % t.columns, beside, lambda at, n: chunks(at, n // t.columns, t.columns))
-        if vectors % t.columns:
-            chunks(Index(vectors - vectors % t.columns), 1, vectors % t.columns)
-        nest.loop(0, exist, [], lambda v, _: end(fixed, first, Index.of(v)), extent=height)
-
-    def end(fixed: dict[str, Index], first: Index, row: Index) -> None:
+    def end(fixed: dict[str, Index], first: Index, which: Index, start: Index, row: Index) -> None:
         """What stands behind the sums of a row."""
         here = fixed | ({t.row: first + row} if t.row else {})
+        before = start.emit(b)
 
-        def at(column: Index, total) -> None:
+        def at(v, column: Index, lanes: int) -> None:
+            place = row * (across * width) + Index.of(Variable(b.sub(v.value, before), across * width))
             nest.memo.append({})
+            total = nest.load_vector(sums, place, lanes, lanes > 1)
             finish(nest, group, core, [(here | {t.last: column})[c] for c in t.out], None, total)
             nest.memo.pop()
 
+        def stop(limit: int):
+            return smaller(b, b.add(before, I64(across * width)), limit)
+
         if by_element:
             nest.feature_width = 1
-            nest.loop(0, columns, [], lambda v, _: at(Index.of(v), nest.load_vector(
-                sums, row * vectors * width + Index.of(v), 1, True)), extent=columns)  # fmt: skip
+            nest.loop(before, stop(columns), [], lambda v, _: at(v, Index.of(v), 1), extent=columns)
             nest.feature_width = width
             return
+        masked = columns % width
+        nest.loop(before, stop(columns - masked), [], lambda v, _: at(v, lane_variable(v.value, columns), width),
+                  step=width, extent=columns)  # fmt: skip
+        if masked:
+            with b.if_then(b.icmp_signed("==", which.emit(b), I64(groups - 1))):
+                v = Variable(I64(columns - masked), columns)
+                with_mask(nest, masked, lambda: at(v, lane_variable(v.value, columns), width))
 
-        def vector(v, _):
-            at(
-                lane_variable(v.value, columns),
-                nest.load_vector(sums, row * vectors * width + Index.of(v), width, True),
-            )
-
-        whole = columns - columns % width
-        if whole:
-            nest.loop(0, whole, [], vector, step=width, extent=columns)
-        if columns % width:
-            nest.mask, nest.valid = lane_mask(width, columns % width), columns % width
-            nest.memo.append({})
-            vector(Variable(I64(whole), columns), None)
-            nest.memo.pop()
-            nest.mask, nest.valid = None, width
-
-    nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
-    return math.prod(t.lengths[c] for c in t.out[:-1] if c != t.row) * parts
+    units = math.prod(t.lengths[c] for c in t.out[:-1] if c != t.row) * parts * groups
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units

@@ -16,7 +16,7 @@ from . import ir
 from . import lanes as L
 from .apart import load_apart
 from .index import I64, Index, NotVectorisable, Variable, linear
-from .kinds import LEAVES, is_inline
+from .kinds import LEAVES, PACK, is_inline, packed
 from .lanes import Lanes
 from .plan import Margin, Plan
 
@@ -37,6 +37,7 @@ class Buffer:
     dtype: str
     number: int = -1
     together: bool = False  # rows: those of a block's samples side by side, for one place after the other
+    strip: int = 0  # and so many of the last axis, for one strip of it after the other
     margin: Margin | None = None  # a number around the value, which nobody overwrites
     stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
 
@@ -245,6 +246,9 @@ class Nest:
         if v in self.plan.joins:
             v, axis, start = self.plan.joins[v]
             index = [i + start if k == axis else i for k, i in enumerate(index)]
+        if v.primitive is packed:
+            tile, row = index[0].divmod(PACK, self.builder)
+            return (tile * v.shape[1] + index[1]) * PACK + row
         margin = self.plan.margins.get(v)
         if margin is None:
             place = linear(index, v.shape)

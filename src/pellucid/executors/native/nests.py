@@ -145,8 +145,10 @@ def row_start(nest: Nest, rows: Buffer, v: Value, index: Sequence[Index], block:
     """Where an element of one sample of a block lies among the rows."""
     if not rows.together:
         return (block * nest.width + lane) * rows.size + linear(index, v.shape)
-    place = linear(index[:-1], v.shape[:-1]) * nest.width + lane
-    return block * nest.width * rows.size + place * v.shape[-1] + index[-1]
+    strip, place = rows.strip or v.shape[-1], linear(index[:-1], v.shape[:-1])
+    which, at = index[-1].divmod(strip, nest.builder) if rows.strip else (Index(), index[-1])
+    place = place * -(-v.shape[-1] // strip) + which
+    return (block * rows.size + place * strip) * nest.width + lane * strip + at
 
 
 def rows_nest(nest: Nest, v: Value, rows: Buffer) -> None:

@@ -93,6 +93,7 @@ class Planner:
         self.group_of: dict[Value, Group] = {}
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
+        self.strips: dict[Value, None] = {}  # of them, those that only weights' gradients read
         self.padded = self.again = self.wholes = frozenset[Value]()
         inner = lambda v: v not in self.roots and v.primitive is not result_of  # which a loop writes, without a margin
         self.margins, self.padded = margins(program, inner, self._computed)
@@ -169,7 +170,7 @@ class Planner:
                 which = rows_operand(v)
                 assert which is not None
                 number = v.inputs[1 - which]
-                self.rows[v.inputs[which]] = None
+                self.rows[v.inputs[which]] = self.strips[v.inputs[which]] = None
                 if self._is_view(number) or (self._inline(number) and number.primitive not in LEAVES):
                     self.rows[number] = None
                 return
@@ -188,6 +189,7 @@ class Planner:
             target.core, target.outer, target.scatter = v, self._outer(v), scatter is not None
         if scatter is not None and behind_views(scatter.inputs[0]).kind == "sample":
             self.rows[scatter.inputs[0]] = None
+            self.strips.pop(scatter.inputs[0], None)
         if v in self.roots or v in self.joins or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target

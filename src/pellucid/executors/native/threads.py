@@ -29,7 +29,7 @@ from .planes import image_windows
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
-PART_WORK, PART_BYTES = 1_000_000, 512 << 10  # of a program for one sample, that are worth a thread
+PART_WORK, PART_BYTES = 1_000_000, 768 << 10  # of a program for one sample, that are worth a thread
 MOST = 64  # threads of a run that is handed over
 CLOSE, CROWDED = 0.001, 0.1  # seconds: runs that follow each other closely; how long a meeting of two is remembered
 

@@ -108,6 +108,9 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
         if places:
             places_first(fixed)
             return
+        if blocks == 2 and row and strided is None and units is None:
+            by_twos(fixed)
+            return
 
         def rows_at(at: Index, rows: int, packed: Pack | None):
             def columns_at(at_column: Index, columns: int):
@@ -166,6 +169,23 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
             tiled(nest, lengths[column or ""], across, lambda c, columns: columns_at(Index.of(v), c, columns))
 
         nest.loop(first, last, [], block_body)
+
+    def by_twos(fixed: dict[str, Index]) -> None:
+        """Two blocks at a time, and more rows at once for one that is left."""
+        b, extent = nest.builder, lengths[row or ""]
+        pairs = b.sub(last, b.and_(b.sub(last, first), I64(1)))
+
+        def both(at: Index, rows: int) -> None:
+            nest.loop(first, pairs, [], lambda v, _: tile(fixed, at, rows, Index(), 1, Index.of(v), 2), step=2)
+
+        def alone(at: Index, rows: int) -> None:
+            tile(fixed, at, rows, Index(), 1, Index.of(Variable(pairs, 1 << 40)), 1)
+
+        tiled(nest, extent, high, both)
+        with b.if_then(b.icmp_signed("<", pairs, last)):
+            nest.memo.append({})
+            tiled(nest, extent, divisor_tile(extent, accumulators), alone)
+            nest.memo.pop()
 
     wide = high * max(1, PACKED_ROWS // high)
     places = row is not None and column is not None and kinds == ["shared", "sample"] and lengths[column] > across
@@ -270,7 +290,8 @@ def tiled(nest: Nest, extent: int, tile: int, body) -> None:
     if whole == tile:
         body(Index(), tile)
     elif whole:
-        nest.loop(0, whole, [], lambda v, _: body(Index.of(v), tile), step=tile, extent=extent)
+        count = whole // tile
+        nest.loop(0, count, [], lambda v, _: body(Index.of(v) * tile, tile), extent=count)
     if extent % tile:
         nest.memo.append({})
         body(Index(whole), extent % tile)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Collection
 
 from ...graph import Program, Value, input
 from ...ops.contract import contract_of, parse
 from ...ops.conv import window_operand
-from ...ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
+from ...ops.loop import Body, rebuilt, result_of, scan_of, wanted_of_loops
 from ...ops.movement import transpose_of
 from . import across
 from .emit import Nest
 from .index import Index, Variable
-from .kinds import copy
+from .kinds import PACK, copy, packed
+from .lanes import shuffle
 from .nests import lane_mask
 from .plan import Group
 
@@ -29,12 +31,13 @@ def with_turned(program: Program) -> Program:
     new: dict[Value, Value] = {}
     wanted = wanted_of_loops(program)
     results: dict[Value, dict[Value, Value]] = {}
-    turned: dict[Value, Value] = {}
+    made: dict[tuple, Value] = {}
 
-    def turn(w: Value, axes: tuple[int, ...]) -> Value:
-        if w not in turned:
-            turned[w] = copy(transpose_of(w, axes=axes))
-        return turned[w]
+    def once(v: Value) -> Value:
+        """The copy, or one like it that there is already."""
+        (x,) = v.inputs
+        key = (v.primitive, x.inputs, x.attributes["axes"]) if x.primitive is transpose_of else (v.primitive, x)
+        return made.setdefault(key, v)
 
     for v in program.order:
         inputs = tuple(new[i] for i in v.inputs)
@@ -45,17 +48,42 @@ def with_turned(program: Program) -> Program:
         elif v.primitive is scan_of:
             body = v.attributes["body"]
             leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
-            pairs = zip(inputs, body.leaves, strict=True)
-            given = tuple(turn(x, leaves[leaf]) if leaf in leaves else x for x, leaf in pairs)
-            new[v], results[v] = rebuilt(v, given, wanted[v], functools.partial(inside, leaves=leaves))
+            matrices = read_by_rows(body, leaves)
+            given = list(inputs)
+            for k, leaf in enumerate(body.leaves):
+                x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
+                if leaf in matrices:
+                    given[k] = once(packed(x))
+                elif leaf in leaves:
+                    given[k] = once(copy(x))
+            new[v], results[v] = rebuilt(v, tuple(given), wanted[v], functools.partial(inside, leaves=leaves))
         elif v.primitive is contract_of and (found := read_across([v], LEAST)):
             pairs = zip(v.inputs, inputs, strict=True)
-            factors = tuple(turn(x, found[w]) if w in found else x for w, x in pairs)
+            factors = tuple(once(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
             new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
     return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
                    {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+
+
+def read_by_rows(body: Body, turned: Collection[Value]) -> list[Value]:
+    """Constants of a loop over samples that are but matrices times vectors in it, with sums along their last axis."""
+    found: dict[Value, bool] = {}
+    for v in body.order:
+        for k, w in enumerate(v.inputs):
+            found[w] = (
+                found.get(w, True) and w in body.consts and w.ndim == 2 and is_matrix_times_vector(v, k, w in turned)
+            )
+    return [w for w, good in found.items() if good]
+
+
+def is_matrix_times_vector(v: Value, k: int, turned: bool) -> bool:
+    if v.primitive is not contract_of or v.inputs[k].kind == "sample" or v.inputs[1 - k].kind == "shared":
+        return False
+    *both, out = parse(v.attributes["spec"])
+    letters = both[k][::-1] if turned else both[k]
+    return both[1 - k] == letters[1:] and out == letters[:1]
 
 
 def read_across(order, least: int) -> dict[Value, tuple[int, ...]]:
@@ -154,6 +182,58 @@ def turn_nest(nest: Nest, group: Group) -> int:
                 nest.memo.pop()
 
         nest.last_or_not(Index.of(variable), units, lambda: along(rows - (units - 1) * width), lambda: along(width))
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units
+
+
+def is_pack(group: Group) -> bool:
+    return all(v.primitive is packed for v in group.values)
+
+
+def pack_nest(nest: Nest, group: Group) -> int:
+    """Units lo..hi-1 of a packed matrix, some of its rows each, read in vectors either way. Gives their number."""
+    (v,) = group.stores
+    (x,) = v.inputs
+    rows, columns = v.shape
+    width, units = nest.width, -(-rows // PACK)
+    turned = x.primitive is transpose_of
+
+    def unit(variable, _):
+        row = Index.of(variable) * PACK
+
+        def along(height: int) -> None:
+            if turned:  # neighbours in a row of memory are neighbours among the rows
+
+                def column(k, _):
+                    nest.feature_width = PACK
+                    nest.mask = lane_mask(PACK, height) if height < PACK else None
+                    lane = Index.of(Variable(row.emit(nest.builder), rows, lane=True))
+                    y = nest.value(x, [lane, Index.of(k)])
+                    nest.store_vector(y, nest.buffers[v], nest.position(v, [row, Index.of(k)]))
+                    nest.mask, nest.feature_width = None, width
+
+                nest.loop(0, columns, [], column, extent=columns)
+                return
+
+            def square(start: Index, wide: int) -> None:
+                nest.mask = lane_mask(width, wide) if wide < width else None
+                lane = Index.of(Variable(start.emit(nest.builder), columns, lane=True))
+                given = [nest.value(x, [row + min(k, height - 1), lane]) for k in range(width)]
+                nest.mask = None
+                for k, y in enumerate(across.transpose(given)[:wide]):
+                    half = y.like(shuffle(nest.builder, y.value, y.value, list(range(PACK))))
+                    half.width = PACK
+                    nest.store_vector(half, nest.buffers[v], nest.position(v, [row, start + k]))
+
+            whole = columns - columns % width
+            nest.loop(0, whole, [], lambda c, _: square(Index.of(c), width), step=width, extent=columns)
+            if columns % width:
+                nest.memo.append({})
+                square(Index(whole), columns % width)
+                nest.memo.pop()
+
+        nest.last_or_not(Index.of(variable), units, lambda: along(rows - (units - 1) * PACK), lambda: along(PACK))
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=units)
     return units

@@ -293,7 +293,7 @@ def _take(nest, v, index, block):
     n = v.attributes["rows_ndim"]
     row = nest.value(rows, index[:n], block if rows.kind == "sample" else None)
     size = table.shape[0]
-    row = _legal(nest, row, size, block)
+    row = legal_rows(nest, row, size, block)
     row = L.xp.astype(row, "int64")
     if not size:
         return nest.constant(0, v.dtype)
@@ -310,7 +310,7 @@ def _take(nest, v, index, block):
     return Lanes(b, result, v.dtype, row.width)
 
 
-def _legal(nest, row: Lanes, size: int, block) -> Lanes:
+def legal_rows(nest, row: Lanes, size: int, block) -> Lanes:
     """The row numbers, 0 in place of those outside the table, which are an error."""
     bad = (row < 0) | (row >= size)
     nest.refuse(bad, block if row.width > 1 else None)

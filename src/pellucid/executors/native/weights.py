@@ -36,13 +36,18 @@ class WeightsTile:
         self.row = max(rows, key=lambda c: self.lengths[c], default=None)
         self.others = [c for c in self.out[:-1] if c != self.row]
         vectors = -(-self.lengths[self.last] // width)
-        self.columns = next((c for c in (3, 4, 2) if vectors % c == 0), min(3, vectors))
+        self.columns = columns_of(vectors)
         self.rows = divisor_tile(self.lengths[self.row], accumulators // self.columns) if self.row else 1
         self.row_tiles = -(-self.lengths[self.row] // self.rows) if self.row else 1
 
     @property
     def units(self) -> int:
         return math.prod(self.lengths[c] for c in self.others) * self.row_tiles
+
+
+def columns_of(vectors: int) -> int:
+    """Vectors beside each other in a tile, of so many in a row."""
+    return next((c for c in (3, 4, 2) if vectors % c == 0), min(3, vectors))
 
 
 class Products:
@@ -56,7 +61,8 @@ class Products:
               lane: Index) -> list[Lanes]:  # fmt: skip
         """The sums of a tile that begins at ``here``, with those of one sample of a block."""
         nest, t, width = self.nest, self.t, self.nest.width
-        start = row_start(nest, self.vectors, t.vector, [here[c] for c in t.vector_letters], block, lane)
+        index = [at_lane(here[c], 0) for c in t.vector_letters]
+        start = row_start(nest, self.vectors, t.vector, index, block, lane)
         vectors = [nest.load_vector(self.vectors, start + c * width, width, False) for c in range(columns)]
         new: list[Lanes] = []
         for r in range(rows):

@@ -1,0 +1,106 @@
+"""Which nest a group of values becomes: ways to write it, the best first."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ...graph import Value
+from ...ops.conv import over_windows
+from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
+from .chunks import LONG, steps_of, weights_in_chunks
+from .dot import dot_contraction, dot_letter
+from .driver import Task
+from .emit import Buffer, Nest
+from .image import image_correlation
+from .kinds import PACK
+from .machine import Host
+from .matrix import is_matrix, matrix_contraction
+from .nests import sample_nest, shared_nest
+from .plan import Group
+from .planes import image_windows
+from .scatter import scatter_nest
+from .sums import along_rows, sums_nest
+from .taken import take_nest, takes
+from .tiles import sample_contraction
+from .turned import is_pack, is_turn, pack_nest, turn_nest
+from .weights import WeightsTile, weights_contraction
+from .windows import KernelTile, correlation, kernel_gradient
+from .winograd import kernel_nest, product_nest
+from .winograd_slopes import slopes_nest
+
+
+def finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:
+    """The end of a nest's function."""
+    nest.builder.ret_void()
+    return Task(nest, units, split and units is not None, parts)
+
+
+class Ways(NamedTuple):
+    """Ways to write nests for a machine, which read these rows and buffers."""
+
+    h: Host
+    rows: dict[Value, Buffer]
+    buffers: dict[Value, Buffer]
+
+    def of(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
+        """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
+        most = self.h.accumulators
+        if g.kind == "sample":
+            if (taken := takes(g, self.buffers, self.h.width)) is not None:
+                yield lambda nest, g: finished(nest, parts=take_nest(nest, g, taken))
+            if g.core is None:
+                yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
+            elif g.core.primitive is winograd_product:
+                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
+            elif over_windows(g.core) and not inside:
+                yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
+            else:
+                yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)
+        elif g.outer:
+            yield from self._of_gradient(g)
+        elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
+            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
+        else:
+            for write in self._of_shared(g):
+                yield functools.partial(self._in_units, write)
+
+    def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
+        return finished(nest, write(nest, g))
+
+    def _of_gradient(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
+        """The same for a group whose core is a sum of products over the samples."""
+        most = self.h.accumulators
+        assert g.core is not None
+        if g.core.inputs[0].primitive is winograd_slopes:
+            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
+        elif over_windows(g.core.inputs[0]):
+            kernel = KernelTile(g.core, most)
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel))
+        else:
+            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
+            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
+
+    def _of_shared(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
+        """How to write the nest of a group of shared values, the best first; each gives the number of units."""
+        if g.core is not None and image_windows(g.core) is not None:
+            yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
+        if g.core is not None and not g.scatter and dot_letter(g.core):
+            yield dot_contraction
+        if g.core is not None and not g.scatter and is_matrix(g.core):
+            yield lambda nest, g: matrix_contraction(nest, g, self.h.accumulators)
+        if along_rows(g, self.h.width):
+            yield sums_nest
+        if is_turn(g):
+            yield turn_nest
+        if is_pack(g) and self.h.width >= PACK:
+            yield pack_nest
+        yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
+        yield self._by_element
+
+    def _by_element(self, nest: Nest, g: Group) -> int:
+        nest.feature_width = 1
+        return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
