@@ -1,8 +1,8 @@
-"""Do they like the film? python examples/sentiment.py FOLDER [EPOCHS], with the rt-polarity sentences in FOLDER.
+"""Do they like the film? python examples/sentiment.py FOLDER [FOLDS], with the rt-polarity sentences in FOLDER.
 
-Filters over three, four and five words look for phrases, and the strongest answer of each counts, wherever it is (Kim,
-"Convolutional neural networks for sentence classification", EMNLP 2014). With 9,000 sentences a net soon knows them by
-heart: half of what goes in and out of the filters is dropped, and a tenth that was not learnt says when to stop.
+Filters over one, two and three words look for phrases that say so, as in Kim, "Convolutional neural networks for
+sentence classification", EMNLP 2014. The mean of what they find, and not the largest as there, tells unseen sentences
+better. So does dropping half of it, as a net soon knows 9,600 sentences by heart.
 """
 
 import sys
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from sklearn.model_selection import StratifiedKFold
 
 import pellucid as pel
 from pellucid import nn, optim
@@ -17,44 +18,46 @@ from pellucid import nn, optim
 CLASSES = ("neg", "pos")
 
 
-def read(folder: str | Path, most: int | None) -> pel.data.Dataset:
+class Smaller(pel.Callback):
+    """A learning rate that is multiplied by 0.6 after every epoch."""
+
+    def on_epoch_end(self, epoch, logs) -> None:
+        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.6
+
+
+def read(folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """The sentences, words with spaces between them, and their classes."""
-    parts = [pel.data.read_text(Path(folder) / f"rt-polarity.{c}").strip().split("\n")[:most] for c in CLASSES]
-    return pel.data.Dataset(np.concatenate(parts), np.repeat([0, 1], [len(part) for part in parts]), CLASSES)
+    parts = [pel.data.read_text(Path(folder) / f"rt-polarity.{c}").strip().split("\n") for c in CLASSES]
+    return np.concatenate(parts), np.repeat([0, 1], [len(part) for part in parts])
 
 
-def convolutions(words: int, units: int = 128, filters: int = 32) -> nn.Sequential:
-    branches = [nn.Sequential(nn.Conv1D(filters, n, padding="same"), nn.relu, nn.GlobalMaxPool1D()) for n in (3, 4, 5)]
+def net(words: int, units: int = 64, filters: int = 32) -> nn.Sequential:
+    phrases = [nn.Sequential(nn.Conv1D(filters, n, padding="same"), nn.relu, nn.GlobalAvgPool1D()) for n in (1, 2, 3)]
     return nn.Sequential(
-        nn.Embedding(words, units, padding_index=0),
-        nn.Dropout(0.5),
-        nn.Concatenate(*branches),
-        nn.Dropout(0.5),
-        nn.Dense(2),
-    )
+        nn.Embedding(words, units, padding_index=0), nn.Dropout(0.5),
+        nn.Concatenate(*phrases), nn.Dropout(0.5), nn.Dense(2),
+    )  # fmt: skip
 
 
-def main(folder: str | Path, epochs: int = 10, seed: int = 0, most: int | None = None) -> float:
-    """Train on four fifths, and give the accuracy on a tenth that was seen neither in training nor to stop it."""
-    learnt, test = read(folder, most).split(0.1, seed)
-    train, validation = learnt.split(1 / 9, seed)
-    vocabulary = pel.data.Vocabulary(map(str.split, train.x), level="words", min_count=2, special=("<pad>", "<unk>"))
-
-    def buckets(data: pel.data.Dataset, boundaries=None) -> pel.data.Buckets:
-        return pel.data.Buckets([vocabulary.encode(text.split()) for text in data.x], data.y, boundaries)
-
-    known = buckets(train)
-    others = buckets(validation, known.boundaries), buckets(test, known.boundaries)
-    model = pel.Model(
-        convolutions(len(vocabulary)), "cross_entropy", optim.Adam(0.001), metrics=["accuracy"], seed=seed
-    )
-    start = time.perf_counter()
-    model.fit(known, epochs=epochs, validation_data=others[0], callbacks=[pel.EarlyStopping(patience=2)], verbose=2)
-    accuracy = model.evaluate(others[1])["accuracy"]
-    for text, probabilities in zip(test.x[:5], model.predict(others[1]), strict=False):
-        print(f"{probabilities[1]:.2f} positive: {text}")
-    print(f"test accuracy {accuracy:.4f}, {time.perf_counter() - start:.0f} s")
-    return accuracy
+def main(folder: str | Path, folds: int = 1, epochs: int = 6) -> float:
+    """Train on nine tenths and test on the other, for as many of the ten as ``folds``; gives the mean accuracy."""
+    texts, y = read(folder)
+    tenths = list(StratifiedKFold(10, shuffle=True, random_state=0).split(texts, y))
+    start, accuracies = time.perf_counter(), []
+    for seed, (train, test) in enumerate(tenths[:folds]):
+        words = [text.split() for text in texts[train]]
+        vocabulary = pel.data.Vocabulary(words, level="words", min_count=2, special=("<pad>", "<unk>"))
+        rows = [vocabulary.encode(text.split()) for text in texts]
+        known = pel.data.Buckets([rows[i] for i in train], y[train], batch_size=50)
+        new = pel.data.Buckets([rows[i] for i in test], y[test], known.boundaries)
+        model = pel.Model(net(len(vocabulary)), "cross_entropy", optim.Adam(0.001), metrics=["accuracy"], seed=seed)
+        model.fit(known, epochs=epochs, callbacks=[Smaller()])
+        accuracies.append(model.evaluate(new)["accuracy"])
+        print(f"tenth {seed + 1}: test accuracy {accuracies[-1]:.4f}")
+    for i, probabilities in list(zip(test, model.predict(new), strict=True))[::200]:
+        print(f"{probabilities[1]:.2f} positive, in truth {y[i]}: {texts[i]}")
+    print(f"mean test accuracy {np.mean(accuracies):.4f}, {time.perf_counter() - start:.0f} s")
+    return float(np.mean(accuracies))
 
 
 if __name__ == "__main__":

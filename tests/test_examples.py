@@ -41,6 +41,11 @@ def test_a_small_resnet_learns_pictures(shared_data):
     assert accuracy > 0.6  # 0.83 after 50 epochs, 8 minutes on two processors
 
 
+def test_sentences_about_films_like_them_or_not(shared_data, capsys):
+    assert example("sentiment").main(shared_data / "rt-polarity", epochs=3) > 0.7  # 0.77 after 6
+    assert "positive, in truth 1" in capsys.readouterr().out
+
+
 def test_sketches(shared_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sketches = example("sketches")
