@@ -9,7 +9,7 @@ from . import lanes as L
 from .emit import I64, Nest
 from .index import Index, Variable
 from .lanes import Lanes
-from .nests import lane_mask
+from .nests import lane_mask, with_mask
 from .plan import Group
 from .tiles import finish, lane_variable
 
@@ -18,6 +18,70 @@ def dot_letter(core: Value) -> str | None:
     """The letter of a contraction of shared values that runs along the memory of both: rows times a vector."""
     a, b, out = parse(core.attributes["spec"])
     return a[-1] if core.kind == "shared" and a and b and a[-1] == b[-1] and a[-1] not in out else None
+
+
+def dot_vectors(nest: Nest, group: Group) -> int:
+    """Units lo..hi-1 of a matrix times a vector, both shared: as many results together as there are lanes.
+
+    Neighbours along the sum are in lanes; at its end, lane i is the sum of result i, and what stands behind it is
+    computed for all at once. Gives the number of units.
+    """
+    core, width = group.core, nest.width
+    assert core is not None
+    a, c, out = parse(core.attributes["spec"])
+    last, (x, y) = a[-1], core.inputs
+    length, units = x.shape[-1], -(-core.size // width)
+    nest.tile = f"{width} results x 1 vector of {width} along the sum"
+
+    def results(first: Index, count: int) -> None:
+        places = [{out: first + min(r, count - 1)} for r in range(width)]
+        zero = L.splat(nest.constant(0, core.dtype), width)
+
+        def step(at: Index, sums):
+            new = []
+            for place, s in zip(places, sums, strict=True):
+                here = place | {last: at}
+                p, q = nest.value(x, [here[k] for k in a]), nest.value(y, [here[k] for k in c])
+                total = L.fma(p, q, s)
+                new.append(total if nest.mask is None else L.where(kept_lanes(nest), total, s))
+            return new
+
+        whole = length - length % width
+        sums = nest.loop(0, whole, [zero] * width, lambda v, s: step(lane_variable(v.value, length), s), step=width)
+        if length % width:
+            nest.memo.append({})
+            nest.mask = lane_mask(width, length % width)
+            sums = step(lane_variable(I64(whole), length), sums)
+            nest.mask = None
+            nest.memo.pop()
+        total = across.horizontal_sums(list(sums))
+
+        def end() -> None:
+            finish(nest, group, core, [lane_variable(first.emit(nest.builder), core.size)], None, total)
+
+        nest.memo.append({})
+        end() if count == width else with_mask(nest, count, end)
+        nest.memo.pop()
+
+    def unit(variable, _):
+        first = Index.of(variable) * width
+        nest.last_or_not(Index.of(variable), units, lambda: results(first, core.size - (units - 1) * width),
+                         lambda: results(first, width))  # fmt: skip
+
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units
+
+
+def kept_lanes(nest: Nest) -> Lanes:
+    """The lanes that the mask leaves, as a condition."""
+    assert nest.mask is not None
+    return Lanes(nest.builder, nest.mask, "bool", nest.width)
+
+
+def is_matrix_times_vector(core: Value) -> bool:
+    """Whether an inner product gives a vector, as of a dense layer for one sample."""
+    a, c, out = parse(core.attributes["spec"])
+    return len(out) == 1 and sorted((a, c), key=len) == [a[-1], out + a[-1]]
 
 
 def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> int:
@@ -56,7 +120,7 @@ def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> int:
                     here = place | fixed | {last: at_last}
                     p, q = nest.value(x, [here[k] for k in a]), nest.value(y, [here[k] for k in c])
                     total = L.fma(p, q, s)
-                    new.append(total if nest.mask is None else L.where(Lanes(b, nest.mask, "bool", width), total, s))
+                    new.append(total if nest.mask is None else L.where(kept_lanes(nest), total, s))
                 return new
 
             whole = lengths[last] - lengths[last] % width

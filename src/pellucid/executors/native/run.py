@@ -84,7 +84,7 @@ class Run:
     ) -> dict[str, np.ndarray]:
         state = {} if state is None else state
         once = self.__dict__.get("once")  # made at the first call for one sample
-        if once is not None and inputs is not None and once.fits(inputs):
+        if once is not None and inputs and self._sample_inputs and once.fits(inputs):
             return once.on(state, inputs)
         if self.alone is not None and self._is_one(inputs, batch_size):
             return self.once(state, inputs or {})

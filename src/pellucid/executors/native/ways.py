@@ -10,7 +10,7 @@ from ...graph import Value
 from ...ops.conv import over_windows
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from .chunks import LONG, steps_of, weights_in_chunks
-from .dot import dot_contraction, dot_letter
+from .dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
 from .driver import Task
 from .emit import Buffer, Nest
 from .image import image_correlation
@@ -89,6 +89,8 @@ class Ways(NamedTuple):
         if g.core is not None and image_windows(g.core) is not None:
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
         if g.core is not None and not g.scatter and dot_letter(g.core):
+            if is_matrix_times_vector(g.core):
+                yield dot_vectors
             yield dot_contraction
         if g.core is not None and not g.scatter and is_matrix(g.core):
             yield lambda nest, g: matrix_contraction(nest, g, self.h.accumulators)
