@@ -118,7 +118,7 @@ def main(folder, minutes=12.0, pieces=2000, units=128, lengths=(16, 22, 30, 40))
     print(f"test_2016_flickr: {bleu}\nafter {translator.model.epochs} epochs, {took}\n")
     for texts in list(zip(sources, found, references, strict=True))[:5]:
         print(*texts, "", sep="\n")
-    show(*translator.attention(sources[1], found[1]))
+    show(*translator.attention(sources[0], found[0]))
     return bleu.score, translator
 
 
