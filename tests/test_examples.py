@@ -1,6 +1,9 @@
 """The examples, run small on real data."""
 
+import gzip
 import importlib.util
+import itertools
+import math
 import re
 
 import numpy as np
@@ -121,3 +124,22 @@ def test_a_day_of_power_demand_says_its_season(shared_data):
 def test_tomorrow_is_foretold_better_than_by_a_linear_function(shared_data):
     found = example("temperatures").main(shared_data / "daily-min-temperatures" / "daily-min-temperatures.csv")
     assert found["GRU"] < found["linear, with the season"] < found["linear"] < found["as today"]
+
+
+def test_sentences_are_translated(shared_data, tmp_path, capsys):
+    for part, n in (("train", 320), ("val", 64), ("test_2016_flickr", 4)):
+        for language in ("en", "de"):
+            with gzip.open(shared_data / "multi30k-en-de" / f"{part}.{language}.gz", "rt", encoding="utf-8") as f:
+                lines = "".join(itertools.islice(f, n))
+            (tmp_path / f"{part}.{language}.gz").write_bytes(gzip.compress(lines.encode()))
+    score, translator = example("translation").main(tmp_path, minutes=0.001, pieces=500, units=16, lengths=(30,))
+    assert 0 <= score <= 100 and "BLEU" in capsys.readouterr().out
+    assert translator.model.history["val_loss"][-1] < math.log(500)  # that of 500 pieces alike
+    words, translated, weights = translator.attention("Two dogs run.", "Zwei Hunde rennen.")
+    assert (words, translated) == (["Two", "dogs", "run", "."], ["Zwei", "Hunde", "rennen", ".", "<end>"])
+    assert weights.shape == (5, 4) and abs(weights.sum(1) - 1).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_sentences_are_translated_well(shared_data):
+    assert example("translation").main(shared_data / "multi30k-en-de", minutes=10)[0] > 20
