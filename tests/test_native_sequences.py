@@ -133,3 +133,16 @@ def test_a_hundred_thousand_steps_in_flat_memory():
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
     assert resident[1] - resident[0] < 20, resident
     assert model.evaluate(x[-50:], y[-50:])["loss"] < 0.05
+
+
+@pytest.mark.parametrize("spec", ["ij,ji->", "ij,ij->", "ij,jk->ik", "ij,jk->ki", "ij,kj->ik", "j,jk->k", "ij,j->i"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_products_of_shared_matrices(spec, width):
+    """Of sizes that fit no tile."""
+    first, second = spec.split("->")[0].split(",")
+    lengths = {"i": 23, "j": 23 if "ji" in spec else 37, "k": 19}
+    x, y = (pel.input(name, tuple(lengths[c] for c in letters), "float64", "shared")
+            for name, letters in (("x", first), ("y", second)))  # fmt: skip
+    rng = np.random.default_rng(0)
+    arrays = {v.name: rng.normal(size=v.shape) for v in (x, y)}
+    agree(pel.Program([x, y], {"out": ops.contract(x, y, spec)}), arrays, width=width, threads=2)

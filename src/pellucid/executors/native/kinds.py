@@ -63,7 +63,7 @@ def rows_operand(c: Value) -> int | None:
     """Which operand of a contraction alone has the result's last letter, and has it last."""
     a, b, out = parse(c.attributes["spec"])
     for k, (own, other) in enumerate(((a, b), (b, a))):
-        if own and own[-1] == out[-1] and out[-1] not in other:
+        if own and out and own[-1] == out[-1] and out[-1] not in other:
             return k
     return None
 
