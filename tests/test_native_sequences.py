@@ -92,6 +92,22 @@ def test_products_of_few_tokens_are_made_of_a_table():
     assert "ij,Zj->Zi" in many
 
 
+def test_tables_of_different_sizes_for_the_same_tokens():
+    """Two projections added up have one slope, but it is added up by the rows of either table."""
+    rows, g = pel.input("rows", (40,), "int32"), pel.input("g", (40, 6), "float64")
+    tables, weights = ([pel.state(f"{name}{n}", (n, 5) if name == "e" else (6, 5), "float64") for n in (7, 9)]
+                       for name in "ew")  # fmt: skip
+    y = sum(
+        (ops.contract(w, ops.take(e, rows), "ij,tj->ti") for w, e in zip(weights, tables, strict=True)), start=g * 0
+    )
+    every = [*tables, *weights]
+    slopes = pel.grad(pel.batch_sum(ops.sum(y * g)), every)
+    rng = np.random.default_rng(0)
+    arrays = {"rows": rng.integers(0, 7, (20, 40)).astype("int32"), "g": rng.normal(size=(20, 40, 6))}
+    program = pel.Program([rows, g], {v.name: s for v, s in zip(every, slopes, strict=True)})
+    agree(program, arrays, {v.name: rng.normal(size=v.shape) for v in every})
+
+
 def test_weights_of_a_recurrence_are_packed_and_gradients_made_in_chunks():
     text = plan_of(nn.LSTM(32, return_sequences=True), pel.input("x", (20, 8)))
     assert text.count("packed(") == 2  # forward, and turned for the way back

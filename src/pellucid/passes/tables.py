@@ -33,11 +33,11 @@ def with_tables(program: Program, worth: Worth = _many) -> Program:
     """The program with such products made of tables, where ``worth(rows, size of the table)``."""
     program = _with_parts_of_rows(program)
     new: dict[Value, Value] = {}
-    sums: dict[tuple[Value, Value, tuple[int, ...]], Value] = {}
+    sums: dict[tuple[Value, Value, int, tuple[int, ...]], Value] = {}
 
     def summed(g: Value, rows: Value, size: int, axes: tuple[int, ...]) -> Value:
         """The slopes of all samples and places, added up by their row of the table."""
-        key = g, rows, axes
+        key = g, rows, size, axes
         if key not in sums:
             sums[key] = batch_sum(scatter_rows(ordered(new[g], axes), new[rows], size))
         return sums[key]
