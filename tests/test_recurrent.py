@@ -388,3 +388,17 @@ def test_messages():
     ]:  # fmt: skip
         with pytest.raises(GraphError, match=words):
             make()
+
+
+def test_a_stepper_does_not_go_on_with_weights_of_before():
+    x = np.zeros((8, 4), int)
+    net = nn.Sequential(nn.Embedding(3, 4), nn.GRU(4, return_sequences=True), nn.TimeDistributed(nn.Dense(3)))
+    model = pel.Model(net, "cross_entropy")
+    model.fit(x, x + np.arange(8)[:, None] % 3, verbose=0)
+    stepper = model.stepper()
+    stepper([0])
+    model.fit(x, x + np.arange(8)[:, None] % 3, verbose=0)
+    with pytest.raises(GraphError, match="trained since"):
+        stepper([0])
+    stepper.reset()
+    np.testing.assert_allclose(stepper([0])[0], model.predict(x[:1])[0, 0], atol=1e-6)

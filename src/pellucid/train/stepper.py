@@ -58,6 +58,7 @@ class Stepper:
         self._start, self._step = (model.executor.compile(p, model.threads) for p in (start, step))
         self.state: dict[str, np.ndarray] | None = None
         self.weights: dict[str, np.ndarray] = {}  # of the model, and products of them
+        self.epochs = model.epochs  # that the model had been trained for then
 
     def __call__(self, x: Any) -> np.ndarray:
         """One step for each of n samples: (n, ...) to what `predict` gives for a step."""
@@ -65,6 +66,8 @@ class Stepper:
         if self.state is None:
             self.reset(samples=len(x) if x.ndim else 1)
         assert self.state is not None
+        if self.epochs != self.model.epochs:
+            raise GraphError("the model has been trained since the stepper's first step; begin anew with reset()")
         held = next(iter(self.state.values()), x)
         if x.shape[:1] != held.shape[:1] or not x.ndim:
             raise GraphError(f"the stepper is at work on {len(held)} samples, got an array of shape {x.shape}; "
@@ -86,6 +89,7 @@ class Stepper:
         arrays = {name: np.asarray(others[k]) for k, name in given.items()}
         n = len(next(iter(arrays.values()))) if arrays else samples
         found = self._start(self.model.state, arrays, n) if self._start.program.outputs else {}
+        self.epochs = self.model.epochs
         self.weights = self.model.state | {name: found.pop(name) for name in list(found) if name.startswith("table.")}
         self.state = dict(found)
 
