@@ -322,6 +322,19 @@ def test_a_fork_while_another_thread_runs():
     assert len(bits) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_gives_programs_back():
+    runs = [native.Run(small(7.0)) for _ in range(200)]
+    for run in runs:
+        check(run, 7.0)
+    thread = threading.Thread(target=lambda: [runs.pop() for _ in range(200)])
+    del run
+    thread.start()
+    while thread.is_alive():
+        assert in_child(lambda: train(wide(2)))
+    thread.join()
+
+
 def test_several_threads_at_once():
     """Different programs, the same program, and the same Run, from eight threads."""
     one = native.Run(small(4.0))

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -147,16 +147,23 @@ def unpacked(data: bytes) -> list[bytes]:
 
 
 class Code:
-    """Machine code in memory; it stays as long as this object."""
+    """Machine code in memory; it stays as long as this object, and until the next is made.
+
+    It is given back while the lock is held: a garbage collection may be anywhere, in a thread that is inside LLVM's
+    lock when another forks, and in the child nobody would open that lock.
+    """
 
     count = 0
     linker: Any = None
+    unused: ClassVar[list[tuple[Any, Any]]] = []  # of objects that are no more: what to close, and then its linker
 
     def __init__(
         self, name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int = 1, entry: str = "run"
     ) -> None:
         code = object_code(name, modules, h, threads)
         with LOCK:
+            while Code.unused:
+                Code.unused.pop()[0].close()
             if Code.count % LINKED_TOGETHER == 0:
                 Code.linker = linker()
             Code.count += 1
@@ -169,7 +176,7 @@ class Code:
 
     def __del__(self) -> None:
         if hasattr(self, "tracker"):
-            self.tracker.close()  # before the linker goes
+            Code.unused.append((self.tracker, self.linker))
 
 
 def linker() -> llvm.LLJIT:
