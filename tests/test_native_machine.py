@@ -323,6 +323,25 @@ def test_a_fork_while_another_thread_runs():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_compiles(monkeypatch):
+    begun, slow = threading.Event(), machine.object_code
+
+    def object_code(*arguments):
+        if threading.current_thread() is thread:
+            begun.set()
+            time.sleep(0.3)
+        return slow(*arguments)
+
+    monkeypatch.setattr(machine, "object_code", object_code)
+    run = wide(2)
+    thread = threading.Thread(target=train, args=(run,))
+    thread.start()
+    begun.wait()
+    assert in_child(lambda: train(run))
+    thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_while_another_thread_gives_programs_back():
     runs = [native.Run(small(7.0)) for _ in range(200)]
     for run in runs:

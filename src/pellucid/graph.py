@@ -10,7 +10,6 @@ An operation on any sample value gives a sample value; `batch_sum` turns sample 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -21,6 +20,26 @@ Shape = tuple[int, ...]
 Kind = Literal["sample", "shared"]
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")
+
+
+class cached_property:
+    """A property computed at its first use and kept.
+
+    Without the lock of functools.cached_property before Python 3.12: a fork while another thread is inside it would
+    leave it closed for ever in the child.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        value = self.function(instance)
+        return instance.__dict__.setdefault(self.name, value)
 
 
 class GraphError(ValueError):
@@ -280,7 +299,7 @@ class Program:
                 hint = " Use batch_mean or batch_sum." if new.kind == "sample" else ""
                 raise GraphError(f"update of state {target.name!r} ({target.type}) has type {new.type}.{hint}")
 
-    @functools.cached_property
+    @cached_property
     def needs_batch(self) -> bool:
         """Whether the program has sample values and so needs to know how many samples there are."""
         return any(v.kind == "sample" or v.primitive.needs_batch for v in self.order)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from ..graph import GraphError, Program, Type, Value, primitive, toposort
+from ..graph import GraphError, Program, Type, Value, cached_property, primitive, toposort
 from .movement import broadcast_to, expand_dims
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import GraphError, Program
+from ...graph import GraphError, Program, cached_property
 from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
@@ -46,22 +45,22 @@ class Run:
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock
 
-    @functools.cached_property
+    @cached_property
     def simplified(self) -> Program:
         return simplify(self.program)
 
-    @functools.cached_property
+    @cached_property
     def built(self) -> Built:
         return build(self.simplified, self.host)
 
-    @functools.cached_property
+    @cached_property
     def work(self) -> int:
         return work(self.simplified)
 
     def _threads(self, batch: int) -> int:
         return self.threads or threads_for(self.work, batch, self.host.width, divisible(self.simplified))
 
-    @functools.cached_property
+    @cached_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
         modules: Callable = self.built.modules
@@ -71,8 +70,10 @@ class Run:
             texts = list(modules())
             name, modules = "\n".join(texts), lambda: texts
         threads = available()
-        self.code = Code(name, modules, self.host, min(self.threads or threads, threads))
-        return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address)
+        code = Code(name, modules, self.host, min(self.threads or threads, threads))
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(code.address)
+        function.code = code  # type: ignore[attr-defined]  # it stays as long as the function
+        return function
 
     # ---- one batch ----------------------------------------------------------------------------------------------
 
@@ -108,19 +109,19 @@ class Run:
         state.update({name: new[name] for name in self.updated})
         return outputs
 
-    @functools.cached_property
+    @cached_property
     def updated(self) -> list[str]:
         """Names of the state that a run changes."""
         return [t.name or "" for t in self.program.updates]
 
-    @functools.cached_property
+    @cached_property
     def alone(self) -> Run | None:
         """The program for one sample, with features in lanes; none for programs that train."""
         if self.program.updates or not self.program.needs_batch or self.fixed_batches:
             return None
         return Run(for_one_sample(self.simplified), self.threads, self.host.width)
 
-    @functools.cached_property
+    @cached_property
     def fixed_batches(self) -> dict[int, str]:
         """Numbers of samples that operations were built for, and what to say to others."""
         all_of, each = (
@@ -135,7 +136,7 @@ class Run:
             if batch != n:
                 raise GraphError(words.format(n, batch))
 
-    @functools.cached_property
+    @cached_property
     def once(self) -> Once:
         assert self.alone is not None
         return Once(self.program, self.alone)
@@ -144,11 +145,11 @@ class Run:
         given = [np.shape((inputs or {}).get(name, ())) for name in self._sample_inputs]
         return all(shape[:1] == (1,) for shape in given) if given else batch_size == 1
 
-    @functools.cached_property
+    @cached_property
     def most_alone(self) -> int:
         return most_alone(self.simplified, self.host.width)
 
-    @functools.cached_property
+    @cached_property
     def _sample_inputs(self) -> list[str]:
         return [name for name, v in self.program.inputs.items() if v.kind == "sample"]
 
@@ -278,7 +279,7 @@ class Run:
                 table[built.table[target]] = array.ctypes.data
         return table
 
-    @functools.cached_property
+    @cached_property
     def constants(self) -> dict[Buffer | None, np.ndarray]:
         return {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in self.built.constants.items()}
 
