@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import executors
-from ..data import Buckets, DataError
-from ..graph import GraphError, Program
+from ..data import Buckets
+from ..graph import GraphError
 from ..nn import init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..optim import as_optimizer
 from . import bucketed, loop, programs
-from .arrays import Spec, as_array, as_inputs, as_targets, as_weights, check_finite, example_target, graph_dtype
+from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
+from .feeding import Feeding
 from .history import History
 from .pieces import middle_of
 from .progress import progress_for
@@ -27,7 +27,7 @@ from .reuse import Reuse
 from .stateful import check_batches
 
 
-class Model(Reuse):
+class Model(Reuse, Feeding):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -250,106 +250,6 @@ class Model(Reuse):
         parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
         return np.concatenate([p[name] for p in parts])
 
-    # ---- arrays and programs ----------------------------------------------------------------------------------
-
-    def _inputs(self, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
-        arrays, how = as_inputs(x, name)
-        if name != "x":
-            arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
-        if finite:
-            for k, a in arrays.items():
-                check_finite(a, k.replace("x", name, 1))
-        if self.traced is None:
-            self._build({k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}, how)
-            return arrays, how
-        if how != self.how or list(arrays) != list(self.specs):
-            raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(arrays)}")
-        other = next((k for k, a in arrays.items() if a.shape[1:] != self.specs[k].shape), None)
-        if other is not None and (reason := self._refuses(arrays)):
-            given, built = arrays[other].shape, self.specs[other].shape
-            told = len(given) == len(built) + 1 and (len(built) > 1 or self.specs[other].dtype == "int32")
-            hint = _shape_hint(given, built) or (reason if told else "")
-            raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
-                             f"for {built}{hint}")  # fmt: skip
-        for k, a in arrays.items():
-            if graph_dtype(a, self.dtype) != self.specs[k].dtype:  # whole numbers for floats, or the reverse
-                arrays[k] = _recast(a, self.specs[k].dtype, k)
-        return arrays, how
-
-    def _specs_of(self, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
-        """The net's inputs in the shapes of these arrays; where there is no array, as it was built."""
-        return {k: Spec(arrays[k].shape[1:], s.dtype) if k in arrays else s for k, s in self.specs.items()}
-
-    def _refuses(self, arrays: dict[str, np.ndarray]) -> str:
-        """Why the net cannot take samples of these shapes with the weights it has; empty if it can."""
-        specs = self._specs_of(arrays)
-        key = tuple(specs.values())
-        if key not in self._others:
-            try:
-                traced, _ = programs.trace_net(self.net, specs, self.how, self.dtype, training=False)
-            except GraphError as error:
-                return f"; {error}"
-            for name, p in self._built().parameters.items():
-                own, needed = p.value.shape, traced.parameters[name].value.shape
-                if own != needed:
-                    return f"; {name!r} has shape {own} and would need {needed}" + (
-                        " (a net with nn.GlobalAvgPool() in the place of nn.Flatten() takes any size)"
-                        * all(specs[k].shape[0] == s.shape[0] for k, s in self.specs.items() if s.shape)
-                    )
-            self._others[key] = traced
-        return ""
-
-    def _parts(self, x, y=None, sample_weight=None, class_weight=None, fitting=False, name="") -> list[dict]:
-        """The arrays of samples: one dict of them, or one for each bucket."""
-        if isinstance(x, Buckets):
-            bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
-            return bucketed.arrays_of(self, x, name)
-        if y is None:
-            raise DataError("y is missing: expected the targets of the samples x")
-        return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
-
-    def _arrays(self, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict[str, np.ndarray]:
-        """Inputs, targets and weights by the names that programs use, checked."""
-        arrays, _ = self._inputs(x, f"{name}x", finite=True)
-        n = len(next(iter(arrays.values())))
-        output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
-        arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
-        return arrays if weight is None else arrays | {"weight": weight}
-
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Weights made for arrays that turn out to be bad are forgotten, so that other shapes may follow."""
-        new = self.traced is None
-        try:
-            yield
-        except Exception:
-            if new:
-                self.traced, self.state, self._runs, self._others = None, {}, {}, {}
-            raise
-
-    def _compiled(self, what: str, arrays: dict[str, np.ndarray]) -> Any:
-        """The compiled program "step", "evaluate" or "predict" for arrays of these shapes, made once."""
-        weighted = "weight" in arrays
-        target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
-        specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values())
-        if key not in self._runs:
-            self._runs[key] = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
-        return self._runs[key]
-
-    def _program(
-        self, what: str, target: Spec | None = None, weighted: bool = False, specs: dict[str, Spec] | None = None
-    ) -> Program:
-        specs = specs or self.specs
-        if what == "predict":
-            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype)
-        assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics)
-        if what == "step":
-            return programs.training_step(*common, self.optimizer, self.dtype)
-        return programs.evaluation(*common, self.dtype)
-
 
 def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
     if isinstance(shapes, dict):
@@ -359,24 +259,3 @@ def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
     if shapes and isinstance(shapes[0], (tuple, list)):
         return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
     return {"x": Spec(tuple(shapes), dtype)}, "one"
-
-
-def _shape_hint(given: tuple, built: tuple) -> str:
-    """What to do with an array of shape ``given`` for samples of shape ``built``."""
-    sample = given[1:]
-    if given == built:
-        return "; a single sample needs a leading axis: x[None]"
-    if (1, *sample) == built:
-        return "; the channel axis is missing: x[:, None]"
-    if len(built) > 1 and (*sample[-1:], *sample[:-1]) == built:
-        order = ", ".join(map(str, (0, len(built), *range(1, len(built)))))
-        return f"; move the channels first: x.transpose({order})"
-    if int(np.prod(sample)) == int(np.prod(built)):
-        return f"; did you mean x.reshape(-1, {', '.join(map(str, built))})?"
-    return ""
-
-
-def _recast(a: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    if dtype.startswith("float") or (a.dtype.kind in "iub" and dtype != "uint8"):
-        return a.astype(dtype)
-    raise GraphError(f"{name} holds {a.dtype}, but the net was built for {dtype}")
