@@ -93,7 +93,7 @@ class Feeding:
             yield
         except Exception:
             if new:
-                self.traced, self.state, self._runs, self._others = None, {}, {}, {}
+                self._forget()
             raise
 
     def _compiled(self: Any, what: str, arrays: dict[str, np.ndarray]) -> Any:

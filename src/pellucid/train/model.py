@@ -88,6 +88,10 @@ class Model(Reuse, Feeding):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
             self._build(*_specs_of_shapes(input_shape, input_dtype or dtype))
 
+    def _forget(self) -> None:
+        """Be as before the first data was seen."""
+        self.traced, self.state, self._runs, self._others = None, {}, {}, {}
+
     # ---- weights ----------------------------------------------------------------------------------------------
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
