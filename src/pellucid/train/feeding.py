@@ -15,6 +15,7 @@ from ..data import Buckets, DataError
 from ..graph import GraphError, Program
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .sharing import run_of
 
 
 class Feeding:
@@ -103,7 +104,7 @@ class Feeding:
         specs = self._specs_of(arrays)
         key = (what, weighted, target, *specs.values())
         if key not in self._runs:
-            self._runs[key] = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
+            self._runs[key] = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs))
         return self._runs[key]
 
     def _program(
