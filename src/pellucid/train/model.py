@@ -236,6 +236,12 @@ class Model(Reuse, Feeding):
 
         save(self, path)
 
+    def __reduce__(self) -> tuple:
+        """Models can be pickled and copied: for worker processes. To keep one, `save` it."""
+        from .saving import from_parts, parts
+
+        return from_parts, parts(self)
+
     def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
 
