@@ -7,6 +7,7 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 from . import data, decode, executors, nn, ops, optim
 from .autodiff import grad
 from .data import DataError
+from .ensembles import Bagging, Committee, Restarts, restarts
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepper, load
@@ -14,9 +15,9 @@ from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepp
 __version__ = "0.1.0"
 
 __all__ = [
-    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Stepper",
-    "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
-    "load", "nn", "ops", "optim", "state",
+    "Bagging", "Callback", "Committee", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
+    "Program", "Restarts", "Stepper", "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
+    "load", "nn", "ops", "optim", "restarts", "state",
 ]  # fmt: skip
 
 

@@ -1,13 +1,13 @@
-"""Several models of one kind trained side by side: small nets as one program over a leading axis of members, others each
-on a thread of its own.
+"""Several models of one kind trained side by side: small nets as one program over a leading axis of members, others
+each on a thread of its own.
 
 A small net's epoch takes microseconds, most of them outside the machine code. Imports graph, ops and the siblings.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,8 +18,9 @@ from ..ops.lift import Lifted, lift
 from . import loop
 from .model import Model
 from .pieces import Arrays, order_of
+from .sharing import run_of, structure
 
-MOST_WORK = 8_000_000  # multiplications of one member's step; with more, its own program is as fast
+MOST_WORK = 2_500_000  # multiplications of one member's step: 64-128-10 gains a quarter, 784-32-10 loses as much
 MOST_MEMBERS = 8  # of one program: with more their values leave the first cache
 KNOWN = {
     "epochs",
@@ -40,16 +41,16 @@ def fit_members(
 ) -> None:
     """Train models that differ in their seed alone, ``jobs`` at a time: `Model.fit` of each with these options.
 
-    All see the samples in one order, that of the first one's seed, and hold back the same ones for ``validation_split``;
+    All see the samples in one order, that of the first one's seed, and hold back the same for ``validation_split``;
     they differ in their first weights, in what is random in their layers, and in ``sample_weights``, an array for each.
-    What comes out is the same bits whether they are trained together or one by one. ``jobs``: by default as many as
-    there are processors.
+    What comes out is the same whether they are trained together or one by one. ``jobs``: by default as many as there
+    are processors.
 
     >>> from pellucid import nn
     >>> models = [Model(nn.Dense(1), "mse", "sgd", seed=seed) for seed in range(3)]
-    >>> fit_members(models, [[0.0], [1.0]], [1.0, 3.0], epochs=200, verbose=0)
-    >>> [model.predict([[2.0]]).round(1).item() for model in models]
-    [4.8, 4.8, 4.8]
+    >>> fit_members(models, [[0.0], [1.0]], [1.0, 3.0], epochs=2000)
+    >>> [round(model.predict([[2.0]]).item(), 2) for model in models]
+    [5.0, 5.0, 5.0]
     """
     jobs = processors() if jobs is None else jobs
     if not isinstance(jobs, (int, np.integer)) or jobs < 1:
@@ -85,20 +86,30 @@ def _unchanged(options: dict[str, Any]) -> dict[str, Any]:
 
 def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
     """Each model on a thread of its own: machine code runs without Python's lock."""
-    one = lambda model, weight: model.fit(x, y, sample_weight=weight, **{"verbose": 0} | _own(options))
+
+    def one(i: int) -> None:
+        own = {"verbose": 0} | options | {"callbacks": [copy.copy(c) for c in options.get("callbacks", ())]}
+        models[i].fit(x, y, sample_weight=weights[i], **own)
+
+    def stop() -> None:
+        for model in models:
+            model.stop_training = True
+
+    side_by_side(one, range(len(models)), jobs, stop)
+
+
+def side_by_side(work: Callable, items: Iterable, jobs: int, stop: Callable[[], None] = lambda: None) -> list:
+    """``work(item)`` for each, so many at a time on threads; after an error or Ctrl-C ``stop()`` ends the others."""
     if jobs == 1:
-        for model, weight in zip(models, weights, strict=True):
-            one(model, weight)
-        return
+        return [work(item) for item in items]
     with ThreadPoolExecutor(jobs, "pellucid-member") as pool:
-        list(pool.map(one, models, weights))
-
-
-def _own(options: dict[str, Any]) -> dict[str, Any]:
-    """Options with callbacks of one's own: they remember."""
-    import copy
-
-    return options | {"callbacks": [copy.deepcopy(c) for c in options.get("callbacks", ())]}
+        coming = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in coming]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop()
+            raise
 
 
 # ---- together ---------------------------------------------------------------------------------------------------
@@ -107,9 +118,8 @@ def _own(options: dict[str, Any]) -> dict[str, Any]:
 def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool:
     """Train as few programs as there are jobs; False, and nothing done, where they must be trained one by one."""
     first = models[0]
-    alike = all(m.net is first.net and m.loss is first.loss and m.optimizer is first.optimizer for m in models)
-    plain = not {k for k, v in options.items() if v is not None} - KNOWN and options.get("verbose", 0) == 0
-    if len(models) == 1 or not alike or not plain or isinstance(first.how, str) and first.epochs != models[-1].epochs:
+    plain = not {k for k, v in options.items() if v is not None} - KNOWN and not options.get("verbose", 0)
+    if len(models) == 1 or not plain or not all(_alike(first, m) for m in models[1:]):
         return False
     (arrays,) = first._parts(x, y, weights[0])
     step = first._compiled("step", arrays)
@@ -120,11 +130,6 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
     held = None if validation is None else first._arrays(*validation, name="validation_data ")
     rounds = -(-len(models) // (jobs * MOST_MEMBERS))
     size = -(-len(models) // (jobs * rounds))
-    try:
-        program = members(step.program, size, ["weight"] if "weight" in arrays else [])
-        judge = members(first._compiled("evaluate", held).program, size, []) if held is not None else None
-    except GraphError:  # an operation that cannot be done for several at once
-        return False
     given = [m._parts(x, y, w)[0] if w is not None else arrays for m, w in zip(models, weights, strict=True)]
     groups = []
     for start in range(0, len(models), size):
@@ -133,31 +138,48 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
         own = arrays
         if "weight" in arrays:
             own = arrays | {"weight": np.stack([given[i]["weight"] for i in rows], axis=1)}
-        groups.append((Group([models[i] for i in rows], program, judge), own))
-    work = lambda group: group[0].train(group[1], held, batch, options.get("epochs", 1), options.get("shuffle", True))
-    with ThreadPoolExecutor(jobs, "pellucid-members") as pool:
-        if not all(list(pool.map(work, groups))):  # one of them diverged: its own fit says how
+        try:
+            groups.append((Group([models[i] for i in rows], own, held), own))
+        except GraphError:  # an operation that cannot be done for several at once
             return False
+    work = lambda group: group[0].train(group[1], held, batch, options.get("epochs", 1), options.get("shuffle", True))
+
+    def stop() -> None:
+        for group, _ in groups:
+            group.stopped = True
+
+    if not all(side_by_side(work, groups, jobs, stop)):  # one of them diverged: its own fit says how
+        return False
     for group, _ in groups:
         group.give()
     return True
 
 
-class Group:
-    """Models in training as one program."""
+def _alike(a: Model, b: Model) -> bool:
+    """Whether two models have the same programs, and have learnt for as long."""
+    recipe = lambda m: (m.net, m.loss, m.optimizer, *m.metric_names)
+    same = all(x is y for x, y in zip(recipe(a), recipe(b), strict=False))
+    return a.epochs == b.epochs and (same or (structure(a) is not None and structure(a) == structure(b)))
 
-    def __init__(self, models: list[Model], program: Program, judge: Program | None) -> None:
-        self.models, first = models, models[0]
-        self.run = first.executor.compile(program, 1)
-        self.judge = first.executor.compile(judge, 1) if judge is not None else None
-        names = {*program.state, *(judge.state if judge is not None else ())}
+
+class Group:
+    """Models in training as one program. Raises `GraphError` where their step cannot be lifted."""
+
+    def __init__(self, models: list[Model], arrays: Arrays, held: Arrays | None) -> None:
+        self.models = models
+        self.run = self._compiled("step", arrays)
+        self.judge = self._compiled("evaluate", held) if held is not None else None
+        names = {*self.run.program.state, *(self.judge.program.state if self.judge is not None else ())}
         self.state = {name: np.stack([m.state[name] for m in models]) for name in names}
         self.logs: list[list[dict[str, float]]] = []  # of each epoch, for each member
+        self.stopped = False
 
     def train(self, arrays: Arrays, held: Arrays | None, batch: int, epochs: int, shuffle: bool) -> bool:
         """Some epochs; False where a loss is no longer finite."""
         first, n = self.models[0], len(arrays["y"])
         for epoch in range(first.epochs, first.epochs + epochs):
+            if self.stopped:
+                return False
             sums = self.run.steps(self.state, arrays, order_of(first.seed, epoch, n, shuffle), batch)
             logs = self._means(sums)
             if not all(np.isfinite(log["loss"]) for log in logs):
@@ -168,6 +190,14 @@ class Group:
                 logs = [a | {f"val_{k}": v for k, v in b.items()} for a, b in zip(logs, values, strict=True)]
             self.logs.append(logs)
         return True
+
+    def _compiled(self, what: str, arrays: Arrays) -> Any:
+        """The members' "step" or "evaluate" as one program."""
+        first, n = self.models[0], len(self.models)
+        apart = ["weight"] if what == "step" and "weight" in arrays else []
+        one = arrays | {name: arrays[name][:, 0] for name in apart}
+        key = ("members", n, what, first.how, *((name, a.shape[1:], str(a.dtype)) for name, a in arrays.items()))
+        return run_of(first, key, lambda: members(first._compiled(what, one).program, n, apart))
 
     def _means(self, sums: dict[str, float]) -> list[dict[str, float]]:
         """From the sums of all members, the means of each."""
@@ -196,8 +226,9 @@ def members(program: Program, n: int, apart: Sequence[str]) -> Program:
 
     >>> from pellucid import batch_mean
     >>> w, x = state("w"), input("x")
-    >>> print(members(Program([x], {"cost": batch_mean(w * x)}, {w: w * 0.5}), 2, []).listing())
-    program
+    >>> both = members(Program([x], {"cost": batch_mean(w * x)}, {w: w * 0.5}), 2, [])
+    >>> both.state["w"], list(both.outputs)
+    (<state 'w': shared float32 (2,)>, ['cost.0', 'cost.1'])
     """
     states = {name: state(name, (n, *v.shape), v.dtype) for name, v in program.state.items()}
     inputs = dict(program.inputs)
