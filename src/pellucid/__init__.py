@@ -15,9 +15,9 @@ from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepp
 __version__ = "0.1.0"
 
 __all__ = [
-    "Bagging", "Callback", "Committee", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
-    "Program", "Restarts", "Stepper", "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
-    "load", "nn", "ops", "optim", "restarts", "state",
+    "Bagging", "Callback", "Committee", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History",
+    "Model", "Program", "Restarts", "Stepper", "Value", "all_samples", "batch_mean", "batch_size", "batch_sum",
+    "data", "decode", "executors", "grad", "input", "load", "nn", "ops", "optim", "restarts", "state",
 ]  # fmt: skip
 
 
