@@ -97,8 +97,9 @@ def learning_curve(
     most = min(len(train) for train, _ in splits)
     if not len(sizes) or any(not 0 < s <= most for s in sizes):
         raise DataError(f"sizes must be fractions up to 1.0, or numbers of samples up to {most}, got {list(sizes)}")
+    absolute = [max(1, int(s * most)) if isinstance(s, float) and s <= 1 else int(s) for s in sizes]
     numbers, training, validation, *_ = sklearn_learning_curve(
-        estimator, x, np.asarray(y), train_sizes=np.asarray(sizes), cv=splits, scoring=scoring, n_jobs=n_jobs,
+        estimator, x, np.asarray(y), train_sizes=absolute, cv=splits, scoring=scoring, n_jobs=n_jobs,
         shuffle=not time_ordered, random_state=seed, error_score="raise",
     )  # fmt: skip
     return Curve("samples", numbers.tolist(), training, validation, measure_name(estimator, scoring))

@@ -82,6 +82,8 @@ class ModelEstimator(BaseEstimator):
         self._flat = np.ndim(y) == 1
         if self.labelled and self._flat:
             self.classes_, y = np.unique(np.asarray(y), return_inverse=True)
+        elif self.labelled:
+            self.classes_ = np.arange(np.shape(y)[1])  # each a label of its own
         if self._flat and self.targets == "binary" and len(self.classes_) > 2:
             raise DataError(f"{type(self.model_.loss).__name__} takes two classes, y has {len(self.classes_)}; "
                             "use loss='cross_entropy' and one output for each class")  # fmt: skip

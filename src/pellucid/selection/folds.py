@@ -113,7 +113,7 @@ def _splits(y, n, folds, repeats, classes, stratified, groups, time_ordered, see
 
 def _given(folds: Any, y: np.ndarray, groups: Any) -> list[Split]:
     """The folds of a splitter, or those that are given."""
-    pairs = folds.split(y, y, groups) if hasattr(folds, "split") else folds
+    pairs = folds.split(y, y, groups) if hasattr(folds, "get_n_splits") else folds
     if not isinstance(pairs, Iterable) or isinstance(pairs, str):
         raise DataError(f"folds must be a number, a splitter of scikit-learn's, or pairs of rows, got {folds!r}")
     splits = [(np.asarray(train), np.asarray(test)) for train, test in pairs]

@@ -141,22 +141,35 @@ def validate(
 ) -> Validation:
     """Scores of an estimator on folds that are made already."""
     several = isinstance(scoring, (list, tuple, set, dict))
-    found = sklearn_cross_validate(
-        estimator, x, np.asarray(y), scoring=list(scoring) if several and not isinstance(scoring, dict) else scoring,
-        cv=splits, n_jobs=n_jobs, return_estimator=keep, error_score="raise",
-        params=None if sample_weight is None else {"sample_weight": np.asarray(sample_weight)},
-    )  # fmt: skip
+    weights = None if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
+    scorers = list(scoring) if several and not isinstance(scoring, dict) else scoring
+    options = {"cv": splits, "n_jobs": n_jobs, "return_estimator": keep, "error_score": "raise", "params": weights}
+    try:
+        found = sklearn_cross_validate(estimator, x, np.asarray(y), scoring=scorers, **options)
+    except ValueError as error:
+        if hint := _untested(estimator, np.asarray(y), splits):
+            raise DataError(f"{error}. {hint}") from error
+        raise
     names = [k.removeprefix("test_") for k in found if k.startswith("test_")]
     scores = {measure_name(estimator, scoring) if not several else name: found[f"test_{name}"] for name in names}
     for name, values in scores.items():
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            held = np.unique(np.asarray(y)[splits[bad][1]])
-            raise DataError(f"{name} of fold {bad + 1} is not a number; it is tested on {len(splits[bad][1])} samples "
-                            f"with {len(held)} different target{'s' * (len(held) > 1)}; use fewer folds, or "
-                            "stratified=True")  # fmt: skip
+            hint = _untested(estimator, np.asarray(y), splits)
+            raise DataError(
+                f"{name} of fold {bad + 1}, of {len(splits[bad][1])} samples, is not a number. {hint}".strip()
+            )
     learnt, tested = (np.array([len(split[i]) for split in splits]) for i in (0, 1))
     return Validation(scores, learnt, tested, found["fit_time"], list(found.get("estimator", [])))
+
+
+def _untested(estimator: Any, y: np.ndarray, splits: list[Split]) -> str:
+    """What to say where a fold lacks a class to test on; empty if none does."""
+    for i, (_, test) in enumerate(splits if is_classifier(estimator) and y.ndim == 1 else [], 1):
+        if len(missing := np.setdiff1d(y, y[test])):
+            return (f"Fold {i} has no sample of class {missing[0]!s} to test on: use fewer folds, stratified=True, or "
+                    "a score that does not need every class")  # fmt: skip
+    return ""
 
 
 def measure_name(estimator: Any, scoring: Any) -> str:
