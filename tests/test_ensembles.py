@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
-from pellucid.train import together
+from pellucid.train import sharing, together
 from pellucid.train.together import fit_members
 
 X, Y = load_iris(return_X_y=True)
@@ -22,7 +22,8 @@ def classifier(*layers, seed=0, optimizer=None, **options):
 def trained(limit, monkeypatch, models, **options):
     """The models trained with the limit for one program set so."""
     monkeypatch.setattr(together, "MOST_WORK", limit)
-    programs = []
+    programs: list = []
+    sharing.forget()
     monkeypatch.setattr(together, "members", lambda *a, own=together.members: programs.append(a) or own(*a))
     fit_members(models, X, Y, **options)
     return models, len(programs)

@@ -98,7 +98,14 @@ def search(
     if isinstance(estimator, ModelEstimator) and resource != "n_samples":
         estimator = clone(estimator).set_params(**{resource: most})  # a parameter that it shows
     return HalvingRandomSearchCV(
-        estimator, drawn, n_candidates=n, resource=resource, max_resources=most or "auto", random_state=seed, **common
+        estimator,
+        drawn,
+        n_candidates=n,
+        resource=resource,
+        max_resources=most or "auto",
+        min_resources="exhaust",
+        random_state=seed,
+        **common,
     ).fit(x, y)
 
 
