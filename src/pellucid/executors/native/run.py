@@ -54,6 +54,7 @@ class Run:
 
     def another(self, threads: int | None = None) -> Run:
         """The same program with memory of its own: its plan and its machine code are shared."""
+        available()  # a wrong PELLUCID_THREADS is an error now
         return Run(self.program, threads, like=self.like or self)
 
     @property
