@@ -28,11 +28,10 @@ from . import stopping  # isort: skip  # above train
 __version__ = "0.1.0"
 
 __all__ = [
-    "AverageWeights", "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
-    "Program", "RateSearch", "ReduceLROnPlateau", "Stepper", "Value", "all_samples", "batch_mean", "batch_size",
-    "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops", "optim", "schedules", "state",
-    "stopping",
-    "Bagging", "Committee", "Restarts", "restarts",
+    "AverageWeights", "Bagging", "Callback", "Committee", "DataError", "DivergedError", "EarlyStopping", "GraphError",
+    "History", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "Value", "all_samples",
+    "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops",
+    "optim", "restarts", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 

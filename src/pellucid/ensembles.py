@@ -12,8 +12,8 @@ from .data import DataError
 from .graph import GraphError
 from .nn.activations import sigmoid, softmax
 from .report import aligned
-from .train import Model
-from .train.callbacks import EarlyStopping
+from .train import Callback, Model
+from .train.callbacks import Monitor
 from .train.together import fit_members, processors, side_by_side
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
@@ -63,7 +63,7 @@ class Restarts:
         return f"{len(self.models)} restarts, {best}\n" + aligned(["", "mean", "std", "min", "max", "best"], rows)
 
     def _order(self) -> list[int]:
-        sign = EarlyStopping(self.measure).sign  # -1 where larger is better
+        sign = Monitor(Callback(), self.measure).sign  # -1 where larger is better
         return np.argsort(sign * self.results[self.measure], kind="stable").tolist()
 
 

@@ -14,10 +14,9 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearc
 from sklearn.model_selection._search import BaseSearchCV
 
 from ..data import DataError
-from ..graph import GraphError
 from ..report import aligned
 from ..train import Callback
-from ..train.callbacks import EarlyStopping
+from ..train.callbacks import Monitor
 from .estimator import ModelEstimator, as_estimator
 from .validate import check_rows, folds_of
 
@@ -203,18 +202,15 @@ class Pruning(Callback):
     """
 
     def __init__(self, trial: Any, monitor: str = "val_loss") -> None:
-        self.trial, self.monitor = trial, monitor
+        self.trial, self.monitor = trial, Monitor(self, monitor)
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
-            raise GraphError(f"Pruning watches {self.monitor!r}, but the epoch reports {', '.join(logs or {})}")
         optuna = import_optuna()
-        larger_is_better = EarlyStopping(self.monitor).sign < 0
+        value = self.monitor.value(logs)  # less is better
         maximise = self.trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
-        value = logs[self.monitor]
-        self.trial.report(value if larger_is_better == maximise else -value, epoch)
+        self.trial.report(-value if maximise else value, epoch)
         if self.trial.should_prune():
-            raise optuna.TrialPruned(f"{self.monitor} {value:.4g} at epoch {epoch + 1}")
+            raise optuna.TrialPruned(f"{self.monitor.name} {abs(value):.4g} at epoch {epoch + 1}")
 
 
 def import_optuna() -> Any:

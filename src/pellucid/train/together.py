@@ -15,6 +15,7 @@ import numpy as np
 
 from ..graph import GraphError, Program, input, state
 from ..ops.lift import Lifted, lift
+from ..schedules import EPOCHS, PER_EPOCH
 from . import loop
 from .model import Model
 from .pieces import Arrays, order_of
@@ -119,6 +120,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
     """Train as few programs as there are jobs; False, and nothing done, where they must be trained one by one."""
     first = models[0]
     plain = not {k for k, v in options.items() if v is not None} - KNOWN and not options.get("verbose", 0)
+    plain = plain and not first.optimizer.use_ema
     if len(models) == 1 or not plain or not all(_alike(first, m) for m in models[1:]):
         return False
     (arrays,) = first._parts(x, y, weights[0])
@@ -177,9 +179,13 @@ class Group:
     def train(self, arrays: Arrays, held: Arrays | None, batch: int, epochs: int, shuffle: bool) -> bool:
         """Some epochs; False where a loss is no longer finite."""
         first, n = self.models[0], len(arrays["y"])
+        if PER_EPOCH in self.state:
+            self.state[PER_EPOCH] = np.full_like(self.state[PER_EPOCH], -(-n // batch))
         for epoch in range(first.epochs, first.epochs + epochs):
             if self.stopped:
                 return False
+            if EPOCHS in self.state:
+                self.state[EPOCHS] = np.full_like(self.state[EPOCHS], epoch)
             sums = self.run.steps(self.state, arrays, order_of(first.seed, epoch, n, shuffle), batch)
             logs = self._means(sums)
             if not all(np.isfinite(log["loss"]) for log in logs):
@@ -214,6 +220,7 @@ class Group:
                 continue
             model.state |= {name: a[i].copy() for name, a in self.state.items()}
             model.epochs += len(self.logs)
+            model.stopped = f"after {len(self.logs)} epochs, as asked"
             for logs in self.logs:
                 model.history.append(logs[i])
 
