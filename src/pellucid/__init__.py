@@ -9,14 +9,27 @@ from .autodiff import grad
 from .data import DataError
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
-from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepper, load
+from .train import (
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    DivergedError,
+    EarlyStopping,
+    History,
+    JSONLinesLogger,
+    Model,
+    Stepper,
+    TensorBoard,
+    load,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Stepper",
-    "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
-    "load", "nn", "ops", "optim", "state",
+    "CSVLogger", "Callback", "Checkpoint", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History",
+    "JSONLinesLogger", "Model", "Program", "Stepper", "TensorBoard", "Value", "all_samples", "batch_mean",
+    "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops", "optim",
+    "state",
 ]  # fmt: skip
 
 

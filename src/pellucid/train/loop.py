@@ -14,7 +14,8 @@ from ..executors import NotFinite
 from ..graph import GraphError, Program, toposort
 from ..ops.loop import scan_of
 from ..optim import CLIPS
-from .pieces import Arrays, Piece, epochs_of
+from .checkpoint import Checkpoint, Saved, keeper_of
+from .pieces import Arrays, Piece, Place, cut, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -104,33 +105,49 @@ def fit(
     callbacks,
     show: Silent,
     augment: Callable | None = None,
+    saved: Saved | None = None,
 ) -> History:
-    """Train for some epochs and return the model's history; ``steps`` has the compiled step of each part."""
-    numbers = range(model.epochs, model.epochs + epochs)
+    """Train for some epochs and return the model's history; ``steps`` has the compiled step of each part.
+
+    ``saved``: the checkpoint to go on from.
+    """
     model.stop_training = False
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
+    place = saved.restore(model, callbacks) if saved else Place()
+    keeper = keeper_of(callbacks)
+    numbers = range(model.epochs, model.epochs + epochs - place.epoch)
     try:
         with show as progress, closing(epochs_of(parts, augment, model.seed, numbers, batch, shuffle)) as work:
-            for epoch in range(epochs):
-                for c in callbacks:
-                    c.on_epoch_begin(epoch)
+            progress.on_resume(place.epoch)
+            if keeper is not None and saved is None:
+                keeper.write(place, callbacks)
+            for epoch in range(place.epoch, epochs if not model.stop_training else 0):
+                if not place.rows:
+                    for c in callbacks:
+                        c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = _epoch(model, steps, next(work), batch, progress.on_step)
+                    for _ in _epoch(model, steps, next(work), batch, progress.on_step, place, keeper):
+                        if keeper is not None and keeper.due(place):
+                            keeper.write(place, callbacks)
                 except Exception:
                     model.state = before
                     raise
                 model.epochs += 1
-                logs = _means(sums)
+                logs = _means(place.sums)
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
                     c.on_epoch_end(epoch, logs)
+                place = Place(epoch + 1, place.step, place.step)
+                last = model.stop_training or place.epoch == epochs
+                if keeper is not None and (last or keeper.due(place)):
+                    keeper.write(place, callbacks)
                 if model.stop_training:
                     break
     finally:
@@ -140,22 +157,29 @@ def fit(
 
 
 def _epoch(
-    model: Model, steps: list[Any], pieces: Iterator[Piece], batch: int, on_step: Callable[[int], None]
-) -> dict[str, float]:
-    """Train on the pieces of an epoch; the sums of the outputs."""
-    sums: dict[str, float] = {}
-    rows_done, steps_done = 0, 0
-    for piece in pieces:
+    model: Model,
+    steps: list[Any],
+    pieces: Iterator[Piece],
+    batch: int,
+    on_step: Callable[[int], None],
+    place: Place,
+    keeper: Checkpoint | None,
+) -> Iterator[None]:
+    """Train on the pieces of an epoch, from a place in it; between two of them the place is told."""
+    if keeper is not None:
+        pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
+    for k, piece in enumerate(pieces):
+        if k:
+            yield
         try:
             found = steps[piece.part].steps(
-                model.state, piece.arrays, piece.order, batch, "loss", lambda rows, done=rows_done: on_step(done + rows)
+                model.state, piece.arrays, piece.order, batch, "loss", lambda rows: on_step(place.rows + rows)
             )
         except NotFinite as failure:
-            failure.step += steps_done
+            failure.step += place.step - place.first
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        sums = _added(sums, found)
-        rows_done, steps_done = rows_done + piece.rows, steps_done - (-piece.rows // batch)
-    return sums
+        place.sums = _added(place.sums, found)
+        place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:

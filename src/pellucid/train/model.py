@@ -16,10 +16,11 @@ from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..optim import as_optimizer
-from . import bucketed, loop, programs
+from . import bucketed, checkpoint, loop, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
+from .fingerprint import fingerprint
 from .history import History
 from .pieces import middle_of
 from .progress import progress_for
@@ -142,6 +143,7 @@ class Model(Reuse, Feeding):
         augment: Callable | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
+        resume: bool = False,
     ) -> History:
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
@@ -153,6 +155,8 @@ class Model(Reuse, Feeding):
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
           function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+        - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
+          any; ``epochs`` are then those of the whole fit.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss becomes NaN or infinite.
@@ -186,9 +190,14 @@ class Model(Reuse, Feeding):
             steps = [self._compiled("step", arrays) for arrays in seen]
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
+            callbacks = list(callbacks)
+            keeper = checkpoint.keeper_of(callbacks)
+            told = {"batch_size": batch, "shuffle": shuffle, "augment": augment}
+            found = fingerprint(self, steps[0].program, parts, validation, **told) if keeper else {}
+            saved = checkpoint.find(keeper, resume, found, epochs, self.epochs)
         slots = [v for v in steps[0].program.state if v not in self.state]
         self.state |= loop.first_state(steps[0].program, slots, self.optimizer.learning_rate, self.seed)
-        return loop.fit(self, steps, parts, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
+        return loop.fit(self, steps, parts, validation, batch, epochs, shuffle, callbacks, progress, augment, saved)
 
     def evaluate(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None

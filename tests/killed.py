@@ -1,0 +1,144 @@
+"""A fit that is killed with SIGKILL at random moments and goes on, again and again, until it ends.
+
+Run as a program, it is the training that is killed: ``python killed.py CASE FOLDER``. `trial` does the killing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import pellucid as pel
+from pellucid import nn, optim
+
+
+class Plateau(pel.Callback):
+    """Half the learning rate after two epochs without a better loss."""
+
+    remembers = ("best", "waited")
+
+    def on_train_begin(self, logs=None):
+        self.best, self.waited = float("inf"), 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.best, self.waited = (logs["loss"], 0) if logs["loss"] < self.best - 0.02 else (self.best, self.waited + 1)
+        if self.waited == 2:
+            rate = self.model.state["optimizer.learning_rate"]
+            self.model.state["optimizer.learning_rate"] = (rate * np.float32(0.5)).astype(rate.dtype)
+            self.waited = 0
+
+
+def dense(folder, **often):
+    """Dropout, batch normalisation, a validation split, early stopping, best weights, logs."""
+    digits = pel.data.digits()
+    net = nn.Sequential(nn.Dense(48), nn.BatchNorm(), nn.relu, nn.Dropout(0.3), nn.Dense(10))
+    callbacks = [
+        pel.Checkpoint(folder, **(often or {"steps": 7}), best="val_loss"),
+        Plateau(),
+        pel.EarlyStopping(patience=6),
+    ]
+    model = pel.Model(net, "cross_entropy", optim.Adam(0.02), ["accuracy"], seed=1)
+    return model, (digits.x[:900], digits.y[:900]), {"epochs": 25, "validation_split": 0.2, "callbacks": callbacks}
+
+
+def augmented(folder, **often):
+    """Pictures that are shifted anew in each epoch."""
+    digits = pel.data.digits(images=True)
+    net = nn.Sequential(nn.Conv(4, 3), nn.relu, nn.Flatten(), nn.Dense(10))
+    callbacks = [pel.Checkpoint(folder, **(often or {"steps": 11}))]
+    model = pel.Model(net, "cross_entropy", optim.SGD(0.1, momentum=0.9), seed=2)
+    return model, (digits.x[:600], digits.y[:600]), {
+        "epochs": 8, "augment": pel.data.Augment(shift=1, rotation=10), "callbacks": callbacks, "batch_size": 16,
+    }  # fmt: skip
+
+
+def buckets(folder, **often):
+    """Sequences of different lengths, in buckets."""
+    rng = np.random.default_rng(0)
+    x = [rng.integers(1, 9, size=n).astype("int32") for n in rng.integers(3, 20, size=300)]
+    y = np.array([int((sequence == 3).sum() > 1) for sequence in x])
+    net = nn.Sequential(nn.Embedding(9, 6), nn.GRU(8), nn.Dense(2))
+    callbacks = [pel.Checkpoint(folder, **(often or {"steps": 4}))]
+    model = pel.Model(net, "cross_entropy", optim.Adam(0.01), seed=3)
+    return model, (pel.data.Buckets(x, y, batch_size=8),), {"epochs": 5, "callbacks": callbacks}
+
+
+def stateful(folder, **often):
+    """A recurrent net that carries its state from batch to batch."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 6, 3)).astype("float32")
+    net = nn.Sequential(nn.LSTM(5, stateful=8), nn.Dense(1))
+    callbacks = [pel.Checkpoint(folder, **(often or {"minutes": 1e-4}))]
+    model = pel.Model(net, "mse", optim.Adam(0.01), seed=4)
+    return model, (x, x.sum(axis=(1, 2))[:, None]), {
+        "epochs": 30, "callbacks": callbacks, "shuffle": False, "batch_size": 8,
+    }  # fmt: skip
+
+
+CASES = {f.__name__: f for f in (dense, augmented, buckets, stateful)}
+
+
+def train(case: str, folder: Path) -> None:
+    """Go on with the fit in a folder; what it ends with goes into end.npz there."""
+    model, data, options = CASES[case](folder)
+    log = pel.CSVLogger(folder / "log.csv")
+    model.fit(*data, verbose=0, resume=True, **options | {"callbacks": [*options["callbacks"], log]})
+    history = np.frombuffer(json.dumps(model.history.columns).encode(), np.uint8)
+    part = folder / "end.part.npz"
+    np.savez(part, history=history, **model.state)
+    os.replace(part, folder / "end.npz")
+
+
+def run(case: str, folder: Path, seconds: float | None = None) -> bool:
+    """Train in a process of its own, which is killed after so many seconds; whether it came to the end."""
+    process = subprocess.Popen([sys.executable, __file__, case, str(folder)], stderr=subprocess.PIPE, text=True)
+    try:
+        _, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    assert process.returncode == 0 and "damaged" not in errors, errors
+    return True
+
+
+def end(folder: Path) -> dict[str, bytes]:
+    """Everything a fit ended with, byte by byte."""
+    with np.load(folder / "end.npz") as file:
+        found = {name: file[name].tobytes() for name in file.files}
+    return found | {"log": (folder / "log.csv").read_bytes()}
+
+
+def trial(case: str, folder: Path, kills: int, seed: int) -> int:
+    """Compare an undisturbed fit with one killed so many times, at moments drawn with the seed; how often it was."""
+    draw = random.Random(seed)
+    for name in ("whole", "killed"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    assert run(case, folder / "whole")  # which also fills the cache of machine code
+    start = time.perf_counter()
+    assert run(case, folder / "timed")
+    seconds = time.perf_counter() - start
+    done = 0
+    while done < kills:
+        if run(case, folder / "killed", draw.uniform(0.3, 1) * seconds):  # it came to the end: from the beginning again
+            assert end(folder / "killed") == end(folder / "whole")
+            for path in (folder / "killed").iterdir():
+                path.unlink()
+        else:
+            done += 1
+            for path in (folder / "killed").glob("step-*.pel"):
+                pel.load(path)
+    assert run(case, folder / "killed")
+    assert end(folder / "killed") == end(folder / "whole")
+    return done
+
+
+if __name__ == "__main__":
+    train(sys.argv[1], Path(sys.argv[2]))
