@@ -16,32 +16,16 @@ from pathlib import Path
 import numpy as np
 
 import pellucid as pel
-from pellucid import nn, optim
-
-
-class Plateau(pel.Callback):
-    """Half the learning rate after two epochs without a better loss."""
-
-    remembers = ("best", "waited")
-
-    def on_train_begin(self, logs=None):
-        self.best, self.waited = float("inf"), 0
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.best, self.waited = (logs["loss"], 0) if logs["loss"] < self.best - 0.02 else (self.best, self.waited + 1)
-        if self.waited == 2:
-            rate = self.model.state["optimizer.learning_rate"]
-            self.model.state["optimizer.learning_rate"] = (rate * np.float32(0.5)).astype(rate.dtype)
-            self.waited = 0
+from pellucid import nn, optim, schedules
 
 
 def dense(folder, **often):
-    """Dropout, batch normalisation, a validation split, early stopping, best weights, logs."""
+    """Dropout, batch normalisation, validation, a rate that falls on a plateau, early stopping, best weights."""
     digits = pel.data.digits()
     net = nn.Sequential(nn.Dense(48), nn.BatchNorm(), nn.relu, nn.Dropout(0.3), nn.Dense(10))
     callbacks = [
         pel.Checkpoint(folder, **(often or {"steps": 7}), best="val_loss"),
-        Plateau(),
+        pel.ReduceLROnPlateau(patience=2, factor=0.5),
         pel.EarlyStopping(patience=6),
     ]
     model = pel.Model(net, "cross_entropy", optim.Adam(0.02), ["accuracy"], seed=1)
@@ -49,11 +33,13 @@ def dense(folder, **often):
 
 
 def augmented(folder, **often):
-    """Pictures that are shifted anew in each epoch."""
+    """Pictures that are changed anew in each epoch; a schedule, and averaged weights."""
     digits = pel.data.digits(images=True)
     net = nn.Sequential(nn.Conv(4, 3), nn.relu, nn.Flatten(), nn.Dense(10))
     callbacks = [pel.Checkpoint(folder, **(often or {"steps": 11}))]
-    model = pel.Model(net, "cross_entropy", optim.SGD(0.1, momentum=0.9), seed=2)
+    model = pel.Model(
+        net, "cross_entropy", optim.SGD(schedules.Cosine(0.05, epochs=8), momentum=0.9, use_ema=True), seed=2
+    )
     return model, (digits.x[:600], digits.y[:600]), {
         "epochs": 8, "augment": pel.data.Augment(shift=1, rotation=10), "callbacks": callbacks, "batch_size": 16,
     }  # fmt: skip

@@ -4,12 +4,13 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
-from . import data, decode, executors, nn, ops, optim
+from . import data, decode, executors, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .train import (
+    AverageWeights,
     Callback,
     Checkpoint,
     CSVLogger,
@@ -18,18 +19,24 @@ from .train import (
     History,
     JSONLinesLogger,
     Model,
+    RateSearch,
+    ReduceLROnPlateau,
     Stepper,
     TensorBoard,
+    Walk,
     load,
+    minimize,
 )
+
+from . import stopping  # isort: skip  # above train
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CSVLogger", "Callback", "Checkpoint", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History",
-    "JSONLinesLogger", "Model", "Program", "Stepper", "TensorBoard", "Value", "all_samples", "batch_mean",
-    "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops", "optim",
-    "state",
+    "AverageWeights", "CSVLogger", "Callback", "Checkpoint", "DataError", "DivergedError", "EarlyStopping",
+    "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Stepper",
+    "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode",
+    "executors", "grad", "input", "load", "minimize", "nn", "ops", "optim", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 

@@ -20,13 +20,14 @@ import numpy as np
 from ..data import DataError
 from ..graph import GraphError
 from . import saving
-from .callbacks import Callback, sign_of, watched
+from .callbacks import Callback, Monitor
 from .codec import decode, encode
-from .fingerprint import Fingerprint, check_same
+from .fingerprint import Fingerprint, check_same, fingerprint
 from .history import History
 from .pieces import Place
 
 if TYPE_CHECKING:
+    from .loop import Training
     from .model import Model
 
 LOOK = 128  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
@@ -72,7 +73,7 @@ class Checkpoint(Callback):
             raise GraphError(f"Checkpoint: minutes must be a number > 0, got {minutes!r}")
         self.folder, self.steps, self.minutes, self.keep, self.best = Path(folder), steps, minutes, keep, best
         self.epochs = 1 if steps is minutes is epochs is None else epochs
-        self.sign = sign_of("Checkpoint", best or "", mode)
+        self.monitor = Monitor(self, best or "", mode)
         self.every = [n for n in (steps, LOOK if minutes else None) if n]
         self.best_value = float("inf")
         self.fit: Fingerprint = {}  # of the fit that is written
@@ -86,8 +87,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.best is None:
             return
-        value = self.sign * watched("Checkpoint", self.best, logs)
-        if value < self.best_value:
+        value = self.monitor.value(logs)
+        if self.monitor.improved(value, self.best_value):
             self.best_value = value
             self.model.save(self.folder / "best.pel")
 
@@ -115,7 +116,7 @@ class Checkpoint(Callback):
             "place": asdict(place),
             "epochs": model.epochs,
             "history": model.history.columns,
-            "stop_training": model.stop_training,
+            "stopping": [model.stop_training, model.stopped],
             "callbacks": [[type(c).__name__, encode(s, arrays)] for c in callbacks if (s := c.state_dict())],
             "fit": self.fit,
         }
@@ -153,7 +154,7 @@ class Saved(NamedTuple):
             c.load_state_dict(decode(state, self.tensors, {}))
         model.state = {k[6:]: np.array(a) for k, a in self.tensors.items() if k.startswith("state.")}
         model.history, model.epochs = History(self.record["history"]), self.record["epochs"]
-        model.stop_training = self.record["stop_training"]
+        model.stop_training, model.stopped = self.record["stopping"]
         return Place(**self.record["place"])
 
 
@@ -165,13 +166,15 @@ def keeper_of(callbacks: Sequence[Callback]) -> Checkpoint | None:
     return found[0] if found else None
 
 
-def find(keeper: Checkpoint | None, resume: bool, fit: Fingerprint, epochs: int, begun: int) -> Saved | None:
-    """The checkpoint to go on from, if that was asked for and there is one; ``begun``: epochs the model has had."""
+def find(model: Model, training: Training, callbacks: Sequence[Callback], resume: bool) -> Saved | None:
+    """The checkpoint to go on from, if that was asked for and there is one."""
+    keeper, t = keeper_of(callbacks), training
     if keeper is None:
         if resume:
             raise GraphError("resume=True goes on from a checkpoint: give callbacks=[pellucid.Checkpoint(folder)]")
         return None
-    keeper.fit = fit
+    arguments = {"batch_size": t.batch, "shuffle": t.shuffle, "augment": t.augment}
+    keeper.fit = fingerprint(model, t.steps[0].program, t.parts, t.validation, **arguments)
     files = keeper.files()
     if files and not resume:
         raise DataError(f"{str(keeper.folder)!r} holds checkpoints of an earlier fit; go on with it by resume=True, or "
@@ -184,15 +187,15 @@ def find(keeper: Checkpoint | None, resume: bool, fit: Fingerprint, epochs: int,
             damaged.append(path)
             warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=4)
             continue
-        check_same(record["fit"], fit, path)
+        check_same(record["fit"], keeper.fit, path)
         done = record["place"]["epoch"]
-        if done > epochs or (done == epochs and record["place"]["rows"]):
-            raise GraphError(f"the checkpoint {str(path)!r} is in epoch {done + 1} of its fit, but epochs={epochs}; "
+        if done > t.epochs or (done == t.epochs and record["place"]["rows"]):
+            raise GraphError(f"the checkpoint {str(path)!r} is in epoch {done + 1} of its fit, but epochs={t.epochs}; "
                              "with resume=True these are the epochs of the whole fit")  # fmt: skip
-        if begun < record["epochs"] - done:
-            raise GraphError(f"the checkpoint {str(path)!r} is of a later fit: it began after "
-                             f"{record['epochs'] - done} epochs, this one after {begun}; each fit needs a folder of "
-                             "its own")  # fmt: skip
+        if model.epochs < record["epochs"] - done:
+            raise GraphError(f"the checkpoint {str(path)!r} is of a later fit: that began after "
+                             f"{record['epochs'] - done} epochs of the model, this one after {model.epochs}; each fit "
+                             "needs a folder of its own")  # fmt: skip
         for old in damaged:  # out of the way of those to come, which have its name
             old.replace(old.with_suffix(".damaged"))
         return Saved(path, tensors, record)

@@ -13,8 +13,10 @@ import numpy as np
 
 from ..data import Buckets, DataError
 from ..graph import GraphError, Program
+from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .whole import WholeSteps
 
 
 class Feeding:
@@ -97,13 +99,15 @@ class Feeding:
             raise
 
     def _compiled(self: Any, what: str, arrays: dict[str, np.ndarray]) -> Any:
-        """The compiled program "step", "evaluate" or "predict" for arrays of these shapes, made once."""
+        """The compiled program "step", "gradients", "evaluate" or "predict" for arrays of these shapes, made once."""
         weighted = "weight" in arrays
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
         key = (what, weighted, target, *specs.values())
         if key not in self._runs:
-            self._runs[key] = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
+            run = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
+            whole = what == "step" and isinstance(self.optimizer, LBFGS)
+            self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
 
     def _program(
@@ -114,6 +118,8 @@ class Feeding:
             return programs.prediction(self.net, specs, self.how, self.loss, self.dtype)
         assert target is not None
         common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics)
+        if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
+            return programs.gradients(*common, self.dtype)
         if what == "step":
             return programs.training_step(*common, self.optimizer, self.dtype)
         return programs.evaluation(*common, self.dtype)

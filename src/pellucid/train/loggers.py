@@ -108,5 +108,4 @@ class JSONLinesLogger(FileLogger):
 
 def row_of(model: Model, logs: dict[str, float] | None) -> dict[str, float]:
     """An epoch's numbers: which it is, from 1, what was measured, and the learning rate."""
-    rate = model.state["optimizer.learning_rate"]
-    return {"epoch": model.epochs, **(logs or {}), "learning_rate": float(str(rate))}
+    return {"epoch": model.epochs, **(logs or {}), "learning_rate": model.learning_rate}
