@@ -203,7 +203,7 @@ def _epoch(
     batch = training.batch
     if keeper is not None:
         pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
-    if EPOCHS in model.state:
+    if EPOCHS in model.state and not place.rows:
         model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
                         PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
     for k, piece in enumerate(pieces):
