@@ -53,7 +53,7 @@ def errors(model):
 
 
 def main(epochs=EPOCHS, seeds=SEEDS, units=UNITS):
-    """The mean errors (training, validation, test) by number of units, those by way, and the first model of each way."""
+    """The mean errors (training, validation, test) by number of units, those by way, and a model of each way."""
     by_units = {n: np.mean([errors(learn(n, seed=s, epochs=epochs)[0]) for s in range(seeds)], axis=0) for n in units}
     by_way, shown = {}, {}
     for name, options in WAYS.items():
