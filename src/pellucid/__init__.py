@@ -13,14 +13,20 @@ from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .train import (
     AverageWeights,
     Callback,
+    Checkpoint,
+    CSVLogger,
     DivergedError,
     EarlyStopping,
     History,
+    JSONLinesLogger,
     Model,
     RateSearch,
     ReduceLROnPlateau,
     Stepper,
+    TensorBoard,
+    Walk,
     load,
+    minimize,
 )
 
 from . import stopping  # isort: skip  # above train
@@ -28,10 +34,11 @@ from . import stopping  # isort: skip  # above train
 __version__ = "0.1.0"
 
 __all__ = [
-    "AverageWeights", "Bagging", "Callback", "Committee", "DataError", "DivergedError", "EarlyStopping", "GraphError",
-    "History", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "Value", "all_samples",
-    "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops",
-    "optim", "restarts", "schedules", "state", "stopping",
+    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "DivergedError",
+    "EarlyStopping", "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau",
+    "Restarts", "Stepper", "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum",
+    "data", "decode", "executors", "grad", "input", "load", "minimize", "nn", "ops", "optim", "restarts", "schedules",
+    "state", "stopping",
 ]  # fmt: skip
 
 
