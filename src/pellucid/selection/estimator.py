@@ -44,6 +44,7 @@ class ModelEstimator(BaseEstimator):
             raise GraphError(f"expected a pellucid.Model or a function that makes one, got {model!r}")
         self.model, self.options = model, options
         self._check(options)
+        self._targets: str | None = None
 
     # ---- scikit-learn's protocol --------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ class ModelEstimator(BaseEstimator):
         """Change options; raises `GraphError` for one that nobody takes."""
         self.model = params.pop("model", self.model)
         self._check(params)
-        self.options = self.options | params
+        self.options, self._targets = self.options | params, None
         return self
 
     def __sklearn_clone__(self) -> ModelEstimator:
@@ -167,7 +168,9 @@ class ModelEstimator(BaseEstimator):
     @property
     def targets(self) -> str:
         """What the model's loss takes: "classes", "binary", "values" or "any"."""
-        return self._example.loss.targets
+        if self._targets is None:
+            self._targets = self._example.loss.targets
+        return self._targets
 
     @property
     def labelled(self) -> bool:

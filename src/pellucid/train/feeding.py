@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..executors.binding import as_leaf
 from ..graph import GraphError, Program
 from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
 from .sharing import run_of
 from .whole import WholeSteps
+
+LARGE = 16 << 20  # bytes
 
 
 class Feeding:
@@ -86,7 +89,12 @@ class Feeding:
         output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
         weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
-        return arrays if weight is None else arrays | {"weight": weight}
+        arrays |= {} if weight is None else {"weight": weight}
+        return {k: self._ready(a, f"{name}{k}") for k, a in arrays.items()}
+
+    def _ready(self: Any, a: np.ndarray, name: str) -> np.ndarray:
+        """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""
+        return a if a.nbytes > LARGE else as_leaf(a, graph_dtype(a, self.dtype), name)
 
     @contextlib.contextmanager
     def _unchanged_on_error(self: Any) -> Iterator[None]:

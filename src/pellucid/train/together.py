@@ -17,9 +17,12 @@ from ..graph import GraphError, Program, input, state
 from ..ops.lift import Lifted, lift
 from ..schedules import EPOCHS, PER_EPOCH
 from . import loop
+from .checkpoint import Checkpoint
+from .loggers import CSVLogger, JSONLinesLogger
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
+from .tensorboard import TensorBoard
 
 MOST_WORK = 2_500_000  # multiplications of one member's step: 64-128-10 gains a quarter, 784-32-10 loses as much
 MOST_MEMBERS = 8  # of one program: with more their values leave the first cache
@@ -30,6 +33,8 @@ KNOWN = {
     "validation_data",
     "verbose",
 }  # what `_together` does as `Model.fit` does it
+
+WRITERS = (Checkpoint, CSVLogger, JSONLinesLogger, TensorBoard)
 
 
 def fit_members(
@@ -56,6 +61,9 @@ def fit_members(
     jobs = processors() if jobs is None else jobs
     if not isinstance(jobs, (int, np.integer)) or jobs < 1:
         raise GraphError(f"jobs must be a whole number >= 1, got {jobs!r}")
+    for c in options.get("callbacks", ()):
+        if isinstance(c, WRITERS) and len(models) > 1:
+            raise GraphError(f"{type(c).__name__}: {len(models)} models would write one file; train each with its own")
     weights = [None] * len(models) if sample_weights is None else list(sample_weights)
     seeds = [model.seed for model in models]
     jobs = min(jobs, len(models))
@@ -82,7 +90,7 @@ def processors() -> int:
 
 def _unchanged(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a fit that makes a model ready, and trains nothing."""
-    return {k: v for k, v in options.items() if k != "callbacks"} | {"epochs": 0, "verbose": 0}
+    return {k: v for k, v in options.items() if k not in ("callbacks", "resume")} | {"epochs": 0, "verbose": 0}
 
 
 def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
