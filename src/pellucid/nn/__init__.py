@@ -39,7 +39,6 @@ from .losses import (
     MissProbability,
 )
 from .masks import mask_of, with_mask
-from .metrics import METRICS
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
@@ -50,7 +49,7 @@ from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
-    "ACTIVATIONS", "GRU", "LOSSES", "LSTM", "METRICS", "RNN", "AdditiveAttention", "Attention", "AuxiliaryHead",
+    "ACTIVATIONS", "GRU", "LOSSES", "LSTM", "RNN", "AdditiveAttention", "Attention", "AuxiliaryHead",
     "AvgPool", "BatchNorm", "Bidirectional", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate",
     "Conv", "Conv1D", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Embedding",
     "FeedForward", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D",
