@@ -485,7 +485,9 @@ def test_help_is_light_and_has_examples():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c(here):
-    command = [sys.executable, "-c", "from pellucid.cli import main; main()", "train", "digits", "--epochs", "100000"]
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in the background too
+    begin = f"{heard}; from pellucid.cli import main; main()"
+    command = [sys.executable, "-c", begin, "train", "digits", "--epochs", "100000"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout.readline().startswith("digits: ")  # the training begins
     time.sleep(0.5)

@@ -303,8 +303,11 @@ def test_early_stopping_without_its_number():
             classifier().fit(X, LABELS, callbacks=[pel.EarlyStopping(monitor)], verbose=0)
     with pytest.raises(GraphError, match="mode must be auto, min or max, got 'mx'"):
         pel.EarlyStopping(mode="mx")
-    with pytest.raises(GraphError, match="must be >= 0"):
-        pel.EarlyStopping(patience=-1)
+    for patience in (-1, 0):
+        with pytest.raises(GraphError, match="patience must be a whole number >= 1"):
+            pel.EarlyStopping(patience=patience)
+    with pytest.raises(GraphError, match="min_delta must be >= 0"):
+        pel.EarlyStopping(min_delta=-1)
 
 
 def test_a_callback_may_stop_training():

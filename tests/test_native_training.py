@@ -266,8 +266,16 @@ class Counting(pel.Callback):
         self.epochs += 1
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C is heard, also where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ctrl_c_stops_between_two_steps(threads):
+def test_ctrl_c_stops_between_two_steps(threads, interrupts):
     """The model is as it was after a whole number of steps, and learns on."""
     x = np.tile(random.normal(size=(100, 200)).astype("float32"), (500, 1))
     y = np.arange(50_000) % 10

@@ -4,19 +4,32 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
-from . import data, decode, executors, nn, ops, optim
+from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
-from .train import Callback, DivergedError, EarlyStopping, History, Model, Stepper, load
+from .train import (
+    AverageWeights,
+    Callback,
+    DivergedError,
+    EarlyStopping,
+    History,
+    Model,
+    RateSearch,
+    ReduceLROnPlateau,
+    Stepper,
+    load,
+    stopping,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model", "Program", "Stepper",
-    "Value", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input",
-    "load", "nn", "ops", "optim", "state",
+    "AverageWeights", "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
+    "Program", "RateSearch", "ReduceLROnPlateau", "Stepper", "Value", "all_samples", "batch_mean", "batch_size",
+    "batch_sum", "data", "decode", "executors", "grad", "input", "load", "metrics", "nn", "ops", "optim", "schedules",
+    "state", "stopping",
 ]  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class Run:
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> dict[str, Any]:
-        """Run on one mini-batch of rows after another (all in order where ``rows`` is None), and add up the outputs, which are shared.
+        """Run on one mini-batch of rows after another (all in order where ``rows`` is None); the sums of the outputs.
 
         ``watch`` names an output that must stay finite: a step where it is not changes nothing, and raises
         `NotFinite` with the rows of that batch. ``on_step(rows_done)`` is called after each.

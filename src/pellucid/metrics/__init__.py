@@ -18,7 +18,7 @@ from ..graph import GraphError
 from .base import Mean, MeanOfPrediction, Metric, Scored
 from .counts import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
 from .each import FORMULAS, top_accuracy
-from .scores import SCORED, OfScikitLearn, scored, targets_of
+from .scores import SCORED, OfScikitLearn, as_scored, targets_of
 from .values import VALUES, OfResiduals
 
 METRICS: dict[str, Metric] = {
@@ -28,7 +28,10 @@ METRICS: dict[str, Metric] = {
 }
 LESS_IS_BETTER = ("loss", "error", "deviance", "mse", "mae", "rmse", "penalty")
 
-__all__ = ["METRICS", "Mean", "MeanOfPrediction", "Metric", "Scored", "as_metric", "as_metrics", "larger_is_better"]
+__all__ = [
+    "METRICS", "Mean", "MeanOfPrediction", "Metric", "Scored", "as_metric", "as_metrics", "as_scored",
+    "larger_is_better", "targets_of",
+]  # fmt: skip
 
 
 def as_metric(given: Any) -> Metric:
@@ -49,9 +52,7 @@ def as_metric(given: Any) -> Metric:
         if top := re.fullmatch(r"top_([1-9]\d*|k)_accuracy", short):
             return Mean(given, _top(2 if top[1] == "k" else int(top[1])))
         names = ", ".join(sorted({*METRICS, "top_5_accuracy (or another number)"}))
-        raise GraphError(
-            f"no metric is named {given!r}; there are {names}; or give a function of (prediction, target)"
-        )
+        raise GraphError(f"no metric is named {given!r}; there are {names}; or give a function of (prediction, target)")
     if callable(given):
         return MeanOfPrediction(given.__name__, given)
     raise GraphError(f"a metric must be a name or a function of (prediction, target), got {given!r}")
@@ -64,6 +65,8 @@ def _top(k: int):
 
 def as_metrics(metrics: Iterable[Any]) -> dict[str, Metric]:
     """Metrics by their names; a name or a function given is the key."""
+    if isinstance(metrics, str):
+        raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
     found = {}
     for given in metrics:
         metric = as_metric(given)

@@ -1,5 +1,4 @@
-"""What a metric is: sums over the samples and a number made of them, or a number made of all predictions. Imports graph.
-"""
+"""What a metric is: a number made of sums over the samples, or of all predictions. Imports graph, nn and data."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Metric:
     def finish(self, sums: Sums) -> Any:
         raise NotImplementedError
 
-    def check(self, t: np.ndarray, k: int) -> None:
+    def check(self, t: np.ndarray, k: int, weighted: bool = False) -> None:
         """`DataError` for targets (as in `Scored`) of a net of k outputs that the metric is not defined for."""
 
 
@@ -45,7 +44,7 @@ class Metric:
 class Mean(Metric):
     """The mean over the samples of ``function(y, t, loss)``, a number for each."""
 
-    function: Callable[[Value, Value, Loss], Value]
+    function: Callable[..., Value]
 
     def sums(self, y, t, loss):
         value = self.each(y, t, loss)
@@ -64,7 +63,7 @@ class Mean(Metric):
 class MeanOfPrediction(Mean):
     """The mean of a user's ``function(prediction, target)`` of one sample."""
 
-    function: Callable[[Value, Value], Value]
+    function: Callable[..., Value]
 
     def each(self, y, t, loss):
         return self.function(loss.link(y), t)
@@ -93,7 +92,7 @@ class Scored(Metric):
     def score(self, t: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None) -> float:
         """The number, from all samples."""
         try:
-            return float(self.function(t, prediction, sample_weight=weight))
+            options = {} if weight is None else {"sample_weight": weight}
+            return float(self.function(t, prediction, **options))
         except ValueError as error:
             raise DataError(f"metric {self.name!r}: {error}") from None
-

@@ -33,7 +33,10 @@ class Counts(NamedTuple):
 
 
 def codes(y: Value, t: Value, loss: Loss, name: str) -> tuple[str, Value, Value]:
-    """"classes" or "labels", and target and decision as 0 or 1 for each of them, (..., k). One output is two classes."""
+    """Whether these are "classes" or "labels"; target and decision as 0 or 1 for each, (..., k).
+
+    One output of 0 or 1 is two classes.
+    """
     if is_binary(y, t, loss):
         y, t = (ops.reshape(v, (1,)) if not v.ndim else v for v in (y, t))
         pair = binary_codes(y, t)
@@ -43,11 +46,11 @@ def codes(y: Value, t: Value, loss: Loss, name: str) -> tuple[str, Value, Value]
         return "classes", true, found
     true, found = class_numbers(y, t, loss, name)
     k = y.shape[-1]
-    codes = (ops.one_hot(v, k, like=y) for v in (true, found))
+    true, found = (ops.one_hot(v, k, like=y) for v in (true, found))
     counted = loss.counted(t)
     if counted is not None:
-        codes = (v * ops.cast(over_features(counted, v), v.dtype) for v in codes)
-    return "classes", *codes
+        true, found = (v * ops.cast(over_features(counted, v), v.dtype) for v in (true, found))
+    return "classes", true, found
 
 
 def over_steps(x: Value) -> Value:
@@ -107,7 +110,8 @@ class Averaged(Counted):
     def finish(self, sums):
         c = counts_of(sums)
         if self.average == "micro":
-            c = Counts(*(v.sum(keepdims=True) for v in c[:3]), c.total, c.labels)
+            right, predicted, true = (v.sum(keepdims=True) for v in (c.right, c.predicted, c.true))
+            c = Counts(right, predicted, true, c.total, c.labels)
         ratios = divided(*self.function(c.right, c.predicted, c.true))
         if self.average == "binary":
             return float(ratios[1])
@@ -151,7 +155,9 @@ def cohen_kappa(c: Counts) -> float:
 def multilabel_confusion(c: Counts) -> np.ndarray:
     """For each class or label [[right no, wrong yes], [wrong no, right yes]], (k, 2, 2)."""
     wrong, missed = c.predicted - c.right, c.true - c.right
-    return whole(np.stack([np.stack([c.total - c.right - wrong - missed, wrong], -1), np.stack([missed, c.right], -1)], 1))
+    return whole(
+        np.stack([np.stack([c.total - c.right - wrong - missed, wrong], -1), np.stack([missed, c.right], -1)], 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -171,8 +177,8 @@ class Confusion(Counted):
     def sums(self, y, t, loss):
         kind, true, found = codes(y, t, loss, self.name)
         self.fits(kind, true.shape[-1])
-        rows = (ops.reshape(v, (-1, v.shape[-1])) for v in (true, found))
-        return {"classes.confusion": ops.contract(*rows, "ti,tj->ij")}
+        true, found = (ops.reshape(v, (-1, v.shape[-1])) for v in (true, found))
+        return {"classes.confusion": ops.contract(true, found, "ti,tj->ij")}
 
     def finish(self, sums):
         return self.function(sums["classes.confusion"])

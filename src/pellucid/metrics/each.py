@@ -6,6 +6,7 @@ What they have in common: which classes a target and an output stand for.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from .. import ops
 from ..graph import GraphError, Value
@@ -125,7 +126,7 @@ def mean_absolute_percentage_error(y: Value, t: Value, loss: Loss) -> Value:
     return ops.mean(abs(loss.link(y) - t) / ops.maximum(abs(t), 2.0**-52))
 
 
-FORMULAS = {
+FORMULAS: dict[str, Callable[..., Value]] = {
     "accuracy": accuracy,
     "hamming_loss": hamming_loss,
     "subset_accuracy": subset_accuracy,

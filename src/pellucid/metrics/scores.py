@@ -5,6 +5,7 @@ scikit-learn is imported when one is computed.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,14 @@ class OfScikitLearn(Scored):
     """A function of `sklearn.metrics` by its name.
 
     ``classes``: whether it takes classes or values; ``several``: more than two classes, or more than one value;
-    ``options`` are given to it.
+    ``options`` are given to it; ``weights``: whether it takes sample weights.
     """
 
     function: str  # type: ignore[assignment]
     classes: bool = False
     several: bool = True
     options: tuple[tuple[str, Any], ...] = ()
+    weights: bool = True
 
     def sums(self, y, t, loss):
         if not self.classes:
@@ -47,12 +49,13 @@ class OfScikitLearn(Scored):
     def score(self, t, prediction, weight):
         import sklearn.metrics
 
-        self.check(t, prediction.shape[-1] if prediction.ndim > 1 else 1)
-        function, options = getattr(sklearn.metrics, self.function), dict(self.options)
-        scored = Scored(self.name, lambda t, y, sample_weight: function(t, y, sample_weight=sample_weight, **options))
-        return scored.score(t, prediction, weight)
+        self.check(t, prediction.shape[-1] if prediction.ndim > 1 else 1, weight is not None)
+        function = functools.partial(getattr(sklearn.metrics, self.function), **dict(self.options))
+        return Scored(self.name, function).score(t, prediction, weight)
 
-    def check(self, t, k):
+    def check(self, t, k, weighted=False):
+        if weighted and not self.weights:
+            raise DataError(f"{self.name} takes no sample_weight")
         if not self.classes:
             return
         if t.ndim > 1:
@@ -64,30 +67,36 @@ class OfScikitLearn(Scored):
 
 
 def targets_of(t: np.ndarray, loss: Loss, output: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """A model's targets (n, ...) as `Scored` describes them; and which steps of sequences count, None for all."""
-    if loss.targets != "classes" and t.shape[1:] == output:  # a number for each output
-        rows = t.reshape(-1, output[-1] if output else 1)
-        return (rows[:, 0] if rows.shape[1] == 1 else rows), None
+    """A model's targets (n, ...) as `Scored` describes them; and which steps of sequences count, None for all.
+
+    ``output`` is the shape of the net's output.
+    """
+    if loss.targets != "classes" and t.ndim == len(output) + 1:  # a number for each output
+        return flat(t), None
     t = (t.argmax(axis=-1) if t.ndim == len(output) + 1 else t).reshape(-1)
     ignored = getattr(loss, "ignore_class", None)
     counted = None if ignored is None else t != ignored
     return (t if counted is None else t[counted]), counted
 
 
-def scored(metric: Scored, t: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None, loss: Loss) -> float:
-    """A metric of a model's targets, predictions and weights."""
-    n, output = len(prediction), prediction.shape[1:]
-    own, counted = targets_of(t, loss, output)
-    rows = prediction.reshape(-1, output[-1] if output else 1)
-    steps = len(rows) // n
-    weight = None if weight is None else np.repeat(weight, steps)
+def as_scored(
+    t: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None, loss: Loss
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """A model's targets, predictions and weights as `Scored` describes them."""
+    own, counted = targets_of(t, loss, prediction.shape[1:])
+    rows = flat(prediction)
+    weight = None if weight is None else np.repeat(weight, len(rows) // len(prediction))
     if counted is not None:
         rows, weight = rows[counted], None if weight is None else weight[counted]
-    if rows.shape[1] == 1:
-        rows = rows[:, 0]
-    elif rows.shape[1] == 2 and own.ndim == 1:
+    if own.ndim == 1 and rows.ndim == 2 and rows.shape[1] == 2:
         rows = rows[:, 1] if loss.link is softmax else rows[:, 1] - rows[:, 0]
-    return metric.score(own, rows, weight)
+    return own, rows, weight
+
+
+def flat(a: np.ndarray) -> np.ndarray:
+    """One row for each sample and step, (n, k); (n,) where that is one number."""
+    rows = a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1)
+    return rows[:, 0] if rows.shape[1] == 1 else rows
 
 
 OVR, OVO = (("multi_class", "ovr"),), (("multi_class", "ovo"),)
@@ -96,12 +105,12 @@ WEIGHTED = (("average", "weighted"),)
 SCORED: list[Metric] = [
     OfScikitLearn("roc_auc", "roc_auc_score", True, False),
     OfScikitLearn("roc_auc_ovr", "roc_auc_score", True, True, OVR),
-    OfScikitLearn("roc_auc_ovo", "roc_auc_score", True, True, OVO),
+    OfScikitLearn("roc_auc_ovo", "roc_auc_score", True, True, OVO, False),
     OfScikitLearn("roc_auc_ovr_weighted", "roc_auc_score", True, True, OVR + WEIGHTED),
-    OfScikitLearn("roc_auc_ovo_weighted", "roc_auc_score", True, True, OVO + WEIGHTED),
+    OfScikitLearn("roc_auc_ovo_weighted", "roc_auc_score", True, True, OVO + WEIGHTED, False),
     OfScikitLearn("average_precision", "average_precision_score", True),
     OfScikitLearn("average_precision_weighted", "average_precision_score", True, True, WEIGHTED),
-    OfScikitLearn("max_error", "max_error", several=False),
+    OfScikitLearn("max_error", "max_error", several=False, weights=False),
     OfScikitLearn("median_absolute_error", "median_absolute_error"),
     OfScikitLearn("d2_absolute_error", "d2_absolute_error_score"),
     OfScikitLearn("mean_squared_log_error", "mean_squared_log_error"),

@@ -39,12 +39,13 @@ class OfResiduals(Metric):
     def of_targets(self, t, weight):
         t = np.asarray(t, np.float64)
         w = np.ones(len(t)) if weight is None else np.asarray(weight, np.float64)
-        return {"targets.sum": np.tensordot(w, t, 1), "targets.squares": np.tensordot(w, t * t, 1)}
+        squares, total = np.tensordot(w, t * t, 1), np.tensordot(w, t, 1)
+        return {"targets.squares": squares, "targets.sum": total, "targets.weight": w.sum()}
 
     def finish(self, sums):
         return float(np.mean(self.function(sums)))
 
-    def check(self, t, k):
+    def check(self, t, k, weighted=False):
         if len(t) < self.least:
             raise DataError(f"{self.name} needs at least {self.least} samples, got {len(t)}")
 
@@ -52,7 +53,7 @@ class OfResiduals(Metric):
 def variance(sums: Sums, of: str) -> np.ndarray:
     """sum w (v - mean v)^2; 0 where it is nothing but rounding."""
     squares = np.asarray(sums[f"{of}.squares"])
-    found = squares - np.asarray(sums[f"{of}.sum"]) ** 2 / sums["weight"]
+    found = squares - np.asarray(sums[f"{of}.sum"]) ** 2 / sums.get(f"{of}.weight", sums["weight"])
     return np.where(found > 1e-12 * squares, found, 0.0)
 
 
@@ -66,7 +67,7 @@ def unexplained(rest: np.ndarray, sums: Sums) -> np.ndarray:
 def r2(sums: Sums) -> np.ndarray:
     """1 - sum d^2 / sum (t - mean t)^2.
 
-    >>> sums = {"weight": 3.0, "targets.sum": 6.0, "targets.squares": 14.0, "residuals.squares": 1.0}
+    >>> sums = {"weight": 3, "targets.sum": 6.0, "targets.squares": 14.0, "residuals.squares": 1.0}
     >>> float(r2(sums))
     0.5
     """

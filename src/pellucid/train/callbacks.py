@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..graph import GraphError
+from ..metrics import larger_is_better
 
 if TYPE_CHECKING:
     from .model import Model
@@ -31,44 +32,103 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None: ...
 
 
-class EarlyStopping(Callback):
-    """Stop when ``monitor`` has not improved for ``patience`` epochs, and go back to the best weights.
+class Monitor:
+    """Which of an epoch's numbers is watched, and whether it is better than another.
 
-    An epoch improves if it is better than the best so far by more than ``min_delta``. ``mode`` is "min", "max" or
-    "auto" (max for accuracy and scores, else min). The generalisation peak of lecture 002's stopping criteria.
+    ``mode`` is "min", "max" or "auto" (max for accuracy and scores, else min).
+    """
+
+    def __init__(self, owner: Callback, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
+        self.owner, self.name, self.min_delta = type(owner).__name__, monitor, min_delta
+        if mode not in ("auto", "min", "max"):
+            raise GraphError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
+        if not min_delta >= 0:
+            raise GraphError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
+        larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
+        self.sign = -1 if larger else 1
+
+    def value(self, logs: dict | None) -> float:
+        """The number, negated where larger is better. Raises `GraphError` if the epoch does not report it."""
+        if self.name not in (logs or {}):
+            hint = "; give fit validation_split or validation_data" if self.name.startswith("val_") else ""
+            there = ", ".join(logs or {})
+            raise GraphError(f"{self.owner} watches {self.name!r}, but the epoch reports {there}{hint}")
+        return self.sign * (logs or {})[self.name]
+
+    def improved(self, value: float, best: float) -> bool:
+        """Whether it is better by more than ``min_delta``."""
+        return value < best - self.min_delta
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiply the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
+
+    Then ``cooldown`` epochs are not counted; it does not go below ``min_lr``. With a schedule, what the schedule
+    multiplies is reduced.
     """
 
     def __init__(
         self,
         monitor: str = "val_loss",
-        min_delta: float = 0.0,
-        patience: int = 0,
+        factor: float = 0.1,
+        patience: int = 10,
         mode: str = "auto",
-        restore_best_weights: bool = True,
+        min_delta: float = 0.0001,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
     ) -> None:
-        if patience < 0 or min_delta < 0:
-            raise GraphError(f"EarlyStopping: patience and min_delta must be >= 0, got {patience} and {min_delta}")
-        if mode not in ("auto", "min", "max"):
-            raise GraphError(f"EarlyStopping: mode must be auto, min or max, got {mode!r}")
-        larger = mode == "max" or (mode == "auto" and any(s in monitor for s in ("acc", "auc", "score", "f1", "r2")))
-        self.monitor, self.min_delta, self.patience, self.sign = monitor, min_delta, patience, -1 if larger else 1
-        self.restore_best_weights = restore_best_weights
+        must(self, "factor", factor, 0 < factor < 1, "between 0 and 1")
+        must(self, "patience", patience, patience >= 1, "a whole number >= 1")
+        must(self, "cooldown", cooldown, cooldown >= 0, "a whole number >= 0")
+        must(self, "min_lr", min_lr, min_lr >= 0, "a number >= 0")
+        self.monitor, self.factor, self.patience = Monitor(self, monitor, mode, min_delta), factor, patience
+        self.cooldown, self.min_lr = cooldown, min_lr
 
     def on_train_begin(self, logs=None):
-        self.best, self.best_epoch, self.best_state, self.stopped_epoch = math.inf, -1, None, None
+        self.best, self.wait, self.cooling = math.inf, 0, 0
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
-            hint = "; give fit validation_split or validation_data" if self.monitor.startswith("val_") else ""
-            there = ", ".join(logs or {})
-            raise GraphError(f"EarlyStopping watches {self.monitor!r}, but the epoch reports {there}{hint}")
-        value = self.sign * logs[self.monitor]
-        if value < self.best - self.min_delta:
-            self.best, self.best_epoch, self.best_state = value, epoch, self.model.parameters
-        elif epoch - self.best_epoch >= max(self.patience, 1):
-            self.stopped_epoch = epoch
-            self.model.stop_training = True
+        value = self.monitor.value(logs)
+        if self.monitor.improved(value, self.best):
+            self.best, self.wait = value, 0
+        elif self.cooling == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                rate = self.model.learning_rate
+                self.model.learning_rate = max(rate * self.factor, min(rate, self.min_lr))
+                self.wait, self.cooling = 0, self.cooldown + 1
+        self.cooling = max(self.cooling - 1, 0)
+
+
+class AverageWeights(Callback):
+    """Stochastic weight averaging: at the end, each weight is its mean over the ends of epochs, from ``start`` on.
+
+    ``start`` counts epochs from 0; with a learning rate that stays high, the mean lies in the middle of what training
+    wanders through. Statistics of batch normalisation are computed anew, over one epoch. Izmailov et al., UAI 2018.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        must(self, "start", start, start >= 0, "a whole number >= 0")
+        self.start = start
+
+    def on_train_begin(self, logs=None):
+        self.total, self.count = {}, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch >= self.start:
+            self.count += 1
+            for name, value in self.model.parameters.items():
+                self.total[name] = self.total.get(name, 0) + value.astype("float64")
 
     def on_train_end(self, logs=None):
-        if self.restore_best_weights and self.best_state is not None:
-            self.model.set_parameters(self.best_state)
+        if self.count:
+            trained = {name for name, p in self.model._built().parameters.items() if p.trainable}
+            means = {name: total / self.count for name, total in self.total.items() if name in trained}
+            self.model.set_parameters(means)
+            self.model.update_statistics()
+
+
+def must(callback: Callback, name: str, given: Any, right: bool, expected: str) -> None:
+    """Raise `GraphError` for an argument that is not right."""
+    if not right or isinstance(given, bool):
+        raise GraphError(f"{type(callback).__name__}: {name} must be {expected}, got {given!r}")

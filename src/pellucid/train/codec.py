@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import metrics, nn, ops, optim
+from .. import metrics, nn, ops, optim, schedules
 from ..graph import GraphError, Primitive
 from ..nn import init
 from ..nn.activations import ACTIVATIONS
@@ -21,6 +21,7 @@ OWN: dict[str, Any] = {
     **{name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)},
     **{cls.__name__: cls for cls in (*LOSSES.values(), *optim.OPTIMIZERS.values())},
     "FunctionLoss": FunctionLoss,
+    **{f"schedules.{name}": cls for name, cls in schedules.SCHEDULES.items()},
     **{f"ops.{name}": getattr(ops, name) for name in ops.__all__},
     **ACTIVATIONS,
     **{cls.__name__: cls for cls in (metrics.Scored, metrics.MeanOfPrediction)},

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import executors
 from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program, toposort
+from ..graph import state as state_value
+from ..ops import cast
 from ..ops.loop import scan_of
-from ..optim import CLIPS
+from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
+from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
+from . import programs
+from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .pieces import Arrays, Piece, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
+    from .callbacks import Callback
     from .history import History
     from .model import Model
 
 DEFAULT_BATCH = 32
-EVALUATE_BATCH = 256
+RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
     """The loss became NaN or infinite; the message says in which layer it began and what to try."""
-
-
-def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH) -> int:
-    """The number of samples at a time: as asked, "all", or the usual (all, if fewer)."""
-    if asked is None:
-        return min(usual, n)
-    if isinstance(asked, str) and asked == "all":
-        return n
-    if not isinstance(asked, (int, np.integer)) or asked < 1:
-        raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
-    return int(asked)
 
 
 def training_batch_size(asked: int | str | None, n: int) -> int:
@@ -62,100 +61,182 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
     return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
 
 
-def first_state(program: Program, names: list[str], learning_rate: float, seed: int) -> dict[str, np.ndarray]:
-    """First values of the state that is not weights: the optimizer's slots and counter, the key of random numbers."""
+def whole_batch(asked: int | str | None, parts: list[Arrays], augment: Callable | None) -> str:
+    """All samples as one batch, which is what L-BFGS takes."""
+    if asked not in (None, "all"):
+        raise GraphError(f'optim.LBFGS takes all samples at once: leave batch_size out, or give "all", got {asked!r}')
+    if augment is not None or len(parts) > 1:
+        raise GraphError("optim.LBFGS takes all samples at once: no augment and no Buckets; use another optimizer")
+    return "all"
+
+
+def first_state(
+    program: Program,
+    names: list[str],
+    optimizer: Optimizer,
+    seed: int,
+    known: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> dict[str, np.ndarray]:
+    """First values of the state that is not weights: the optimizer's slots and numbers, the key of random numbers."""
     if late := [name for name in names if not name.startswith(("optimizer.", "random."))]:
         raise GraphError(f"a layer asks for {late[0]!r} in training only, so that it has no first value; "
                          "call self.param before asking self.training")  # fmt: skip
+    average = slot_name(AVERAGE, "")  # it begins as the weight itself: outside training they have changed places
     state = {name: np.zeros(program.state[name].shape, program.state[name].dtype) for name in names}
-    if "optimizer.learning_rate" in state:
-        state["optimizer.learning_rate"] += learning_rate
+    for name, value in optimizer.first_numbers().items():
+        if name in state:
+            state[name] += state[name].dtype.type(value)
+    for name in state:
+        if name.startswith(average) and name.removeprefix(average) in known:
+            state[name] = known[name.removeprefix(average)].copy()
     if "random.key" in state:
         state["random.key"] = np.random.SeedSequence(seed).generate_state(2, np.uint32)
     return state
 
 
-def evaluate(model: Model, parts: list[Arrays], batch_size: int | str | None = None) -> dict[str, float]:
-    """Weighted means of the loss and the metrics over the samples of all parts."""
-    sums: dict[str, float] = {}
-    for arrays in parts:
-        size = batch_size_for(batch_size, len(arrays["y"]))
-        sums = _added(sums, model._compiled("evaluate", arrays).steps(model.state, arrays, None, size))
-    return _means(sums)
+@dataclass(frozen=True)
+class Training:
+    """What `fit` was given, as arrays and compiled steps: `Model.training`, while it trains."""
+
+    steps: list[Any]  # the compiled step of each part
+    parts: list[Arrays]
+    validation: list[Arrays] | None
+    batch: int
+    epochs: int
+    shuffle: bool
+    augment: Callable | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return sum(-(-len(arrays["y"]) // self.batch) for arrays in self.parts)
 
 
-def _added(sums: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return {name: sums.get(name, 0.0) + value for name, value in more.items()}
-
-
-def _means(sums: dict[str, float]) -> dict[str, float]:
-    weight = sums["weight"]
-    return {name: total / weight if weight else float("nan") for name, total in sums.items() if name != "weight"}
-
-
-def fit(
-    model: Model,
-    steps: list[Any],
-    parts: list[Arrays],
-    validation: list[Arrays] | None,
-    batch: int,
-    epochs: int,
-    shuffle: bool,
-    callbacks,
-    show: Silent,
-    augment: Callable | None = None,
-) -> History:
-    """Train for some epochs and return the model's history; ``steps`` has the compiled step of each part."""
-    numbers = range(model.epochs, model.epochs + epochs)
-    model.stop_training = False
+def fit(model: Model, training: Training, callbacks: list[Callback], show: Silent) -> History:
+    """Train for some epochs and return the model's history."""
+    t, epochs, metrics = training, range(model.epochs, model.epochs + training.epochs), of_epochs(model.metrics)
+    model.stop_training, model.stopped, model.training = False, "", training
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
-        with show as progress, closing(epochs_of(parts, augment, model.seed, numbers, batch, shuffle)) as work:
-            for epoch in range(epochs):
+        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batch, t.shuffle)) as work:
+            for epoch in range(t.epochs):
                 for c in callbacks:
                     c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = _epoch(model, steps, next(work), batch, progress.on_step)
+                    sums = _epoch(model, t, next(work), progress.on_step)
                 except Exception:
                     model.state = before
                     raise
                 model.epochs += 1
-                logs = _means(sums)
-                if validation is not None:
-                    logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
+                logs = numbers(sums, metrics)
+                if t.validation is not None:
+                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
                     c.on_epoch_end(epoch, logs)
                 if model.stop_training:
                     break
+            model.stopped = model.stopped or f"after {t.epochs} epochs, as asked"
     finally:
         for c in callbacks:
             c.on_train_end()
+        model.training = None
     return model.history
 
 
-def _epoch(
-    model: Model, steps: list[Any], pieces: Iterator[Piece], batch: int, on_step: Callable[[int], None]
-) -> dict[str, float]:
+def _epoch(model: Model, training: Training, pieces: Iterator[Piece], on_step: Callable[[int], None]) -> dict[str, Any]:
     """Train on the pieces of an epoch; the sums of the outputs."""
-    sums: dict[str, float] = {}
+    batch, sums = training.batch, dict[str, Any]()
     rows_done, steps_done = 0, 0
+    if EPOCHS in model.state:
+        model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
+                        PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
     for piece in pieces:
         try:
-            found = steps[piece.part].steps(
-                model.state, piece.arrays, piece.order, batch, "loss", lambda rows, done=rows_done: on_step(done + rows)
-            )
+            with trained_weights(model):
+                found = training.steps[piece.part].steps(
+                    model.state, piece.arrays, piece.order, batch, "loss",
+                    lambda rows, done=rows_done: on_step(done + rows),
+                )  # fmt: skip
         except NotFinite as failure:
             failure.step += steps_done
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        sums = _added(sums, found)
+        sums = added(sums, found, of_targets(model.metrics, piece.arrays, piece.order))
         rows_done, steps_done = rows_done + piece.rows, steps_done - (-piece.rows // batch)
     return sums
+
+
+@contextlib.contextmanager
+def trained_weights(model: Model) -> Iterator[None]:
+    """Within, the state holds the weights that are trained; outside, with ``use_ema``, their moving averages."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    _swap(model.state)
+    try:
+        yield
+    finally:
+        _swap(model.state)
+
+
+def _swap(state: dict[str, np.ndarray]) -> None:
+    prefix = slot_name(AVERAGE, "")
+    for slot in [name for name in state if name.startswith(prefix)]:
+        name = slot.removeprefix(prefix)
+        state[slot], state[name] = state[name], state[slot]
+
+
+def base_rate(model: Model) -> float:
+    """The learning rate that a schedule multiplies, as short as it can be written (0.1, not 0.10000000149)."""
+    first = model.optimizer.first_numbers()[RATE]
+    return float(str(np.asarray(model.state.get(RATE, first)).astype(model.dtype)))
+
+
+def rate_of(model: Model) -> float:
+    """The learning rate of the next step: the base rate times the schedule's factor."""
+    schedule, base = model.optimizer.learning_rate, base_rate(model)
+    if not isinstance(schedule, Schedule):
+        return base
+    steps = state_value("optimizer.step", (), "int32")
+    program = Program([], {"factor": schedule.at(Clock(cast(steps, "float64")))})
+    known = {name: model.state.get(name, 1 if name == PER_EPOCH else 0) for name in program.state}
+    return base * float(executors.get("reference").compile(program)(known)["factor"])
+
+
+def gradients(
+    model: Model, parts: list[Arrays], batch_size: int | str | None = None
+) -> tuple[float, dict[str, np.ndarray]]:
+    """The mean cost of samples and its gradient in every trained weight, some samples after the others."""
+    n = sum(len(arrays["y"]) for arrays in parts)
+    total: dict[str, np.ndarray] = {}
+    for arrays in parts:
+        run, rows = model._compiled("gradients", arrays), len(arrays["y"])
+        names = [name for name in run.program.state if name not in model.state]
+        memory = model.state | first_state(run.program, names, model.optimizer, model.seed)
+        size = batch_size_for(batch_size, rows)
+        for start in range(0, rows, size):
+            found = run(memory, {name: a[start : start + size] for name, a in arrays.items()})
+            share = min(size, rows - start) / n
+            for name, a in found.items():
+                total[name] = total.get(name, 0) + share * np.asarray(a, np.float64)
+    prefix = programs.gradient_name("")
+    return float(total["cost"]), {name.removeprefix(prefix): a for name, a in total.items() if name.startswith(prefix)}
+
+
+def update_statistics(model: Model, parts: list[Arrays], batch: int) -> None:
+    """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
+    for arrays in parts:
+        specs = model._specs_of(arrays)
+        program = programs.statistics(model.net, specs, model.how, model.dtype)
+        if program.updates:
+            given = {name: arrays[name] for name in program.inputs}
+            state = dict(model.state)
+            model.executor.compile(program, model.threads).steps(state, given, None, batch)
+            model.state.update({v.name: state[v.name] for v in program.updates if v.name in model._built().parameters})
 
 
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:

@@ -10,7 +10,7 @@ from ..autodiff import grad
 from ..graph import GraphError, Program, Shape, input, state
 from ..nn import trace
 from ..ops import maximum, minimum, sum
-from ..optim import Optimizer
+from ..optim import Optimizer, descend
 from . import programs
 from .loop import first_state
 
@@ -51,7 +51,7 @@ def maximise(
     own = {name: a for name, a in model.state.items() if name in program.state and not name.startswith("optimizer.")}
     own[INPUT] = np.clip(x, low, high).astype(model.dtype)
     rest = [name for name in program.state if name not in own]
-    memory = first_state(program, rest, optimizer.learning_rate, seed) | own
+    memory = first_state(program, rest, optimizer, seed) | own
     run = model.executor.compile(program, model.threads)
     for _ in range(steps):
         run(memory, {"mask": mask / mask.sum()})
@@ -72,7 +72,7 @@ def climb(
     y = programs.output_of(trace(model.net, x, dtype=model.dtype), layer)
     mask = input("mask", y.shape, model.dtype, kind="shared")
     slope = grad(sum(mask * y) - l2 * sum(x * x), x)
-    updates = programs.descend([(x, -slope)], optimizer, model.dtype)  # an optimizer goes down
+    updates = descend([(x, -slope)], optimizer, model.dtype)  # an optimizer goes down
     for bound, keep_to in ((low, maximum), (high, minimum)):
         if bound is not None:
             updates[x] = keep_to(updates[x], bound)

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from .. import executors
-from ..data import Buckets
+from ..data import Buckets, DataError
 from ..graph import GraphError
+from ..metrics import as_metrics
 from ..nn import init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
-from ..nn.metrics import as_metrics
-from ..optim import as_optimizer
-from . import bucketed, loop, programs
+from ..optim import LBFGS, as_optimizer
+from . import bucketed, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
+from .finder import RateSearch, search_rates
 from .history import History
 from .pieces import middle_of
 from .progress import progress_for
@@ -70,14 +71,14 @@ class Model(Reuse, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        if isinstance(metrics, str):
-            raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
         self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
         self.seed, self.dtype = int(seed), dtype
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
-        self.history, self.epochs, self.stop_training = History(), 0, False
+        self.history, self.epochs = History(), 0
+        self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
+        self.training: loop.Training | None = None  # during `fit`: what it was given
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
         self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
         self.traced: Traced | None = None
@@ -124,6 +125,73 @@ class Model(Reuse, Feeding):
             if new[name].shape != known[name].value.shape:
                 raise GraphError(f"parameter {name!r} has shape {known[name].value.shape}, got {new[name].shape}")
         self.state |= new
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step, where a schedule and callbacks have put it; may be set.
+
+        >>> from pellucid import nn, optim
+        >>> model = Model(nn.Dense(1), "mse", optim.SGD(0.1), input_shape=(2,))
+        >>> model.learning_rate /= 2
+        >>> model.learning_rate
+        0.05
+        """
+        return loop.rate_of(self)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        if not 0 < rate < float("inf"):
+            raise GraphError(f"learning_rate must be a number > 0, got {rate!r}")
+        now = loop.base_rate(self)
+        self.state[loop.RATE] = np.asarray(rate * now / loop.rate_of(self), self.dtype)
+
+    def gradients(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The cost that `fit` minimises, and its gradient in each trained weight by name: means over these samples.
+
+        It is the cost in training: dropout drops, and what layers and penalties add is there. Nothing is changed.
+
+        >>> from pellucid import nn
+        >>> model = Model(nn.Dense(1, weight_init=nn.init.zeros), "half_squared_error", input_shape=(1,))
+        >>> cost, slopes = model.gradients([[2.0]], [[3.0]])  # C = (2 w + b - 3)^2 / 2, at w = b = 0
+        >>> cost, slopes["weight"].item(), slopes["bias"].item()
+        (4.5, -6.0, -3.0)
+        """
+        with self._unchanged_on_error():
+            return loop.gradients(self, self._parts(x, y, sample_weight), batch_size)
+
+    def update_statistics(self, x: Any = None, *, batch_size: int | str | None = None) -> None:
+        """Compute anew what layers learn besides weights (batch normalisation's means and variances), over samples.
+
+        For weights that were not trained so, such as averages. Within `fit` the samples are those of the training.
+        """
+        if x is None and self.training is None:
+            raise DataError("update_statistics: x is missing (only within fit are there samples)")
+        parts = self.training.parts if self.training is not None and x is None else [self._inputs(x)[0]]
+        n = len(next(iter(parts[0].values())))
+        batch = self.training.batch if self.training is not None else loop.batch_size_for(batch_size, n)
+        loop.update_statistics(self, parts, batch)
+
+    def find_learning_rate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        low: float = 1e-6,
+        high: float = 10.0,
+        steps: int = 100,
+        batch_size: int | str | None = None,
+        sample_weight: Any = None,
+    ) -> RateSearch:
+        """Train for some steps with a learning rate that rises from ``low`` to ``high``; the model stays as it is.
+
+        The result has the rates, the smoothed losses, a ``suggestion`` and a ``plot()``. The search ends where the loss
+        is four times the lowest so far. Smith, "Cyclical learning rates", WACV 2017.
+        """
+        with self._unchanged_on_error():
+            (arrays,) = self._parts(x, y, sample_weight, fitting=True)
+            return search_rates(self, arrays, low, high, steps, loop.training_batch_size(batch_size, len(arrays["y"])))
 
     # ---- the four verbs ---------------------------------------------------------------------------------------
 
@@ -176,26 +244,41 @@ class Model(Reuse, Feeding):
                 vx = middle_of(augment, vx, "validation_data x")
                 validation = [self._arrays(vx, vy, weight, name="validation_data ")]
             elif validation_split:
-                training, held = loop.split(parts[0], validation_split, self.seed)
+                learnt, held = loop.split(parts[0], validation_split, self.seed)
                 if augment is not None:
                     held["x"] = middle_of(augment, held["x"])
-                parts, validation = [training], [held]
+                parts, validation = [learnt], [held]
             n = sum(len(arrays["y"]) for arrays in parts)
+            if isinstance(self.optimizer, LBFGS):
+                batch_size = loop.whole_batch(batch_size, parts, augment)
             batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
             progress = progress_for(verbose, epochs, n)
             steps = [self._compiled("step", arrays) for arrays in seen]
+            if validation is not None:
+                measuring.check(self, validation, measuring.of_epochs(self.metrics))
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
         slots = [v for v in steps[0].program.state if v not in self.state]
-        self.state |= loop.first_state(steps[0].program, slots, self.optimizer.learning_rate, self.seed)
-        return loop.fit(self, steps, parts, validation, batch, epochs, shuffle, list(callbacks), progress, augment)
+        self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
+        training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
+        return loop.fit(self, training, list(callbacks), progress)
 
     def evaluate(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
-    ) -> dict[str, float]:
-        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``."""
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        batch_size: int | str | None = None,
+        metrics: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
+
+        ``metrics``: others than the model's own, for this once.
+        """
         self._built()
-        return loop.evaluate(self, self._parts(x, y, sample_weight), batch_size)
+        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
 
     def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ..autodiff import grad
-from ..graph import GraphError, Program, Value, input, state
+from ..graph import GraphError, Program, Value, input
 from ..metrics import Metric
 from ..nn import Loss, trace
 from ..nn.layer import Call, Traced
 from ..ops import batch_mean, batch_sum, cast, fill, fold_in, max, to_samples
-from ..optim import Optimizer
+from ..optim import Optimizer, descend
 from .arrays import Spec
 
 
@@ -57,23 +58,57 @@ def _targets(spec: Spec, weighted: bool, dtype: str) -> tuple[Value, Value | Non
     return t, weight, {"y": t} | ({"weight": weight} if weight is not None else {})
 
 
-def training_step(
-    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str
-) -> Program:
-    """Forward, backward and update: p' = rule(p, dC/dp) for every trainable parameter, C = batch_mean(w L) + extras."""
+class Learning(NamedTuple):
+    """What a training step is made of: its inputs, sums over the batch, cost, trained parameters with their gradients,
+    and what layers update by themselves."""
+
+    inputs: dict[str, Value]
+    sums: dict[str, Value]
+    cost: Value
+    pairs: list[tuple[Value, Value]]
+    traced: Traced
+
+    def program(self, outputs: dict[str, Value], updates: dict[Value, Value]) -> Program:
+        """With these outputs and updates, and those of the layers; the next step has another key."""
+        updates = updates | self.traced.updates
+        program = Program(self.inputs, outputs, updates)
+        if "random.key" not in program.state:
+            return program
+        return Program(self.inputs, outputs, updates | {self.traced.key: fold_in(self.traced.key, 0)})
+
+
+def learning(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Learning:
+    """Forward and backward: the cost C = batch_mean(w L) + extras, and dC/dp for every trainable parameter."""
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     t, weight, more = _targets(target, weighted, dtype)
     each, sums = _sums(loss, metrics, traced.output, t, weight)
-    parameters = [p for p in traced.parameters.values() if p.trainable]
+    parameters = [p.value for p in traced.parameters.values() if p.trainable]
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
-    gradients = grad(_cost(traced, loss, each, t, weight), [p.value for p in parameters])
-    updates = descend(list(zip([p.value for p in parameters], gradients, strict=True)), optimizer, dtype)
-    updates |= traced.updates
-    program = Program(inputs | more, sums, updates)
-    if "random.key" in program.state:  # another key for the next step
-        program = Program(inputs | more, sums, updates | {traced.key: fold_in(traced.key, 0)})
-    return program
+    cost = _cost(traced, loss, each, t, weight)
+    pairs = list(zip(parameters, grad(cost, parameters), strict=True))
+    return Learning(inputs | more, sums, cost, pairs, traced)
+
+
+def training_step(
+    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str
+) -> Program:
+    """Forward, backward and update: p' = rule(p, dC/dp) for every trainable parameter."""
+    found = learning(net, specs, how, target, weighted, loss, metrics, dtype)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype))
+
+
+def gradients(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
+    """The cost of a batch and its gradient in every trainable parameter, by its name; beside the sums."""
+    found = learning(net, specs, how, target, weighted, loss, metrics, dtype)
+    slopes = {gradient_name(p.name or ""): g for p, g in found.pairs}
+    return found.program({**found.sums, "cost": found.cost, **slopes}, {})
+
+
+def statistics(net, specs, how, dtype: str) -> Program:
+    """Only what layers update by themselves in training, such as the statistics of batch normalisation."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=True)
+    return Program(inputs, {}, traced.updates)
 
 
 def _cost(traced: Traced, loss: Loss, each: Value, t: Value, weight: Value | None) -> Value:
@@ -90,19 +125,6 @@ def _cost(traced: Traced, loss: Loss, each: Value, t: Value, weight: Value | Non
             value = batch_mean(value if weight is None else weight * value)
         cost = cost + extra.weight * value
     return cost
-
-
-def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) -> dict[Value, Value]:
-    """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter."""
-    counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
-    step = cast(counter + 1, dtype)
-    updates: dict[Value, Value] = {counter: counter + 1}
-    clipped = optimizer.clipped([g for _, g in pairs])
-    for (p, _), g in zip(pairs, clipped, strict=True):
-        slots = {s: state(slot_name(s, p.name or ""), p.shape, dtype) for s in optimizer.slot_names}
-        updates[p], new = optimizer.rule(p, g, slots, rate, step)
-        updates |= {slots[s]: v for s, v in new.items()}
-    return updates
 
 
 def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
@@ -142,6 +164,6 @@ def call_name(call: Call) -> str:
     return call.path or type(call.layer).__name__
 
 
-def slot_name(slot: str, parameter: str) -> str:
-    """Where an optimizer keeps what it remembers of a parameter."""
-    return f"optimizer.{slot}.{parameter}"
+def gradient_name(parameter: str) -> str:
+    """What the gradient of a parameter is called among the outputs."""
+    return f"gradient.{parameter}"

@@ -14,7 +14,7 @@ from .. import nn
 from ..graph import GraphError
 from ..nn.combine import as_callables
 from ..nn.parts import first_layers, path_of_part
-from ..optim import Adam, Optimizer
+from ..optim import Adam, Optimizer, slot_name
 from . import programs
 from .maximise import maximise
 from .stepper import Stepper
@@ -180,4 +180,4 @@ def change_net(model: Model, net: Any) -> None:
     for p in model.traced.parameters.values():
         if not p.trainable:  # once it trains again, the optimizer begins anew with it
             for slot in model.optimizer.slot_names:
-                model.state.pop(programs.slot_name(slot, p.name), None)
+                model.state.pop(slot_name(slot, p.name), None)

@@ -198,7 +198,9 @@ class Run:
             for given, part in self._pieces(arrays, order, batch_size):
                 before = done
                 report = None if on_step is None else lambda rows, before=before: on_step(before + rows)
-                new, info, totals, interruption = self._run(current, given, part, batch_size, threads, watch, report, True)
+                new, info, totals, interruption = self._run(
+                    current, given, part, batch_size, threads, watch, report, True
+                )
                 good = (int(info[driver.STEPS]) - 1) * batch_size
                 bad = part[good : good + batch_size]
                 if info[driver.FAILED] or info[driver.ERROR]:  # once more, up to the step before

@@ -1,0 +1,128 @@
+"""`Optimizer`, what all rules have in common: clipping, decay, rates by layer, averages, accumulated gradients.
+
+``rule(p, g, slots, rate, step)`` gives the new parameter and the new slots. ``slots`` are arrays of the parameter's
+shape, zero at first, by the names in ``slot_names``, and numbers, by those in ``scalar_slots``; ``rate`` is the
+learning rate; ``step`` counts from 1.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from operator import add
+from typing import Any, ClassVar
+
+from ..graph import GraphError, Value
+from ..ops import maximum, minimum, sqrt, sum
+from ..schedules import Clock, Schedule, start_of
+
+CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
+
+
+def _shrink(squares: Value, limit: float) -> Value:
+    """What a gradient with that sum of squares is multiplied by."""
+    return limit / sqrt(maximum(squares, limit * limit))
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`.
+
+    ``learning_rate`` is a number or a schedule (`pellucid.schedules`). All take, by name:
+
+    - ``clipvalue``, ``clipnorm``, ``global_clipnorm``: gradients that are too large are clipped, each number to at most
+      so much, each parameter's gradient to at most such a norm, or all together (Pascanu et al., ICML 2013).
+    - ``weight_decay`` d: p (1 - rate d) takes the place of p, for arrays of two or more axes; biases are left alone.
+      Decoupled from the gradient (Loshchilov and Hutter, ICLR 2019).
+    - ``layer_rates``: what the learning rate is multiplied by in a layer, ``{"layers.0": 0.1}``, or "fan_in":
+      1/sqrt(number of a neuron's connections), for weights and biases alike (LeCun, 1993; lecture 002).
+    - ``use_ema``: outside training, weights are their moving average a' = m a + (1 - m) p, with m = ``ema_momentum``.
+      Training itself goes on from p.
+    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, by their mean gradient.
+    - ``maximize``: gradient ascent.
+
+    The names are Keras's; `maximize` is PyTorch's.
+    """
+
+    learning_rate: float | Schedule = 0.01
+    clipvalue: float | None = field(default=None, kw_only=True)
+    clipnorm: float | None = field(default=None, kw_only=True)
+    global_clipnorm: float | None = field(default=None, kw_only=True)
+    weight_decay: float | None = field(default=None, kw_only=True)
+    layer_rates: Mapping[str, float] | str | None = field(default=None, kw_only=True)
+    use_ema: bool = field(default=False, kw_only=True)
+    ema_momentum: float = field(default=0.99, kw_only=True)
+    gradient_accumulation_steps: int | None = field(default=None, kw_only=True)
+    maximize: bool = field(default=False, kw_only=True)
+    slot_names: ClassVar[tuple[str, ...]] = ()
+    scalar_slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.learning_rate, Schedule):
+            self.must(self.learning_rate > 0, "learning_rate must be > 0", self.learning_rate)
+        limits = {name: getattr(self, name) for name in CLIPS if getattr(self, name) is not None}
+        for name, limit in limits.items():
+            good = isinstance(limit, (int, float)) and not isinstance(limit, bool) and 0 < limit < math.inf
+            self.must(good, f"{name} must be a number > 0, or None for none", limit)
+        if len(limits) > 1:
+            raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
+        self.must(self.weight_decay is None or 0 <= self.weight_decay < math.inf,
+                  "weight_decay must be a number >= 0, or None for none", self.weight_decay)  # fmt: skip
+        self.must(0 <= self.ema_momentum < 1, "ema_momentum must be in [0, 1)", self.ema_momentum)
+        k = self.gradient_accumulation_steps
+        self.must(k is None or (isinstance(k, int) and k >= 1),
+                  "gradient_accumulation_steps must be a whole number >= 1", k)  # fmt: skip
+        rates = self.layer_rates
+        good = isinstance(rates, Mapping) and all(r >= 0 for r in rates.values())
+        self.must(rates is None or rates == "fan_in" or good,
+                  'layer_rates must be "fan_in" or factors >= 0 by layer, as in {"layers.0": 0.1}', rates)  # fmt: skip
+
+    def must(self, right: bool, rule: str, given: Any) -> None:
+        """Raise `GraphError` unless right."""
+        if not right:
+            raise GraphError(f"{type(self).__name__}: {rule}, got {given!r}")
+
+    def first_numbers(self) -> dict[str, float]:
+        """The hyper-parameters that are state of the training step, so that others compile nothing again."""
+        return {"optimizer.learning_rate": start_of(self.learning_rate)} | (
+            {} if self.weight_decay is None else {"optimizer.weight_decay": self.weight_decay}
+        )
+
+    def at(self, clock: Clock) -> Optimizer:
+        """This optimizer now: in the place of its schedules, but for the learning rate's, stand their values."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "learning_rate"}
+        found = {name: s for name, s in found.items() if isinstance(s, Schedule)}
+        other = copy.copy(self)
+        for name, schedule in found.items():
+            object.__setattr__(other, name, schedule.start * schedule.at(clock))
+        return other
+
+    def clipped(self, gradients: Sequence[Value]) -> list[Value]:
+        """The gradients, with what is too large made smaller: g min(1, limit / norm), or each number cut off.
+
+        >>> from pellucid.ops import constant
+        >>> from pellucid.optim import SGD
+        >>> g = SGD(0.1, global_clipnorm=1.0).clipped([constant([3.0]), constant([4.0])])  # of norm 5, to 0.6 and 0.8
+        >>> [v.shape for v in g]
+        [(1,), (1,)]
+        """
+        if self.clipvalue is not None:
+            return [maximum(minimum(g, self.clipvalue), -self.clipvalue) for g in gradients]
+        if self.clipnorm is not None:
+            return [g * _shrink(sum(g * g), self.clipnorm) for g in gradients]
+        if self.global_clipnorm is not None and gradients:
+            total = functools.reduce(add, (sum(g * g) for g in gradients))
+            return [g * _shrink(total, self.global_clipnorm) for g in gradients]
+        return list(gradients)
+
+    def rule(
+        self, p: Value, g: Value, slots: dict[str, Value], rate: Value, step: Value
+    ) -> tuple[Value, dict[str, Value]]:
+        raise NotImplementedError

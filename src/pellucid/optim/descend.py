@@ -1,0 +1,90 @@
+"""An optimizer's step as updates of state: the rule, and around it decay, rates by layer, averages, accumulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ..graph import GraphError, Value, state
+from ..ops import cast, equal, minimum, where
+from ..schedules import Clock, Schedule
+from .base import Optimizer
+
+AVERAGE = "average"  # the slot that holds a weight's moving average; outside training, the weight itself
+
+
+def slot_name(slot: str, parameter: str) -> str:
+    """Where an optimizer keeps what it remembers of a parameter."""
+    return f"optimizer.{slot}.{parameter}"
+
+
+def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) -> dict[Value, Value]:
+    """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter."""
+    counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
+    clock = Clock(cast(counter, dtype))
+    step = cast(counter + 1, dtype)
+    if isinstance(optimizer.learning_rate, Schedule):
+        rate = rate * optimizer.learning_rate.at(clock)
+    now, every = optimizer.at(clock), optimizer.gradient_accumulation_steps or 1
+    gradients, updates = [g for _, g in pairs], {counter: counter + 1}
+    last: Value | None = None  # whether the gradients are complete
+    if every > 1:
+        batches = state("optimizer.accumulated_batches", (), "int32")
+        last = equal(batches, every - 1)
+        updates = {counter: counter + cast(last, "int32"), batches: where(last, 0 * batches, batches + 1)}
+        gradients = [g + _slot("accumulated", p, dtype) for p, g in pairs]
+        updates |= {_slot("accumulated", p, dtype): where(last, 0 * g, g) for (p, _), g in zip(pairs, gradients)}  # noqa: B905
+        gradients = [g / every for g in gradients]
+    if optimizer.maximize:
+        gradients = [-g for g in gradients]
+    factors = rate_factors([p for p, _ in pairs], optimizer.layer_rates)
+    for (p, _), g, factor in zip(pairs, optimizer.clipped(gradients), factors, strict=True):
+        own = rate if factor == 1 else rate * factor
+        slots = {s: _slot(s, p, dtype) for s in optimizer.slot_names}
+        slots |= {s: state(slot_name(s, p.name or ""), (), dtype) for s in optimizer.scalar_slots}
+        start = p
+        if optimizer.weight_decay is not None and p.ndim > 1:
+            start = p * (1 - own * state("optimizer.weight_decay", (), dtype))
+        new, new_slots = now.rule(start, g, slots, own, step)
+        changed = {p: new} | {slots[s]: v for s, v in new_slots.items()}
+        if optimizer.use_ema:
+            keep = optimizer.ema_momentum * minimum(step - 1, 1)  # the first average is the first new weight
+            average = _slot(AVERAGE, p, dtype)
+            changed[average] = average * keep + new * (1 - keep)
+        updates |= changed if last is None else {s: where(last, v, s) for s, v in changed.items()}
+    return updates | clock.updates
+
+
+def _slot(slot: str, p: Value, dtype: str) -> Value:
+    """State of a parameter's shape."""
+    return state(slot_name(slot, p.name or ""), p.shape, dtype)
+
+
+def rate_factors(parameters: list[Value], layer_rates: Mapping[str, float] | str | None) -> list[float]:
+    """What the learning rate is multiplied by, for each parameter. Raises `GraphError` for a layer without any.
+
+    >>> w, b = state("layers.0.weight", (3, 100)), state("layers.0.bias", (3,))
+    >>> rate_factors([w, b], "fan_in"), rate_factors([w, b], {"layers.0.bias": 2.0})
+    ([0.1, 0.1], [1.0, 2.0])
+    """
+    names = [p.name or "" for p in parameters]
+    layers = [name.rpartition(".")[0] for name in names]
+    if layer_rates == "fan_in":
+        fans: dict[str, int] = {}
+        for layer, p in zip(layers, parameters, strict=True):
+            fans[layer] = max(fans.get(layer, 1), math.prod(p.shape[1:]))
+        return [1 / math.sqrt(fans[layer]) for layer in layers]
+    rates = dict(layer_rates or {})  # type: ignore[arg-type]
+    for asked in rates:
+        if not any(_within(name, asked) for name in names):
+            there = ", ".join(dict.fromkeys(layers)) or "none"
+            raise GraphError(f"layer_rates: no trained parameter is in {asked!r}; the layers are {there}")
+    found = []
+    for name in names:
+        fitting = [asked for asked in rates if _within(name, asked)]
+        found.append(float(rates[max(fitting, key=len)]) if fitting else 1.0)
+    return found
+
+
+def _within(name: str, layer: str) -> bool:
+    return name == layer or name.startswith(f"{layer}.")

@@ -1,0 +1,287 @@
+"""Schedules: how a learning rate, or a momentum, changes while training goes on. Imports graph and ops.
+
+A schedule is a formula of the time t since training began, counted in epochs or in steps, whichever its argument
+``epochs=`` or ``steps=`` is given in; within an epoch t goes on evenly. It is part of the training step's graph, so
+that it costs nothing, and a resumed training goes on where it was. Adding one is adding a class with a `factor`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, dataclass_transform
+
+from .graph import GraphError, Value, cached_property, state
+from .ops import exp, floor, log, maximum, minimum, sqrt, where
+
+EPOCHS, PER_EPOCH = "optimizer.epochs", "optimizer.steps_per_epoch"  # state that `Clock` reads, and `fit` sets
+
+
+class Clock:
+    """The time since training began, as Values of shape (), 0 at the first step: ``steps`` and ``epochs``.
+
+    ``updates`` is what a training step must carry on, if anybody asked for epochs.
+    """
+
+    def __init__(self, steps: Value) -> None:
+        self.steps, self.updates = steps, dict[Value, Value]()
+
+    @cached_property
+    def epochs(self) -> Value:
+        done, per_epoch = (state(name, (), self.steps.dtype) for name in (EPOCHS, PER_EPOCH))
+        self.updates[done] = done + 1 / per_epoch
+        return done
+
+
+@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
+class Schedule:
+    """Base of schedules: ``start * factor(t)``.
+
+    ``epochs`` or ``steps``, one of them, is the schedule's length: that of the whole change, or of its period; each
+    class says which. Raises `GraphError` for a length that is not above 0.
+    """
+
+    start: float = 0.01
+    epochs: float | Sequence[float] | None = field(default=None, kw_only=True)
+    steps: float | Sequence[float] | None = field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        self.must(self.start > 0, "start must be > 0", self.start)
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs is not None else "none"
+            raise GraphError(f"{type(self).__name__}: give its length as epochs=... or as steps=..., got {given}")
+        self.check_length(self.length)
+
+    def check_length(self, length: Any) -> None:
+        self.must(isinstance(length, (int, float)) and length > 0, "its length must be a number > 0", length)
+
+    def must(self, right: bool, rule: str, given: Any) -> None:
+        """Raise `GraphError` unless right."""
+        if not right:
+            raise GraphError(f"{type(self).__name__}: {rule}, got {given!r}")
+
+    @property
+    def length(self) -> Any:
+        return self.steps if self.epochs is None else self.epochs
+
+    def time(self, clock: Clock) -> Value:
+        """t, in the schedule's unit."""
+        return clock.steps if self.epochs is None else clock.epochs
+
+    def at(self, clock: Clock) -> Value:
+        """What ``start`` is multiplied by now."""
+        return self.factor(self.time(clock))
+
+    def factor(self, t: Value) -> Value:
+        raise NotImplementedError
+
+
+class Constant(Schedule):
+    """start, always; what a plain number is too.
+
+    >>> Constant(0.1).start
+    0.1
+    """
+
+    def __post_init__(self) -> None:
+        self.must(self.start > 0, "start must be > 0", self.start)
+
+    def at(self, clock):
+        return clock.steps * 0 + 1
+
+
+class Step(Schedule):
+    """start ratio^floor(t / T): down by ``ratio`` after every T epochs or steps.
+
+    >>> Step(0.1, ratio=0.5, epochs=10).length
+    10
+    """
+
+    ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.must(self.ratio > 0, "ratio must be > 0", self.ratio)
+
+    def factor(self, t):
+        return power(self.ratio, floor(t / self.length))
+
+
+class Piecewise(Schedule):
+    """values[i] from the boundary i - 1 to the boundary i, which are the ``epochs`` or ``steps``.
+
+    Lecture 002's momentum, "0.5 until the initial learning stabilizes and then 0.9": ``Piecewise((0.5, 0.9),
+    epochs=(5,))``.
+
+    >>> Piecewise((0.5, 0.9), epochs=(5,)).start
+    0.5
+    """
+
+    start: float = field(init=False, default=0.0)  # type: ignore[misc]
+    values: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        good = len(self.values) > 1 and all(v > 0 for v in self.values)
+        self.must(good, "values must be two or more numbers > 0", self.values)
+        object.__setattr__(self, "start", self.values[0])
+        super().__post_init__()
+
+    def check_length(self, length):
+        good = isinstance(length, (tuple, list)) and len(length) == len(self.values) - 1
+        good = good and all(a < b for a, b in zip((0, *length), length, strict=False))
+        self.must(good, f"between {len(self.values)} values are {len(self.values) - 1} rising boundaries > 0", length)
+
+    def factor(self, t):
+        found = t * 0 + 1
+        for boundary, value in zip(self.length, self.values[1:], strict=True):
+            found = where(t >= boundary, value / self.start, found)
+        return found
+
+
+class Exponential(Schedule):
+    """start ratio^(t / T): down by ``ratio`` in every T epochs or steps, evenly.
+
+    >>> Exponential(0.1, ratio=0.9, epochs=1).ratio
+    0.9
+    """
+
+    ratio: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.must(self.ratio > 0, "ratio must be > 0", self.ratio)
+
+    def factor(self, t):
+        return power(self.ratio, t / self.length)
+
+
+class InverseTime(Schedule):
+    """start / (1 + t / T)^power: half of it after T epochs or steps, for power 1.
+
+    >>> InverseTime(0.1, steps=1000).power
+    1.0
+    """
+
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.must(self.power > 0, "power must be > 0", self.power)
+
+    def factor(self, t):
+        return exp(-self.power * log(1 + t / self.length))
+
+
+class Cosine(Schedule):
+    """start (e + (1 - e) (1 + cos(pi t / T)) / 2) until T, then start e, with e = ``end``, a share of the start.
+
+    Loshchilov and Hutter, "SGDR", ICLR 2017.
+
+    >>> Cosine(0.1, epochs=30).end
+    0.0
+    """
+
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.must(0 <= self.end <= 1, "end is a share of the start, from 0 to 1", self.end)
+
+    def factor(self, t):
+        return between(1.0, self.end, t / self.length)
+
+
+class OneCycle(Schedule):
+    """Up from start / ``divide`` to start in the first ``warm`` of T, then down to start / ``final``, both as cosines.
+
+    Smith and Topin, "Super-Convergence", 2018; the numbers are those usual for it.
+
+    >>> OneCycle(0.1, epochs=20).warm
+    0.3
+    """
+
+    warm: float = 0.3
+    divide: float = 25.0
+    final: float = 25e4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.must(0 < self.warm < 1, "warm is a share of the length, between 0 and 1", self.warm)
+        self.must(self.divide >= 1 and self.final >= 1, "divide and final must be >= 1", (self.divide, self.final))
+
+    def factor(self, t):
+        part = t / self.length
+        up = between(1 / self.divide, 1.0, part / self.warm)
+        down = between(1.0, 1 / self.final, (part - self.warm) / (1 - self.warm))
+        return where(part < self.warm, up, down)
+
+
+class WarmUp(Schedule):
+    """Evenly up from ``begin`` times the start of another schedule, or of a number, in T epochs or steps; then that.
+
+    The other schedule's own time begins when the warm-up is over.
+
+    >>> WarmUp(Cosine(0.1, epochs=30), epochs=3).start
+    0.1
+    """
+
+    start: float = field(init=False, default=0.0)  # type: ignore[misc]
+    then: float | Schedule = 0.01
+    begin: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", start_of(self.then))
+        super().__post_init__()
+        self.must(0 <= self.begin <= 1, "begin is a share of the start, from 0 to 1", self.begin)
+        if isinstance(self.then, Schedule) and not isinstance(self.then, Constant):
+            self.must((self.then.epochs is None) == (self.epochs is None),
+                      "counts in epochs if the other schedule does, else in steps", self.then)  # fmt: skip
+
+    def factor(self, t):
+        rising = self.begin + (1 - self.begin) * (t / self.length)
+        then = self.then.factor(t - self.length) if isinstance(self.then, Schedule) else t * 0 + 1
+        return where(t < self.length, rising, then)
+
+
+class Function(Schedule):
+    """start f(t), with f a user's function of a Value; its length is the unit of t.
+
+    >>> Function(0.1, lambda t: 1 / sqrt(1 + t), epochs=1).start
+    0.1
+    """
+
+    function: Callable[[Value], Value] = sqrt
+
+    def factor(self, t):
+        return self.function(t / self.length)
+
+
+def between(first: float, last: float, part: Value) -> Value:
+    """From the first to the last as half a cosine, for a part from 0 to 1 of the way; outside, its ends."""
+    u = math.pi * (0.5 - maximum(minimum(part, 1), 0))  # cos(pi part) = sin(u), by its series: |u| is at most pi / 2
+    sine: Value | float = 0.0
+    for n in range(19, 0, -2):
+        sine = u**2 * sine * (-1 / ((n + 1) * (n + 2))) + 1
+    return last + (first - last) * 0.5 * (1 + u * sine)
+
+
+def power(ratio: float, t: Value) -> Value:
+    """ratio^t for a positive number."""
+    return exp(math.log(ratio) * t)
+
+
+def start_of(value: float | Schedule) -> float:
+    """A number, or what a schedule multiplies."""
+    return value.start if isinstance(value, Schedule) else value
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    cls.__name__: cls
+    for cls in (Constant, Step, Piecewise, Exponential, InverseTime, Cosine, OneCycle, WarmUp, Function)
+}

@@ -1,0 +1,94 @@
+"""The search for a learning rate: a few steps with one that rises, and where the loss falls fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..executors import NotFinite
+from ..graph import GraphError
+from ..optim import LBFGS
+from .pieces import Arrays, order_of
+
+if TYPE_CHECKING:
+    from .model import Model
+
+MEMORY = 0.9  # of the moving average of losses
+TOO_MUCH = 4.0  # times the lowest loss so far: the end
+MARGIN = 10.0  # the suggestion is that much below where the loss is lowest
+
+
+@dataclass(frozen=True, eq=False)
+class RateSearch:
+    """What `Model.find_learning_rate` saw: ``rates`` and the smoothed ``losses`` behind each.
+
+    ``suggestion`` is a tenth of the rate at which the smoothed loss was lowest: there it still falls fast, with room to
+    where training diverges.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def suggestion(self) -> float:
+        lowest = self.rates[int(np.argmin(self.losses))]
+        return float(np.format_float_positional(lowest / MARGIN, precision=2, fractional=False))
+
+    def plot(self, axes: Any = None) -> Any:
+        """The loss against the rate, on matplotlib axes (made if none are given); returns the axes."""
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError('pictures need matplotlib: pip install "pellucid[plot]"') from error
+        axes = axes or plt.subplots()[1]
+        axes.plot(self.rates, self.losses)
+        axes.axvline(self.suggestion, color="tab:red", linestyle="--", label=f"suggestion {self.suggestion:g}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+        axes.legend()
+        return axes
+
+    def __repr__(self) -> str:
+        return (f"<RateSearch: {len(self.rates)} steps from {self.rates[0]:.3g} to {self.rates[-1]:.3g}; "
+                f"suggestion {self.suggestion:g}>")  # fmt: skip
+
+
+def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: int, batch: int) -> RateSearch:
+    """See `Model.find_learning_rate`."""
+    if not 0 < low < high:
+        raise GraphError(f"find_learning_rate: 0 < low < high is expected, got low={low!r}, high={high!r}")
+    if steps < 10:
+        raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
+    if isinstance(model.optimizer, LBFGS):
+        raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
+    from .loop import RATE, first_state, rate_of, trained_weights
+
+    kept, run = dict(model.state), model._compiled("step", arrays)
+    names = [name for name in run.program.state if name not in model.state]
+    try:
+        model.state |= first_state(run.program, names, model.optimizer, model.seed, model.state)
+        model.state = {name: np.array(a) for name, a in model.state.items()}
+        rates, losses, mean, n = [], [], 0.0, len(arrays["y"])
+        base = float(model.state[RATE]) / rate_of(model)  # a schedule's factor is left out
+        rows = np.concatenate([order_of(model.seed, e, n, True) for e in range(-(-steps * batch // n))])  # type: ignore[misc]
+        for k, rate in enumerate(np.geomspace(low, high, steps)):
+            model.state[RATE] = np.asarray(rate * base, model.dtype)
+            try:
+                with trained_weights(model):
+                    sums = run.steps(model.state, arrays, rows[k * batch : (k + 1) * batch], batch, "loss")
+            except NotFinite:
+                break
+            mean = MEMORY * mean + (1 - MEMORY) * sums["loss"] / sums["weight"]
+            smooth = mean / (1 - MEMORY ** (k + 1))
+            rates.append(rate)
+            losses.append(smooth)
+            if smooth > TOO_MUCH * min(losses):
+                break
+    finally:
+        model.state = kept
+    if not losses:
+        raise GraphError(
+            f"find_learning_rate: the loss is not finite even at {low:g}; look at the data, or begin lower"
+        )
+    return RateSearch(np.array(rates), np.array(losses))

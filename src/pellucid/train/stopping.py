@@ -1,0 +1,238 @@
+"""When to stop: rules that look at an epoch's numbers, and combine by ``|`` (one is enough) and ``&`` (all at once)."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from .callbacks import Callback, Monitor, must
+
+
+class StoppingRule(Callback):
+    """Base of stopping rules: `met` says why to stop now, or None. ``model.stopped`` tells it after `fit`.
+
+    >>> rule = Epochs(10) & SmallChange(0.01) | TimeLimit(minutes=5)
+    >>> rule
+    <after 10 epochs and loss changes by less than 0.01 an epoch, or after 300 s>
+    """
+
+    def met(self, epoch: int, logs: dict) -> str | None:
+        raise NotImplementedError
+
+    def on_epoch_end(self, epoch, logs=None):
+        reason = self.met(epoch, logs or {})
+        if reason:
+            self.model.stop_training, self.model.stopped = True, f"in epoch {epoch + 1}: {reason}"
+
+    def __or__(self, other: StoppingRule) -> StoppingRule:
+        return AnyOf(self, other)
+
+    def __and__(self, other: StoppingRule) -> StoppingRule:
+        return AllOf(self, other)
+
+    def describe(self) -> str:
+        """The rule in words."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
+
+
+class Combined(StoppingRule):
+    """Several rules, each of which sees every epoch."""
+
+    word = ""
+
+    def __init__(self, *rules: StoppingRule) -> None:
+        for rule in rules:
+            if not isinstance(rule, StoppingRule):
+                raise TypeError(f"stopping rules combine with stopping rules, got {rule!r}")
+        self.rules = rules
+
+    def set_model(self, model):
+        super().set_model(model)
+        for rule in self.rules:
+            rule.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        for rule in self.rules:
+            rule.on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        for rule in self.rules:
+            rule.on_train_end(logs)
+
+    def describe(self) -> str:
+        return self.word.join(rule.describe() for rule in self.rules)
+
+
+class AnyOf(Combined):
+    """Stop when one of the rules is met."""
+
+    word = ", or "
+
+    def met(self, epoch, logs):
+        reasons = [rule.met(epoch, logs) for rule in self.rules]
+        return next((reason for reason in reasons if reason), None)
+
+
+class AllOf(Combined):
+    """Stop when all the rules are met in the same epoch."""
+
+    word = " and "
+
+    def met(self, epoch, logs):
+        reasons = [rule.met(epoch, logs) for rule in self.rules]
+        return " and ".join(reason or "" for reason in reasons) if all(reasons) else None
+
+
+class Epochs(StoppingRule):
+    """Stop after so many epochs of this fit; with ``&``, not before. Lecture 002: the maximum number of epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        must(self, "epochs", epochs, epochs >= 1, "a whole number >= 1")
+        self.epochs = epochs
+
+    def met(self, epoch, logs):
+        return self.describe() if epoch + 1 >= self.epochs else None
+
+    def describe(self):
+        return f"after {self.epochs} epochs"
+
+
+class GradientNorm(StoppingRule):
+    """Stop when ||dC/dtheta||, over all training samples and weights, is below a number. Lecture 001.
+
+    It costs about one more pass over the training samples an epoch; ``every`` so many epochs is it looked at.
+    """
+
+    def __init__(self, below: float, every: int = 1) -> None:
+        must(self, "below", below, below > 0, "a number > 0")
+        must(self, "every", every, every >= 1, "a whole number >= 1")
+        self.below, self.every, self.norm = below, every, math.nan
+
+    def met(self, epoch, logs):
+        if (epoch + 1) % self.every == 0:
+            from .loop import gradients
+
+            assert self.model.training is not None
+            _, slopes = gradients(self.model, self.model.training.parts)
+            self.norm = math.sqrt(sum(float((g**2).sum()) for g in slopes.values()))
+            if self.norm < self.below:
+                return f"the norm of the gradient is {self.norm:.3g}, below {self.below:g}"
+        return None
+
+    def describe(self):
+        return f"norm of the gradient below {self.below:g}"
+
+
+class SmallChange(StoppingRule):
+    """Stop when |E_t - E_(t-1)| of the training loss is below a number for ``patience`` epochs. Lectures 001, 002.
+
+    The absolute change of the average error per epoch; with ``relative``, divided by E_(t-1) (0.01 to 0.1 in lecture
+    002). The loss is the mean over the epoch's steps; ``monitor`` may be another number.
+    """
+
+    def __init__(self, below: float, monitor: str = "loss", patience: int = 1, relative: bool = False) -> None:
+        must(self, "below", below, below > 0, "a number > 0")
+        must(self, "patience", patience, patience >= 1, "a whole number >= 1")
+        self.below, self.monitor, self.patience = below, Monitor(self, monitor), patience
+        self.relative = relative
+
+    def on_train_begin(self, logs=None):
+        self.last, self.wait = math.nan, 0
+
+    def met(self, epoch, logs):
+        value = self.monitor.value(logs)
+        change = abs(value - self.last) / (abs(self.last) if self.relative else 1)
+        self.wait, self.last = (self.wait + 1 if change < self.below else 0), value
+        name = self.monitor.name
+        return f"{name} changed by {change:.3g}, less than {self.below:g}" if self.wait >= self.patience else None
+
+    def describe(self):
+        return f"{self.monitor.name} changes by less than {self.below:g} an epoch"
+
+
+class TimeLimit(StoppingRule):
+    """Stop before an epoch that, as long as the longest so far, would go beyond so many seconds or minutes."""
+
+    def __init__(self, seconds: float | None = None, minutes: float | None = None) -> None:
+        one = (seconds is None) != (minutes is None)
+        must(self, "the time", (seconds, minutes), one, "seconds=... or minutes=..., one of them")
+        self.seconds = seconds if seconds is not None else 60 * (minutes or 0)
+        must(self, "the time", self.seconds, self.seconds > 0, "a number > 0")
+
+    def on_train_begin(self, logs=None):
+        self.start = self.mark = time.monotonic()
+        self.longest = 0.0
+
+    def met(self, epoch, logs):
+        now = time.monotonic()
+        self.longest, self.mark = max(self.longest, now - self.mark), now
+        used = now - self.start
+        over = used + self.longest > self.seconds
+        return f"{used:.3g} s are used of {self.seconds:g}, and an epoch takes {self.longest:.3g}" if over else None
+
+    def describe(self):
+        return f"after {self.seconds:g} s"
+
+
+class Target(StoppingRule):
+    """Stop when ``monitor`` has reached a value: as low, or for accuracy and scores as high. Lecture 002's
+    "if the generalization performance is satisfactory, then stop"."""
+
+    def __init__(self, value: float, monitor: str = "val_accuracy", mode: str = "auto") -> None:
+        self.target, self.monitor = value, Monitor(self, monitor, mode)
+
+    def met(self, epoch, logs):
+        value = self.monitor.value(logs)
+        reached = value <= self.monitor.sign * self.target
+        return f"{self.monitor.name} is {abs(value):.4g}, {self.target:g} was wanted" if reached else None
+
+    def describe(self):
+        return f"{self.monitor.name} reaches {self.target:g}"
+
+
+class EarlyStopping(StoppingRule):
+    """Stop when ``monitor`` has not improved for ``patience`` epochs, and go back to the best weights.
+
+    An epoch improves if it is better than the best so far by more than ``min_delta``. ``mode`` is "min", "max" or
+    "auto" (max for accuracy and scores, else min). ``start_from_epoch`` epochs are not looked at. The generalisation
+    peak of the lectures' stopping criteria (001, 002).
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 1,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+        start_from_epoch: int = 0,
+    ) -> None:
+        what = "a whole number >= 1 (1 stops at the first epoch that is not better)"
+        must(self, "patience", patience, patience >= 1, what)
+        must(self, "start_from_epoch", start_from_epoch, start_from_epoch >= 0, "a whole number >= 0")
+        self.monitor, self.patience = Monitor(self, monitor, mode, min_delta), patience
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+
+    def on_train_begin(self, logs=None):
+        self.best, self.best_epoch, self.best_state, self.stopped_epoch = math.inf, -1, None, None
+
+    def met(self, epoch, logs):
+        value = self.monitor.value(logs)
+        if epoch < self.start_from_epoch:
+            return None
+        if self.monitor.improved(value, self.best):
+            self.best, self.best_epoch, self.best_state = value, epoch, self.model.parameters
+        elif epoch - self.best_epoch >= self.patience:
+            self.stopped_epoch = epoch
+            return f"{self.monitor.name} was best in epoch {self.best_epoch + 1}"
+        return None
+
+    def on_train_end(self, logs=None):
+        if self.restore_best_weights and self.best_state is not None:
+            self.model.set_parameters(self.best_state)
+
+    def describe(self):
+        return f"{self.monitor.name} has not improved for {self.patience} epochs"

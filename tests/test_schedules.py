@@ -1,0 +1,135 @@
+"""Schedules against their formulas in plain Python, in steps and in epochs, and what training makes of them."""
+
+import math
+
+import numpy as np
+import pytest
+
+import pellucid as pel
+from pellucid import GraphError, Model, nn, optim, schedules
+from pellucid.executors import native, reference
+from pellucid.ops import cast
+from pellucid.schedules import Clock
+
+T = np.arange(0, 31)
+COSINE = [0.1 * (0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * min(t, 20) / 20))) for t in T]
+
+
+def one_cycle(t, peak=1.0, length=20, warm=0.3):
+    """As in PyTorch's OneCycleLR, but in continuous time."""
+    ends = (peak / 25, peak, t / (warm * length)) if t < warm * length else (
+        peak, peak / 25e4, (t - warm * length) / (length - warm * length))  # fmt: skip
+    first, last, part = ends
+    return last + (first - last) / 2 * (1 + math.cos(math.pi * min(part, 1)))
+
+
+CASES = {
+    "constant": (schedules.Constant(0.3), [0.3 for _ in T]),
+    "step": (schedules.Step(0.1, 0.5, steps=10), [0.1 * 0.5 ** (t // 10) for t in T]),
+    "piecewise": (
+        schedules.Piecewise((0.5, 0.9, 0.2), steps=(5, 12)),
+        [0.5 if t < 5 else 0.9 if t < 12 else 0.2 for t in T],
+    ),
+    "exponential": (schedules.Exponential(0.1, 0.9, steps=4), [0.1 * 0.9 ** (t / 4) for t in T]),
+    "inverse time": (schedules.InverseTime(0.1, 0.5, steps=3), [0.1 / math.sqrt(1 + t / 3) for t in T]),
+    "cosine": (schedules.Cosine(0.1, 0.2, steps=20), COSINE),
+    "one cycle": (schedules.OneCycle(1.0, steps=20), [one_cycle(t) for t in T]),
+    "warm-up": (
+        schedules.WarmUp(schedules.Step(0.1, 0.1, steps=10), 0.2, steps=5),
+        [0.1 * (0.2 + 0.8 * t / 5) if t < 5 else 0.1 * 0.1 ** ((t - 5) // 10) for t in T],
+    ),
+    "function": (schedules.Function(2.0, lambda t: 1 / (1 + t), steps=2), [2 / (1 + t / 2) for t in T]),
+}
+
+
+def values(schedule, executor=reference, dtype="float64"):
+    steps = pel.state("steps", (), "int32")
+    factor = schedule.at(Clock(cast(steps, dtype)))
+    run = executor.compile(pel.Program([], {"value": schedule.start * factor}, {}))
+    return np.array([run({"steps": np.int32(t)})["value"] for t in T])
+
+
+@pytest.mark.parametrize("schedule, expected", CASES.values(), ids=list(CASES))
+def test_values(schedule, expected):
+    np.testing.assert_allclose(values(schedule), expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(values(schedule, native, "float32"), expected, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_epochs_and_steps_are_the_same_time(executor):
+    """30 samples in batches of 8 are 4 steps an epoch: down to a tenth after 8 steps or 2 epochs."""
+    x, y = np.ones((30, 1)), np.ones((30, 1))
+    found = []
+    for length in ({"steps": 8}, {"epochs": 2}):
+        model = Model(nn.Dense(1), "mse", optim.SGD(schedules.Step(0.1, 0.1, **length)), executor=executor)
+        rates = []
+        for _ in range(5):
+            model.fit(x, y, batch_size=8, verbose=0)
+            rates.append(model.learning_rate)
+        found.append((rates, model.parameters["weight"].item()))
+    np.testing.assert_allclose(found[0][0], [0.1, 0.01, 0.01, 1e-3, 1e-3], rtol=1e-6)
+    assert found[0] == found[1]
+
+
+def test_a_fit_goes_on_where_the_schedule_was(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(2, 40, 3))
+    made = lambda: Model(nn.Dense(3), "mse", optim.Adam(schedules.Cosine(0.1, epochs=6)), seed=1)
+    whole, parts = made(), made()
+    whole.fit(x, y, epochs=6, verbose=0)
+    parts.fit(x, y, epochs=2, verbose=0)
+    parts.save(tmp_path / "half.pel")
+    again = pel.load(tmp_path / "half.pel")
+    assert again.optimizer == whole.optimizer
+    again.fit(x, y, epochs=4, verbose=0)
+    assert all((again.state[name] == a).all() for name, a in whole.state.items())
+
+
+def test_the_lectures_momentum():
+    """0.5 in the first two epochs, then 0.9, on a gradient of 1: v' = m v - rate."""
+    net, one = nn.Dense(1, bias=False, weight_init=nn.init.zeros), np.ones((1, 1))
+    loss = lambda y, t: pel.ops.sum(y * 1.0 - t * 0)
+    sgd = optim.SGD(0.1, momentum=optim.lecture_momentum(2))
+    model, v, w = Model(net, loss, sgd, dtype="float64"), 0.0, 0.0
+    for epoch in range(5):
+        model.fit(one, one, verbose=0)
+        v = (0.5 if epoch < 2 else 0.9) * v - 0.1
+        w += v
+        assert model.parameters["weight"].item() == pytest.approx(w, rel=1e-12)
+    steady = optim.SGD(0.1, momentum=schedules.Constant(0.5), nesterov=True)
+    assert steady.slot_names == ("velocity",)
+
+
+def test_the_learning_rate_may_be_set():
+    model = Model(nn.Dense(1), "mse", optim.SGD(schedules.Step(0.2, steps=1)), input_shape=(1,))
+    model.learning_rate = 0.5
+    assert model.learning_rate == pytest.approx(0.5)
+    model.fit(np.ones((4, 1)), np.ones((4, 1)), batch_size=4, verbose=0)
+    assert model.learning_rate == pytest.approx(0.05)
+    model.learning_rate = 0.5
+    assert model.learning_rate == pytest.approx(0.5)
+    with pytest.raises(GraphError, match="learning_rate must be a number > 0, got 0"):
+        model.learning_rate = 0
+
+
+BAD = {
+    "no length": (lambda: schedules.Cosine(0.1), "Cosine: give its length as epochs=... or as steps=..., got none"),
+    "both": (lambda: schedules.Cosine(0.1, epochs=1, steps=2), "got both"),
+    "length": (lambda: schedules.Step(0.1, steps=0), "length must be a number > 0, got 0"),
+    "start": (lambda: schedules.Cosine(-1, steps=2), "start must be > 0, got -1"),
+    "ratio": (lambda: schedules.Exponential(1, ratio=0, steps=2), "ratio must be > 0"),
+    "end": (lambda: schedules.Cosine(1, end=2, steps=2), "end is a share of the start"),
+    "boundaries": (lambda: schedules.Piecewise((1, 2, 3), steps=(5, 4)), "2 rising boundaries > 0"),
+    "values": (lambda: schedules.Piecewise((1,), steps=()), "two or more numbers > 0"),
+    "warm": (lambda: schedules.OneCycle(1, warm=1, steps=3), "between 0 and 1"),
+    "units": (
+        lambda: schedules.WarmUp(schedules.Cosine(1, epochs=3), steps=3),
+        "counts in epochs if the other schedule does",
+    ),
+    "momentum": (lambda: optim.SGD(0.1, momentum=schedules.Piecewise((0.5, 1.0), steps=(2,))), r"in \[0, 1\)"),
+}
+
+
+@pytest.mark.parametrize("make, text", BAD.values(), ids=list(BAD))
+def test_refused(make, text):
+    with pytest.raises(GraphError, match=text):
+        make()
