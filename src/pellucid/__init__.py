@@ -20,8 +20,9 @@ from .train import (
     ReduceLROnPlateau,
     Stepper,
     load,
-    stopping,
 )
+
+from . import stopping  # isort: skip  # above train
 
 __version__ = "0.1.0"
 

@@ -32,19 +32,21 @@ def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) 
         batches = state("optimizer.accumulated_batches", (), "int32")
         last = equal(batches, every - 1)
         updates = {counter: counter + cast(last, "int32"), batches: where(last, 0 * batches, batches + 1)}
-        gradients = [g + _slot("accumulated", p, dtype) for p, g in pairs]
-        updates |= {_slot("accumulated", p, dtype): where(last, 0 * g, g) for (p, _), g in zip(pairs, gradients)}  # noqa: B905
-        gradients = [g / every for g in gradients]
+        before = [_slot("accumulated", p, dtype) for p, _ in pairs]
+        sums = [s + g for s, g in zip(before, gradients, strict=True)]
+        updates |= {s: where(last, 0 * new, new) for s, new in zip(before, sums, strict=True)}
+        gradients = [new / every for new in sums]
     if optimizer.maximize:
         gradients = [-g for g in gradients]
+    decay = None if optimizer.weight_decay is None else state("optimizer.weight_decay", (), dtype)
     factors = rate_factors([p for p, _ in pairs], optimizer.layer_rates)
     for (p, _), g, factor in zip(pairs, optimizer.clipped(gradients), factors, strict=True):
         own = rate if factor == 1 else rate * factor
         slots = {s: _slot(s, p, dtype) for s in optimizer.slot_names}
         slots |= {s: state(slot_name(s, p.name or ""), (), dtype) for s in optimizer.scalar_slots}
         start = p
-        if optimizer.weight_decay is not None and p.ndim > 1:
-            start = p * (1 - own * state("optimizer.weight_decay", (), dtype))
+        if decay is not None and p.ndim > 1:
+            start = p * (1 - own * decay)
         new, new_slots = now.rule(start, g, slots, own, step)
         changed = {p: new} | {slots[s]: v for s, v in new_slots.items()}
         if optimizer.use_ema:

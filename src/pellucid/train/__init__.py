@@ -1,6 +1,5 @@
 """Training: Model, the loop, callbacks, history, saving. Imports everything below it, no executor by name."""
 
-from . import stopping
 from .callbacks import AverageWeights, Callback, ReduceLROnPlateau
 from .finder import RateSearch
 from .history import History
@@ -11,4 +10,4 @@ from .stepper import Stepper
 from .stopping import EarlyStopping
 
 __all__ = ["AverageWeights", "Callback", "DivergedError", "EarlyStopping", "History", "Model", "RateSearch",
-           "ReduceLROnPlateau", "Stepper", "load", "stopping"]  # fmt: skip
+           "ReduceLROnPlateau", "Stepper", "load"]  # fmt: skip

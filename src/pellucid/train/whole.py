@@ -46,7 +46,8 @@ class WholeSteps:
         direction = -two_loops(g, moves, changes)
         if g @ direction >= 0:  # not downhill, by rounding: forget what was learnt
             moves, changes, direction = moves[:0], changes[:0], -g
-        length = float(state[RATE])
+        first = self.optimizer.first_numbers()[RATE]
+        length = float(state.setdefault(RATE, np.asarray(first, state[self.names[0]].dtype)))
         if LAST not in state:
             length *= min(1.0, 1 / max(np.abs(g).sum(), TINY))
         if self.optimizer.line_search:
