@@ -782,7 +782,7 @@ def test_arrays_are_added_up(batch, threads):
         "counts": ops.batch_sum(ops.cast(x > 0, "int32")),
         "any": ops.batch_sum(ops.max(x)) > 0,
         "each": ops.batch_sum(x) > 0,
-        "logs": ops.batch_sum(ops.sum(ops.log(x + 3))),
+        "logs": ops.batch_sum(ops.sum(ops.log(x + 30))),
     }
     program = pel.Program([x], sums, {n: n + sums["total"][:2]})
     given, states = normal(50, 3), [{"n": np.zeros(2)}, {"n": np.zeros(2)}]
@@ -793,7 +793,7 @@ def test_arrays_are_added_up(batch, threads):
         assert type(found[name]) is type(value) and np.shape(found[name]) == sums[name].shape
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(states[0]["n"], states[1]["n"], rtol=1e-5)
-    given[41] = -5
+    given[41] = -50
     for run in runs:
         with pytest.raises(pel.executors.NotFinite) as failure:
             run.steps({"n": np.zeros(2)}, {"x": given}, None, batch, "logs")

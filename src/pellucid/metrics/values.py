@@ -60,8 +60,7 @@ def variance(sums: Sums, of: str) -> np.ndarray:
 def unexplained(rest: np.ndarray, sums: Sums) -> np.ndarray:
     """1 - rest / variance of the targets; for constant targets 1 where nothing is left, else 0."""
     whole = variance(sums, "targets")
-    share = np.divide(rest, whole, out=(rest > 0).astype(float), where=whole > 0)
-    return 1 - share
+    return 1 - np.where(whole > 0, rest / np.where(whole > 0, whole, 1), rest > 0)
 
 
 def r2(sums: Sums) -> np.ndarray:
