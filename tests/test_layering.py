@@ -51,7 +51,7 @@ ONLY = {
     "jaxlib": {"executors/jax.py": True},
     "torch": {},
     "tensorflow": {},
-    "sklearn": {"": False, "sklearn.py": True, "neurons.py": True, "features.py": True, "tabular.py": True},
+    "sklearn": {"": False, "sklearn.py": True, "neurons.py": True, "features.py": True, "tabular": True},
     "matplotlib": {"": False, "plot": True},
     "PIL": {"": False},
     "pandas": {"": False},
