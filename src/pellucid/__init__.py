@@ -12,14 +12,20 @@ from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .train import (
     AverageWeights,
     Callback,
+    Checkpoint,
+    CSVLogger,
     DivergedError,
     EarlyStopping,
     History,
+    JSONLinesLogger,
     Model,
     RateSearch,
     ReduceLROnPlateau,
     Stepper,
+    TensorBoard,
+    Walk,
     load,
+    minimize,
 )
 
 from . import stopping  # isort: skip  # above train
@@ -27,10 +33,10 @@ from . import stopping  # isort: skip  # above train
 __version__ = "0.1.0"
 
 __all__ = [
-    "AverageWeights", "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
-    "Program", "RateSearch", "ReduceLROnPlateau", "Stepper", "Value", "all_samples", "batch_mean", "batch_size",
-    "batch_sum", "data", "decode", "executors", "grad", "input", "load", "metrics", "nn", "ops", "optim", "schedules",
-    "state", "stopping",
+    "AverageWeights", "CSVLogger", "Callback", "Checkpoint", "DataError", "DivergedError", "EarlyStopping",
+    "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Stepper",
+    "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode",
+    "executors", "grad", "input", "load", "metrics", "minimize", "nn", "ops", "optim", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from ..nn import init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..optim import LBFGS, as_optimizer
-from . import bucketed, loop, measuring, programs
+from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
@@ -25,6 +25,7 @@ from .history import History
 from .pieces import middle_of
 from .progress import progress_for
 from .reuse import Reuse
+from .sharing import shared
 from .stateful import check_batches
 
 
@@ -97,12 +98,17 @@ class Model(Reuse, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+
+        def made() -> tuple[Traced, Any]:
+            traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+            # by the reference, so that the same seed gives the same first weights on every executor
+            return traced, executors.get("reference").compile(init_program(traced.parameters))
+
+        self.traced, first = shared(self, ("net", how, *specs.items()), made)
         self.specs, self.how = specs, how
         if self.traced.parameters:
             key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-            # by the reference, so that the same seed gives the same first weights on every executor
-            self.state |= executors.get("reference").compile(init_program(self.traced.parameters))({}, {"key": key})
+            self.state |= first({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:
@@ -210,6 +216,7 @@ class Model(Reuse, Feeding):
         augment: Callable | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
+        resume: bool = False,
     ) -> History:
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
@@ -221,6 +228,8 @@ class Model(Reuse, Feeding):
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
           function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+        - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
+          any; ``epochs`` are then those of the whole fit.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss becomes NaN or infinite.
@@ -258,10 +267,12 @@ class Model(Reuse, Feeding):
                 measuring.check(self, validation, measuring.of_epochs(self.metrics))
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
+            training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
+            callbacks = list(callbacks)
+            saved = checkpoint.find(self, training, callbacks, resume)
         slots = [v for v in steps[0].program.state if v not in self.state]
         self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
-        training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
-        return loop.fit(self, training, list(callbacks), progress)
+        return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
         self,
@@ -312,6 +323,12 @@ class Model(Reuse, Feeding):
         from .saving import save
 
         save(self, path)
+
+    def __reduce__(self) -> tuple:
+        """Models can be pickled and copied: for worker processes. To keep one, `save` it."""
+        from .saving import from_parts, parts
+
+        return from_parts, parts(self)
 
     def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
