@@ -40,7 +40,6 @@ from .losses import (
     Poisson,
 )
 from .masks import mask_of, with_mask
-from .metrics import METRICS
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
@@ -55,7 +54,6 @@ __all__ = [
     "GRU",
     "LOSSES",
     "LSTM",
-    "METRICS",
     "RNN",
     "AdditiveAttention",
     "Attention",
