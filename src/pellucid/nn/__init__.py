@@ -37,6 +37,7 @@ from .losses import (
     MeanAbsoluteError,
     MeanSquaredError,
     MissProbability,
+    Poisson,
 )
 from .masks import mask_of, with_mask
 from .metrics import METRICS
@@ -56,8 +57,8 @@ __all__ = [
     "FeedForward", "Flatten", "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D",
     "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
     "LocalResponseNorm", "Loss", "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability",
-    "MixtureDensity", "MultiHeadAttention", "PixelNorm", "PositionEmbedding", "PositionalEncoding", "Recurrent",
-    "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
+    "MixtureDensity", "MultiHeadAttention", "PixelNorm", "Poisson", "PositionEmbedding", "PositionalEncoding",
+    "Recurrent", "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
     "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init", "init_program",
     "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh",
     "trace", "with_mask", "zoo",
