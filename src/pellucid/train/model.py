@@ -11,10 +11,11 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from ..nn import init_program
+from ..nn import Constraint, Penalty, init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
+from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
 from . import bucketed, loop, programs
 from .arrays import Spec, as_array, example_target
@@ -22,14 +23,16 @@ from .callbacks import Callback
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
+from .penalised import Penalised, first_strengths
 from .pieces import middle_of
 from .progress import progress_for
 from .reuse import Reuse
+from .sampling import Sampling
 from .sharing import shared
 from .stateful import check_batches
 
 
-class Model(Reuse, Feeding):
+class Model(Reuse, Sampling, Penalised, Feeding):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -41,6 +44,8 @@ class Model(Reuse, Feeding):
       and PELLUCID_THREADS.
     - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several);
       ``input_dtype``: "int32" for tokens, "uint8" for pixels, the model's own by default.
+    - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
+      the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -64,6 +69,8 @@ class Model(Reuse, Feeding):
         input_shape: Any = None,
         threads: int | None = None,
         input_dtype: str | None = None,
+        regularizer: Penalty | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -76,6 +83,8 @@ class Model(Reuse, Feeding):
             raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
         self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.regularizer = as_penalty(regularizer, "regularizer")
+        self.constraint = as_constraint(constraint, "constraint")
         self.seed, self.dtype = int(seed), dtype
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
@@ -108,6 +117,7 @@ class Model(Reuse, Feeding):
 
         self.traced, first = shared(self, ("net", how, *specs.items()), made)
         self.specs, self.how = specs, how
+        self.state |= first_strengths(self)
         if self.traced.parameters:
             key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
             self.state |= first({}, {"key": key})

@@ -118,6 +118,8 @@ class Reuse:
             self.dtype,
             self.executor.__name__.rpartition(".")[2],
             threads=self.threads,
+            regularizer=self.regularizer,
+            constraint=self.constraint,
         )
         model._build(self.specs, self.how)
         model.set_parameters({name: self.state[name] for name in kept.parameters})
