@@ -143,3 +143,13 @@ def test_sentences_are_translated(shared_data, tmp_path, capsys):
 @pytest.mark.slow
 def test_sentences_are_translated_well(shared_data):
     assert example("translation").main(shared_data / "multi30k-en-de", minutes=10)[0] > 20
+
+
+def test_optimizer_paths(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["optimizer_paths.py", "--steps", "3", "--folder", str(tmp_path)])
+    paths = example("optimizer_paths")
+    monkeypatch.setattr(paths, "RATES", [0.001, 0.01])
+    pytest.importorskip("matplotlib")
+    paths.main()
+    assert {p.name for p in tmp_path.iterdir()} == {"rosenbrock.png", "ravine.png"}
+    assert capsys.readouterr().out.count("in the end") == 20

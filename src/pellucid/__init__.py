@@ -19,7 +19,9 @@ from .train import (
     RateSearch,
     ReduceLROnPlateau,
     Stepper,
+    Walk,
     load,
+    minimize,
 )
 
 from . import stopping  # isort: skip  # above train
@@ -28,9 +30,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AverageWeights", "Callback", "DataError", "DivergedError", "EarlyStopping", "GraphError", "History", "Model",
-    "Program", "RateSearch", "ReduceLROnPlateau", "Stepper", "Value", "all_samples", "batch_mean", "batch_size",
-    "batch_sum", "data", "decode", "executors", "grad", "input", "load", "nn", "ops", "optim", "schedules", "state",
-    "stopping",
+    "Program", "RateSearch", "ReduceLROnPlateau", "Stepper", "Value", "Walk", "all_samples", "batch_mean", "batch_size",
+    "batch_sum", "data", "decode", "executors", "grad", "input", "load", "minimize", "nn", "ops", "optim", "schedules",
+    "state", "stopping",
 ]  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class WholeSteps:
         p = flat([state[name] for name in self.names])
         value, g = cost(p), cost.gradient(p)
         if not (np.isfinite(value) and np.isfinite(g).all()):
-            raise NotFinite(0, np.arange(len(next(iter(arrays.values())))))
+            raise NotFinite(0, np.arange(rows_of(arrays)))
         sums, after = cost.sums, cost.after
         moves, changes = self.remembered(state, g)
         direction = -two_loops(g, moves, changes)
@@ -57,7 +57,7 @@ class WholeSteps:
         state.update({MOVES: moves, CHANGES: changes, MOVE: move, LAST: g})
         state[COUNT] = np.asarray(state.get(COUNT, 0) + 1, np.int32)
         if on_step is not None:
-            on_step(len(next(iter(arrays.values()))))
+            on_step(rows_of(arrays))
         return sums
 
     def remembered(self, state: MutableMapping[str, Any], g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +104,11 @@ class Cost:
         parts = np.split(p, ends[:-1])
         return {name: part.reshape(shape).astype(self.state[name].dtype)
                 for name, part, shape in zip(self.names, parts, shapes, strict=True)}  # fmt: skip
+
+
+def rows_of(arrays: Mapping[str, np.ndarray]) -> int:
+    """The number of samples."""
+    return len(next(iter(arrays.values()), ()))
 
 
 def flat(arrays: list[np.ndarray]) -> np.ndarray:
