@@ -23,6 +23,7 @@ from .bytepairs import BytePairs
 from .cifar import cifar
 from .dataset import DataError, Dataset
 from .idxfile import idx, mnist
+from .mixup import Mixup
 from .padding import pad_sequences
 from .pictures import images
 from .table import Table, from_frame, read_csv
@@ -37,6 +38,7 @@ __all__ = [
     "BytePairs",
     "DataError",
     "Dataset",
+    "Mixup",
     "Table",
     "Tokenizer",
     "Vocabulary",

@@ -24,7 +24,7 @@ from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
 from .penalised import Penalised, first_strengths
-from .pieces import middle_of
+from .pieces import middle_of, mixable
 from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
@@ -236,8 +236,9 @@ class Model(Reuse, Sampling, Penalised, Feeding):
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
-        - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
-          function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
+        - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
+          `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
+          ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
@@ -251,6 +252,8 @@ class Model(Reuse, Sampling, Penalised, Feeding):
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
             seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            if augment is not None:
+                seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
             parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
             validation = None
             if isinstance(validation_data, Buckets):
