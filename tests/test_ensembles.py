@@ -247,3 +247,34 @@ def test_bagging_that_cannot_be():
         pel.Bagging(classifier(), vote="all")
     with pytest.raises(GraphError, match="leave class_weight and validation_split out"):
         pel.Bagging(classifier(), n=2).fit(X, Y, class_weight="balanced")
+
+
+def test_members_do_not_write_one_file(tmp_path):
+    models = [classifier(seed=i) for i in range(2)]
+    with pytest.raises(GraphError, match="CSVLogger: 2 models would write one file"):
+        fit_members(models, X, Y, epochs=1, callbacks=[pel.CSVLogger(tmp_path / "log.csv")])
+
+
+def test_arrays_of_other_dtypes_are_made_ready_once():
+    model = classifier()
+    (arrays,) = model._parts(X.astype("float64"), Y.astype("int64"), fitting=True)
+    assert arrays["x"].dtype == "float32" and arrays["y"].dtype == "int32"
+    wide, narrow = classifier(), classifier()
+    wide.fit(X.astype("float64"), Y, epochs=2, verbose=0)
+    narrow.fit(X, Y.astype("int32"), epochs=2, verbose=0)
+    assert (wide.predict(X) == narrow.predict(X)).all()
+
+
+def test_members_with_penalties_and_other_metrics(monkeypatch):
+    def model(seed=0):
+        net = nn.Sequential(nn.Dense(6), nn.tanh, nn.Dense(3))
+        return pel.Model(net, "cross_entropy", optim.Adam(0.05), ["accuracy", "f1"], seed, regularizer=nn.L2(0.01),
+                         constraint=nn.MaxNorm(2.0))  # fmt: skip
+
+    some = [[model(seed) for seed in range(3)] for _ in range(2)]
+    for models, limit in zip(some, (10**9, -1), strict=True):
+        trained(limit, monkeypatch, models, epochs=3, validation_data=(X[::3], Y[::3]))
+    for a, b in zip(*some, strict=True):
+        assert (a.predict(X) == b.predict(X)).all() and a.history["val_f1"] == pytest.approx(b.history["val_f1"])
+    committee = pel.Committee(some[0])
+    assert set(committee.evaluate(X, Y)) == {"loss", "accuracy", "f1"} and committee.evaluate(X, Y)["f1"] > 0.5

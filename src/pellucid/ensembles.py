@@ -179,7 +179,7 @@ class Committee:
     def _judged(self, predicted: np.ndarray, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of predictions: those of a net that gives just these, before the loss's link."""
         first = self.models[0]
-        own = first.clone(net=_same, seed=0)
+        own = first.clone(net=_same, regularizer=None, constraint=None)
         logits = _before_link(predicted, first.loss.link)
         own._build(*_specs(logits))
         found = own.evaluate(logits, y, sample_weight=sample_weight)
