@@ -1,5 +1,6 @@
 """The native executor's compiler: equal nests share code, and modules are compiled side by side."""
 
+import gc
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -284,3 +285,21 @@ def test_literals():
 def test_equal_types():
     assert ir.VectorType(ir.FloatType(), 4) == ir.VectorType(ir.FloatType(), 4) != ir.VectorType(ir.FloatType(), 8)
     assert len({ir.IntType(8), ir.IntType(8), ir.IntType(16)}) == 2
+
+
+def test_a_collection_closes_nothing_itself():
+    """It would, for code in a cycle, while another thread closes it under the lock: then the process aborted."""
+
+    def used():
+        w, x = pel.state("w"), pel.input("x")
+        run = native.compile(pel.Program([x], {"cost": ops.batch_mean(w * x)}), 1)
+        run({"w": 1.0}, {"x": np.ones(3)})
+        run.itself = run  # only a collection finds it
+        return run.function.code.number
+
+    number = used()
+    tracker, _ = machine.Code.given[number]
+    gc.collect()
+    assert number in machine.Code.unused and not tracker.closed
+    used()
+    assert tracker.closed and number not in machine.Code.given

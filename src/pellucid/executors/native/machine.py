@@ -150,12 +150,14 @@ class Code:
     """Machine code in memory; it stays as long as this object, and until the next is made.
 
     It is given back while the lock is held: a garbage collection may be anywhere, in a thread that is inside LLVM's
-    lock when another forks, and in the child nobody would open that lock.
+    lock when another forks, and in the child nobody would open that lock. So nothing of LLVM's hangs on this object: a
+    collection would close it by itself, while another thread is at it.
     """
 
     count = 0
     linker: Any = None
-    unused: ClassVar[list[tuple[Any, Any]]] = []  # of objects that are no more: what to close, and then its linker
+    given: ClassVar[dict[int, tuple[Any, Any]]] = {}  # by number: what to close, and then its linker
+    unused: ClassVar[list[int]] = []  # numbers of objects that are no more
 
     def __init__(
         self, name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int = 1, entry: str = "run"
@@ -163,20 +165,22 @@ class Code:
         code = object_code(name, modules, h, threads)
         with LOCK:
             while Code.unused:
-                Code.unused.pop()[0].close()
+                tracker, of = Code.given.pop(Code.unused.pop())
+                tracker.close()
+                del tracker, of
             if Code.count % LINKED_TOGETHER == 0:
                 Code.linker = linker()
             Code.count += 1
             library = llvm.JITLibraryBuilder().add_current_process().export_symbol(entry)
             for part in code:
                 library.add_object_img(part)
-            self.tracker = library.link(Code.linker, f"pellucid{Code.count}")
-            self.linker = Code.linker
-        self.address = self.tracker[entry]
+            tracker = library.link(Code.linker, f"pellucid{Code.count}")
+            self.address, self.number = tracker[entry], Code.count
+            Code.given[self.number] = tracker, Code.linker
 
     def __del__(self) -> None:
-        if hasattr(self, "tracker"):
-            Code.unused.append((self.tracker, self.linker))
+        if hasattr(self, "number"):
+            Code.unused.append(self.number)
 
 
 def linker() -> llvm.LLJIT:
