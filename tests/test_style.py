@@ -61,7 +61,7 @@ def undocumented(module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["pellucid", "pellucid.data", "pellucid.nn", "pellucid.optim"])
+@pytest.mark.parametrize("name", ["pellucid", "pellucid.data", "pellucid.nn", "pellucid.optim", "pellucid.selection"])
 def test_public_names_have_docstrings(name):
     module = pytest.importorskip(name) if name != "pellucid" else pellucid
     if not hasattr(module, "__all__"):
