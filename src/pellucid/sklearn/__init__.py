@@ -4,5 +4,6 @@ The top floor: imports everything below it, and scikit-learn.
 """
 
 from .mlp import MLPClassifier, MLPRegressor
+from .neural import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "NeuralClassifier", "NeuralMultiLabel", "NeuralRegressor"]

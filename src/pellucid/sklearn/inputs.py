@@ -1,0 +1,106 @@
+"""What estimators are given, as arrays of numbers: tables with categories, scaling, weights. Imports sklearn, numpy."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ..data import DataError
+
+
+class Features:
+    """Learnt from the training samples: how X becomes numbers (n, features) of about -1 to 1.
+
+    An array is scaled to mean 0 and variance 1, if asked. A DataFrame with columns that are not numbers becomes such an
+    array first: missing numbers are replaced by the median, with a column that tells so, and categories are one column
+    each, rare and unknown ones together.
+    """
+
+    def __init__(self, estimator: Any, X: Any, weight: np.ndarray | None, scale: bool) -> None:
+        self.scaler: Any = None
+        self.table = _table(X) if categories_of(X) else None
+        if self.table is not None:
+            validate_data(estimator, X, skip_check_array=True, reset=True)
+            self.table.fit(_plain(X))
+        elif scale:
+            self.scaler = StandardScaler().fit(X, sample_weight=weight)
+
+    def __call__(self, estimator: Any, X: Any) -> np.ndarray:
+        """The array (n, features) of these samples."""
+        if self.table is None:
+            return X if self.scaler is None else self.scaler.transform(X)
+        validate_data(estimator, X, skip_check_array=True, reset=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
+            return np.asarray(self.table.transform(_plain(X)), np.float32)
+
+
+def categories_of(X: Any) -> list:
+    """The columns of a DataFrame that are not numbers."""
+    if not hasattr(X, "dtypes") or not hasattr(X, "columns"):
+        return []
+    return [name for name, dtype in zip(X.columns, X.dtypes, strict=True) if getattr(dtype, "kind", "O") not in "fiu"]
+
+
+def _plain(X: Any) -> Any:
+    """A DataFrame with text where there are categories, and None where one is missing."""
+    text = categories_of(X)
+    changed = {name: [None if v is None or v != v else str(v) for v in X[name].astype(object)] for name in text}
+    return X.assign(**{name: np.array(values, object) for name, values in changed.items()})
+
+
+def _table(X: Any) -> ColumnTransformer:
+    text = categories_of(X)
+    numbers = [name for name in X.columns if name not in text]
+    impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    fill = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")
+    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False,
+                           min_frequency=max(2, round(0.01 * len(X))), max_categories=30)  # fmt: skip
+    return ColumnTransformer([
+        ("numbers", Pipeline([("impute", impute), ("scale", StandardScaler())]), numbers),
+        ("categories", Pipeline([("impute", fill), ("encode", encode)]), text),
+    ])  # fmt: skip
+
+
+def checked(estimator: Any, X: Any, reset: bool) -> Any:
+    """X as a float array by scikit-learn's checks, or a DataFrame with categories as it is."""
+    if categories_of(X):
+        return X
+    return validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+
+
+def weights_of(sample_weight: Any, class_weight: Any, y: np.ndarray) -> tuple[np.ndarray | None, float]:
+    """One weight a sample, of mean 1, so that they do not change the learning rate, or None; and the mean they had."""
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    if sample_weight is None and class_weight is None:
+        return None, 1.0
+    n = len(y)
+    weight = np.ones(n) if sample_weight is None else _check_sample_weight(sample_weight, np.empty((n, 1)))
+    if class_weight is not None:
+        weight = weight * compute_sample_weight(class_weight, y)
+    if (weight < 0).any() or not weight.any():
+        raise DataError("sample_weight must be >= 0, and not all 0")
+    mean = float(weight.mean())
+    return weight / mean, mean
+
+
+def warn_of_target(X: Any, y: np.ndarray) -> None:
+    """Say it when a column of X is the target itself: the score would mean nothing."""
+    if y.ndim != 1 or len(y) < 3:
+        return
+    names, columns = (list(X.columns), [X[c].to_numpy() for c in X.columns]) if hasattr(X, "columns") else (
+        list(range(X.shape[1])), list(X.T))  # fmt: skip
+    for name, column in zip(names, columns, strict=True):
+        alike = column.dtype.kind in "fiub" and y.dtype.kind in "fiub"
+        same = np.array_equal(column, y) if alike else column.dtype.kind not in "fiu" and list(column) == list(y)
+        if same and len(np.unique(y)) > 1:
+            warnings.warn(f"column {name!r} of X equals y: the target is among the features; leave it out",
+                          UserWarning, stacklevel=4)  # fmt: skip
