@@ -58,8 +58,8 @@ __all__ = [
     "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "Lambda", "Layer", "LayerError", "LayerNorm",
     "LocalResponseNorm", "Loss", "Masking", "MaxPool", "MeanAbsoluteError", "MeanSquaredError", "MissProbability",
     "MixtureDensity", "MultiHeadAttention", "PixelNorm", "Poisson", "PositionEmbedding", "PositionalEncoding",
-    "Recurrent", "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
-    "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init", "init_program",
-    "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step", "tanh",
-    "trace", "with_mask", "zoo",
+    "Recurrent", "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed",
+    "TransformerBlock", "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init",
+    "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step",
+    "tanh", "trace", "with_mask", "zoo",
 ]  # fmt: skip

@@ -3,7 +3,17 @@
 The top floor: imports everything below it, and scikit-learn.
 """
 
+from .autoencoder import Autoencoder
+from .forecaster import NeuralForecaster
+from .kinds import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .mlp import MLPClassifier, MLPRegressor
-from .neural import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "NeuralClassifier", "NeuralMultiLabel", "NeuralRegressor"]
+__all__ = [
+    "Autoencoder",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NeuralClassifier",
+    "NeuralForecaster",
+    "NeuralMultiLabel",
+    "NeuralRegressor",
+]

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from .. import nn
 from ..train import Model
 from .inputs import checked
+from .nets import Encoded, net_of
 from .neural import NeuralEstimator
-from .nets import net_of
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstimator):
@@ -39,7 +39,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
         "decoder": [None, list, tuple],
         "noise": [Interval(Real, 0, None, closed="left")],
     }
-    usual_loss = "mse"
+    usual_loss, usual_targets = "mse", "X"
 
     def __init__(self, n_components=2, hidden_layer_sizes=(100,), activation="relu", *, layers=None, decoder=None,
                  noise=0.0, dropout=0.0, loss=None, optimizer=None, solver="adam", alpha=0.0, batch_size="auto",
@@ -54,14 +54,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None) -> Autoencoder:
         """Train; y is not looked at, ``validation_data`` is an array like X."""
-        held = None if validation_data is None else (validation_data, None)
-        self._train(X, X, sample_weight, held, self.max_iter, bool(self.warm_start))
+        held = None if validation_data is None else (validation_data, validation_data)
+        self._train(X, None, sample_weight, held, self.max_iter, bool(self.warm_start))
         self.reconstruction_err_ = self.loss_
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, X, sample_weight, None, 1, True)
+        return self._train(X, None, sample_weight, None, 1, True)
 
     def transform(self, X: Any) -> np.ndarray:
         """The code of each row, (n, n_components)."""
@@ -74,7 +74,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
         check_is_fitted(self)
         names = {k.removeprefix("net.decoder."): v for k, v in self.model_.parameters.items() if "decoder." in k}
         codes = np.asarray(X, self.model_.dtype)
-        decoder = Model(self.model_.net.net.decoder, "mse", dtype=self.model_.dtype, input_shape=codes.shape[1:])
+        net: Any = self.model_.net
+        decoder = Model(net.net.decoder, "mse", dtype=self.model_.dtype, input_shape=codes.shape[1:])
         decoder.set_parameters(names)
         out = decoder.predict(codes)
         scaler = self.features_.scaler
@@ -96,29 +97,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _net(self, outputs: int, features: int) -> Any:
-        noisy = [nn.GaussianNoise(self.noise)] if self.noise else []
-        encoder = net_of(self, self.n_components, features)
-        back = self.hidden_layer_sizes
-        back = list(back)[::-1] if hasattr(back, "__iter__") else [back]
-        if self.decoder is not None:
-            decoder = nn.Sequential(*self.decoder, nn.Dense(outputs))
-        else:
-            decoder = net_of(_Sizes(self, back), outputs, self.n_components)
+    def _net(self, outputs: int) -> Any:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        noisy = [nn.GaussianNoise(self.noise)] * (self.noise > 0)
+        encoder = net_of(self, self.n_components, self.layers, sizes, self.input_shape)
+        decoder = net_of(self, outputs, self.decoder, sizes[::-1])
         return Encoded(nn.Sequential(*noisy, encoder), decoder)
 
     def _labels(self, y, first):
         return np.empty((len(y), 0))
 
-    def _features_as_targets(self) -> bool:
-        return True
-
-
-class Encoded(nn.Layer):
-    """decoder(encoder(x))."""
-
-    encoder: Any
-    decoder: Any
-
-    def __call__(self, x):
-        return self.decoder(self.encoder(x))
+    def _targets(self, y, x):
+        return x

@@ -14,23 +14,25 @@ ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's na
 LOSS_NAMES: dict[Any, str] = {"log_loss": "cross_entropy", "squared_error": "mse", "absolute_error": "mae"}
 
 
-def net_of(estimator: Any, outputs: int, features: int) -> Any:
-    """The net of an estimator for rows of so many features."""
-    first = [] if estimator.input_shape is None else [nn.Reshape(tuple(estimator.input_shape))]
-    if callable(estimator.layers):
-        return nn.Sequential(*first, estimator.layers) if first else estimator.layers
-    if estimator.layers is not None:
-        return nn.Sequential(*first, *as_callables(tuple(estimator.layers), "layers"), nn.Dense(outputs))
-    sizes = estimator.hidden_layer_sizes
+def net_of(estimator: Any, outputs: int, layers: Any, sizes: Any, shape: Any = None) -> Any:
+    """A whole net as given, or the layers, or hidden ones of these sizes, and a dense layer of so many outputs.
+
+    ``shape`` is what a row of numbers is for it.
+    """
+    first = [] if shape is None else [nn.Reshape(tuple(shape))]
+    if callable(layers):
+        return nn.Sequential(*first, layers) if first else layers
+    if layers is not None:
+        return nn.Sequential(*first, *as_callables(tuple(layers), "layers"), nn.Dense(outputs))
     sizes = [int(n) for n in (sizes if hasattr(sizes, "__iter__") else [sizes])]
     if any(n < 1 for n in sizes):
         raise GraphError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     activation = ACTIVATIONS.get(estimator.activation, estimator.activation)
     (activation,) = as_callables((activation,), "activation")
-    layers: list[Any] = []
+    hidden: list[Any] = []
     for n in sizes:
-        layers += [nn.Dense(n), activation] + [nn.Dropout(estimator.dropout)] * (estimator.dropout > 0)
-    return nn.Sequential(*layers, nn.Dense(outputs))
+        hidden += [nn.Dense(n), activation] + [nn.Dropout(estimator.dropout)] * (estimator.dropout > 0)
+    return nn.Sequential(*first, *hidden, nn.Dense(outputs))
 
 
 class Penalised(nn.Layer):
@@ -53,5 +55,16 @@ class Penalised(nn.Layer):
         return y
 
 
-codec.OWN["sklearn.Penalised"] = Penalised  # known by name, so that models of one structure share their programs
-codec.NAME_OF[Penalised] = "sklearn.Penalised"
+class Encoded(nn.Layer):
+    """decoder(encoder(x))."""
+
+    encoder: Any
+    decoder: Any
+
+    def __call__(self, x: Value) -> Value:
+        return self.decoder(self.encoder(x))
+
+
+for layer in (Penalised, Encoded):  # known by name, so that models of one structure share their programs
+    codec.OWN[f"sklearn.{layer.__name__}"] = layer
+    codec.NAME_OF[layer] = f"sklearn.{layer.__name__}"
