@@ -60,6 +60,6 @@ __all__ = [
     "MixtureDensity", "MultiHeadAttention", "PixelNorm", "Poisson", "PositionEmbedding", "PositionalEncoding",
     "Recurrent", "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed",
     "TransformerBlock", "TransformerDecoderBlock", "UpSample", "ZeroPad", "elu", "freeze", "gaussian", "gelu", "init",
-    "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax", "softplus", "step",
-    "tanh", "trace", "with_mask", "zoo",
+    "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax",
+    "softplus", "step", "tanh", "trace", "with_mask", "zoo",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
 from .inputs import Features, checked, warn_of_target, weights_of
 from .nets import LOSS_NAMES, Penalised, net_of
+from .perceptron import worker_threads
 
 
 class InverseScaling(Callback):
@@ -154,7 +155,7 @@ class NeuralEstimator(BaseEstimator):
         net = Penalised(self._net(outputs))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         return Model(net, self._loss(), self._optimizer(), (), seed, dtype, self.executor,
-                     (features,), self.threads)  # fmt: skip
+                     (features,), self.threads or worker_threads())  # fmt: skip
 
     # ---- training -------------------------------------------------------------------------------------------------
 
