@@ -50,9 +50,9 @@ def categories_of(X: Any) -> list:
 
 
 def _plain(X: Any) -> Any:
-    """A DataFrame with text where there are categories, and None where one is missing."""
+    """A DataFrame with text where there are categories, "(missing)" where there is none."""
     text = categories_of(X)
-    changed = {name: [None if v is None or v != v else str(v) for v in X[name].astype(object)] for name in text}
+    changed = {name: ["(missing)" if v is None or v != v else str(v) for v in X[name].astype(object)] for name in text}
     return X.assign(**{name: np.array(values, object) for name, values in changed.items()})
 
 
@@ -60,12 +60,11 @@ def _table(X: Any) -> ColumnTransformer:
     text = categories_of(X)
     numbers = [name for name in X.columns if name not in text]
     impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    fill = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")
     encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False,
                            min_frequency=max(2, round(0.01 * len(X))), max_categories=30)  # fmt: skip
     return ColumnTransformer([
         ("numbers", Pipeline([("impute", impute), ("scale", StandardScaler())]), numbers),
-        ("categories", Pipeline([("impute", fill), ("encode", encode)]), text),
+        ("categories", encode, text),
     ])  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         if first:
             self.classes_ = unique_labels(y) if classes is None else unique_labels(np.asarray(classes))
             if len(self.classes_) < 2:
-                raise ValueError(f"y has one class only, {self.classes_[0]!r}: there is nothing to tell apart")
+                raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}: there is nothing to tell apart")
         elif self.warm_start and set(unique_labels(y)) != set(self.classes_) and classes is None:
             raise ValueError(f"warm_start needs the classes of the call before, {self.classes_}; y has "
                              f"{unique_labels(y)}")  # fmt: skip
@@ -206,7 +206,7 @@ class NeuralMultiLabel(ClassifierMixin, NeuralEstimator):
             self.binarizer_ = LabelBinarizer().fit(y if classes is None or y.ndim == 2 else classes)
             self.classes_ = self.binarizer_.classes_
             if len(self.classes_) < 2 and y.ndim == 1:
-                raise ValueError(f"y has one class only, {self.classes_[0]!r}: there is nothing to tell apart")
+                raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}: there is nothing to tell apart")
         elif y.ndim == 1 and len(new := np.setdiff1d(y, self.classes_)):
             raise ValueError(f"y has classes that were not there before: {new[:5]}; known are {self.classes_}")
         return y
