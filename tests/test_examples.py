@@ -143,3 +143,23 @@ def test_sentences_are_translated(shared_data, tmp_path, capsys):
 @pytest.mark.slow
 def test_sentences_are_translated_well(shared_data):
     assert example("translation").main(shared_data / "multi30k-en-de", minutes=10)[0] > 20
+
+
+def test_optimizer_paths(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["optimizer_paths.py", "--steps", "3", "--folder", str(tmp_path)])
+    paths = example("optimizer_paths")
+    monkeypatch.setattr(paths, "RATES", [0.001, 0.01])
+    pytest.importorskip("matplotlib")
+    paths.main()
+    assert {p.name for p in tmp_path.iterdir()} == {"rosenbrock.png", "ravine.png"}
+    assert capsys.readouterr().out.count("in the end") == 20
+
+
+def test_overfitting(tmp_path):
+    pytest.importorskip("matplotlib")
+    overfitting = example("overfitting")
+    by_units, by_way, shown = overfitting.main(epochs=300, seeds=1, units=(1, 16))
+    assert by_units[1][0] > 2 * by_units[16][0]  # one unit cannot bend enough
+    assert list(by_way) == list(overfitting.WAYS) == list(shown)
+    overfitting.draw(by_units, shown, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"overfitting.png", "hidden_units.png"}

@@ -40,14 +40,14 @@ def test_layers_of_all_kinds():
     layers = [nn.Conv(4, 3, padding="same"), nn.relu, nn.MaxPool(2), nn.Flatten()]
     net = NeuralClassifier(layers=layers, input_shape=(1, 8, 8), **FAST).fit(x, y)
     assert net.score(x, y) > 0.95 and net.predict_proba(x).dtype == "float32"
-    assert net.model_.parameters["net.layers.5.weight"].shape == (10, 64)
+    assert net.model_.parameters["layers.5.weight"].shape == (10, 64)
 
     def own(v):
         return nn.Dense(3, name="only")(v)
 
     assert NeuralClassifier(layers=own, **FAST).fit(X, Y).score(X, Y) > 0.8
     deep = NeuralClassifier((8, 6), "logistic", dropout=0.1, **FAST).fit(X, Y)
-    assert [type(p).__name__ for p in deep.model_.net.net.layers[:3]] == ["Dense", "function", "Dropout"]
+    assert [type(p).__name__ for p in deep.model_.net.layers[:3]] == ["Dense", "function", "Dropout"]
 
 
 def test_optimizers_rates_and_callbacks():
@@ -98,7 +98,7 @@ def test_alpha_is_scikit_learns_penalty():
         more = {} if kind is MLPRegressor else dict(scale=False, loss="half_squared_error")
         net = kind(hidden_layer_sizes=(), solver="lbfgs", alpha=50.0, max_iter=500, tol=1e-9, random_state=0, **more)
         net.fit(X, X @ [1.0, 2.0, 3.0, 4.0] - 1)
-        norms.append(net.coefs_[0][:, 0] if kind is MLPRegressor else net.model_.parameters["net.layers.0.weight"][0])
+        norms.append(net.coefs_[0][:, 0] if kind is MLPRegressor else net.model_.parameters["layers.0.weight"][0])
     np.testing.assert_allclose(*norms, 1e-2)
 
 
@@ -203,9 +203,9 @@ def test_clones_pickles_and_html():
     )
 
 
-def test_as_model(tmp_path):
+def test_the_model_can_be_saved(tmp_path):
     net = NeuralClassifier((6,), **FAST).fit(X, Y)
-    net.as_model().save(tmp_path / "net.pel")
+    net.model_.save(tmp_path / "net.pel")
     found = pel.load(tmp_path / "net.pel").predict(net.features_(net, X))
     np.testing.assert_allclose(found, net.predict_proba(X), 1e-6)
 
@@ -288,7 +288,7 @@ def test_forecaster():
     x, y = net.windows(series)
     assert x.shape == (290, 16) and y.shape == (290, 6) and net.score(x, y) > 0.99
     recurrent = NeuralForecaster(8, layers=[nn.LSTM(6)], max_iter=3, random_state=0).fit_series(series[:, 0])
-    assert recurrent.model_.net.net.layers[0].shape == (8, 1) and recurrent.forecast(series[:, 0], 2).shape == (2,)
+    assert recurrent.model_.net.layers[0].shape == (8, 1) and recurrent.forecast(series[:, 0], 2).shape == (2,)
     with pytest.raises(ValueError, match="the last 8 values of the series, got 5"):
         net.forecast(series[:5])
     with pytest.raises(ValueError, match="channels=2"):

@@ -67,15 +67,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
         """The code of each row, (n, n_components)."""
         check_is_fitted(self)
         x = self.features_(self, checked(self, X, reset=False))
-        return self.model_.features(x, "net.encoder")
+        return self.model_.features(x, "encoder")
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The rows that these codes mean, (n, features), before scaling."""
         check_is_fitted(self)
-        names = {k.removeprefix("net.decoder."): v for k, v in self.model_.parameters.items() if "decoder." in k}
+        names = {k.removeprefix("decoder."): v for k, v in self.model_.parameters.items() if k.startswith("decoder.")}
         codes = np.asarray(X, self.model_.dtype)
         net: Any = self.model_.net
-        decoder = Model(net.net.decoder, "mse", dtype=self.model_.dtype, input_shape=codes.shape[1:])
+        decoder = Model(net.decoder, "mse", dtype=self.model_.dtype, input_shape=codes.shape[1:])
         decoder.set_parameters(names)
         out = decoder.predict(codes)
         scaler = self.features_.scaler

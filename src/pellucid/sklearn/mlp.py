@@ -1,7 +1,4 @@
-"""scikit-learn's `MLPClassifier` and `MLPRegressor`, trained by machine code.
-
-Imports sklearn, numpy and the siblings.
-"""
+"""scikit-learn's `MLPClassifier` and `MLPRegressor`, as machine code. Imports sklearn, numpy, the siblings."""
 
 from __future__ import annotations
 
@@ -215,8 +212,9 @@ class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 50)[:, None]
-    >>> mlp = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", random_state=0)
-    >>> bool(mlp.fit(x, x[:, 0] ** 2).score(x, x[:, 0] ** 2) > 0.99)
+    >>> y = x[:, 0] ** 2
+    >>> net = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", random_state=0)
+    >>> bool(net.fit(x, y).score(x, y) > 0.99)
     True
     """
 

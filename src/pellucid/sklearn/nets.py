@@ -1,13 +1,12 @@
-"""The nets of estimators: hidden layers by their sizes, or what the user gives; and the penalty on weights."""
+"""The nets of estimators: hidden layers by their sizes, or what the user gives."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .. import nn, ops
+from .. import nn
 from ..graph import GraphError, Value
 from ..nn.combine import as_callables
-from ..nn.layer import _scope
 from ..train import codec
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names, and Pellucid's
@@ -35,26 +34,6 @@ def net_of(estimator: Any, outputs: int, layers: Any, sizes: Any, shape: Any = N
     return nn.Sequential(*first, *hidden, nn.Dense(outputs))
 
 
-class Penalised(nn.Layer):
-    """A net whose cost has alpha / 2 ||W||^2 / n more, for weights (arrays of two axes or more) and n samples a batch.
-
-    That is scikit-learn's penalty. alpha is state, so that another one compiles nothing again.
-    """
-
-    net: Any
-
-    def __call__(self, x: Value) -> Value:
-        y = self.net(x)
-        alpha = self.param("alpha", (), nn.init.zeros, trainable=False)
-        if self.training:
-            scope = _scope.get()
-            assert scope is not None
-            weights = [p.value for p in scope.parameters.values() if p.trainable and p.value.ndim > 1]
-            squares: Any = sum(ops.sum(w * w) for w in weights)
-            self.add_loss(0.5 * alpha * squares / ops.batch_size(y.dtype))
-        return y
-
-
 class Encoded(nn.Layer):
     """decoder(encoder(x))."""
 
@@ -65,6 +44,5 @@ class Encoded(nn.Layer):
         return self.decoder(self.encoder(x))
 
 
-for layer in (Penalised, Encoded):  # known by name, so that models of one structure share their programs
-    codec.OWN[f"sklearn.{layer.__name__}"] = layer
-    codec.NAME_OF[layer] = f"sklearn.{layer.__name__}"
+codec.OWN["sklearn.Encoded"] = Encoded  # known by name, so that models of one structure share their programs
+codec.NAME_OF[Encoded] = "sklearn.Encoded"

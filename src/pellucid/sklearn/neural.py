@@ -23,7 +23,7 @@ from ..nn.losses import as_loss
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
 from .inputs import Features, checked, warn_of_target, weights_of
-from .nets import LOSS_NAMES, Penalised, net_of
+from .nets import LOSS_NAMES, net_of
 from .perceptron import worker_threads
 
 
@@ -152,10 +152,10 @@ class NeuralEstimator(BaseEstimator):
         return net_of(self, outputs, self.layers, self.hidden_layer_sizes, self.input_shape)
 
     def _model(self, outputs: int, features: int, dtype: str) -> Model:
-        net = Penalised(self._net(outputs))
+        penalty = nn.L2(float(self.alpha) / 2, per_batch=True)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return Model(net, self._loss(), self._optimizer(), (), seed, dtype, self.executor,
-                     (features,), self.threads or worker_threads())  # fmt: skip
+        return Model(self._net(outputs), self._loss(), self._optimizer(), (), seed, dtype, self.executor, (features,),
+                     self.threads or worker_threads(), regularizer=penalty)  # fmt: skip
 
     # ---- training -------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class NeuralEstimator(BaseEstimator):
             self.n_outputs_ = self._outputs(t)
             self.model_ = self._model(self.n_outputs_, x.shape[1], str(x.dtype))
             self.t_ = 0
-        self.model_.state["alpha"] = np.asarray(self.alpha / mean, self.model_.dtype)  # ||W||^2 / sum of weights
+        self.model_.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
         self._epochs(x, t, weight, validation_data, epochs, goes_on and epochs == 1)
         return self
 
@@ -241,19 +241,6 @@ class NeuralEstimator(BaseEstimator):
         check_is_fitted(self)
         X = checked(self, X, reset=False)
         return self.model_.predict(self.features_(self, X))
-
-    def as_model(self) -> Model:
-        """The trained net as a `pellucid.Model` of its own: to save, to look into.
-
-        It takes what ``features_`` makes of X. ``model_``, in which it was trained, has a penalty on weights around it.
-        """
-        check_is_fitted(self)
-        model: Any = self.model_
-        plain = Model(model.net.net, model.loss, model.optimizer, (), model.seed, model.dtype,
-                      model.executor.__name__.rpartition(".")[2], model.specs["x"].shape, model.threads)  # fmt: skip
-        weights = {k.removeprefix("net."): v for k, v in model.parameters.items() if k != "alpha"}
-        plain.set_parameters(weights)
-        return plain
 
     # ---- what the kinds of estimators differ in -------------------------------------------------------------------
 

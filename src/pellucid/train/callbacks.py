@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..graph import GraphError
+from ..metrics import larger_is_better
 
 if TYPE_CHECKING:
     from .model import Model
@@ -15,12 +16,24 @@ class Callback:
     """Base of callbacks; ``self.model`` is the model in training, and ``self.model.stop_training = True`` ends it.
 
     ``logs`` holds the epoch's numbers by name (loss, val_loss, metrics). Epochs count from 0, as in Keras.
+    ``remembers`` names the attributes that change during training and that a fit needs to go on from a `Checkpoint`:
+    numbers, text, arrays, lists and dicts of these.
     """
 
     model: Model
+    remembers: tuple[str, ...] = ()
 
     def set_model(self, model: Model) -> None:
         self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: the attributes that ``remembers`` names."""
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be again as `state_dict` was; called after `on_train_begin` of a fit that goes on."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: dict | None = None) -> None: ...
 
@@ -43,7 +56,7 @@ class Monitor:
             raise GraphError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
         if not min_delta >= 0:
             raise GraphError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
-        larger = mode == "max" or (mode == "auto" and any(s in monitor for s in ("acc", "auc", "score", "f1", "r2")))
+        larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
         self.sign = -1 if larger else 1
 
     def value(self, logs: dict | None) -> float:
@@ -65,6 +78,8 @@ class ReduceLROnPlateau(Callback):
     Then ``cooldown`` epochs are not counted; it does not go below ``min_lr``. With a schedule, what the schedule
     multiplies is reduced.
     """
+
+    remembers = ("best", "wait", "cooling")
 
     def __init__(
         self,
@@ -105,6 +120,8 @@ class AverageWeights(Callback):
     ``start`` counts epochs from 0; with a learning rate that stays high, the mean lies in the middle of what training
     wanders through. Statistics of batch normalisation are computed anew, over one epoch. Izmailov et al., UAI 2018.
     """
+
+    remembers = ("total", "count")
 
     def __init__(self, start: int = 0) -> None:
         must(self, "start", start, start >= 0, "a whole number >= 0")

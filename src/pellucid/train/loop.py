@@ -22,7 +22,9 @@ from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
 from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
-from .pieces import Arrays, Piece, epochs_of
+from .checkpoint import Checkpoint, Saved, keeper_of
+from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
+from .pieces import Arrays, Piece, Place, cut, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -31,23 +33,11 @@ if TYPE_CHECKING:
     from .model import Model
 
 DEFAULT_BATCH = 32
-EVALUATE_BATCH = 256
 RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
     """The loss became NaN or infinite; the message says in which layer it began and what to try."""
-
-
-def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH) -> int:
-    """The number of samples at a time: as asked, "all", or the usual (all, if fewer)."""
-    if asked is None:
-        return min(usual, n)
-    if isinstance(asked, str) and asked == "all":
-        return n
-    if not isinstance(asked, (int, np.integer)) or asked < 1:
-        raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
-    return int(asked)
 
 
 def training_batch_size(asked: int | str | None, n: int) -> int:
@@ -105,24 +95,6 @@ def first_state(
     return state
 
 
-def evaluate(model: Model, parts: list[Arrays], batch_size: int | str | None = None) -> dict[str, float]:
-    """Weighted means of the loss and the metrics over the samples of all parts."""
-    sums: dict[str, float] = {}
-    for arrays in parts:
-        size = batch_size_for(batch_size, len(arrays["y"]))
-        sums = _added(sums, model._compiled("evaluate", arrays).steps(model.state, arrays, None, size))
-    return _means(sums)
-
-
-def _added(sums: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return {name: sums.get(name, 0.0) + value for name, value in more.items()}
-
-
-def _means(sums: dict[str, float]) -> dict[str, float]:
-    weight = sums["weight"]
-    return {name: total / weight if weight else float("nan") for name, total in sums.items() if name != "weight"}
-
-
 @dataclass(frozen=True)
 class Training:
     """What `fit` was given, as arrays and compiled steps: `Model.training`, while it trains."""
@@ -140,33 +112,46 @@ class Training:
         return sum(-(-len(arrays["y"]) // self.batch) for arrays in self.parts)
 
 
-def fit(model: Model, training: Training, callbacks: list[Callback], show: Silent) -> History:
-    """Train for some epochs and return the model's history."""
-    t, numbers = training, range(model.epochs, model.epochs + training.epochs)
+def fit(
+    model: Model, training: Training, callbacks: list[Callback], show: Silent, saved: Saved | None = None
+) -> History:
+    """Train for some epochs, or go on from a saved place among them, and return the model's history."""
+    t, keeper, metrics = training, keeper_of(callbacks), of_epochs(model.metrics)
     model.stop_training, model.stopped, model.training = False, "", training
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
-        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, numbers, t.batch, t.shuffle)) as work:
-            for epoch in range(t.epochs):
-                for c in callbacks:
+        place = saved.restore(model, callbacks) if saved else Place()
+        epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
+        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batch, t.shuffle)) as work:
+            progress.on_resume(place.epoch)
+            if keeper is not None and saved is None:
+                keeper.write(place, callbacks)
+            for epoch in range(place.epoch, 0 if model.stop_training else t.epochs):
+                for c in callbacks if not place.rows else []:
                     c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = _epoch(model, t, next(work), progress.on_step)
+                    for _ in _epoch(model, t, next(work), progress.on_step, place, keeper):
+                        if keeper is not None and keeper.due(place):
+                            keeper.write(place, callbacks)
                 except Exception:
                     model.state = before
                     raise
                 model.epochs += 1
-                logs = _means(sums)
+                logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": value for name, value in evaluate(model, t.validation).items()}
+                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
                     c.on_epoch_end(epoch, logs)
+                place = Place(epoch + 1, place.step, place.step)
+                last = model.stop_training or place.epoch == t.epochs
+                if keeper is not None and (last or keeper.due(place)):
+                    keeper.write(place, callbacks)
                 if model.stop_training:
                     break
             model.stopped = model.stopped or f"after {t.epochs} epochs, as asked"
@@ -178,27 +163,33 @@ def fit(model: Model, training: Training, callbacks: list[Callback], show: Silen
 
 
 def _epoch(
-    model: Model, training: Training, pieces: Iterator[Piece], on_step: Callable[[int], None]
-) -> dict[str, float]:
-    """Train on the pieces of an epoch; the sums of the outputs."""
-    batch, sums = training.batch, dict[str, float]()
-    rows_done, steps_done = 0, 0
-    if EPOCHS in model.state:
+    model: Model,
+    training: Training,
+    pieces: Iterator[Piece],
+    on_step: Callable[[int], None],
+    place: Place,
+    keeper: Checkpoint | None,
+) -> Iterator[None]:
+    """Train on the pieces of an epoch, from a place in it that moves along; stop between two of them."""
+    batch = training.batch
+    if keeper is not None:
+        pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
+    if EPOCHS in model.state and not place.rows:
         model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
                         PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
-    for piece in pieces:
+    for k, piece in enumerate(pieces):
+        if k:
+            yield
         try:
             with trained_weights(model):
                 found = training.steps[piece.part].steps(
-                    model.state, piece.arrays, piece.order, batch, "loss",
-                    lambda rows, done=rows_done: on_step(done + rows),
-                )  # fmt: skip
+                    model.state, piece.arrays, piece.order, batch, "loss", lambda rows: on_step(place.rows + rows)
+                )
         except NotFinite as failure:
-            failure.step += steps_done
+            failure.step += place.step - place.first
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        sums = _added(sums, found)
-        rows_done, steps_done = rows_done + piece.rows, steps_done - (-piece.rows // batch)
-    return sums
+        place.sums = added(place.sums, found, of_targets(model.metrics, piece.arrays, piece.order))
+        place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 
 @contextlib.contextmanager

@@ -34,13 +34,13 @@ class WholeSteps:
         batch_size: int,
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """One step; the sums are those before it. The order of the samples does not matter."""
         cost = Cost(self.run, self.names, state, arrays)
         p = flat([state[name] for name in self.names])
         value, g = cost(p), cost.gradient(p)
         if not (np.isfinite(value) and np.isfinite(g).all()):
-            raise NotFinite(0, np.arange(len(next(iter(arrays.values())))))
+            raise NotFinite(0, np.arange(rows_of(arrays)))
         sums, after = cost.sums, cost.after
         moves, changes = self.remembered(state, g)
         direction = -two_loops(g, moves, changes)
@@ -57,7 +57,7 @@ class WholeSteps:
         state.update({MOVES: moves, CHANGES: changes, MOVE: move, LAST: g})
         state[COUNT] = np.asarray(state.get(COUNT, 0) + 1, np.int32)
         if on_step is not None:
-            on_step(len(next(iter(arrays.values()))))
+            on_step(rows_of(arrays))
         return sums
 
     def remembered(self, state: MutableMapping[str, Any], g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ class Cost:
         found = {k: np.asarray(a, np.float64) for k, a in self.run(state, self.given).items()}
         self.point, self.value = p.copy(), float(found.pop("cost"))
         self.slope = flat([found.pop(gradient_name(name)) for name in self.names])
-        self.sums = {name: float(a) for name, a in found.items()}
+        self.sums = {name: a if a.ndim else float(a) for name, a in found.items()}
         self.after = {k: a for k, a in state.items() if k not in self.names and a is not before[k]}
 
     def arrays(self, p: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,6 +104,11 @@ class Cost:
         parts = np.split(p, ends[:-1])
         return {name: part.reshape(shape).astype(self.state[name].dtype)
                 for name, part, shape in zip(self.names, parts, shapes, strict=True)}  # fmt: skip
+
+
+def rows_of(arrays: Mapping[str, np.ndarray]) -> int:
+    """The number of samples."""
+    return len(next(iter(arrays.values()), ()))
 
 
 def flat(arrays: list[np.ndarray]) -> np.ndarray:
