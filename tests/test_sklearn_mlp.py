@@ -22,7 +22,7 @@ SETTINGS = {
     "no momentum": dict(solver="sgd", learning_rate_init=0.1, momentum=0.0, shuffle=False),
     "invscaling": dict(solver="sgd", learning_rate="invscaling", learning_rate_init=0.1, max_iter=30),
     "adaptive": dict(solver="sgd", learning_rate="adaptive", learning_rate_init=0.2, tol=0.01,
-                     nesterovs_momentum=False),  # fmt: skip
+                     nesterovs_momentum=False),
     "batches": dict(batch_size=32, hidden_layer_sizes=(20, 10), activation="logistic", alpha=1.0),
     "early stopping": dict(early_stopping=True, activation="tanh", learning_rate_init=0.02, max_iter=100),
     "lbfgs": dict(solver="lbfgs", max_iter=30, activation="identity", alpha=0.1),

@@ -6,29 +6,26 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..data import DataError
+from ..tabular import Preprocessor
 
 
 class Features:
     """Learnt from the training samples: how X becomes numbers (n, features) of about -1 to 1.
 
-    An array is scaled to mean 0 and variance 1, if asked. A DataFrame with columns that are not numbers becomes such an
-    array first: missing numbers are replaced by the median, with a column that tells so, and categories are one column
-    each, rare and unknown ones together.
+    An array is scaled to mean 0 and variance 1, if asked. A DataFrame with columns that are not numbers goes through
+    `pellucid.tabular.Preprocessor`: missing numbers are filled, categories become columns.
     """
 
     def __init__(self, estimator: Any, X: Any, weight: np.ndarray | None, scale: bool) -> None:
         self.scaler: Any = None
-        self.table = _table(X) if categories_of(X) else None
-        if self.table is not None:
+        self.table: Any = None
+        if categories_of(X):
             validate_data(estimator, X, skip_check_array=True, reset=True)
-            self.table.fit(_plain(X))
+            self.table = Preprocessor(scale="standard" if scale else None).fit(X)
         elif scale:
             self.scaler = StandardScaler().fit(X, sample_weight=weight)
 
@@ -37,9 +34,7 @@ class Features:
         if self.table is None:
             return X if self.scaler is None else self.scaler.transform(X)
         validate_data(estimator, X, skip_check_array=True, reset=False)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
-            return np.asarray(self.table.transform(_plain(X)), np.float32)
+        return self.table.transform(X).astype(np.float32)
 
 
 def categories_of(X: Any) -> list:
@@ -47,25 +42,6 @@ def categories_of(X: Any) -> list:
     if not hasattr(X, "dtypes") or not hasattr(X, "columns"):
         return []
     return [name for name, dtype in zip(X.columns, X.dtypes, strict=True) if getattr(dtype, "kind", "O") not in "fiu"]
-
-
-def _plain(X: Any) -> Any:
-    """A DataFrame with text where there are categories, "(missing)" where there is none."""
-    text = categories_of(X)
-    changed = {name: ["(missing)" if v is None or v != v else str(v) for v in X[name].astype(object)] for name in text}
-    return X.assign(**{name: np.array(values, object) for name, values in changed.items()})
-
-
-def _table(X: Any) -> ColumnTransformer:
-    text = categories_of(X)
-    numbers = [name for name in X.columns if name not in text]
-    impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False,
-                           min_frequency=max(2, round(0.01 * len(X))), max_categories=30)  # fmt: skip
-    return ColumnTransformer([
-        ("numbers", Pipeline([("impute", impute), ("scale", StandardScaler())]), numbers),
-        ("categories", encode, text),
-    ])  # fmt: skip
 
 
 def checked(estimator: Any, X: Any, reset: bool) -> Any:
