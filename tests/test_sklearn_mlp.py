@@ -21,8 +21,9 @@ SETTINGS = {
     "sgd": dict(solver="sgd", learning_rate_init=0.01),
     "no momentum": dict(solver="sgd", learning_rate_init=0.1, momentum=0.0, shuffle=False),
     "invscaling": dict(solver="sgd", learning_rate="invscaling", learning_rate_init=0.1, max_iter=30),
-    "adaptive": dict(solver="sgd", learning_rate="adaptive", learning_rate_init=0.2, tol=0.01,
-                     nesterovs_momentum=False),
+    "adaptive": dict(
+        solver="sgd", learning_rate="adaptive", learning_rate_init=0.2, tol=0.01, nesterovs_momentum=False
+    ),
     "batches": dict(batch_size=32, hidden_layer_sizes=(20, 10), activation="logistic", alpha=1.0),
     "early stopping": dict(early_stopping=True, activation="tanh", learning_rate_init=0.02, max_iter=100),
     "lbfgs": dict(solver="lbfgs", max_iter=30, activation="identity", alpha=0.1),
@@ -119,6 +120,16 @@ def test_another_number_compiles_nothing_again(monkeypatch):
         mlp.set_params(alpha=0.5, learning_rate_init=0.1, beta_1=0.5, random_state=4).fit(X, Y)
         with pytest.raises(TypeError):
             mlp.set_params(activation="tanh").fit(X, Y)
+
+
+def test_threads_in_worker_processes(monkeypatch):
+    monkeypatch.delenv("PELLUCID_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert ours.perceptron.worker_threads() is None
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: "joblib's")
+    assert ours.perceptron.worker_threads() == 3
+    monkeypatch.setenv("PELLUCID_THREADS", "1")
+    assert ours.perceptron.worker_threads() is None
 
 
 def test_as_model(tmp_path):
