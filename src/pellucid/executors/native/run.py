@@ -246,15 +246,15 @@ class Run:
             self.steady = Steady.of(self, current, arrays, given, len(order), batch_size, threads, watch)
         if on_step is not None and done:
             on_step(done)
-        return self._by_name(sums)
+        return self.by_name(sums)
 
-    @cached_property
+    @shared_property
     def totals_length(self) -> int:
         """A number for each output, then those of the arrays among them."""
         outputs = [self.program.outputs[name] for name in self.built.counted]
         return len(outputs) + sum(v.size for v in outputs if v.size != 1)
 
-    def _by_name(self, totals: np.ndarray) -> dict[str, Any]:
+    def by_name(self, totals: np.ndarray) -> dict[str, Any]:
         """The sums of the outputs: floats, and arrays."""
         found: dict[str, Any] = {}
         at = len(self.built.counted)
