@@ -42,10 +42,10 @@ __all__ = [
 
 def __getattr__(name: str):
     # what needs scikit-learn is loaded when first asked for
-    if name == "neurons":
+    if name in ("neurons", "tabular"):
         import importlib
 
-        return importlib.import_module(".neurons", __name__)
+        return importlib.import_module(f".{name}", __name__)
     if name == "FeatureExtractor":
         from .features import FeatureExtractor
 

@@ -65,12 +65,14 @@ def from_predictions(
 
 def of_targets(metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
     """The sums over the samples (or some) that need the targets alone."""
-    asking = [metric for metric in metrics.values() if type(metric).of_targets is not Metric.of_targets]
+    asking = {type(metric).of_targets: metric for metric in metrics.values()}  # once for those that ask alike
+    asking.pop(Metric.of_targets, None)
     if not asking:
         return {}
-    chosen = slice(None) if rows is None else rows
-    weight = arrays["weight"][chosen] if "weight" in arrays else None
-    return {name: v for metric in asking for name, v in metric.of_targets(arrays["y"][chosen], weight).items()}
+    y, weight = arrays["y"], arrays.get("weight")
+    if rows is not None and len(rows) < len(y):  # else it is all of them, in some order
+        y, weight = y[rows], None if weight is None else weight[rows]
+    return {name: value for metric in asking.values() for name, value in metric.of_targets(y, weight).items()}
 
 
 def added(sums: dict[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
