@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "metrics", "train"}
-TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn"}
+TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
@@ -32,12 +32,14 @@ MAY_IMPORT = {
     "metrics": OPS | {"nn", "data"},
     "train": TRAIN,
     "decode": GRAPH,
-    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping"},
+    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
     "stopping": {"train"},
     "neurons": TRAIN,
     "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),
+    "ensembles": TRAIN | {"report"},
+    "selection": TRAIN | {"report"},
     "sklearn": TOP,
     **{wing: TOP | WINGS for wing in WINGS},
     "cli": TOP | WINGS,
@@ -51,7 +53,14 @@ ONLY = {
     "jaxlib": {"executors/jax.py": True},
     "torch": {},
     "tensorflow": {},
-    "sklearn": {"": False, "sklearn": True, "neurons.py": True, "features.py": True, "tabular": True},
+    "sklearn": {
+        "": False,
+        "sklearn": True,
+        "neurons.py": True,
+        "features.py": True,
+        "tabular": True,
+        "selection": True,
+    },
     "matplotlib": {"": False, "plot": True},
     "PIL": {"": False},
     "pandas": {"": False},

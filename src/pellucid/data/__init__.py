@@ -29,6 +29,7 @@ from .cifar import cifar
 from .codes import BinaryCode, OneHotCode, OrdinalCode
 from .dataset import DataError, Dataset
 from .idxfile import idx, mnist
+from .mixup import Mixup
 from .outliers import Outliers, clip_outliers, outliers
 from .padding import pad_sequences
 from .pictures import images
@@ -47,6 +48,7 @@ __all__ = [
     "BytePairs",
     "DataError",
     "Dataset",
+    "Mixup",
     "OneHotCode",
     "OrdinalCode",
     "Outliers",

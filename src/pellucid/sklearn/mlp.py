@@ -213,7 +213,8 @@ class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 50)[:, None]
     >>> y = x[:, 0] ** 2
-    >>> bool(MLPRegressor((8,), "tanh", solver="lbfgs", random_state=0).fit(x, y).score(x, y) > 0.99)
+    >>> net = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", random_state=0)
+    >>> bool(net.fit(x, y).score(x, y) > 0.99)
     True
     """
 

@@ -101,7 +101,7 @@ class Feeding:
             raise
 
     def _compiled(self: Any, what: str, arrays: dict[str, np.ndarray], metrics: Metrics | None = None) -> Any:
-        """The compiled program "step", "gradients", "evaluate" or "predict" for arrays of these shapes, made once.
+        """The compiled program "step", "gradients", "evaluate", "predict" or "sample" for such arrays, made once.
 
         ``metrics`` instead of the model's own.
         """
@@ -125,15 +125,23 @@ class Feeding:
         metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
-        if what == "predict":
-            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype)
+        if what in ("predict", "sample"):
+            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
         assert target is not None
         common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
-            return programs.gradients(*common, self.dtype)
+            if what == "step":
+                refuse_constraints(self)
+            return programs.gradients(*common, self.dtype, self.regularizer)
         if what == "step":
-            return programs.training_step(*common, self.optimizer, self.dtype)
+            return programs.training_step(*common, self.optimizer, self.dtype, self.regularizer, self.constraint)
         return programs.evaluation(*common, self.dtype)
+
+
+def refuse_constraints(model: Any) -> None:
+    """L-BFGS would take a step back as a change of the gradient."""
+    if model.constraint is not None or model._built().constraints:
+        raise GraphError("optim.LBFGS takes no constraint of weights; use another optimizer, or a penalty")
 
 
 def _shape_hint(given: tuple, built: tuple) -> str:

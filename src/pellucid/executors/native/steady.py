@@ -43,6 +43,7 @@ class Steady:
         self.info[driver.ROWS], self.info[driver.BATCH] = n, batch
         self.info[driver.TOTALS] = True
         self.info[driver.WATCH] = run.built.counted.index(watch) if watch is not None else -1
+        self.info[driver.TOTALS] = True
         self.start = self.info.copy()
         self.table = run.table(self.order, self.totals, self.info, self.state, arrays)
         self.addresses = run.addresses
