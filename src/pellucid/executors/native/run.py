@@ -306,7 +306,7 @@ class Run:
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         info[driver.TOTALS] = adding
-        totals = np.zeros(self.totals_length)
+        totals = np.zeros(self.totals_length if adding else len(built.counted))
         arrays = {name: np.require(arrays[name], requirements=["C", "A"]) for name in built.raw | built.shared}
         self.given = {b: np.empty(self.length(b, self.blocks), b.dtype) for b in built.given.values()}
         table = self.table(order, totals, info, new, arrays)
