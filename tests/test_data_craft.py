@@ -144,7 +144,7 @@ def test_outliers_are_told_and_nothing_is_changed():
 
 def test_as_table():
     assert as_table(X, ["a", "b"]).names == ["a", "b"] and as_table(X > 3).kind("x0") == "numbers"
-    for wrong, text in ((X[0], r"got shape \(2,\)"), (np.zeros((0, 2)), "got shape")):
+    for wrong, text in ((X[0], r"got shape \(2,\)"), (np.zeros((0, 2)), "0 sample"), (X * 1j, "Complex data")):
         with pytest.raises(DataError, match=text):
             as_table(wrong)
     with pytest.raises(DataError, match="3 names are given for 2 columns"):
