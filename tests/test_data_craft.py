@@ -48,6 +48,14 @@ def test_numbers_of_samples_and_parts_that_are_not_wanted():
     assert test is None and len(validation) == 5
 
 
+def test_whole_numbers_that_are_no_classes():
+    for counts in (np.arange(30), np.arange(300) % 50):
+        train, validation, test = split(counts[:, None], counts)
+        assert len(train) + len(validation) + len(test) == len(counts)
+    with pytest.raises(DataError, match="stratify=False"):
+        split(np.arange(30)[:, None], np.arange(30), stratify=True)
+
+
 def test_a_group_is_in_one_part():
     groups = np.repeat(np.arange(20), 10)
     parts = split(X, CLASSES, groups=groups)
