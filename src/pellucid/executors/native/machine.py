@@ -176,7 +176,7 @@ class Code:
 
     def __del__(self) -> None:
         if hasattr(self, "tracker"):
-            Code.unused.append((self.tracker, self.linker))
+            type(self).unused.append((self.tracker, self.linker))  # by its class: at exit the module is empty
 
 
 def linker() -> llvm.LLJIT:
