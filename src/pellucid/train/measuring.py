@@ -12,6 +12,7 @@ import numpy as np
 
 from ..graph import GraphError
 from ..metrics import Metric, Scored, as_scored, targets_of
+from ..nn.penalties import PENALTY
 from .pieces import Arrays
 
 if TYPE_CHECKING:
@@ -81,9 +82,11 @@ def added(sums: dict[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbers(sums: Mapping[str, Any], metrics: Metrics) -> dict[str, Any]:
-    """The mean of the loss, and the metrics that are made of sums."""
-    loss = sums["loss"] / sums["weight"] if sums["weight"] else float("nan")
-    return {"loss": loss} | {n: m.finish(sums) for n, m in metrics.items() if not isinstance(m, Scored)}
+    """The mean of the loss, the metrics that are made of sums, and in training the mean of the penalty."""
+    weight = sums["weight"]
+    means = {name: sums[name] / weight if weight else float("nan") for name in ("loss", PENALTY) if name in sums}
+    finished = {name: metric.finish(sums) for name, metric in metrics.items() if not isinstance(metric, Scored)}
+    return {"loss": means.pop("loss")} | finished | means
 
 
 def of_epochs(metrics: Metrics) -> dict[str, Metric]:
