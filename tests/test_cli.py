@@ -169,6 +169,21 @@ def test_a_regression(here):
     assert score and float(score[1]) > 0.5
 
 
+def test_other_ways_to_prepare_columns(here):
+    how = ("--impute", "neighbours", "--scale", "none", "--encode", "binary", "--clip", "robust-z")
+    (here / "more.csv").write_text(people() + "999,5000,red,,old\n")
+    text = ok("train", "more.csv", "--target", "label", "--no-plot", "--epochs", 2, *how)
+    assert "missing: age 14, colour 11; numbers are filled with the mean of the nearest rows" in text
+    assert re.search(r"classes: old \d+ \(\d+%\), young \d+ \(\d+%\)\n", text)
+    assert re.search(r"outliers, clipped: age: 1 value outside .*, the farthest 5000\n", text)
+    assert "outliers, kept: age" in ok("train", "more.csv", "--target", "label", "--no-plot", "--epochs", 1)
+    ok("train", "more.csv", "--target", "label", "--no-plot", "--epochs", 2, *how)
+    preprocessing, _ = pel.tabular.restore(pel.load("more.pel"))
+    x = preprocessing.transform(pel.data.read_csv("more.csv"))
+    assert x.shape == (121, 4) and x[:, 0].max() > 79  # (missing), blue, green, red in two bits; not scaled
+    assert last(ok("evaluate", "more.pel", "more.csv")).startswith("accuracy")
+
+
 def test_folds(here):
     text = ok(
         "train", "people.csv", "--target", "label", "--folds", 3, "--epochs", 15, "--no-plot", "--learning-rate", 0.01
@@ -345,6 +360,8 @@ TRAIN = ("train", "people.csv", "--target", "label")
         ((*TRAIN, "--epochs", "0"), "--epochs"),
         ((*TRAIN, "--dropout", "1"), "--dropout"),
         ((*TRAIN, "--folds", "1"), "--folds"),
+        ((*TRAIN, "--scale", "big"), "'big' is not one of 'standard', 'minmax', 'robust', 'none'"),
+        (("train", "digits", "--encode", "binary"), "--encode does not go with digits"),
         ((*TRAIN, "--executor", "abacus"), "executor must be one of"),
         ((*TRAIN, "--dtype", "float16"), "--dtype"),
         ((*TRAIN, "--output", "nowhere/m.pel"), "there is no folder 'nowhere'"),

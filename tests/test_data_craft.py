@@ -48,6 +48,14 @@ def test_numbers_of_samples_and_parts_that_are_not_wanted():
     assert test is None and len(validation) == 5
 
 
+def test_whole_numbers_that_are_no_classes():
+    for counts in (np.arange(30), np.arange(300) % 50):
+        train, validation, test = split(counts[:, None], counts)
+        assert len(train) + len(validation) + len(test) == len(counts)
+    with pytest.raises(DataError, match="stratify=False"):
+        split(np.arange(30)[:, None], np.arange(30), stratify=True)
+
+
 def test_a_group_is_in_one_part():
     groups = np.repeat(np.arange(20), 10)
     parts = split(X, CLASSES, groups=groups)
@@ -144,7 +152,7 @@ def test_outliers_are_told_and_nothing_is_changed():
 
 def test_as_table():
     assert as_table(X, ["a", "b"]).names == ["a", "b"] and as_table(X > 3).kind("x0") == "numbers"
-    for wrong, text in ((X[0], r"got shape \(2,\)"), (np.zeros((0, 2)), "got shape")):
+    for wrong, text in ((X[0], r"got shape \(2,\)"), (np.zeros((0, 2)), "0 sample"), (X * 1j, "Complex data")):
         with pytest.raises(DataError, match=text):
             as_table(wrong)
     with pytest.raises(DataError, match="3 names are given for 2 columns"):

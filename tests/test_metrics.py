@@ -269,10 +269,11 @@ def distance(t, y, sample_weight=None):
 
 def test_early_stopping_knows_which_way():
     assert larger_is_better("val_cohen_kappa") and larger_is_better("val_top_5_accuracy")
-    assert not any(map(larger_is_better, ("loss", "val_mse", "hamming_loss", "val_max_error", "mean_gamma_deviance")))
+    assert not any(map(larger_is_better, ("loss", "val_mse", "brier_score_loss", "perplexity", "mean_gamma_deviance")))
     for name, metric in METRICS.items():
-        if not metric.array and name != "accuracy":
-            assert larger_is_better(name) == (not name.endswith(("error", "loss", "deviance", "mse", "mae")))
+        if not metric.array:
+            small = name.endswith(("error", "loss", "deviance", "mse", "mae")) and not name.startswith("d2")
+            assert larger_is_better(f"val_{name}") != small
 
 
 # ---- what does not fit
@@ -326,3 +327,18 @@ def test_unknown_names_list_what_there_is():
         as_metrics(["f2"])
     with pytest.raises(GraphError, match="metrics must be a list"):
         as_metrics("f1")
+
+
+def test_interrupted_within_an_epoch(tmp_path):
+    """The sums of the epoch under way, arrays among them, are kept in a checkpoint."""
+    (tmp_path / "again").mkdir()
+
+    def fitted(folder, resume=False):
+        m = model("classes", ["f1_macro", "accuracy", "cohen_kappa"])
+        options = {"epochs": 2, "batch_size": 10, "validation_data": (X[:30], CLASSES[:30]), "verbose": 0}
+        return m.fit(X, CLASSES, callbacks=[pel.Checkpoint(folder, steps=2, keep=None)], resume=resume, **options)
+
+    whole = fitted(tmp_path / "whole")
+    part = tmp_path / "whole" / "step-000000004.pel"
+    (tmp_path / "again" / part.name).write_bytes(part.read_bytes())
+    assert fitted(tmp_path / "again", resume=True).columns == whole.columns

@@ -793,6 +793,13 @@ def test_arrays_are_added_up(batch, threads):
         assert type(found[name]) is type(value) and np.shape(found[name]) == sums[name].shape
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(states[0]["n"], states[1]["n"], rtol=1e-5)
+    if threads == 1:  # the same arrays again, which the native executor has made ready
+        order = random.permutation(50)
+        again = [
+            [run.steps(s, {"x": given}, order, batch, "logs")["pairs"] for _ in range(3)]
+            for run, s in zip(runs, states, strict=True)
+        ]
+        np.testing.assert_allclose(again[0], again[1], rtol=1e-5)
     given[41] = -50
     for run in runs:
         with pytest.raises(pel.executors.NotFinite) as failure:

@@ -61,7 +61,10 @@ def undocumented(module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["pellucid", "pellucid.data", "pellucid.nn", "pellucid.optim", "pellucid.selection"])
+ROOMS = ["data", "metrics", "nn", "optim", "selection", "tabular"]
+
+
+@pytest.mark.parametrize("name", ["pellucid", *(f"pellucid.{room}" for room in ROOMS)])
 def test_public_names_have_docstrings(name):
     module = pytest.importorskip(name) if name != "pellucid" else pellucid
     if not hasattr(module, "__all__"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pellucid import DataError, Model, nn, tabular
 from pellucid.data import Table, read_csv
@@ -15,6 +16,7 @@ from pellucid.tabular import (
     restore,
     with_target,
 )
+from pellucid.tabular.transformers import OutlierClipper
 
 
 def table(**columns) -> Table:
@@ -339,7 +341,12 @@ def test_preprocessor_takes_arrays_frames_and_tables():
         Preprocessor().fit(array).transform(array[:, :1])
 
 
-def test_preprocessor_is_one_of_scikit_learns(tmp_path):
+@parametrize_with_checks([Preprocessor(), OutlierClipper()])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_preprocessor_is_one_of_scikit_learns():
     import pickle
 
     from sklearn.base import clone

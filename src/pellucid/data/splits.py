@@ -12,6 +12,8 @@ import numpy as np
 from .dataset import DataError, Dataset, drawn, has_classes
 from .table import Table
 
+FEW = 20  # classes
+
 
 class Split(NamedTuple):
     """A training, a validation and a test set; None where none was asked for."""
@@ -36,8 +38,8 @@ def split(
 
     - ``x``: an array, a DataFrame or a Table; ``y``: one target a sample.
     - ``test``, ``validation``: fractions of all samples, or numbers of them; 0 for none.
-    - ``stratify``: each part has the classes in the proportions of the whole. By default it does where y holds classes,
-      and there are neither groups nor a time order.
+    - ``stratify``: each part has the classes in the proportions of the whole. By default it does where y holds classes
+      (text, or whole numbers that come again and again), and there are neither groups nor a time order.
     - ``groups``: one label a sample, such as the patient; a group is in one part only. Fractions are of the groups.
     - ``time_ordered``: the first samples are to train on, the last to test with.
 
@@ -57,7 +59,7 @@ def split(
         raise DataError("split: give groups or time_ordered, not both")
     if groups is not None and len(groups) != n:
         raise DataError(f"split: groups has {len(groups)} labels for {n} samples")
-    classes = has_classes(labels) if stratify is None else stratify
+    classes = _come_again(labels) if stratify is None else stratify
     units = n if groups is None else len(np.unique(np.asarray(groups)))
     sizes = [_size(name, size, units) for name, size in (("test", test), ("validation", validation))]
     if sum(sizes) >= units:
@@ -77,6 +79,14 @@ def split(
             rows, held = rows[kept], rows[out]
         parts.append(_dataset(x, labels, held))
     return Split(_dataset(x, labels, rows), parts[1], parts[0])
+
+
+def _come_again(y: np.ndarray) -> bool:
+    """Whether targets are classes rather than whole numbers to be told: few, or each ten times on average."""
+    if not has_classes(y) or y.dtype.kind not in "iu":
+        return has_classes(y)
+    k = len(np.unique(y))
+    return k * (2 if k <= FEW else 10) <= len(y)
 
 
 def _size(name: str, asked: float | int, n: int) -> int:

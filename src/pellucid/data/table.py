@@ -147,9 +147,17 @@ def as_table(x: Any, names: Sequence[str] | None = None) -> Table:
         return x
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):
         return from_frame(x)
+    if hasattr(x, "tocsr"):
+        raise DataError("sparse data are not supported: give x.toarray()")
     array = np.asarray(x)
-    if array.ndim != 2 or 0 in array.shape:
-        raise DataError(f"expected a table, an array of shape (n, columns), got shape {array.shape}")
+    if array.ndim != 2:
+        raise DataError(f"expected an array of shape (n, columns), got shape {array.shape}. Reshape your data: "
+                        "x.reshape(-1, 1) is one column, x.reshape(1, -1) one row")  # fmt: skip
+    for size, what in zip(array.shape, ("sample", "feature"), strict=True):
+        if not size:
+            raise DataError(f"0 {what}(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if array.dtype.kind == "c":
+        raise DataError("Complex data not supported: give real and imaginary parts as columns")
     names = [f"x{j}" for j in range(array.shape[1])] if names is None else list(names)
     if len(names) != array.shape[1]:
         raise DataError(f"{len(names)} names are given for {array.shape[1]} columns")

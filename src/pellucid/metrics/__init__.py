@@ -26,7 +26,8 @@ METRICS: dict[str, Metric] = {
     **{name: Mean(name, formula) for name, formula in FORMULAS.items()},
     **{metric.name: metric for metric in (*VALUES, *SCORED)},
 }
-LESS_IS_BETTER = ("loss", "error", "deviance", "mse", "mae", "rmse", "penalty")
+SCORES = ("acc", "auc", "score", "precision", "recall", "f1", "jaccard", "kappa", "corrcoef", "r2", "d2", "variance")
+LOSSES = ("loss", "mean_", "max_", "root_")  # which may have such a word in them: brier_score_loss
 
 __all__ = [
     "METRICS", "Mean", "MeanOfPrediction", "Metric", "Scored", "as_metric", "as_metrics", "as_scored",
@@ -75,9 +76,9 @@ def as_metrics(metrics: Iterable[Any]) -> dict[str, Metric]:
 
 
 def larger_is_better(name: str) -> bool:
-    """Whether an epoch is better where this number of its history is larger.
+    """Whether an epoch is better where this number of its history is larger: for scores, told by their names.
 
-    >>> larger_is_better("val_f1_macro"), larger_is_better("val_loss"), larger_is_better("max_error")
+    >>> larger_is_better("val_f1_macro"), larger_is_better("val_loss"), larger_is_better("perplexity")
     (True, False, False)
     """
-    return not any(word in name for word in LESS_IS_BETTER)
+    return any(word in name for word in SCORES) and not any(word in name for word in LOSSES)

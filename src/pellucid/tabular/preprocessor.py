@@ -71,6 +71,11 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         """One name for each feature."""
         return np.array(self.fitted_.feature_names(), object)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
+
     def report(self, X: Any) -> list[str]:
         """Sentences on rows: what is missing, which values are far from the others, which categories are new."""
         table = as_table(X)

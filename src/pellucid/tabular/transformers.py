@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.codes import bits
 from ..data.outliers import bounds
@@ -62,12 +63,20 @@ class OutlierClipper(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> OutlierClipper:
         """Learn the bounds of each column."""
-        self.low_, self.high_ = bounds(np.asarray(X, float), self.method, self.threshold)
+        x = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        self.low_, self.high_ = bounds(x, self.method, self.threshold)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """(n, columns), clipped."""
-        return np.clip(np.asarray(X, float), self.low_, self.high_)
+        check_is_fitted(self)
+        x = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        return np.clip(x, self.low_, self.high_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names as they are."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..graph import GraphError
 from ..metrics import Metric, Scored, as_scored, targets_of
+from ..nn.penalties import PENALTY
 from .pieces import Arrays
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ def from_predictions(
 
 def of_targets(metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
     """The sums over the samples (or some) that need the targets alone."""
-    asking = [metric for metric in metrics.values() if type(metric).of_targets is not Metric.of_targets]
+    asking = {type(metric).of_targets: metric for metric in metrics.values()}  # once for those that ask alike
+    asking.pop(Metric.of_targets, None)
     if not asking:
         return {}
-    chosen = slice(None) if rows is None else rows
-    weight = arrays["weight"][chosen] if "weight" in arrays else None
-    return {name: v for metric in asking for name, v in metric.of_targets(arrays["y"][chosen], weight).items()}
+    y, weight = arrays["y"], arrays.get("weight")
+    if rows is not None and len(rows) < len(y):  # else it is all of them, in some order
+        y, weight = y[rows], None if weight is None else weight[rows]
+    return {name: value for metric in asking.values() for name, value in metric.of_targets(y, weight).items()}
 
 
 def added(sums: dict[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,9 +82,11 @@ def added(sums: dict[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbers(sums: Mapping[str, Any], metrics: Metrics) -> dict[str, Any]:
-    """The mean of the loss, and the metrics that are made of sums."""
-    loss = sums["loss"] / sums["weight"] if sums["weight"] else float("nan")
-    return {"loss": loss} | {n: m.finish(sums) for n, m in metrics.items() if not isinstance(m, Scored)}
+    """The mean of the loss, the metrics that are made of sums, and in training the mean of the penalty."""
+    weight = sums["weight"]
+    means = {name: sums[name] / weight if weight else float("nan") for name in ("loss", PENALTY) if name in sums}
+    finished = {name: metric.finish(sums) for name, metric in metrics.items() if not isinstance(metric, Scored)}
+    return {"loss": means.pop("loss")} | finished | means
 
 
 def of_epochs(metrics: Metrics) -> dict[str, Metric]:

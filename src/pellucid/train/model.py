@@ -37,7 +37,8 @@ class Model(Reuse, Sampling, Penalised, Feeding):
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
     - ``loss``: a name (``"cross_entropy"``), an `nn.Loss`, or a function of (output, target) of one sample.
-    - ``optimizer``: a name or an `optim.Optimizer`; ``metrics``: names, or functions of (prediction, target).
+    - ``optimizer``: a name or an `optim.Optimizer`; ``metrics``: names (docs/metrics.md), or
+      functions of (prediction, target).
     - ``seed``: of first weights, shuffling and dropout. The same seed gives the same result, bit for bit.
     - ``dtype``: "float32" or "float64". ``executor``: "native", machine code, or "reference", NumPy; ``threads``: how
       many may compute, by default as many as are useful. Both have defaults from the environment: PELLUCID_EXECUTOR

@@ -180,7 +180,7 @@ class Code:
 
     def __del__(self) -> None:
         if hasattr(self, "number"):
-            Code.unused.append(self.number)
+            type(self).unused.append(self.number)  # by its class: at exit the module is empty
 
 
 def linker() -> llvm.LLJIT:

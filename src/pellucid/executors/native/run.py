@@ -252,7 +252,7 @@ class Run:
             on_step(done)
         return self.by_name(sums)
 
-    @cached_property
+    @shared_property
     def totals_length(self) -> int:
         """A number for each output, then those of the arrays among them."""
         outputs = [self.program.outputs[name] for name in self.built.counted]
@@ -310,7 +310,7 @@ class Run:
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
         info[driver.TOTALS] = adding
-        totals = np.zeros(self.totals_length)
+        totals = np.zeros(self.totals_length if adding else len(built.counted))
         arrays = {name: np.require(arrays[name], requirements=["C", "A"]) for name in built.raw | built.shared}
         self.given = {b: np.empty(self.length(b, self.blocks), b.dtype) for b in built.given.values()}
         table = self.table(order, totals, info, new, arrays)

@@ -41,6 +41,7 @@ class Steady:
         self.order, self.totals = np.empty(n, np.int64), np.zeros(run.totals_length)
         self.info = np.zeros(driver.LENGTH, np.int64)
         self.info[driver.ROWS], self.info[driver.BATCH] = n, batch
+        self.info[driver.TOTALS] = True
         self.info[driver.WATCH] = run.built.counted.index(watch) if watch is not None else -1
         self.info[driver.TOTALS] = True
         self.start = self.info.copy()
