@@ -11,6 +11,7 @@ import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.executors import EXECUTORS
 from pellucid.train.sharing import structure
+from pellucid.train.together import fit_members
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 RATE = 0.125
@@ -273,6 +274,20 @@ def test_models_of_other_strengths_share_their_programs():
     assert structure(a) == structure(b) != structure(c)
     assert (a.penalties, b.penalties) == ({"strength": 0.1}, {"strength": 0.5})
     assert fitted(b)["penalty"][0] == pytest.approx(5 * fitted(a)["penalty"][0])
+
+
+def test_models_in_training_together():
+    """Of other strengths as one program, of other penalties by themselves; as each alone."""
+    parts, loss, sgd = net(), nn.HalfSquaredError(), optim.SGD(RATE)
+    penalties = [nn.L2(0.1), nn.L2(0.5), nn.L2(0.9)], [nn.L2(0.1), nn.L1(0.1), None]
+    for several in penalties:
+        together, alone = ([model(parts, loss, sgd, regularizer=r) for r in several] for _ in range(2))
+        fit_members(together, X, T, epochs=3, jobs=1)
+        for a, b in zip(together, alone, strict=True):
+            b.fit(X, T, epochs=3, verbose=0)
+            assert a.history.columns.keys() == b.history.columns.keys()
+            for name, w in b.parameters.items():
+                np.testing.assert_allclose(a.parameters[name], w, rtol=1e-10)
 
 
 def test_saved_loaded_pickled_transferred(tmp_path):

@@ -1,4 +1,4 @@
-"""scikit-learn's `MLPClassifier` and `MLPRegressor`, trained by machine code. Imports sklearn, numpy and the siblings."""
+"""scikit-learn's `MLPClassifier` and `MLPRegressor`, as machine code. Imports sklearn, numpy, the siblings."""
 
 from __future__ import annotations
 
@@ -178,7 +178,8 @@ class Compiled:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        names, layers = [], []
+        names: list[str] = []
+        layers: list[Any] = []
         for i, c in enumerate(self.coefs_):
             names.append(f"layers.{len(layers)}")
             layers.append(nn.Dense(c.shape[1]))
@@ -211,7 +212,9 @@ class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 50)[:, None]
-    >>> bool(MLPRegressor((8,), "tanh", solver="lbfgs", random_state=0).fit(x, x[:, 0] ** 2).score(x, x[:, 0] ** 2) > 0.99)
+    >>> y = x[:, 0] ** 2
+    >>> net = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", random_state=0)
+    >>> bool(net.fit(x, y).score(x, y) > 0.99)
     True
     """
 

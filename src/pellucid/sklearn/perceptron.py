@@ -1,6 +1,6 @@
-"""What scikit-learn's MLP computes, compiled: an epoch of mini-batches by its rules, and loss and gradients for L-BFGS.
+"""What scikit-learn's MLP computes, compiled: epochs of mini-batches by its rules, and loss and gradients for L-BFGS.
 
-The formulas are scikit-learn's, of which two differ from Pellucid's own: the penalty 0.5 alpha ||W||^2 is divided by the
+The formulas are scikit-learn's, of which two are not Pellucid's own: the penalty 0.5 alpha ||W||^2 is divided by the
 number of samples in the mini-batch (by the sum of their weights), and Adam's epsilon is added before the correction of
 the start at zero. All numbers are state of the programs, so that other ones compile nothing again.
 """

@@ -1,14 +1,20 @@
 """Training: Model, the loop, callbacks, history, saving. Imports everything below it, no executor by name."""
 
 from .callbacks import AverageWeights, Callback, ReduceLROnPlateau
+from .checkpoint import Checkpoint
 from .finder import RateSearch
 from .history import History
+from .loggers import CSVLogger, JSONLinesLogger
 from .loop import DivergedError
 from .minimize import Walk, minimize
 from .model import Model
 from .saving import load
 from .stepper import Stepper
 from .stopping import EarlyStopping
+from .tensorboard import TensorBoard
 
-__all__ = ["AverageWeights", "Callback", "DivergedError", "EarlyStopping", "History", "Model", "RateSearch",
-           "ReduceLROnPlateau", "Stepper", "Walk", "load", "minimize"]  # fmt: skip
+__all__ = [
+    "AverageWeights", "CSVLogger", "Callback", "Checkpoint", "DivergedError", "EarlyStopping", "History",
+    "JSONLinesLogger", "Model", "RateSearch", "ReduceLROnPlateau", "Stepper", "TensorBoard", "Walk", "load",
+    "minimize",
+]  # fmt: skip

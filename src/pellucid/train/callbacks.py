@@ -15,12 +15,24 @@ class Callback:
     """Base of callbacks; ``self.model`` is the model in training, and ``self.model.stop_training = True`` ends it.
 
     ``logs`` holds the epoch's numbers by name (loss, val_loss, metrics). Epochs count from 0, as in Keras.
+    ``remembers`` names the attributes that change during training and that a fit needs to go on from a `Checkpoint`:
+    numbers, text, arrays, lists and dicts of these.
     """
 
     model: Model
+    remembers: tuple[str, ...] = ()
 
     def set_model(self, model: Model) -> None:
         self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: the attributes that ``remembers`` names."""
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be again as `state_dict` was; called after `on_train_begin` of a fit that goes on."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: dict | None = None) -> None: ...
 
@@ -66,6 +78,8 @@ class ReduceLROnPlateau(Callback):
     multiplies is reduced.
     """
 
+    remembers = ("best", "wait", "cooling")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -105,6 +119,8 @@ class AverageWeights(Callback):
     ``start`` counts epochs from 0; with a learning rate that stays high, the mean lies in the middle of what training
     wanders through. Statistics of batch normalisation are computed anew, over one epoch. Izmailov et al., UAI 2018.
     """
+
+    remembers = ("total", "count")
 
     def __init__(self, start: int = 0) -> None:
         must(self, "start", start, start >= 0, "a whole number >= 0")

@@ -22,7 +22,8 @@ from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
 from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
-from .pieces import Arrays, Piece, epochs_of
+from .checkpoint import Checkpoint, Saved, keeper_of
+from .pieces import Arrays, Piece, Place, cut, epochs_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -140,33 +141,46 @@ class Training:
         return sum(-(-len(arrays["y"]) // self.batch) for arrays in self.parts)
 
 
-def fit(model: Model, training: Training, callbacks: list[Callback], show: Silent) -> History:
-    """Train for some epochs and return the model's history."""
-    t, numbers = training, range(model.epochs, model.epochs + training.epochs)
+def fit(
+    model: Model, training: Training, callbacks: list[Callback], show: Silent, saved: Saved | None = None
+) -> History:
+    """Train for some epochs, or go on from a saved place among them, and return the model's history."""
+    t, keeper = training, keeper_of(callbacks)
     model.stop_training, model.stopped, model.training = False, "", training
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
+        place = saved.restore(model, callbacks) if saved else Place()
+        numbers = range(model.epochs, model.epochs + t.epochs - place.epoch)
         with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, numbers, t.batch, t.shuffle)) as work:
-            for epoch in range(t.epochs):
-                for c in callbacks:
+            progress.on_resume(place.epoch)
+            if keeper is not None and saved is None:
+                keeper.write(place, callbacks)
+            for epoch in range(place.epoch, 0 if model.stop_training else t.epochs):
+                for c in callbacks if not place.rows else []:
                     c.on_epoch_begin(epoch)
                 start = time.perf_counter()
                 before = dict(model.state)
                 try:
-                    sums = _epoch(model, t, next(work), progress.on_step)
+                    for _ in _epoch(model, t, next(work), progress.on_step, place, keeper):
+                        if keeper is not None and keeper.due(place):
+                            keeper.write(place, callbacks)
                 except Exception:
                     model.state = before
                     raise
                 model.epochs += 1
-                logs = _means(sums)
+                logs = _means(place.sums)
                 if t.validation is not None:
                     logs |= {f"val_{name}": value for name, value in evaluate(model, t.validation).items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
                     c.on_epoch_end(epoch, logs)
+                place = Place(epoch + 1, place.step, place.step)
+                last = model.stop_training or place.epoch == t.epochs
+                if keeper is not None and (last or keeper.due(place)):
+                    keeper.write(place, callbacks)
                 if model.stop_training:
                     break
             model.stopped = model.stopped or f"after {t.epochs} epochs, as asked"
@@ -178,27 +192,33 @@ def fit(model: Model, training: Training, callbacks: list[Callback], show: Silen
 
 
 def _epoch(
-    model: Model, training: Training, pieces: Iterator[Piece], on_step: Callable[[int], None]
-) -> dict[str, float]:
-    """Train on the pieces of an epoch; the sums of the outputs."""
-    batch, sums = training.batch, dict[str, float]()
-    rows_done, steps_done = 0, 0
-    if EPOCHS in model.state:
+    model: Model,
+    training: Training,
+    pieces: Iterator[Piece],
+    on_step: Callable[[int], None],
+    place: Place,
+    keeper: Checkpoint | None,
+) -> Iterator[None]:
+    """Train on the pieces of an epoch, from a place in it that moves along; stop between two of them."""
+    batch = training.batch
+    if keeper is not None:
+        pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
+    if EPOCHS in model.state and not place.rows:
         model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
                         PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
-    for piece in pieces:
+    for k, piece in enumerate(pieces):
+        if k:
+            yield
         try:
             with trained_weights(model):
                 found = training.steps[piece.part].steps(
-                    model.state, piece.arrays, piece.order, batch, "loss",
-                    lambda rows, done=rows_done: on_step(done + rows),
-                )  # fmt: skip
+                    model.state, piece.arrays, piece.order, batch, "loss", lambda rows: on_step(place.rows + rows)
+                )
         except NotFinite as failure:
-            failure.step += steps_done
+            failure.step += place.step - place.first
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        sums = _added(sums, found)
-        rows_done, steps_done = rows_done + piece.rows, steps_done - (-piece.rows // batch)
-    return sums
+        place.sums = _added(place.sums, found)
+        place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from ..nn.losses import as_loss
 from ..nn.metrics import as_metrics
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
-from . import bucketed, loop, programs
+from . import bucketed, checkpoint, loop, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
@@ -228,6 +228,7 @@ class Model(Reuse, Sampling, Penalised, Feeding):
         augment: Callable | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
+        resume: bool = False,
     ) -> History:
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
@@ -240,6 +241,8 @@ class Model(Reuse, Sampling, Penalised, Feeding):
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+        - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
+          any; ``epochs`` are then those of the whole fit.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss becomes NaN or infinite.
@@ -277,10 +280,12 @@ class Model(Reuse, Sampling, Penalised, Feeding):
             steps = [self._compiled("step", arrays) for arrays in seen]
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
+            training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
+            callbacks = list(callbacks)
+            saved = checkpoint.find(self, training, callbacks, resume)
         slots = [v for v in steps[0].program.state if v not in self.state]
         self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
-        training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
-        return loop.fit(self, training, list(callbacks), progress)
+        return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None

@@ -7,9 +7,10 @@ Imports numpy and data.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,28 @@ class Piece(NamedTuple):
     def rows(self) -> int:
         """How many samples there are."""
         return len(self.arrays["y"] if self.order is None else self.order)
+
+    def between(self, start: int, stop: int) -> Piece:
+        """Some of its samples."""
+        if (start, stop) == (0, self.rows):
+            return self
+        if self.order is None:
+            return Piece({name: a[start:stop] for name, a in self.arrays.items()}, None, self.part)
+        return self._replace(order=self.order[start:stop])
+
+
+@dataclass
+class Place:
+    """How far a fit is: its epochs and steps that are done, and in the epoch under way the samples and their sums.
+
+    ``first``: how many steps of the fit were done when the epoch began.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    first: int = 0
+    rows: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
 
 
 def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
@@ -108,6 +131,28 @@ def mixed(parts: list[Arrays], seed: int, number: int, batch: int, shuffle: bool
         runs += [Piece(arrays, order[start : start + most], i) for start in range(0, n, most)]
     turn = order_of(seed, TURN + number, len(runs), shuffle)
     return iter(runs if turn is None else [runs[i] for i in turn])
+
+
+def cut(pieces: Iterable[Piece], batch: int, every: Sequence[int], step: int = 0, skip: int = 0) -> Iterator[Piece]:
+    """An epoch's pieces, cut where the number of steps is a multiple of one of ``every``; ``step``: those before them.
+
+    The first ``skip`` samples are left out; the others are cut as they are without that.
+
+    >>> epoch = [Piece({"y": np.arange(7)}, None)]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1)]
+    [[0, 1, 2, 3], [4, 5, 6]]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1, skip=4)]
+    [[4, 5, 6]]
+    """
+    for piece in pieces:
+        start = 0
+        while start < piece.rows:
+            stop = min(start + batch * min((n - step % n for n in every), default=piece.rows), piece.rows)
+            step += -(-(stop - start) // batch)
+            if stop > skip:
+                yield piece.between(max(start, skip), stop)
+            start = stop
+        skip = max(0, skip - piece.rows)
 
 
 def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:

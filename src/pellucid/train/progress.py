@@ -47,6 +47,8 @@ class Silent:
 
     def __exit__(self, *exception: Any) -> None: ...
 
+    def on_resume(self, epochs_done: int) -> None: ...
+
     def on_step(self, rows_done: int) -> None: ...
 
     def on_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None: ...
@@ -78,6 +80,9 @@ class Bar(Silent):
     def __exit__(self, *exception):
         self.bar.refresh()
         self.bar.stop()
+
+    def on_resume(self, epochs_done):
+        self.done = epochs_done * self.samples
 
     def on_step(self, rows_done):
         now = time.monotonic()

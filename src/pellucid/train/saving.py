@@ -89,15 +89,23 @@ def from_parts(described, constants, custom, executor, threads, state, blobs) ->
 
 def save(model: Model, path: Any) -> None:
     """Write a model; the file appears whole or not at all."""
-    from safetensors.numpy import save as as_bytes
-
     model._built()
     constants: dict[str, np.ndarray] = {}
     described = describe(model, constants)
-    tensors = {f"state.{k}": np.array(v, order="C") for k, v in model.state.items()} | constants
-    tensors |= {f"blob.{k}": v for k, v in model.blobs.items()}
-    path = Path(path)
-    data = as_bytes(tensors, {"format": FORMAT, "pellucid": json.dumps(described)})
+    write(Path(path), tensors_of(model, constants), {"pellucid": json.dumps(described)})
+
+
+def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All arrays of a model's file: state, blobs, and those that its description speaks of."""
+    state = {f"state.{k}": np.array(v, order="C") for k, v in model.state.items()}
+    return state | arrays | {f"blob.{k}": v for k, v in model.blobs.items()}
+
+
+def write(path: Path, tensors: dict[str, np.ndarray], texts: dict[str, str]) -> None:
+    """Make a file of arrays and texts, which is there whole or not at all, even if the power fails in between."""
+    from safetensors.numpy import save as as_bytes
+
+    data = as_bytes(tensors, {"format": FORMAT} | texts)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
@@ -107,6 +115,12 @@ def save(model: Model, path: Any) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+    if os.name == "posix":  # the name in the folder, too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def load(
@@ -118,22 +132,13 @@ def load(
     found by themselves. ``executor`` and ``threads`` are as in `Model`. Raises `DataError` for a file that is not a
     Pellucid model, is cut short or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"there is no model file {str(path)!r}" + (" (it is a folder)" if path.is_dir() else ""))
+    tensors, texts = read(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            meta = file.metadata() or {}
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{str(path)!r} is not a Pellucid model, or is cut short or damaged ({error})") from None
-    if meta.get("format") != FORMAT:
-        raise DataError(f"{str(path)!r} is a safetensors file, but not a Pellucid model: its format is "
-                        f"{meta.get('format')!r}, expected {FORMAT!r}")  # fmt: skip
-    try:
-        d = json.loads(meta["pellucid"])
+        d = json.loads(texts["pellucid"])
+        if "unsaved" in d:
+            raise DataError(f"{str(path)!r} is a checkpoint of a net that cannot be saved ({d['unsaved']}); it serves "
+                            "fit(..., resume=True) alone")  # fmt: skip
         model = revive(d, tensors, custom_objects or {}, executor, threads)
     except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise DataError(f"{str(path)!r} is damaged: its description cannot be read ({error!r})") from None
@@ -144,3 +149,21 @@ def load(
     model.state = state
     model.blobs = {k[5:]: v for k, v in tensors.items() if k.startswith("blob.")}
     return model
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and texts of a file that `write` made; `DataError` for any other."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise DataError(f"there is no model file {str(path)!r}" + (" (it is a folder)" if path.is_dir() else ""))
+    try:
+        with safe_open(path, framework="numpy") as file:
+            texts = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{str(path)!r} is not a Pellucid model, or is cut short or damaged ({error})") from None
+    if texts.get("format") != FORMAT:
+        raise DataError(f"{str(path)!r} is a safetensors file, but not a Pellucid model: its format is "
+                        f"{texts.get('format')!r}, expected {FORMAT!r}")  # fmt: skip
+    return tensors, texts

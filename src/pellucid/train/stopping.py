@@ -62,6 +62,14 @@ class Combined(StoppingRule):
         for rule in self.rules:
             rule.on_train_end(logs)
 
+    def state_dict(self):
+        states = [rule.state_dict() for rule in self.rules]
+        return {"rules": states} if any(states) else {}
+
+    def load_state_dict(self, state):
+        for rule, own in zip(self.rules, state["rules"], strict=True):
+            rule.load_state_dict(own)
+
     def describe(self) -> str:
         return self.word.join(rule.describe() for rule in self.rules)
 
@@ -133,6 +141,8 @@ class SmallChange(StoppingRule):
     002). The loss is the mean over the epoch's steps; ``monitor`` may be another number.
     """
 
+    remembers = ("last", "wait")
+
     def __init__(self, below: float, monitor: str = "loss", patience: int = 1, relative: bool = False) -> None:
         must(self, "below", below, below > 0, "a number > 0")
         must(self, "patience", patience, patience >= 1, "a whole number >= 1")
@@ -154,7 +164,10 @@ class SmallChange(StoppingRule):
 
 
 class TimeLimit(StoppingRule):
-    """Stop before an epoch that, as long as the longest so far, would go beyond so many seconds or minutes."""
+    """Stop before an epoch that, as long as the longest so far, would go beyond so many seconds or minutes.
+
+    In a fit that goes on from a checkpoint, the time until that counts, too.
+    """
 
     def __init__(self, seconds: float | None = None, minutes: float | None = None) -> None:
         one = (seconds is None) != (minutes is None)
@@ -165,6 +178,12 @@ class TimeLimit(StoppingRule):
     def on_train_begin(self, logs=None):
         self.start = self.mark = time.monotonic()
         self.longest = 0.0
+
+    def state_dict(self):
+        return {"used": time.monotonic() - self.start, "longest": self.longest}
+
+    def load_state_dict(self, state):
+        self.start, self.longest = time.monotonic() - state["used"], state["longest"]
 
     def met(self, epoch, logs):
         now = time.monotonic()
@@ -200,6 +219,8 @@ class EarlyStopping(StoppingRule):
     "auto" (max for accuracy and scores, else min). ``start_from_epoch`` epochs are not looked at. The generalisation
     peak of the lectures' stopping criteria (001, 002).
     """
+
+    remembers = ("best", "best_epoch", "best_state", "stopped_epoch")
 
     def __init__(
         self,

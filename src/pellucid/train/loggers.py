@@ -1,0 +1,111 @@
+"""Callbacks that write each epoch's numbers to a file: a table, or lines of JSON. Imports data and callbacks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .callbacks import Callback
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+class LogFile:
+    """A file to which bytes are added, and that can be cut back to a size it had: to what it was at a checkpoint."""
+
+    def __init__(self, path: Any, append: bool = False) -> None:
+        self.path, self.append = Path(path), append
+
+    def write(self, data: bytes) -> None:
+        """Add bytes; the first replace what is there, unless ``append``."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "ab" if self.append else "wb") as file:
+            file.write(data)
+        self.append = True
+
+    def size(self) -> int:
+        """How many bytes there are; none, if they will be replaced."""
+        return self.path.stat().st_size if self.append and self.path.exists() else 0
+
+    def kept(self) -> int:
+        """How many bytes there are, once they are on the disk."""
+        if size := self.size():
+            with open(self.path, "ab") as file:
+                os.fsync(file.fileno())
+        return size
+
+    def cut(self, size: int) -> None:
+        """Go on behind the first bytes; where there are fewer, the user is told."""
+        there = self.path.stat().st_size if self.path.exists() else 0
+        if there < size:
+            warnings.warn(f"{str(self.path)!r} has {there} bytes, and had {size} at the checkpoint: some of it is "
+                          "missing", stacklevel=2)  # fmt: skip
+        elif there:
+            os.truncate(self.path, size)
+        self.append = True
+
+
+class FileLogger(Callback):
+    """Base of loggers that write one file. It is cut back to where the fit was when that goes on from a checkpoint."""
+
+    def __init__(self, path: Any, append: bool = False) -> None:
+        self.path, self.append = Path(path), append
+
+    def on_train_begin(self, logs=None):
+        self.log = LogFile(self.path, self.append)
+
+    def state_dict(self):
+        return {"size": self.log.kept()}
+
+    def load_state_dict(self, state):
+        self.log.cut(state["size"])
+
+
+class CSVLogger(FileLogger):
+    """A table with a line an epoch: its number from 1, the loss and the metrics, the learning rate at its end.
+
+    ``append``: add to a file that is there instead of writing it anew. Its columns then stay; numbers that have none
+    are left out. Numbers are written so that reading gives them back bit for bit.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "log.csv"
+    >>> logger = CSVLogger(path); logger.on_train_begin()
+    >>> logger.line({"epoch": 1, "loss": 0.5}); logger.line({"epoch": 2, "loss": 0.25})
+    >>> path.read_text().split()
+    ['epoch,loss', '1,0.5', '2,0.25']
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.line(row_of(self.model, logs))
+
+    def line(self, row: dict[str, float]) -> None:
+        """Write one line, behind the names of the columns if it is the first."""
+        text = io.StringIO()
+        if not self.log.size():
+            csv.writer(text, lineterminator="\n").writerow(row)
+            columns = list(row)
+        else:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file))
+        csv.writer(text, lineterminator="\n").writerow([row.get(name, "") for name in columns])
+        self.log.write(text.getvalue().encode())
+
+
+class JSONLinesLogger(FileLogger):
+    """A line an epoch, ``{"epoch": 1, "loss": 0.5, ...}``, as `CSVLogger` has it; NaN and infinity are null."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {name: value if math.isfinite(value) else None for name, value in row_of(self.model, logs).items()}
+        self.log.write(json.dumps(row).encode() + b"\n")
+
+
+def row_of(model: Model, logs: dict[str, float] | None) -> dict[str, float]:
+    """An epoch's numbers: which it is, from 1, what was measured, and the learning rate."""
+    return {"epoch": model.epochs, **(logs or {}), "learning_rate": model.learning_rate}
