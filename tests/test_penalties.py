@@ -27,6 +27,7 @@ PENALTIES = {  # penalty, its formula
     "l1 and l2": (nn.L1L2(0.3, 0.2), lambda a: 0.3 * np.abs(a).sum() + 0.2 * (a * a).sum()),
     "p": (nn.PNorm(1.5, 0.3), lambda a: 0.3 * (np.abs(a) ** 1.5).sum() ** (1 / 1.5)),
     "p squared": (nn.PNorm(3, 0.3, squared=True), lambda a: 0.3 * (np.abs(a) ** 3).sum() ** (2 / 3)),
+    "p large": (nn.PNorm(40, 0.3), lambda a: 0.3 * (np.abs(a) ** 40).sum() ** (1 / 40)),
     "infinity": (nn.PNorm(math.inf, 0.3), lambda a: 0.3 * np.abs(a).max()),
 }
 each_penalty = pytest.mark.parametrize("penalty, formula", PENALTIES.values(), ids=list(PENALTIES))
@@ -56,7 +57,14 @@ def test_formulas(penalty, formula):
     assert sum(s * r for s, r in zip(strengths, sizes, strict=True)) == pytest.approx(formula(a), rel=1e-13)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("p", [1.5, 40.0])
+def test_small_weights_do_not_vanish(p):
+    a = random.normal(size=(3, 4)) * 1e-4
+    (size,) = run(lambda v: list(nn.PNorm(p).sizes(v)), a.astype("float32"))
+    assert size == pytest.approx(np.linalg.norm(a.ravel(), p), rel=1e-5)
+
+
+@each_executor
 @each_penalty
 def test_gradients_of_the_cost_are_finite_differences(penalty, formula, executor):
     """On weights, biases and activations at once; weights of zero have the slope 0, or one from the data."""
