@@ -40,7 +40,6 @@ from .losses import (
     Poisson,
 )
 from .masks import mask_of, with_mask
-from .metrics import METRICS
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
@@ -52,7 +51,7 @@ from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
-    "ACTIVATIONS", "GRU", "L1", "L1L2", "L2", "LOSSES", "LSTM", "METRICS", "RNN", "AdditiveAttention", "Attention",
+    "ACTIVATIONS", "GRU", "L1", "L1L2", "L2", "LOSSES", "LSTM", "RNN", "AdditiveAttention", "Attention",
     "AuxiliaryHead", "AvgPool", "BatchNorm", "Bidirectional", "BinaryCrossEntropy", "BinaryHinge", "ClassDistance",
     "Concatenate", "Constraint", "Conv", "Conv1D", "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv",
     "DropConnect", "Dropout", "Embedding", "FeedForward", "Flatten", "GaussianNoise", "GlobalAvgPool",

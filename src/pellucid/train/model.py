@@ -11,13 +11,13 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
+from ..metrics import as_metrics
 from ..nn import Constraint, Penalty, init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
-from ..nn.metrics import as_metrics
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
-from . import bucketed, checkpoint, loop, programs
+from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
@@ -79,8 +79,6 @@ class Model(Reuse, Sampling, Penalised, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        if isinstance(metrics, str):
-            raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
         self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
         self.regularizer = as_penalty(regularizer, "regularizer")
@@ -278,6 +276,8 @@ class Model(Reuse, Sampling, Penalised, Feeding):
             batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
             progress = progress_for(verbose, epochs, n)
             steps = [self._compiled("step", arrays) for arrays in seen]
+            if validation is not None:
+                measuring.check(self, validation, measuring.of_epochs(self.metrics))
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
             training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
@@ -288,11 +288,21 @@ class Model(Reuse, Sampling, Penalised, Feeding):
         return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
-    ) -> dict[str, float]:
-        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``."""
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        batch_size: int | str | None = None,
+        metrics: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
+
+        ``metrics``: others than the model's own, for this once.
+        """
         self._built()
-        return loop.evaluate(self, self._parts(x, y, sample_weight), batch_size)
+        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
 
     def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression.

@@ -62,7 +62,7 @@ class Place:
     step: int = 0
     first: int = 0
     rows: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Any] = field(default_factory=dict)
 
 
 def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:

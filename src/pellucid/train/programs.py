@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..autodiff import grad
 from ..graph import GraphError, Program, Value, input
+from ..metrics import Metric
 from ..nn import Constraint, Loss, Penalty, trace
 from ..nn.layer import Call, Traced
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
@@ -35,9 +36,9 @@ def trace_net(
 
 
 def _sums(
-    loss: Loss, metrics: Mapping[str, Any], y: Value, t: Value, weight: Value | None
+    loss: Loss, metrics: Mapping[str, Metric], y: Value, t: Value, weight: Value | None
 ) -> tuple[Value, dict[str, Value]]:
-    """The loss of a sample, and the sums over the batch from which means are made: loss, metrics, and the weight."""
+    """The loss of a sample, and the sums over the batch that numbers are made of: loss, metrics, and the weight."""
     each = loss(y, t)
     if not isinstance(each, Value) or each.shape != () or each.kind != "sample":
         got = each.type if isinstance(each, Value) else repr(each)
@@ -48,11 +49,10 @@ def _sums(
     if counted is not None:  # a sample of which nothing counts is none
         weight = weight * max(cast(counted, each.dtype))
     sums = {"loss": batch_sum(weight * each)}
-    for name, metric in metrics.items():
-        value = metric(y, t, loss)
-        if value.shape != ():
-            raise GraphError(f"metric {name!r} must give one number for each sample, got shape {value.shape}")
-        sums[name] = batch_sum(weight * cast(value, each.dtype))
+    for metric in metrics.values():
+        for name, value in metric.sums(y, t, loss).items():
+            if name not in sums:
+                sums[name] = batch_sum(weight * cast(value, each.dtype))
     return weight * each, {**sums, "weight": batch_sum(weight)}
 
 
