@@ -163,3 +163,10 @@ def test_overfitting(tmp_path):
     assert list(by_way) == list(overfitting.WAYS) == list(shown)
     overfitting.draw(by_units, shown, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"overfitting.png", "hidden_units.png"}
+
+
+def test_wrong_labels_are_not_learnt(capsys):
+    found = example("regularisation").main(2, 100, ["nothing", "nn.L2(1e-2)", "dropout, noise, MaxNorm"])
+    (_, plain), (learnt, l2), (_, several) = (each.mean(0) for each in found.values())
+    assert plain < 0.83 and l2 > plain + 0.05 and several > plain + 0.08 and learnt < 0.85
+    assert capsys.readouterr().out.count("±") == 3

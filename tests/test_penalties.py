@@ -11,6 +11,7 @@ import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.executors import EXECUTORS
 from pellucid.train.sharing import structure
+from pellucid.train.together import fit_members
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 RATE = 0.125
@@ -26,6 +27,7 @@ PENALTIES = {  # penalty, its formula
     "l1 and l2": (nn.L1L2(0.3, 0.2), lambda a: 0.3 * np.abs(a).sum() + 0.2 * (a * a).sum()),
     "p": (nn.PNorm(1.5, 0.3), lambda a: 0.3 * (np.abs(a) ** 1.5).sum() ** (1 / 1.5)),
     "p squared": (nn.PNorm(3, 0.3, squared=True), lambda a: 0.3 * (np.abs(a) ** 3).sum() ** (2 / 3)),
+    "p large": (nn.PNorm(40, 0.3), lambda a: 0.3 * (np.abs(a) ** 40).sum() ** (1 / 40)),
     "infinity": (nn.PNorm(math.inf, 0.3), lambda a: 0.3 * np.abs(a).max()),
 }
 each_penalty = pytest.mark.parametrize("penalty, formula", PENALTIES.values(), ids=list(PENALTIES))
@@ -55,7 +57,14 @@ def test_formulas(penalty, formula):
     assert sum(s * r for s, r in zip(strengths, sizes, strict=True)) == pytest.approx(formula(a), rel=1e-13)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("p", [1.5, 40.0])
+def test_small_weights_do_not_vanish(p):
+    a = random.normal(size=(3, 4)) * 1e-4
+    (size,) = run(lambda v: list(nn.PNorm(p).sizes(v)), a.astype("float32"))
+    assert size == pytest.approx(np.linalg.norm(a.ravel(), p), rel=1e-5)
+
+
+@each_executor
 @each_penalty
 def test_gradients_of_the_cost_are_finite_differences(penalty, formula, executor):
     """On weights, biases and activations at once; weights of zero have the slope 0, or one from the data."""
@@ -273,6 +282,20 @@ def test_models_of_other_strengths_share_their_programs():
     assert structure(a) == structure(b) != structure(c)
     assert (a.penalties, b.penalties) == ({"strength": 0.1}, {"strength": 0.5})
     assert fitted(b)["penalty"][0] == pytest.approx(5 * fitted(a)["penalty"][0])
+
+
+def test_models_in_training_together():
+    """Of other strengths as one program, of other penalties by themselves; as each alone."""
+    parts, loss, sgd = net(), nn.HalfSquaredError(), optim.SGD(RATE)
+    penalties = [nn.L2(0.1), nn.L2(0.5), nn.L2(0.9)], [nn.L2(0.1), nn.L1(0.1), None]
+    for several in penalties:
+        together, alone = ([model(parts, loss, sgd, regularizer=r) for r in several] for _ in range(2))
+        fit_members(together, X, T, epochs=3, jobs=1)
+        for a, b in zip(together, alone, strict=True):
+            b.fit(X, T, epochs=3, verbose=0)
+            assert a.history.columns.keys() == b.history.columns.keys()
+            for name, w in b.parameters.items():
+                np.testing.assert_allclose(a.parameters[name], w, rtol=1e-10)
 
 
 def test_saved_loaded_pickled_transferred(tmp_path):

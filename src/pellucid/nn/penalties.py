@@ -107,7 +107,9 @@ class PNorm(Penalty):
             raise GraphError(f"PNorm: p must be a number >= 1 or math.inf, got {self.p!r}; below 1 it is no norm")
 
     def sizes(self, a):
-        return (_power(ops.norm(a, self.p), self.squared),)
+        largest = ops.stop_gradient(ops.norm(a, math.inf))  # by which it is divided, as 0.001^40 would be 0
+        scale = ops.where(largest > 0, largest, 1)
+        return (_power(scale * ops.norm(a / scale, self.p), self.squared),)
 
 
 def _power(norm: Value, squared: bool) -> Value:

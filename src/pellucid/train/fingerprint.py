@@ -28,7 +28,8 @@ def fingerprint(
     """The net, the arguments and the data of a fit; ``arguments``: those of `Model.fit` that decide its result."""
     known = step.state | {name: p.value for name, p in model._built().parameters.items()}
     own = {"dtype": model.dtype, "seed": model.seed, "executor": model.executor.__name__.rpartition(".")[2]}
-    own |= {name: text(getattr(model, name)) for name in ("loss", "optimizer", "metric_names")}
+    recipe = "loss", "optimizer", "metric_names", "regularizer", "constraint"
+    own |= {name: text(getattr(model, name)) for name in recipe}
     data: dict[str, str] = {}
     for name, several in (("training", parts), ("validation", validation or [])):
         for i, arrays in enumerate(several):

@@ -169,7 +169,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
 
 def _alike(a: Model, b: Model) -> bool:
     """Whether two models have the same programs, and have learnt for as long."""
-    recipe = lambda m: (m.net, m.loss, m.optimizer, *m.metric_names)
+    recipe = lambda m: (m.net, m.loss, m.optimizer, m.regularizer, m.constraint, *m.metric_names)
     same = all(x is y for x, y in zip(recipe(a), recipe(b), strict=False))
     return a.epochs == b.epochs and (same or (structure(a) is not None and structure(a) == structure(b)))
 
