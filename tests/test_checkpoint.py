@@ -342,7 +342,7 @@ def test_the_fingerprint_is_plain(tmp_path):
 
 
 def test_killed(tmp_path):
-    assert killed.trial("dense", tmp_path, kills=5, seed=0) == 5
+    assert killed.trial("buckets", tmp_path, kills=5, seed=0) == 5
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .loop import Training
     from .model import Model
 
-LOOK = 128  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
+LOOK = 500  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
 NAME = re.compile(r"step-(\d+)\.pel")
 
 

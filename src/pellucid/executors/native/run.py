@@ -57,8 +57,12 @@ class Run:
     def work(self) -> int:
         return work(self.simplified)
 
+    @cached_property
+    def divisible(self) -> bool:
+        return divisible(self.simplified)
+
     def _threads(self, batch: int) -> int:
-        return self.threads or threads_for(self.work, batch, self.host.width, divisible(self.simplified))
+        return self.threads or threads_for(self.work, batch, self.host.width, self.divisible)
 
     @cached_property
     def function(self) -> Callable:
