@@ -153,3 +153,13 @@ def test_optimizer_paths(tmp_path, monkeypatch, capsys):
     paths.main()
     assert {p.name for p in tmp_path.iterdir()} == {"rosenbrock.png", "ravine.png"}
     assert capsys.readouterr().out.count("in the end") == 20
+
+
+def test_overfitting(tmp_path):
+    pytest.importorskip("matplotlib")
+    overfitting = example("overfitting")
+    by_units, by_way, shown = overfitting.main(epochs=300, seeds=1, units=(1, 16))
+    assert by_units[1][0] > 2 * by_units[16][0]  # one unit cannot bend enough
+    assert list(by_way) == list(overfitting.WAYS) == list(shown)
+    overfitting.draw(by_units, shown, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"overfitting.png", "hidden_units.png"}

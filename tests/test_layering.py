@@ -17,7 +17,7 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
-TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn"}
+TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
@@ -31,12 +31,14 @@ MAY_IMPORT = {
     "data": OPS,
     "train": TRAIN,
     "decode": GRAPH,
-    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping"},
+    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
     "stopping": {"train"},
     "neurons": TRAIN,
     "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),
+    "ensembles": TRAIN | {"report"},
+    "selection": TRAIN | {"report"},
     "sklearn": TOP,
     **{wing: TOP | WINGS for wing in WINGS},
     "cli": TOP | WINGS,
@@ -50,7 +52,14 @@ ONLY = {
     "jaxlib": {"executors/jax.py": True},
     "torch": {},
     "tensorflow": {},
-    "sklearn": {"": False, "sklearn.py": True, "neurons.py": True, "features.py": True, "tabular.py": True},
+    "sklearn": {
+        "": False,
+        "sklearn": True,
+        "neurons.py": True,
+        "features.py": True,
+        "tabular.py": True,
+        "selection": True,
+    },
     "matplotlib": {"": False, "plot": True},
     "PIL": {"": False},
     "pandas": {"": False},
@@ -181,7 +190,7 @@ def test_planted_violation_is_caught(file, code, expected, tmp_path):
             "import llvmlite.ir\nfrom ...graph import Value\nfrom ..reference import compile",
         ),
         ("executors/jax.py", "import jax"),
-        ("sklearn.py", "from sklearn.base import BaseEstimator\nimport pellucid\nfrom .train import Model"),
+        ("sklearn/mlp.py", "from sklearn.base import BaseEstimator\nimport pellucid\nfrom ..train import Model"),
         ("data/builtin.py", "def f():\n    from sklearn.datasets import load_digits"),
         ("data/builtin.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas"),
         ("cli.py", "import click\nfrom .playground import serve\nfrom . import data"),

@@ -7,6 +7,7 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 from . import data, decode, executors, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
+from .ensembles import Bagging, Committee, Restarts, restarts
 from .graph import GraphError, Program, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .train import (
@@ -33,19 +34,20 @@ from . import stopping  # isort: skip  # above train
 __version__ = "0.1.0"
 
 __all__ = [
-    "AverageWeights", "CSVLogger", "Callback", "Checkpoint", "DataError", "DivergedError", "EarlyStopping",
-    "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Stepper",
-    "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode",
-    "executors", "grad", "input", "load", "minimize", "nn", "ops", "optim", "schedules", "state", "stopping",
+    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "DivergedError",
+    "EarlyStopping", "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch",
+    "ReduceLROnPlateau", "Restarts", "Stepper", "TensorBoard", "Value", "Walk", "all_samples", "batch_mean",
+    "batch_size", "batch_sum", "data", "decode", "executors", "grad", "input", "load", "minimize", "nn", "ops",
+    "optim", "restarts", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
     # what needs scikit-learn is loaded when first asked for
-    if name == "neurons":
+    if name in ("neurons", "selection"):
         import importlib
 
-        return importlib.import_module(".neurons", __name__)
+        return importlib.import_module(f".{name}", __name__)
     if name == "FeatureExtractor":
         from .features import FeatureExtractor
 

@@ -50,6 +50,10 @@ class Run:
             if v not in keep:
                 self.free_after[n].append(v)
 
+    def another(self, threads: int | None = None) -> Run:
+        """The same program for another user: there is no memory between calls."""
+        return self
+
     def __call__(
         self,
         state: MutableMapping[str, Any] | None = None,

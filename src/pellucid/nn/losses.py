@@ -76,6 +76,18 @@ class Huber(Loss):
         return ops.mean(inside * (d - 0.5 * inside))
 
 
+class Poisson(Loss):
+    """mean_i of exp(y_i) - t_i y_i, for counts t >= 0 whose expectation is exp(y); dE/dy = exp(y) - t.
+
+    Minus the log likelihood of a Poisson distribution, but for log t!, which no weight changes.
+    """
+
+    link = staticmethod(ops.exp)
+
+    def __call__(self, y, t):
+        return ops.mean(ops.exp(y) - t * y)
+
+
 class CrossEntropy(Loss):
     """-log of the softmax probability of the target class: -sum_j t_j log k_j with k = softmax(y); dE/dy = k - t.
 
@@ -197,6 +209,7 @@ LOSSES: dict[str, type[Loss]] = {
     "mean_absolute_error": MeanAbsoluteError,
     "mae": MeanAbsoluteError,
     "huber": Huber,
+    "poisson": Poisson,
     "cross_entropy": CrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
     "hinge": Hinge,

@@ -109,7 +109,7 @@ class Checkpoint(Callback):
         model = self.model
         arrays: dict[str, np.ndarray] = {}
         try:
-            description: dict[str, Any] = saving.described(model, arrays)
+            description: dict[str, Any] = saving.describe(model, arrays)
         except GraphError as error:  # there is code in the net that has no name; `resume` does not need it
             arrays, description = {}, {"unsaved": str(error)}
         record = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
@@ -32,11 +32,13 @@ OWN: dict[str, Any] = {
 NAME_OF = {v: k for k, v in OWN.items()}
 
 
-def encode(thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | None = None) -> Any:
+def encode(
+    thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | None = None, custom: dict | None = None
+) -> Any:
     """JSON for a net, loss, optimizer or plain value; arrays found on the way go into ``arrays``.
 
     A layer object that stands in two places is written once, so that its parameters stay shared. User code is written
-    as a name; a function without one (a lambda) is an error.
+    as a name; a function without one (a lambda) is an error, unless there is a dict ``custom`` that user code goes to.
     """
     seen = {} if seen is None else seen
     if thing is None or isinstance(thing, (bool, int, float, str)):
@@ -48,14 +50,15 @@ def encode(thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | Non
         arrays[name] = np.ascontiguousarray(thing)
         return {"array": name}
     if isinstance(thing, (tuple, list)):
-        return {"tuple" if isinstance(thing, tuple) else "list": [encode(t, arrays, seen) for t in thing]}
+        return {"tuple" if isinstance(thing, tuple) else "list": [encode(t, arrays, seen, custom) for t in thing]}
     if isinstance(thing, Mapping):
         if not all(isinstance(k, str) for k in thing):
             raise GraphError(f"cannot save {thing!r}: the keys of a dict in a net must be text")
-        return {"dict": {k: encode(v, arrays, seen) for k, v in thing.items()}}
+        return {"dict": {k: encode(v, arrays, seen, custom) for k, v in thing.items()}}
     if isinstance(thing, functools.partial):
-        return {"partial": encode(thing.func, arrays, seen), "args": [encode(a, arrays, seen) for a in thing.args],
-                "options": {k: encode(v, arrays, seen) for k, v in thing.keywords.items()}}  # fmt: skip
+        return {"partial": encode(thing.func, arrays, seen, custom),
+                "args": [encode(a, arrays, seen, custom) for a in thing.args],
+                "options": {k: encode(v, arrays, seen, custom) for k, v in thing.keywords.items()}}  # fmt: skip
     if isinstance(thing, Primitive) and thing in NAME_OF:
         return {"name": NAME_OF[thing]}
     if is_dataclass(thing) and not isinstance(thing, type):
@@ -63,16 +66,25 @@ def encode(thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | Non
             return {"again": seen[id(thing)]}
         seen[id(thing)] = len(seen)
         kept = {f.name: getattr(thing, f.name) for f in fields(thing)}
-        return {"class": name_of(type(thing)), "fields": {k: encode(v, arrays, seen) for k, v in kept.items()}}
+        return {
+            "class": name_of(type(thing), custom),
+            "fields": {k: encode(v, arrays, seen, custom) for k, v in kept.items()},
+        }
     if callable(thing):
-        return {"name": name_of(thing)}
+        return {"name": name_of(thing, custom)}
     raise GraphError(f"cannot save {thing!r}: it is neither a layer, a function, a number, text nor an array")
 
 
-def name_of(thing: Any) -> str:
-    """The name under which `decode` finds a class or function again: our own, or the user's "module:name"."""
-    if thing in NAME_OF:
+def name_of(thing: Any, custom: dict | None = None) -> str:
+    """The name under which `decode` finds a class or function again: our own, or the user's "module:name".
+
+    With a dict ``custom``, the user's goes there, under a number.
+    """
+    if isinstance(thing, Hashable) and thing in NAME_OF:
         return NAME_OF[thing]
+    if custom is not None:
+        custom[str(len(custom))] = thing
+        return f"custom:{len(custom) - 1}"
     name = getattr(thing, "__qualname__", "")
     if not name or "<" in name:
         raise GraphError(f"cannot save {thing!r}: it has no name that it could be found by. Define it at the top level "

@@ -16,6 +16,7 @@ from ..graph import GraphError, Program
 from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .sharing import run_of
 from .whole import WholeSteps
 
 
@@ -105,7 +106,7 @@ class Feeding:
         specs = self._specs_of(arrays)
         key = (what, weighted, target, *specs.values())
         if key not in self._runs:
-            run = self.executor.compile(self._program(what, target, weighted, specs), self.threads)
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]

@@ -52,16 +52,15 @@ def minimize(
         raise GraphError(f"minimize: the function must give one number, got {got}; use ops.sum or ops.mean")
     slope, maker = grad(cost, x), executors.get(executor)
     value = maker.compile(Program([], {"cost": cost}))
-    whole = isinstance(rule, LBFGS)
     program = (
         Program([], {"cost": cost, gradient_name("x"): slope})
-        if whole
+        if isinstance(rule, LBFGS)
         else Program([], {"cost": cost}, descend([(x, slope)], rule, dtype))
     )
     run: Any = maker.compile(program)
     names = [name for name in program.state if name != "x"]
     memory: dict[str, Any] = first_state(program, names, rule, 0, {"x": first}) | {"x": first}
-    step = WholeSteps(run, rule) if whole else None
+    step = WholeSteps(run, rule) if isinstance(rule, LBFGS) else None
     if PER_EPOCH in memory:
         memory |= {PER_EPOCH: np.ones((), dtype), EPOCHS: np.zeros((), dtype)}
     points = [first]

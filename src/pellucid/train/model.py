@@ -25,6 +25,7 @@ from .history import History
 from .pieces import middle_of
 from .progress import progress_for
 from .reuse import Reuse
+from .sharing import shared
 from .stateful import check_batches
 
 
@@ -99,12 +100,17 @@ class Model(Reuse, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+
+        def made() -> tuple[Traced, Any]:
+            traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+            # by the reference, so that the same seed gives the same first weights on every executor
+            return traced, executors.get("reference").compile(init_program(traced.parameters))
+
+        self.traced, first = shared(self, ("net", how, *specs.items()), made)
         self.specs, self.how = specs, how
         if self.traced.parameters:
             key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-            # by the reference, so that the same seed gives the same first weights on every executor
-            self.state |= executors.get("reference").compile(init_program(self.traced.parameters))({}, {"key": key})
+            self.state |= first({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:
@@ -307,6 +313,12 @@ class Model(Reuse, Feeding):
         from .saving import save
 
         save(self, path)
+
+    def __reduce__(self) -> tuple:
+        """Models can be pickled and copied: for worker processes. To keep one, `save` it."""
+        from .saving import from_parts, parts
+
+        return from_parts, parts(self)
 
     def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.

@@ -5,6 +5,7 @@ The verbs are methods of `Model`, in a class of their own. Imports nn, optim and
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,31 @@ class Reuse:
         """Train layers again that were frozen: names of layers, or how many of the first."""
         change_net(self, nn.freeze(self.net, *layers, trainable=True))
 
+    def clone(self: Any, **changes: Any) -> Model:
+        """A new model made of the same net, loss, optimizer and so on, that has learnt nothing.
+
+        ``changes`` are arguments of `Model` in the place of this one's: ``model.clone(seed=1)``. Raises `GraphError`
+        for others.
+
+        >>> import pellucid as pel
+        >>> from pellucid import nn
+        >>> model = pel.Model(nn.Dense(2), loss="mse", optimizer="sgd", input_shape=(3,))
+        >>> other = model.clone(seed=1)
+        >>> other.seed, other.net is model.net, other.state
+        (1, True, {})
+        """
+        names = list(inspect.signature(type(self)).parameters)
+        if unknown := set(changes) - set(names):
+            raise GraphError(f"clone: Model has no argument {sorted(unknown)[0]!r}; there are {', '.join(names)}")
+        own = {
+            "metrics": self.metric_names,
+            "executor": self.executor.__name__.rpartition(".")[2],
+            "input_shape": None,
+            "input_dtype": None,
+        }
+        given = {name: own[name] if name in own else getattr(self, name) for name in names if name not in changes}
+        return type(self)(**given, **changes)
+
     def transfer(
         self: Any,
         head: Any,
@@ -109,16 +135,9 @@ class Reuse:
             raise GraphError(f"{free[0]!r} cannot be frozen by name, as a function holds its layer; make the layer "
                              "with trainable=False, or give freeze=False")  # fmt: skip
         parts = as_callables(tuple(head) if isinstance(head, (list, tuple)) else (head,), "the head")
-        model = type(self)(
-            nn.Sequential(*base.layers, *parts, name=base.name, trainable=base.trainable),
-            self.loss if loss is None else loss,
-            self.optimizer if optimizer is None else optimizer,
-            self.metric_names if metrics is None else metrics,
-            self.seed if seed is None else seed,
-            self.dtype,
-            self.executor.__name__.rpartition(".")[2],
-            threads=self.threads,
-        )
+        net = nn.Sequential(*base.layers, *parts, name=base.name, trainable=base.trainable)
+        others = {"loss": loss, "optimizer": optimizer, "metrics": metrics, "seed": seed}
+        model = self.clone(net=net, **{name: given for name, given in others.items() if given is not None})
         model._build(self.specs, self.how)
         model.set_parameters({name: self.state[name] for name in kept.parameters})
         return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,29 +22,73 @@ if TYPE_CHECKING:
 FORMAT = "pellucid-1"
 
 
-def save(model: Model, path: Any) -> None:
-    """Write a model; the file appears whole or not at all."""
-    constants: dict[str, np.ndarray] = {}
-    description = described(model, constants)
-    write(Path(path), tensors_of(model, constants), {"pellucid": json.dumps(description)})
-
-
-def described(model: Model, constants: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What a model is, as JSON; arrays found on the way go into ``constants``."""
-    model._built()
+def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All of a model but its arrays, as JSON; arrays of its net go into ``constants``, user code into ``custom``."""
+    built = model.traced is not None
     return {
-        "net": encode(model.net, constants),
-        "loss": encode(model.loss, constants),
-        "optimizer": encode(model.optimizer, constants),
-        "metrics": [encode(m, constants) for m in model.metric_names],
+        "net": encode(model.net, constants, None, custom),
+        "loss": encode(model.loss, constants, None, custom),
+        "optimizer": encode(model.optimizer, constants, None, custom),
+        "metrics": [encode(m, constants, None, custom) for m in model.metric_names],
         "seed": model.seed,
         "dtype": model.dtype,
-        "how": model.how,
-        "inputs": {k: [list(s.shape), s.dtype] for k, s in model.specs.items()},
+        "how": model.how if built else None,
+        "inputs": {k: [list(s.shape), s.dtype] for k, s in model.specs.items()} if built else None,
         "epochs": model.epochs,
         "history": model.history.columns,
         "notes": model.notes,
     }
+
+
+def revive(
+    d: dict[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    custom: Mapping[str, Any],
+    executor: str | None,
+    threads: int | None,
+) -> Model:
+    """The model that `describe` described, with first weights if it had weights."""
+    from .model import Model
+
+    seen: list = []
+    model = Model(
+        decode(d["net"], tensors, custom, seen),
+        decode(d["loss"], tensors, custom),
+        decode(d["optimizer"], tensors, custom),
+        [decode(m, tensors, custom) for m in d["metrics"]],
+        d["seed"],
+        d["dtype"],
+        executor,
+        threads=threads,
+    )
+    if d["inputs"] is not None:
+        model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
+    model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
+    return model
+
+
+def parts(model: Model) -> tuple:
+    """What a pickle holds of a model: names for Pellucid's own code, and pickles of the user's."""
+    constants: dict[str, np.ndarray] = {}
+    custom: dict[str, Any] = {}
+    described = describe(model, constants, custom)
+    executor = model.executor.__name__.rpartition(".")[2]
+    return described, constants, custom, executor, model.threads, model.state, model.blobs
+
+
+def from_parts(described, constants, custom, executor, threads, state, blobs) -> Model:
+    """The model that `parts` took apart."""
+    model = revive(described, constants, custom, executor, threads)
+    model.state, model.blobs = state, blobs
+    return model
+
+
+def save(model: Model, path: Any) -> None:
+    """Write a model; the file appears whole or not at all."""
+    model._built()
+    constants: dict[str, np.ndarray] = {}
+    described = describe(model, constants)
+    write(Path(path), tensors_of(model, constants), {"pellucid": json.dumps(described)})
 
 
 def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -83,8 +128,6 @@ def load(
     found by themselves. ``executor`` and ``threads`` are as in `Model`. Raises `DataError` for a file that is not a
     Pellucid model, is cut short or damaged.
     """
-    from .model import Model
-
     path = Path(path)
     tensors, texts = read(path)
     try:
@@ -92,20 +135,7 @@ def load(
         if "unsaved" in d:
             raise DataError(f"{str(path)!r} is a checkpoint of a net that cannot be saved ({d['unsaved']}); it serves "
                             "fit(..., resume=True) alone")  # fmt: skip
-        known = custom_objects or {}
-        seen: list = []
-        model = Model(
-            decode(d["net"], tensors, known, seen),
-            decode(d["loss"], tensors, known),
-            decode(d["optimizer"], tensors, known),
-            [decode(m, tensors, known) for m in d["metrics"]],
-            d["seed"],
-            d["dtype"],
-            executor,
-            threads=threads,
-        )
-        model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
-        model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
+        model = revive(d, tensors, custom_objects or {}, executor, threads)
     except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise DataError(f"{str(path)!r} is damaged: its description cannot be read ({error!r})") from None
     state = {k[6:]: np.array(v) for k, v in tensors.items() if k.startswith("state.")}

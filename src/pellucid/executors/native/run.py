@@ -22,21 +22,40 @@ from .emit import BYTES, Buffer
 from .machine import Code, Host, aligned, host, only_ours, signature
 from .memory import Place
 from .once import Once, most_alone
+from .steady import Steady
 from .threads import BRIEF_WORK, Pool, available, divisible, threads_for, work
 
 PIECE_BYTES = 16 << 20  # arrays that cannot be read as they are become so a piece of the rows at a time
 
 
+class shared_property(cached_property):
+    """A property of a Run that others like it have from the first."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None or instance.like is None:
+            return super().__get__(instance, owner)
+        return instance.__dict__.setdefault(self.name, getattr(instance.like, self.name))
+
+
 class Run:
     """A program as machine code. ``run(state, inputs)`` and ``run.steps(...)`` mean what the reference's mean."""
 
-    def __init__(self, program: Program, threads: int | None = None, width: int | None = None) -> None:
+    def __init__(
+        self, program: Program, threads: int | None = None, width: int | None = None, like: Run | None = None
+    ) -> None:
         self.program, self.threads = program, as_threads(threads)
         self.host: Host = host(width)
+        self.like = like if like is not None and like.host == self.host else None
         self._lock, self._process = threading.Lock(), os.getpid()
         self.memory: dict[Buffer, np.ndarray] = {}
         self.given: dict[Buffer, np.ndarray] = {}  # outputs of the last run
         self.blocks = -1
+        self.steady: Steady | None = None  # the last steps, made ready to be done again
+
+    def another(self, threads: int | None = None) -> Run:
+        """The same program with memory of its own: its plan and its machine code are shared."""
+        available()  # a wrong PELLUCID_THREADS is an error now
+        return Run(self.program, threads, like=self.like or self)
 
     @property
     def lock(self) -> threading.Lock:
@@ -45,15 +64,15 @@ class Run:
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock
 
-    @cached_property
+    @shared_property
     def simplified(self) -> Program:
         return simplify(self.program)
 
-    @cached_property
+    @shared_property
     def built(self) -> Built:
         return build(self.simplified, self.host)
 
-    @cached_property
+    @shared_property
     def work(self) -> int:
         return work(self.simplified)
 
@@ -64,7 +83,7 @@ class Run:
     def _threads(self, batch: int) -> int:
         return self.threads or threads_for(self.work, batch, self.host.width, self.divisible)
 
-    @cached_property
+    @shared_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
         modules: Callable = self.built.modules
@@ -113,7 +132,7 @@ class Run:
         state.update({name: new[name] for name in self.updated})
         return outputs
 
-    @cached_property
+    @shared_property
     def updated(self) -> list[str]:
         """Names of the state that a run changes."""
         return [t.name or "" for t in self.program.updates]
@@ -121,11 +140,13 @@ class Run:
     @cached_property
     def alone(self) -> Run | None:
         """The program for one sample, with features in lanes; none for programs that train."""
+        if self.like is not None:
+            return self.like.alone and self.like.alone.another(self.threads)
         if self.program.updates or not self.program.needs_batch or self.fixed_batches:
             return None
         return Run(for_one_sample(self.simplified), self.threads, self.host.width)
 
-    @cached_property
+    @shared_property
     def fixed_batches(self) -> dict[int, str]:
         """Numbers of samples that operations were built for, and what to say to others."""
         all_of, each = (
@@ -149,11 +170,11 @@ class Run:
         given = [np.shape((inputs or {}).get(name, ())) for name in self._sample_inputs]
         return all(shape[:1] == (1,) for shape in given) if given else batch_size == 1
 
-    @cached_property
+    @shared_property
     def most_alone(self) -> int:
         return most_alone(self.simplified, self.host.width)
 
-    @cached_property
+    @shared_property
     def _sample_inputs(self) -> list[str]:
         return [name for name, v in self.program.inputs.items() if v.kind == "sample"]
 
@@ -182,6 +203,13 @@ class Run:
         on_step: Callable[[int], None] | None = None,
     ) -> dict[str, float]:
         """Run on one mini-batch after another inside the machine code; see the reference executor's ``steps``."""
+        if self.steady is not None:
+            with self.lock:
+                known = self.steady
+                if known is not None and known.fits(arrays, rows, batch_size, watch):
+                    assert rows is not None
+                    if (again := known.on(state, rows, on_step)) is not None:
+                        return again
         arrays = {name: np.asarray(a) for name, a in arrays.items()}
         order = order_of(arrays, rows)
         if batch_size < 1:
@@ -206,8 +234,8 @@ class Run:
                 good = (int(info[driver.STEPS]) - 1) * batch_size
                 bad = part[good : good + batch_size]
                 if info[driver.FAILED] or info[driver.ERROR]:  # once more, up to the step before
-                    new, _, _, again = self._run(current, given, part[:good], batch_size, threads)
-                    interruption = again or interruption
+                    new, _, _, second = self._run(current, given, part[:good], batch_size, threads)
+                    interruption = second or interruption
                 current = new
                 state.update({name: new[name] for name in self.updated})
                 if interruption is not None:
@@ -217,6 +245,7 @@ class Run:
                 if info[driver.FAILED]:
                     raise NotFinite((done + good) // batch_size, order[done + good : done + good + len(bad)])
                 done, sums = done + len(part), sums + totals
+            self.steady = Steady.of(self, current, arrays, given, len(order), batch_size, threads, watch)
         if on_step is not None and done:
             on_step(done)
         return dict(zip(self.program.outputs, sums.tolist(), strict=True))
@@ -283,7 +312,7 @@ class Run:
                 table[built.table[target]] = array.ctypes.data
         return table
 
-    @cached_property
+    @shared_property
     def constants(self) -> dict[Buffer | None, np.ndarray]:
         return {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in self.built.constants.items()}
 

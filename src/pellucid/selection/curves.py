@@ -1,0 +1,146 @@
+"""Scores against the number of samples, or against a parameter, by scikit-learn's tools; with their picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import learning_curve as sklearn_learning_curve
+from sklearn.model_selection import validation_curve as sklearn_validation_curve
+
+from ..data import DataError
+from ..report import aligned
+from .estimator import as_estimator
+from .validate import check_rows, folds_of, measure_name
+
+
+@dataclass
+class Curve:
+    """Scores on what was learnt from and on other samples, (points, folds), against ``values`` of ``name``."""
+
+    name: str
+    values: list[Any]
+    training: np.ndarray
+    validation: np.ndarray
+    measure: str
+
+    @property
+    def best(self) -> Any:
+        """The value with the largest mean score on samples that were not learnt from."""
+        return self.values[int(self.validation.mean(axis=1).argmax())]
+
+    def __str__(self) -> str:
+        rows = [
+            [str(v), f"{t.mean():.4f}", f"{u.mean():.4f}", f"{u.std(ddof=1):.4f}"]
+            for v, t, u in zip(self.values, self.training, self.validation, strict=True)
+        ]
+        return f"{self.measure}\n" + aligned([self.name, "training", "validation", "std"], rows)
+
+    def plot(self, path: str | None = None) -> Any:
+        """Mean and standard deviation of both as a matplotlib figure, saved to ``path`` if given (``[plot]``)."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("Curve.plot needs matplotlib: pip install 'pellucid[plot]'") from error
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        panel = figure.subplots()
+        numbers = all(isinstance(v, (int, float, np.number)) for v in self.values)
+        at: Any = self.values if numbers else range(len(self.values))
+        for scores, label in ((self.training, "training"), (self.validation, "validation")):
+            mean, std = scores.mean(axis=1), scores.std(axis=1, ddof=1)
+            panel.plot(at, mean, marker=".", label=label)
+            panel.fill_between(at, mean - std, mean + std, alpha=0.15)
+        if not numbers:
+            panel.set_xticks(at, [str(v) for v in self.values])
+        elif min(at) > 0 and max(at) / min(at) >= 30:
+            panel.set_xscale("log")
+        panel.set(xlabel=self.name.replace("_", " "), ylabel=self.measure.replace("_", " "))
+        panel.grid(alpha=0.3)
+        panel.legend()
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure
+
+
+def learning_curve(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    sizes: Sequence[float] = (0.1, 0.325, 0.55, 0.775, 1.0),
+    folds: Any = 5,
+    repeats: int = 1,
+    stratified: bool | None = None,
+    groups: Any = None,
+    time_ordered: bool = False,
+    scoring: Any = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    **options: Any,
+) -> Curve:
+    """Scores against the number of samples learnt from: would more of them help?
+
+    ``sizes`` are numbers of samples, or fractions of those that a fold has to learn from; the rest as in
+    `cross_validate`. Raises `DataError` for sizes that are larger.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> curve = learning_curve(KNeighborsClassifier(), *load_iris(return_X_y=True), sizes=[30, 120])
+    >>> curve.values, curve.training.shape
+    ([30, 120], (2, 5))
+    """
+    estimator = as_estimator(model, options)
+    check_rows(x, y)
+    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    most = min(len(train) for train, _ in splits)
+    if not len(sizes) or any(not 0 < s <= most for s in sizes):
+        raise DataError(f"sizes must be fractions up to 1.0, or numbers of samples up to {most}, got {list(sizes)}")
+    absolute = [max(1, int(s * most)) if isinstance(s, float) and s <= 1 else int(s) for s in sizes]
+    numbers, training, validation, *_ = sklearn_learning_curve(
+        estimator, x, np.asarray(y), train_sizes=absolute, cv=splits, scoring=scoring, n_jobs=n_jobs,
+        shuffle=not time_ordered, random_state=seed, error_score="raise",
+    )  # fmt: skip
+    return Curve("samples", numbers.tolist(), training, validation, measure_name(estimator, scoring))
+
+
+def validation_curve(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    name: str,
+    values: Sequence[Any],
+    folds: Any = 5,
+    repeats: int = 1,
+    stratified: bool | None = None,
+    groups: Any = None,
+    time_ordered: bool = False,
+    scoring: Any = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    **options: Any,
+) -> Curve:
+    """Scores against the values of one parameter: where does the model learn too little, where too much?
+
+    ``name`` is a parameter of the estimator, or an option of the model (see `ModelEstimator`); the rest as in
+    `cross_validate`.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> data = load_iris(return_X_y=True)
+    >>> curve = validation_curve(DecisionTreeClassifier(random_state=0), *data, name="max_depth", values=[1, 3])
+    >>> curve.best
+    3
+    """
+    estimator = as_estimator(model, options)
+    check_rows(x, y)
+    if not len(values):
+        raise DataError(f"validation_curve: values of {name!r} are missing")
+    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    training, validation = sklearn_validation_curve(
+        estimator, x, np.asarray(y), param_name=name, param_range=list(values), cv=splits, scoring=scoring,
+        n_jobs=n_jobs, error_score="raise",
+    )  # fmt: skip
+    return Curve(name, list(values), training, validation, measure_name(estimator, scoring))

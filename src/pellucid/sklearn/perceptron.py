@@ -1,0 +1,138 @@
+"""What scikit-learn's MLP computes, compiled: epochs of mini-batches by its rules, and loss and gradients for L-BFGS.
+
+The formulas are scikit-learn's, of which two are not Pellucid's own: the penalty 0.5 alpha ||W||^2 is divided by the
+number of samples in the mini-batch (by the sum of their weights), and Adam's epsilon is added before the correction of
+the start at zero. All numbers are state of the programs, so that other ones compile nothing again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from .. import executors, nn, ops
+from ..autodiff import grad
+from ..graph import Program, Value, input, state
+from ..ops import batch_sum, fast_divide, fast_sqrt
+from ..train.sharing import kept
+
+ACTIVATIONS = {"identity": nn.linear, "logistic": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}
+SLOTS = {"sgd": ("velocity",), "adam": ("m", "v")}
+NUMBERS = ("alpha", "rate", "momentum", "beta_1", "beta_2", "epsilon")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a program of these depends on: nets with the same share their machine code."""
+
+    units: tuple[int, ...]  # of every layer, inputs and outputs among them
+    activation: str
+    output: str  # its activation: "softmax", "logistic", "identity" or "exp"
+    dtype: str
+    weighted: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The state that holds the weights, as scikit-learn orders them: all coefs_, then all intercepts_."""
+        layers = range(len(self.units) - 1)
+        return [f"coefs.{i}" for i in layers] + [f"intercepts.{i}" for i in layers]
+
+    def parameters(self) -> dict[str, Value]:
+        """The weights (out, in) and biases (out,) as Values."""
+        sizes = list(zip(self.units[1:], self.units[:-1], strict=True))
+        shapes = [*sizes, *((out,) for out, _ in sizes)]
+        return {name: state(name, s, self.dtype) for name, s in zip(self.names, shapes, strict=True)}
+
+
+def objective(shape: Shape) -> tuple[dict[str, Value], dict[str, Value], Value, Value]:
+    """Inputs, weights, the cost C = (sum_r w_r L_r + alpha/2 ||W||^2) / sum_r w_r, and what is reported of it.
+
+    scikit-learn reports the squared error's mean over the outputs, but descends along the slope of the sum.
+    """
+    dtype, layers, outputs = shape.dtype, len(shape.units) - 1, shape.units[-1]
+    x, t = input("x", (shape.units[0],), dtype), input("y", (outputs,), dtype)
+    inputs, p = {"x": x, "y": t}, shape.parameters()
+    y = x
+    for i in range(layers):
+        y = ops.contract(p[f"coefs.{i}"], y, "ij,j->i") + p[f"intercepts.{i}"]  # (out, in) x (in,) -> (out,)
+        y = ACTIVATIONS[shape.activation](y) if i < layers - 1 else y
+    told = 1.0
+    if shape.output == "softmax":
+        each = nn.CrossEntropy()(y, t)
+    elif shape.output == "logistic":
+        each = nn.BinaryCrossEntropy()(y, t) * outputs
+    elif shape.output == "exp":
+        each = nn.Poisson()(y, t) * outputs + ops.sum(t * ops.log(ops.maximum(t, 1e-30)) - t)
+    else:
+        each, told = nn.HalfSquaredError()(y, t), 1 / outputs
+    n = ops.batch_size(dtype)
+    if shape.weighted:
+        inputs["weight"] = input("weight", (), dtype)
+        each = inputs["weight"] * each
+    squares = functools.reduce(add, (ops.sum(p[f"coefs.{i}"] * p[f"coefs.{i}"]) for i in range(layers)))
+    penalty, total = 0.5 * state("alpha", (), dtype) * squares, batch_sum(inputs["weight"]) if shape.weighted else n
+    loss = batch_sum(each)
+    reported = (loss * told + penalty) / total * n  # times the samples: means of batches are added up
+    return inputs, p, (loss + penalty) / total, reported
+
+
+def epoch_program(shape: Shape, solver: str, nesterov: bool) -> Program:
+    """A step of "sgd" or "adam" on a mini-batch."""
+    inputs, parameters, cost, reported = objective(shape)
+    n = {name: state(name, (), shape.dtype) for name in NUMBERS}
+    counter = state("step", (), "int32")
+    step = ops.cast(counter + 1, shape.dtype)
+    updates = {counter: counter + 1} if solver == "adam" else {}
+    for (name, p), g in zip(parameters.items(), grad(cost, list(parameters.values())), strict=True):
+        slots = [state(f"{slot}.{name}", p.shape, shape.dtype) for slot in SLOTS[solver]]
+        if solver == "sgd":
+            v = n["momentum"] * slots[0] - n["rate"] * g
+            new = [v]
+            updates[p] = p + (n["momentum"] * v - n["rate"] * g if nesterov else v)
+        else:
+            new = [n["beta_1"] * slots[0] + (1 - n["beta_1"]) * g, n["beta_2"] * slots[1] + (1 - n["beta_2"]) * (g * g)]
+            rate = n["rate"] * ops.sqrt(1 - n["beta_2"] ** step) / (1 - n["beta_1"] ** step)
+            updates[p] = p - fast_divide(rate * new[0], fast_sqrt(new[1]) + n["epsilon"])
+        updates |= dict(zip(slots, new, strict=True))
+    return Program(inputs, {"loss": reported}, updates)
+
+
+def gradient_program(shape: Shape) -> Program:
+    """The loss of all samples; and its gradients, as state."""
+    inputs, parameters, cost, reported = objective(shape)
+    slopes = grad(cost, list(parameters.values()))
+    found = {state(f"slope.{name}", p.shape, shape.dtype): g
+             for (name, p), g in zip(parameters.items(), slopes, strict=True)}  # fmt: skip
+    return Program(inputs, {"loss": reported}, found)
+
+
+class Passes:
+    """A program on some arrays again and again; its state is a dict of arrays by name."""
+
+    def __init__(self, shape: Shape, what: tuple, arrays: Mapping[str, np.ndarray], batch: int) -> None:
+        make = gradient_program if what == ("gradient",) else epoch_program
+        native = executors.get()
+
+        def compiled() -> Any:
+            return native.compile(make(shape, *what[1:]))
+
+        self.run = kept((Passes, native.__name__, shape, what), compiled).another()
+        given = {name: np.ascontiguousarray(a, shape.dtype) for name, a in arrays.items()}
+        self.arrays, self.batch, self.n = given, batch, len(given["x"])
+
+    def __call__(self, state: dict[str, np.ndarray], order: np.ndarray) -> float:
+        """The mean loss; ``state`` holds the new arrays. Raises `NotFinite`."""
+        return self.run.steps(state, self.arrays, order, self.batch, "loss")["loss"] / self.n
+
+
+def first_state(shape: Shape, solver: str, numbers: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """The state of a step but for the weights: numbers, and slots of zeros."""
+    found = {name: np.asarray(value, shape.dtype) for name, value in numbers.items()}
+    for name, p in shape.parameters().items():
+        found |= {f"{slot}.{name}": np.zeros(p.shape, shape.dtype) for slot in SLOTS[solver]}
+    return found | {"step": np.zeros((), np.int32)}
