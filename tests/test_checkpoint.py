@@ -13,9 +13,9 @@ from pellucid.train import checkpoint, fingerprint, saving
 X, Y = np.random.default_rng(0).normal(size=(50, 4)).astype("float32"), np.arange(50) % 3
 
 
-def model_of(net=None, optimizer=None, seed=0, **options):
+def model_of(net=None, optimizer=None, seed=0, metrics=("accuracy",), **options):
     net = net or nn.Sequential(nn.Dense(6), nn.tanh, nn.Dropout(0.2), nn.Dense(3))
-    return pel.Model(net, "cross_entropy", optimizer or optim.Adam(0.05), ["accuracy"], seed=seed, **options)
+    return pel.Model(net, "cross_entropy", optimizer or optim.Adam(0.05), metrics, seed=seed, **options)
 
 
 def fit(folder, model=None, callbacks=(), x=X, y=Y, steps=4, resume=True, **options):
@@ -81,6 +81,9 @@ MEMORIES = {
     "L-BFGS": (list, {"optimizer": optim.LBFGS(), "batch_size": "all"}),
     "a moving average": (list, {"optimizer": optim.Adam(0.01, use_ema=True)}),
     "accumulation": (list, {"optimizer": optim.Lion(0.01, gradient_accumulation_steps=3)}),
+    "sums in arrays": (list, {"metrics": ["accuracy", "f1_macro", "cohen_kappa", "top_2_accuracy"]}),
+    "penalties": (list, {"regularizer": nn.L2(1e-2), "constraint": nn.MaxNorm(2.0)}),
+    "mixed samples": (list, {"augment": pel.data.Mixup(0.3)}),
     "NumPy": (list, {"executor": "reference"}),
     "float64": (list, {"dtype": "float64"}),
     "weights of samples": (list, {"sample_weight": np.linspace(0.5, 1.5, 50)}),
@@ -90,7 +93,11 @@ MEMORIES = {
 @pytest.mark.parametrize("what", MEMORIES)
 def test_what_remembers(what, tmp_path, interrupted):
     callbacks, options = MEMORIES[what]
-    own = {k: options[k] for k in ("optimizer", "executor", "dtype") if k in options}
+    own = {
+        k: options[k]
+        for k in ("optimizer", "executor", "dtype", "metrics", "regularizer", "constraint")
+        if k in options
+    }
     rest = {k: v for k, v in options.items() if k not in own}
     net = nn.Sequential(nn.Dense(6), nn.tanh, nn.Dense(3))
 
@@ -282,6 +289,7 @@ OTHERS = {
     "float64": ({"model": lambda: model_of(dtype="float64")}, "is float32 .* in it, float64"),
     "an executor": ({"model": lambda: model_of(executor="reference")}, "executor is native in it, reference here"),
     "a batch": ({"batch_size": 10}, "batch_size is 8 in it, 10 here"),
+    "a penalty": ({"model": lambda: model_of(regularizer=nn.L2(0.1))}, "is absent in it"),
     "an order": ({"shuffle": False}, "shuffle is True in it, False here"),
     "more samples": ({"x": X[:40], "y": Y[:40]}, r"other data: training x is float32 \(50, 4\) in it, float32 \(40"),
     "other numbers": ({"x": X + 1e-6}, "a fit on other data: training x has the same shape, but other numbers"),
@@ -335,7 +343,7 @@ def test_the_fingerprint_is_plain(tmp_path):
     """It has no place in memory in it, which another process would have elsewhere."""
     fit(tmp_path, model_of(nn.Sequential(nn.Dense(4), lambda v: v, nn.Dense(3))))
     _, texts = saving.read(tmp_path / "step-000000028.pel")
-    assert " 0x" not in texts["checkpoint"] and json.loads(texts["checkpoint"])["place"]["epoch"] == 4
+    assert " 0x" not in texts["checkpoint"] and json.loads(texts["checkpoint"])["epochs"] == 4
 
 
 # ---- killed ---------------------------------------------------------------------------------------------------------

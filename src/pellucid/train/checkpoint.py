@@ -11,7 +11,6 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,7 +112,7 @@ class Checkpoint(Callback):
         except GraphError as error:  # there is code in the net that has no name; `resume` does not need it
             arrays, description = {}, {"unsaved": str(error)}
         record = {
-            "place": asdict(place) | {"sums": {name: np.asarray(a).tolist() for name, a in place.sums.items()}},
+            "place": encode(vars(place), arrays),
             "epochs": model.epochs,
             "history": model.history.columns,
             "stopping": [model.stop_training, model.stopped],
@@ -213,7 +212,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     own = {name: texts[name] for name in ("pellucid", "checkpoint")}
     if texts.get("digest") != _digest(tensors, own):
         raise DataError(f"{str(path)!r} is damaged: its content is not what was written")
-    return tensors, json.loads(texts["checkpoint"])
+    record = json.loads(texts["checkpoint"])
+    return tensors, record | {"place": decode(record["place"], tensors, {})}
 
 
 def _digest(tensors: dict[str, np.ndarray], texts: dict[str, str]) -> str:
