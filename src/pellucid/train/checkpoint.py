@@ -128,7 +128,7 @@ class Checkpoint(Callback):
             if not self.files():
                 raise
             warnings.warn(f"the checkpoint {str(path)!r} could not be written ({error}); training goes on, and "
-                          f"the last checkpoint is {self.files()[0].name}", stacklevel=2)  # fmt: skip
+                          f"the last checkpoint is {self.files()[0].name}", stacklevel=4)  # fmt: skip
         self.written = time.monotonic()
         for old in self.files()[self.keep :] if self.keep else []:
             old.unlink(missing_ok=True)
@@ -184,7 +184,7 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
             tensors, record = _read(path)
         except DataError as error:
             damaged.append(path)
-            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=4)
+            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=3)
             continue
         check_same(record["fit"], keeper.fit, path)
         done = record["place"]["epoch"]
