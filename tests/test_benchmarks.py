@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks import contest, contestants, fresh, images, peak, report, rows, sequences, table
+from benchmarks import contest, contestants, estimators, fresh, images, peak, report, rows, sequences, table
 from benchmarks.contest import Job, Result
 
 ROW = rows.Row("tiny", (3, 4, 2), "tanh", 8, "momentum", 32, wanted=2)
@@ -261,6 +262,20 @@ def test_a_child_process_with_a_cold_and_a_warm_cache():
 def test_a_failing_child_tells_its_last_line():
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         fresh.child(["-c", "1 / 0"])
+
+
+def test_estimators_beside_scikit_learns(monkeypatch):
+    monkeypatch.setattr(estimators, "FOLDS", 3)
+    x, y, _ = estimators.sets(None)["iris"]
+    with pytest.warns(ConvergenceWarning):
+        found = estimators.validated(x, y, True, max_iter=3)
+    theirs, ours, again = found.values()
+    assert len(ours["scores"]) == 3 and ours["scores"] == again["scores"] == pytest.approx(theirs["scores"])
+    assert estimators.line("iris", found).count("|") == 9 and ours["seconds"] > 0
+
+
+def test_half_width_of_an_interval_by_hand():
+    assert estimators.interval([1.0, 2.0, 3.0]) == pytest.approx(4.303 / math.sqrt(3), 1e-3)  # t of 2 degrees: 4.303
 
 
 def test_peak():

@@ -44,7 +44,7 @@ __all__ = [
 
 def __getattr__(name: str):
     # what needs scikit-learn is loaded when first asked for
-    if name in ("neurons", "selection"):
+    if name in ("neurons", "selection", "sklearn"):
         import importlib
 
         return importlib.import_module(f".{name}", __name__)

@@ -10,6 +10,7 @@ An operation on any sample value gives a sample value; `batch_sum` turns sample 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -155,7 +156,7 @@ class Value:
     @property
     def size(self) -> int:
         """Number of elements (of one sample)."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""

@@ -3,6 +3,17 @@
 The top floor: imports everything below it, and scikit-learn.
 """
 
+from .autoencoder import Autoencoder
+from .forecaster import NeuralForecaster
+from .kinds import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .mlp import MLPClassifier, MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = [
+    "Autoencoder",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NeuralClassifier",
+    "NeuralForecaster",
+    "NeuralMultiLabel",
+    "NeuralRegressor",
+]

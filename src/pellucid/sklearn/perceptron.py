@@ -1,13 +1,15 @@
-"""What scikit-learn's MLP computes, compiled: epochs of mini-batches by its rules, and loss and gradients for L-BFGS.
+"""What scikit-learn's MLP computes, compiled: an epoch of mini-batches, and loss and gradients for L-BFGS.
 
-The formulas are scikit-learn's, of which two are not Pellucid's own: the penalty 0.5 alpha ||W||^2 is divided by the
-number of samples in the mini-batch (by the sum of their weights), and Adam's epsilon is added before the correction of
-the start at zero. All numbers are state of the programs, so that other ones compile nothing again.
+The formulas are scikit-learn's, of which two differ from Pellucid's own: the penalty 0.5 alpha ||W||^2 is divided by
+the number of samples in the mini-batch (by the sum of their weights), and Adam's epsilon is added before the correction
+of the start at zero. All numbers are state of the programs, so that other ones compile nothing again.
 """
 
 from __future__ import annotations
 
 import functools
+import multiprocessing
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import add
@@ -111,6 +113,13 @@ def gradient_program(shape: Shape) -> Program:
     return Program(inputs, {"loss": reported}, found)
 
 
+def worker_threads() -> int | None:
+    """In a worker process of joblib's, as many threads as it grants each; elsewhere None, the executor's choice."""
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    alone = multiprocessing.parent_process() is None or "PELLUCID_THREADS" in os.environ
+    return None if alone or not granted.isdecimal() else max(1, int(granted))
+
+
 class Passes:
     """A program on some arrays again and again; its state is a dict of arrays by name."""
 
@@ -121,7 +130,7 @@ class Passes:
         def compiled() -> Any:
             return native.compile(make(shape, *what[1:]))
 
-        self.run = kept((Passes, native.__name__, shape, what), compiled).another()
+        self.run = kept((Passes, native.__name__, shape, what), compiled).another(worker_threads())
         given = {name: np.ascontiguousarray(a, shape.dtype) for name, a in arrays.items()}
         self.arrays, self.batch, self.n = given, batch, len(given["x"])
 

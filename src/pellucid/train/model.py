@@ -252,7 +252,7 @@ class Model(Reuse, Sampling, Penalised, Feeding):
         with self._unchanged_on_error():
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
-            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
             if augment is not None:
                 seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
             parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes

@@ -12,7 +12,7 @@ from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, 
 from .chunks import LONG, steps_of, weights_in_chunks
 from .dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
 from .driver import Task
-from .emit import Buffer, Nest
+from .emit import BYTES, Buffer, Nest
 from .image import image_correlation
 from .kinds import PACK
 from .machine import Host
@@ -46,7 +46,7 @@ class Ways(NamedTuple):
 
     def of(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
         """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
-        most = self.h.accumulators
+        most = self._registers(g)
         if g.kind == "sample":
             if (taken := takes(g, self.buffers, self.h.width)) is not None:
                 yield lambda nest, g: finished(nest, parts=take_nest(nest, g, taken))
@@ -66,12 +66,17 @@ class Ways(NamedTuple):
             for write in self._of_shared(g):
                 yield functools.partial(self._in_units, write)
 
+    def _registers(self, g: Group) -> int:
+        """How many vectors a tile may hold: half as many where they are twice as wide (a 30-100-1 step: 2.5 times)."""
+        wide = g.core is not None and BYTES[g.core.dtype] > 4
+        return self.h.accumulators // 2 if wide else self.h.accumulators
+
     def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
         return finished(nest, write(nest, g))
 
     def _of_gradient(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
         """The same for a group whose core is a sum of products over the samples."""
-        most = self.h.accumulators
+        most = self._registers(g)
         assert g.core is not None
         if g.core.inputs[0].primitive is winograd_slopes:
             yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
@@ -93,7 +98,7 @@ class Ways(NamedTuple):
                 yield dot_vectors
             yield dot_contraction
         if g.core is not None and not g.scatter and is_matrix(g.core):
-            yield lambda nest, g: matrix_contraction(nest, g, self.h.accumulators)
+            yield lambda nest, g: matrix_contraction(nest, g, self._registers(g))
         if along_rows(g, self.h.width):
             yield sums_nest
         if is_turn(g):

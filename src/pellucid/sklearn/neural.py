@@ -1,0 +1,260 @@
+"""`NeuralEstimator`: the arguments of estimators, and how they become a `pellucid.Model` that trains.
+
+Imports sklearn, numpy and the siblings.
+"""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .. import nn, optim
+from ..data import DataError
+from ..nn.losses import as_loss
+from ..schedules import Schedule
+from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
+from .inputs import Features, checked, warn_of_target, weights_of
+from .nets import LOSS_NAMES, net_of
+from .perceptron import worker_threads
+
+
+class InverseScaling(Callback):
+    """The learning rate that began as r is r / (t + 1)^power after t samples: scikit-learn's "invscaling"."""
+
+    def __init__(self, start: float, power: float) -> None:
+        self.start, self.power = start, power
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        assert self.model.training is not None
+        seen = self.model.epochs * len(self.model.training.parts[0]["y"])
+        self.model.learning_rate = self.start / (seen + 1) ** self.power
+
+
+class NeuralEstimator(BaseEstimator):
+    """Base of the estimators: their arguments, and how they become a `pellucid.Model`."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [str, callable],
+        "layers": [None, list, tuple, callable],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "loss": [None, str, callable],
+        "optimizer": [None, str, optim.Optimizer],
+        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "callbacks": [list, tuple],
+        "scale": ["boolean"],
+        "input_shape": [None, tuple, list],
+        "executor": [None, str],
+        "threads": [None, Interval(Integral, 1, None, closed="left")],
+    }
+    usual_loss, usual_targets = "", "y"
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        layers=None,
+        dropout=0.0,
+        loss=None,
+        optimizer=None,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        callbacks=(),
+        scale=True,
+        input_shape=None,
+        executor=None,
+        threads=None,
+    ):
+        for name, value in list(locals().items()):
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    # ---- arguments as Pellucid's ----------------------------------------------------------------------------------
+
+    def _optimizer(self) -> optim.Optimizer:
+        """The optimizer as given, or by its name, or scikit-learn's solver."""
+        rate = self.learning_rate if isinstance(self.learning_rate, Schedule) else self.learning_rate_init
+        if isinstance(self.optimizer, optim.Optimizer):
+            return self.optimizer
+        if self.optimizer is not None:
+            return type(optim.as_optimizer(self.optimizer))(learning_rate=rate)
+        if self.solver == "sgd":
+            made: Any = optim.SGD  # mypy does not see the fields of dataclasses made by __init_subclass__
+            return made(rate, float(self.momentum), bool(self.nesterovs_momentum and self.momentum))
+        if self.solver == "adam":
+            made = optim.Adam
+            return made(rate, float(self.beta_1), float(self.beta_2), float(self.epsilon))
+        return optim.LBFGS()
+
+    def _loss(self) -> nn.Loss:
+        loss = self.usual_loss if self.loss is None else self.loss
+        return as_loss(LOSS_NAMES.get(loss, loss) if isinstance(loss, str) else loss)
+
+    def _callbacks(self, watched: str, patience: float) -> list[Callback]:
+        found = list(self.callbacks)
+        if self.learning_rate == "invscaling":
+            found.append(InverseScaling(self.learning_rate_init, self.power_t))
+        if patience == np.inf:
+            return found
+        if self.learning_rate == "adaptive" and watched == "loss":
+            found.append(ReduceLROnPlateau("loss", 0.2, 2, min_delta=self.tol, min_lr=1e-6))
+        best = watched != "loss"
+        return [*found, EarlyStopping(watched, self.tol, int(patience), "min", restore_best_weights=best)]
+
+    def _net(self, outputs: int) -> Any:
+        return net_of(self, outputs, self.layers, self.hidden_layer_sizes, self.input_shape)
+
+    def _model(self, outputs: int, features: int, dtype: str) -> Model:
+        penalty = nn.L2(float(self.alpha) / 2, per_batch=True)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        return Model(self._net(outputs), self._loss(), self._optimizer(), (), seed, dtype, self.executor, (features,),
+                     self.threads or worker_threads(), regularizer=penalty)  # fmt: skip
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def _train(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, epochs: int, goes_on: bool, **known: Any
+    ) -> Any:
+        """`fit` and `partial_fit`: ``goes_on`` keeps the weights there are."""
+        self._validate_params()
+        if y is None and self.usual_targets == "y":
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        first = not (goes_on and hasattr(self, "model_"))
+        X = checked(self, X, reset=first)
+        y = X if self.usual_targets == "X" else y
+        check_consistent_length(X, y)
+        y = self._labels(y, first, **known)
+        warn_of_target(X, y)
+        weight, mean = weights_of(sample_weight, getattr(self, "class_weight", None), y)
+        if first:
+            self.features_ = Features(self, X, weight, self.scale)
+            self._learn_targets(y, weight)
+        x = self.features_(self, X)
+        t = self._targets(y, x)
+        if first:
+            self.n_outputs_ = self._outputs(t)
+            self.model_ = self._model(self.n_outputs_, x.shape[1], str(x.dtype))
+            self.t_ = 0
+        self.model_.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
+        self._epochs(x, t, weight, validation_data, epochs, goes_on and epochs == 1)
+        return self
+
+    def _epochs(self, x: Any, t: Any, weight: Any, validation_data: Any, epochs: int, partial: bool) -> None:
+        if validation_data is not None:
+            validation_data = self._validation(*validation_data)
+        elif self.early_stopping:
+            if partial:
+                raise ValueError("partial_fit does not support early_stopping=True")
+            x, t, weight, validation_data = self._split(x, t, weight)
+        watched = "val_loss" if self.early_stopping else "loss"
+        model, before = self.model_, self.model_.epochs
+        batch: Any = "all" if isinstance(model.optimizer, optim.LBFGS) else min(
+            200 if self.batch_size == "auto" else self.batch_size, len(x))  # fmt: skip
+        callbacks = self._callbacks(watched, np.inf if partial else self.n_iter_no_change)
+        model.fit(x, t, batch_size=batch, epochs=epochs, validation_data=validation_data, shuffle=bool(self.shuffle),
+                  sample_weight=weight, callbacks=callbacks,
+                  verbose=2 if self.verbose is True else int(self.verbose))  # fmt: skip
+        self.n_iter_ = model.epochs - before
+        self.t_ += self.n_iter_ * len(x)
+        self.loss_curve_ = model.history["loss"]
+        self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+        if not partial and self.n_iter_ == epochs and not model.stop_training and self.tol > 0:
+            warnings.warn(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
+                          ConvergenceWarning, stacklevel=4)  # fmt: skip
+
+    def _split(self, x: np.ndarray, t: np.ndarray, weight: Any) -> tuple:
+        """Training samples, and validation data for `Model.fit`."""
+        drawn = check_random_state(self.random_state)
+        classes = t if t.dtype.kind == "i" and t.ndim == 1 else None
+        given = [x, t] if weight is None else [x, t, weight]
+        parts = train_test_split(*given, test_size=self.validation_fraction, random_state=drawn, stratify=classes)
+        x, t, weight = (*parts[::2], None)[:3]
+        self._enough(parts[1])
+        return x, t, weight, tuple(parts[1::2])
+
+    def _validation(self, X: Any, y: Any, sample_weight: Any = None) -> tuple:
+        X = checked(self, X, reset=False)
+        check_consistent_length(X, y)
+        self._enough(X)
+        x = self.features_(self, X)
+        held = x, self._targets(self._labels(y, first=False), x)
+        return held if sample_weight is None else (*held, sample_weight)
+
+    @staticmethod
+    def _enough(X: Any) -> None:
+        if len(X) < 2:
+            raise DataError("The validation set is too small: 1 sample says nothing. Increase 'validation_fraction' or "
+                            "the size of your dataset, or give more validation_data.")  # fmt: skip
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
+        """Train; ``validation_data`` is (X, y) or (X, y, sample_weight), with ``early_stopping`` the one it watches."""
+        return self._train(X, y, sample_weight, validation_data, self.max_iter, bool(self.warm_start))
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = checked(self, X, reset=False)
+        return self.model_.predict(self.features_(self, X))
+
+    # ---- what the kinds of estimators differ in -------------------------------------------------------------------
+
+    def _labels(self, y: Any, first: bool) -> np.ndarray:
+        """y, checked; the classes, where there are some, are learnt the first time."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """What is learnt of y before training."""
+
+    def _targets(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """What the model's loss takes as targets."""
+        raise NotImplementedError
+
+    def _outputs(self, t: np.ndarray) -> int:
+        """How many outputs the net has."""
+        return t.shape[1]
