@@ -53,7 +53,7 @@ def buckets(folder, **often):
     net = nn.Sequential(nn.Embedding(9, 6), nn.GRU(8), nn.Dense(2))
     callbacks = [pel.Checkpoint(folder, **(often or {"steps": 4}))]
     model = pel.Model(net, "cross_entropy", optim.Adam(0.01), seed=3)
-    return model, (pel.data.Buckets(x, y, batch_size=8),), {"epochs": 5, "callbacks": callbacks}
+    return model, (pel.data.Buckets(x, y, boundaries=[8, 19], batch_size=8),), {"epochs": 5, "callbacks": callbacks}
 
 
 def stateful(folder, **often):

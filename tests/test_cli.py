@@ -512,3 +512,22 @@ def test_ctrl_c(here):
     _, errors = running.communicate(timeout=20)
     assert running.returncode == 130 and errors.strip() == "stopped by Ctrl-C"
     assert names(here) == ["people.csv"]
+
+
+def test_checkpoints(here):
+    """Training that goes on from a checkpoint ends with the same model."""
+    small = ("train", "digits", "--hidden", 8, "--no-plot", "--quiet")
+    ok(*small, "--epochs", 3, "--output", "whole.pel")
+    ok(*small, "--epochs", 2, "--output", "cut.pel", "--checkpoint", "kept", "--resume")
+    assert len(names(here / "kept")) == 3
+    ok(*small, "--epochs", 3, "--output", "cut.pel", "--checkpoint", "kept", "--resume")
+    whole, cut = pel.load("whole.pel"), pel.load("cut.pel")
+    assert all((whole.state[name] == cut.state[name]).all() for name in whole.state)
+    assert "kept holds checkpoints of an earlier training; go on with it by --resume" in fails(
+        *small, "--checkpoint", "kept"
+    )
+    assert "seed is 0 in it, 1 here" in fails(*small, "--seed", 1, "--checkpoint", "kept", "--resume")
+    assert "--resume needs --checkpoint FOLDER" in fails(*small, "--resume")
+    table = ("train", "people.csv", "--target", "label", "--folds", 3)
+    assert "does not go with --folds" in fails(*table, "--checkpoint", "kept")
+    assert "people.csv is a file, expected a folder for the checkpoints" in fails(*small, "--checkpoint", "people.csv")

@@ -10,8 +10,10 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import DataError, EarlyStopping, Model, __version__, nn, optim
+from .. import Checkpoint, DataError, EarlyStopping, Model, __version__, nn, optim
 from . import files
+
+CHECKPOINT_MINUTES = 10  # and after every epoch
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Run:
     quiet: bool = False
     threads: int | None = None
     dump_folder: str | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
 
     @property
     def say(self) -> Callable[..., None]:
@@ -101,6 +105,9 @@ class Run:
         r = self.recipe
         stopping = EarlyStopping(patience=r.patience) if r.patience else None
         callbacks = [*options.pop("callbacks", []), *([stopping] if stopping else [])]
+        if self.checkpoint is not None:
+            callbacks.append(Checkpoint(self.checkpoint, epochs=1, minutes=CHECKPOINT_MINUTES))
+            options["resume"] = self.resume
         batch, loudness = self.batch_size or min(r.batch_size, n), 0 if self.quiet else verbose
         model.fit(x, y, batch_size=batch, epochs=r.epochs, callbacks=callbacks, verbose=loudness, **options)
         if stopping and verbose:

@@ -22,6 +22,7 @@ class Halving(Callback):
     """Half the learning rate after an epoch that made the validation loss no better."""
 
     best = float("inf")
+    remembers = ("best",)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         if logs["val_loss"] >= self.best:

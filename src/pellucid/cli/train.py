@@ -106,6 +106,8 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 )
 @click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
 @click.option("--dump", "dump_folder", metavar="FOLDER", help="Write the plan and the machine code there, to be read.")
+@click.option("--checkpoint", metavar="FOLDER", help="Write the training there as it runs, every epoch or 10 minutes.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one, to the same result.")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
 @options.debug
@@ -127,6 +129,8 @@ def command(
     executor,
     threads,
     dump_folder,
+    checkpoint,
+    resume,
     quiet,
     **table,
 ) -> None:
@@ -145,10 +149,14 @@ def command(
       pellucid train pictures/ --size 32 --hidden 128,64
       pellucid train shakespeare.txt --units 128,128
     """
-    from .. import DataError, executors
+    from .. import Checkpoint, DataError, executors
 
     if no_plot and plot:
         raise click.UsageError("give --plot FILE or --no-plot, not both")
+    if resume and checkpoint is None:
+        raise click.UsageError("--resume needs --checkpoint FOLDER, where the training was written to")
+    if checkpoint is not None and table["folds"]:
+        raise click.UsageError("--checkpoint does not go with --folds, which trains many nets")
     kind = kind_of(what, table["target"] is not None)
     misplaced = {"data": kind != "mnist" and folder, "size": kind != "images" and size}
     misplaced |= {"skip-bad": kind != "images" and skip_bad}
@@ -162,11 +170,15 @@ def command(
     if dump_folder is not None:
         executors.must_dump(computing)
         files.folder(dump_folder, "the plan and the machine code")
+    kept = None if checkpoint is None else files.folder(checkpoint, "the checkpoints")
+    if kept is not None and not resume and Checkpoint(kept).files():
+        raise DataError(f"{checkpoint} holds checkpoints of an earlier training; go on with it by --resume, or give "
+                        "another folder")  # fmt: skip
     name = kind if what in sources.WORDS else Path(what).resolve().stem.removesuffix(".txt")
     model = files.output(output or f"{name}.pel", files.MODELS, "a model", [what])
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
     recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
-    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder)
+    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume)
     if kind == "table":
         from .tables import train
 

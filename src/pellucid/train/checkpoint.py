@@ -11,7 +11,6 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from .loop import Training
     from .model import Model
 
-LOOK = 128  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
+LOOK = 500  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
 NAME = re.compile(r"step-(\d+)\.pel")
 
 
@@ -113,7 +112,7 @@ class Checkpoint(Callback):
         except GraphError as error:  # there is code in the net that has no name; `resume` does not need it
             arrays, description = {}, {"unsaved": str(error)}
         record = {
-            "place": asdict(place) | {"sums": {name: np.asarray(a).tolist() for name, a in place.sums.items()}},
+            "place": encode(vars(place), arrays),
             "epochs": model.epochs,
             "history": model.history.columns,
             "stopping": [model.stop_training, model.stopped],
@@ -129,7 +128,7 @@ class Checkpoint(Callback):
             if not self.files():
                 raise
             warnings.warn(f"the checkpoint {str(path)!r} could not be written ({error}); training goes on, and "
-                          f"the last checkpoint is {self.files()[0].name}", stacklevel=2)  # fmt: skip
+                          f"the last checkpoint is {self.files()[0].name}", stacklevel=4)  # fmt: skip
         self.written = time.monotonic()
         for old in self.files()[self.keep :] if self.keep else []:
             old.unlink(missing_ok=True)
@@ -185,7 +184,7 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
             tensors, record = _read(path)
         except DataError as error:
             damaged.append(path)
-            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=4)
+            warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=3)
             continue
         check_same(record["fit"], keeper.fit, path)
         done = record["place"]["epoch"]
@@ -213,7 +212,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     own = {name: texts[name] for name in ("pellucid", "checkpoint")}
     if texts.get("digest") != _digest(tensors, own):
         raise DataError(f"{str(path)!r} is damaged: its content is not what was written")
-    return tensors, json.loads(texts["checkpoint"])
+    record = json.loads(texts["checkpoint"])
+    return tensors, record | {"place": decode(record["place"], tensors, {})}
 
 
 def _digest(tensors: dict[str, np.ndarray], texts: dict[str, str]) -> str:

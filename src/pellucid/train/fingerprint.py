@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SAMPLED = 16 << 20  # bytes of an array that are read; of a larger one, so much in rows evenly spaced
 CHUNK = 1 << 20
+NAMES = ("loss", "optimizer", "metric_names", "regularizer", "constraint")  # of a model's parts
 
 Fingerprint = dict[str, dict[str, Any]]
 
@@ -28,8 +29,7 @@ def fingerprint(
     """The net, the arguments and the data of a fit; ``arguments``: those of `Model.fit` that decide its result."""
     known = step.state | {name: p.value for name, p in model._built().parameters.items()}
     own = {"dtype": model.dtype, "seed": model.seed, "executor": model.executor.__name__.rpartition(".")[2]}
-    recipe = "loss", "optimizer", "metric_names", "regularizer", "constraint"
-    own |= {name: text(getattr(model, name)) for name in recipe}
+    own |= {name: text(getattr(model, name)) for name in NAMES if hasattr(model, name)}
     data: dict[str, str] = {}
     for name, several in (("training", parts), ("validation", validation or [])):
         for i, arrays in enumerate(several):

@@ -74,7 +74,7 @@ def event(step: int = 0, values: Mapping[str, bytes] | None = None, file_version
 
 def scalar(value: float) -> bytes:
     """A Value's simple_value = 2, a float."""
-    return varint(2 << 3 | 5) + struct.pack("<f", value)
+    return varint(2 << 3 | 5) + np.array(value, "<f4").tobytes()
 
 
 def histogram(a: np.ndarray) -> bytes:
