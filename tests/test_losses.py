@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import sklearn.metrics
 from tools import check_gradient, gradients, run
 
@@ -35,6 +36,8 @@ def margin(y, t, size=1.0):
     return np.maximum(0, size + others - y[np.arange(6), t])
 
 
+COUNTS = random.integers(0, 6, (6, 4)).astype(float)
+LOG_FACTORIALS = scipy.special.gammaln(COUNTS + 1).mean(-1)  # which the loss leaves out
 DISTANCE = (np.arange(4) - CLASSES[:, None]) ** 2
 BCE = -(BINARY * np.log(scipy.special.expit(Y)) + (1 - BINARY) * np.log(scipy.special.expit(-Y))).mean(-1)
 
@@ -48,6 +51,7 @@ CASES = {
         ({}, VALUES, [sklearn.metrics.mean_absolute_error(t, y) for t, y in zip(VALUES, Y, strict=True)])
     ],
     "Huber": [({}, VALUES, huber(Y - VALUES)), ({"delta": 0.3}, VALUES, huber(Y - VALUES, 0.3))],
+    "Poisson": [({}, COUNTS, -scipy.stats.poisson.logpmf(COUNTS, np.exp(Y)).mean(-1) - LOG_FACTORIALS)],
     "CrossEntropy": [
         ({}, CLASSES, cross_entropy(ONE_HOT)),
         ({}, ONE_HOT, cross_entropy(ONE_HOT)),
@@ -125,6 +129,7 @@ def test_sequences_take_the_mean_over_the_other_axes():
 LINKS = {
     "CrossEntropy": scipy.special.softmax, "MissProbability": scipy.special.softmax,
     "ClassDistance": scipy.special.softmax, "BinaryCrossEntropy": scipy.special.expit,
+    "Poisson": np.exp,
 }  # fmt: skip
 
 
