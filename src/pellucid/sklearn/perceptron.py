@@ -8,6 +8,7 @@ of the start at zero. All numbers are state of the programs, so that other ones 
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import os
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from ..train.sharing import kept
 
 ACTIVATIONS = {"identity": nn.linear, "logistic": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}
 SLOTS = {"sgd": ("velocity",), "adam": ("m", "v")}
+SMALL = 20_000_000  # multiplications in a step that a second thread does not pay for (64-100-10, batch 200: 0.14 ms)
 NUMBERS = ("alpha", "rate", "momentum", "beta_1", "beta_2", "epsilon")
 
 
@@ -130,7 +132,9 @@ class Passes:
         def compiled() -> Any:
             return native.compile(make(shape, *what[1:]))
 
-        self.run = kept((Passes, native.__name__, shape, what), compiled).another(worker_threads())
+        products = 3 * batch * sum(a * b for a, b in itertools.pairwise(shape.units))
+        threads = worker_threads() or (1 if products < SMALL else None)
+        self.run = kept((Passes, native.__name__, shape, what), compiled).another(threads)
         given = {name: np.ascontiguousarray(a, shape.dtype) for name, a in arrays.items()}
         self.arrays, self.batch, self.n = given, batch, len(given["x"])
 
