@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .progress import progress_for
 from .reuse import Reuse
 from .sharing import shared
 from .stateful import check_batches
+
+if TYPE_CHECKING:
+    from .doctor import Diagnosis
 
 
 class Model(Reuse, Feeding):
@@ -307,6 +310,21 @@ class Model(Reuse, Feeding):
         from .summary import summary_text
 
         print(summary_text(self))
+
+    def diagnose(self, x: Any, y: Any = None, **others: Any) -> Diagnosis:
+        """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
+
+        ``x``, ``y``: training samples. ``validation_data`` and ``test``: (x, y) of others, by which overfitting and
+        rows that leak are found; ``batch_size``, if not the usual. See `pellucid.train.doctor`.
+
+        >>> from pellucid import data, nn
+        >>> train = data.digits()
+        >>> Model(nn.Dense(10), loss="cross_entropy").diagnose(train.x, train.y)
+        healthy: nothing found
+        """
+        from .doctor import diagnose
+
+        return diagnose(self, x, y, **others)
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""

@@ -1,0 +1,147 @@
+"""What the course of training and its result tell: the learning rate, overfitting, shuffled labels, a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...schedules import Schedule
+from . import thresholds as limits
+from .case import Case, connection
+from .findings import Finding
+from .net import too_high
+from .rows import neighbours_agree
+
+
+def check_course(case: Case, held: Case | None, current: bool = True) -> Iterator[Finding]:
+    """``held``: validation samples. ``current``: the model is as it was after the last epoch of its history."""
+    high = list(_too_high(case)) if case.trained else []
+    yield from high
+    if case.trained:
+        yield from _constant(case)
+        if not high:
+            yield from _too_low(case)
+    shuffled = list(_shuffled(case, held))
+    yield from shuffled
+    if case.trained and not shuffled:
+        yield from _overfitting(case, held)
+
+
+def losses(case: Case, name: str = "loss") -> np.ndarray:
+    found = np.array(case.model.history[name] if name in case.model.history else [], float)
+    return found[np.isfinite(found)]
+
+
+def _too_high(case: Case) -> Iterator[Finding]:
+    curve, scale = losses(case), case.baseline
+    rate = case.model.learning_rate
+    if len(curve) < 3 or scale is None:
+        return
+    end = curve[-max(1, len(curve) // 4) :].mean()
+    if end > limits.RISE * curve[0] and end > limits.LEARNT * scale:
+        yield too_high(case, "", end / curve[0],
+                       f"The training loss rose from {curve[0]:.3g} in the first epoch to {end:.3g} in the last.")  # fmt: skip
+    elif curve[0] > scale * 10 and end > limits.LEARNT * scale:
+        yield too_high(case, "", curve[0] / scale,
+                       f"The loss of the first epoch was {curve[0]:.3g}, {curve[0] / scale:.0f} times that of the best "
+                       f"constant output, and is still {end:.3g}.")  # fmt: skip
+    elif len(curve) >= 6:
+        moves = np.diff(np.log(np.maximum(curve[len(curve) // 3 :], 1e-12)))
+        if np.median(np.abs(moves)) > limits.SWING and (moves > 0).mean() > 1 / 3 and end > 0.1 * scale:
+            yield too_high(case, "", float(np.median(np.abs(moves))),
+                           f"With learning_rate={rate:g} the training loss swings by {np.median(np.abs(moves)):.0%} "
+                           "from epoch to epoch.")  # fmt: skip
+
+
+def _too_low(case: Case) -> Iterator[Finding]:
+    curve, scale = losses(case), case.baseline
+    if len(curve) < 3 or scale is None or isinstance(case.model.optimizer.learning_rate, Schedule):
+        return
+    last = curve[len(curve) // 2 :]
+    if (np.diff(last) < 0).mean() < limits.STEADY or last[-1] < limits.LEARNT * scale:
+        return
+    own = case.trial(limits.PATIENT_STEPS)
+    if own is None:
+        return
+    fall = max(own.before - own.after, 0.0)
+    trials = {f: case.trial(limits.PATIENT_STEPS, f) for f in limits.FASTER}
+    faster, gain = max(((f, own.before - t.after) for f, t in trials.items() if t is not None), key=lambda pair: pair[1])
+    if gain > limits.FALL * own.before and gain > limits.GAIN * fall:
+        rate = case.model.learning_rate
+        step = np.median(list(case.step_lengths.values()) or [0])
+        yield Finding("learning_rate_too_low", "warning", "", rate,
+                      f"The loss falls steadily by little: {curve[0]:.4g} to {curve[-1]:.4g} in {len(curve)} epochs "
+                      f"(a step is {step:.1e} of the weights' length; 1e-3 is usual). In a trial of "
+                      f"{limits.PATIENT_STEPS} steps it fell by {fall:.2g}, with a rate {faster:.0f} times as large "
+                      f"by {gain:.2g}.",
+                      f"learning_rate={rate * faster:.1g}")  # fmt: skip
+
+
+def _constant(case: Case) -> Iterator[Finding]:
+    if case.kind == "any":
+        return
+    p = case.prediction
+    y = case.arrays["y"].reshape(len(p), -1).astype(float)
+    if case.kind == "values":
+        share = float((p.std(0) / np.where(y.std(0) > 0, y.std(0), 1)).max())
+    else:
+        share = float(p.std(0).max())
+    if share < limits.CONSTANT and len(p) > 1 and case.targets.std(0).max() > 0:
+        shown = ", ".join(f"{v:.3g}" for v in p.mean(0)[:4]) + ", ..." * (p.shape[1] > 4)
+        yield Finding("constant_predictor", "error", "the net's output", share,
+                      f"Whatever the input, the prediction is {shown} (deviation {p.std(0).max():.2g}).",
+                      "look at the other findings first (dead units, gradients, learning rate, scale of inputs); then "
+                      "train longer, or ask whether x tells anything of y")  # fmt: skip
+
+
+def _shuffled(case: Case, held: Case | None) -> Iterator[Finding]:
+    """Near rows have labels as far ones, and a trained net has learnt nothing that holds for other rows."""
+    near = neighbours_agree(case)
+    other = None
+    if case.trained and held is not None and len(held.arrays["y"]) >= limits.FEWEST and case.kind != "any":
+        other = connection(held.prediction, held.targets, held.random)
+    learnt = case.trained and case.baseline is not None and case.loss < 0.9 * case.baseline
+    if near is not None and near >= limits.Z or other is not None and other >= limits.Z:
+        return
+    if near is not None and near < limits.AT_CHANCE and (other is None or other < limits.AT_CHANCE):
+        told = f"Rows that are near have labels as if drawn by lot ({near:.1f} standard deviations from chance)"
+        if other is not None:
+            told += f", and so has what the net says of other rows ({other:.1f})"
+        value = near
+    elif near is None and other is not None and other < limits.AT_CHANCE and learnt:
+        told, value = (f"The training loss is {case.loss:.3g}, below the {case.baseline:.3g} of a constant, and on other "
+                       f"rows predictions have nothing to do with the labels ({other:.1f} standard deviations)"), other  # fmt: skip
+    else:
+        return
+    yield Finding("shuffled_labels", "error", "y", float(value), f"{told}.",
+                  "see whether x and y are in the same order: sorted, filtered or shuffled one without the other?")  # fmt: skip
+
+
+def _overfitting(case: Case, held: Case | None) -> Iterator[Finding]:
+    scale = case.baseline
+    if scale is None:
+        return
+    train, val = losses(case), losses(case, "val_loss")
+    found = None
+    if len(val) > limits.PATIENCE and len(val) == len(train):
+        best = int(val.argmin())
+        end = float(np.median(val[-limits.PATIENCE :]))
+        now = held.loss if held is not None else end
+        rise = min(end, now) - val[best]
+        after = len(val) - 1 - best
+        # twice the typical move between epochs: a rise, not noise
+        noise = 2 * float(np.median(np.abs(np.diff(val))))
+        if after >= limits.PATIENCE and rise > max(limits.LOST * max(scale - val[best], 0.1 * scale), noise):
+            if train[-1] < train[best]:
+                found = (rise, f"The validation loss was best in epoch {best + 1}, {val[best]:.3g}, and has risen to "
+                               f"{min(end, now):.3g}, while the training loss fell to {train[-1]:.3g}.")  # fmt: skip
+    elif held is not None and len(held.arrays["y"]) >= limits.FEWEST // 2:
+        learnt, gap = scale - case.loss, held.loss - case.loss
+        if learnt > 0.1 * scale and gap > limits.GAP * learnt:
+            found = (gap, f"The loss is {case.loss:.3g} on training samples and {held.loss:.3g} on validation samples; "
+                          f"a constant has {scale:.3g}: less than half of what was learnt holds for other samples.")  # fmt: skip
+    if found:
+        yield Finding("overfitting", "warning", "", found[0], found[1],
+                      "EarlyStopping(patience=5), dropout (nn.Dropout), weight decay, fewer units, more or augmented "
+                      "data")  # fmt: skip
