@@ -42,11 +42,11 @@ class Doctor(Callback):
 
     def on_train_begin(self, logs=None):
         self.findings: list[Finding] = []
-        self.epochs_seen = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:
             t = self.model.training
+            assert t is not None
             part = max(t.parts, key=lambda arrays: len(arrays["y"]))
             self.report(check_rows(Case(self.model, part, t.batch)))
             for held in t.validation or ():
@@ -54,13 +54,13 @@ class Doctor(Callback):
             self.look()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.epochs_seen = epoch + 1
-        if self.epochs_seen % self.every == 0:
-            self.look(True)
+        if (epoch + 1) % self.every == 0:
+            self.look((epoch + 1) * self.model.training.steps_per_epoch >= limits.STEPS)
 
     def look(self, course: bool = False) -> None:
         """Look at the net on some samples, and at the course of training."""
         t = self.model.training
+        assert t is not None
         part = max(t.parts, key=lambda arrays: len(arrays["y"]))
         case = Case(self.model, part, t.batch, self.rows)
         self.report(check_net(case))

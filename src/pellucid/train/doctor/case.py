@@ -61,6 +61,11 @@ class Case:
     def inputs(self) -> Arrays:
         return {name: a for name, a in self.arrays.items() if name not in ("y", "weight")}
 
+    @property
+    def rate(self) -> float:
+        """The learning rate; that of L-BFGS, which searches for its own, is 1."""
+        return 1.0 if isinstance(self.model.optimizer, LBFGS) else self.model.learning_rate
+
     @cached_property
     def classes(self) -> np.ndarray | None:
         """The class of each sample, where it has one."""

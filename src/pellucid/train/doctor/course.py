@@ -35,7 +35,6 @@ def losses(case: Case, name: str = "loss") -> np.ndarray:
 
 def _too_high(case: Case) -> Iterator[Finding]:
     curve, scale = losses(case), case.baseline
-    rate = case.model.learning_rate
     if len(curve) < 3 or scale is None:
         return
     end = curve[-max(1, len(curve) // 4) :].mean()
@@ -50,7 +49,7 @@ def _too_high(case: Case) -> Iterator[Finding]:
         moves = np.diff(np.log(np.maximum(curve[len(curve) // 3 :], 1e-12)))
         if np.median(np.abs(moves)) > limits.SWING and (moves > 0).mean() > 1 / 3 and end > 0.1 * scale:
             yield too_high(case, "", float(np.median(np.abs(moves))),
-                           f"With learning_rate={rate:g} the training loss swings by {np.median(np.abs(moves)):.0%} "
+                           f"With learning_rate={case.rate:g} the training loss swings by {np.median(np.abs(moves)):.0%} "
                            "from epoch to epoch.")  # fmt: skip
 
 
@@ -68,7 +67,7 @@ def _too_low(case: Case) -> Iterator[Finding]:
     trials = {f: case.trial(limits.PATIENT_STEPS, f) for f in limits.FASTER}
     faster, gain = max(((f, own.before - t.after) for f, t in trials.items() if t is not None), key=lambda pair: pair[1])
     if gain > limits.FALL * own.before and gain > limits.GAIN * fall:
-        rate = case.model.learning_rate
+        rate = case.rate
         step = np.median(list(case.step_lengths.values()) or [0])
         yield Finding("learning_rate_too_low", "warning", "", rate,
                       f"The loss falls steadily by little: {curve[0]:.4g} to {curve[-1]:.4g} in {len(curve)} epochs "

@@ -66,7 +66,7 @@ def _units(probe: Probe, a: np.ndarray) -> Iterator[Finding]:
         return
     if probe.kind == "relu":
         dead = float((a <= 0).all((0, 2)).mean())
-        if dead >= limits.DEAD:
+        if dead >= min(max(limits.DEAD, 0.5 + limits.DEAD_Z * 0.5 / np.sqrt(n)), 1):
             yield Finding("dead_relus", "warning" if dead < 1 else "error", probe.where, dead,
                           f"{dead:.0%} of {n} units are 0 for every sample, so that no gradient brings them back.",
                           "a smaller learning rate and scaled inputs, from new weights; nn.leaky_relu or nn.elu do not "
@@ -126,7 +126,7 @@ def _steps(case: Case) -> Iterator[Finding]:
     if not lengths:
         return
     name = max(lengths, key=lambda k: lengths[k] if np.isfinite(lengths[k]) else np.inf)
-    rate = case.model.learning_rate
+    rate = case.rate
     if not lengths[name] < limits.STEP:
         yield too_high(case, name, lengths[name],
                        f"One step with learning_rate={rate:g} is {lengths[name]:.2g} times as long as the weights "
@@ -142,7 +142,7 @@ def _steps(case: Case) -> Iterator[Finding]:
 
 def too_high(case: Case, where: str, value: float, sentence: str) -> Finding:
     return Finding("learning_rate_too_high", "error", where, float(value), sentence,
-                   f"learning_rate={case.model.learning_rate / 10:.1g}, or a schedule that begins small "
+                   f"learning_rate={case.rate / 10:.1g}, or a schedule that begins small "
                    "(pellucid.schedules)")  # fmt: skip
 
 

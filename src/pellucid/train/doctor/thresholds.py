@@ -18,7 +18,8 @@ SHIFT = 10.0  # |mean| over deviation: the slope in the weights is the slope in 
 TARGET_FAR = 10.0  # |mean| or deviation of targets, where first outputs are about 0 +- 1
 
 # Units
-DEAD = 0.5  # of a layer's units: half of what is paid for does nothing
+DEAD = 0.75  # of a layer's units: in deep nets samples grow alike, and half of all units are off by their sign alone
+DEAD_Z = 3.0  # so many standard errors above that half, in small layers
 FLAT = 0.1  # mean slope of a unit, of the steepest: a tenth of the gradient passes
 SATURATED = 0.5  # of a layer's units
 SMALLEST_LAYER = 4  # units: in fewer, one of them is a large part by accident
@@ -43,9 +44,10 @@ STEADY = 0.8  # epochs in which the loss fells: it is still on its way
 LEARNT = 0.5  # of the constant's loss: above, most is still to be learnt
 
 # Results
-LOST = 0.1  # validation loss above its best, of all that was learnt there
+LOST = 0.2  # validation loss above its best, of all that was learnt there
 GAP = 0.5  # of what was learnt in training that is missing in validation: less than half carries over
 PATIENCE = 3  # epochs after the best
+STEPS = 200  # of training, before its course is judged while it lasts
 CONSTANT = 0.02  # deviation of predictions, of that of targets: an R2 of 0.0004 at most
 IMBALANCE = 10.0  # largest class to rarest: the rarest ignored costs less accuracy than most nets' last tenth
 RARE_FOUND = 0.5  # recall of the rarest class that shows it is learnt all the same
