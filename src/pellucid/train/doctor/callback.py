@@ -6,6 +6,8 @@ import warnings
 
 from ...graph import GraphError
 from ..callbacks import Callback
+from ..loop import Training
+from ..pieces import Arrays
 from . import thresholds as limits
 from .case import Case
 from .course import check_course
@@ -45,9 +47,8 @@ class Doctor(Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:
-            t = self.model.training
-            assert t is not None
-            part = max(t.parts, key=lambda arrays: len(arrays["y"]))
+            t = self.training
+            part = largest(t.parts)
             self.report(check_rows(Case(self.model, part, t.batch)))
             for held in t.validation or ():
                 self.report(leaks(part, held, "validation"))
@@ -55,21 +56,28 @@ class Doctor(Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:
-            self.look((epoch + 1) * self.model.training.steps_per_epoch >= limits.STEPS)
+            self.look((epoch + 1) * self.training.steps_per_epoch >= limits.STEPS)
+
+    @property
+    def training(self) -> Training:
+        assert self.model.training is not None
+        return self.model.training
 
     def look(self, course: bool = False) -> None:
         """Look at the net on some samples, and at the course of training."""
-        t = self.model.training
-        assert t is not None
-        part = max(t.parts, key=lambda arrays: len(arrays["y"]))
-        case = Case(self.model, part, t.batch, self.rows)
+        t = self.training
+        case = Case(self.model, largest(t.parts), t.batch, self.rows)
         self.report(check_net(case))
         if course:
-            held = max(t.validation, key=lambda arrays: len(arrays["y"])) if t.validation else None
-            self.report(check_course(case, held and Case(self.model, held, t.batch, self.rows)))
+            held = Case(self.model, largest(t.validation), t.batch, self.rows) if t.validation else None
+            self.report(check_course(case, held))
 
     def report(self, findings) -> None:
         for finding in findings:
             if finding.name not in {f.name for f in self.findings}:
                 self.findings.append(finding)
                 warnings.warn(str(finding), DoctorWarning, stacklevel=4)
+
+
+def largest(parts: list[Arrays]) -> Arrays:
+    return max(parts, key=lambda arrays: len(arrays["y"]))

@@ -12,11 +12,11 @@ import numpy as np
 
 from ... import executors
 from ...executors import NotFinite
-from ...graph import GraphError, Program, Value, input, toposort
+from ...graph import Program, Value, input, toposort
 from ...ops import batch_mean
 from ...optim import LBFGS
 from .. import loop, programs
-from ..arrays import Spec, graph_dtype
+from ..arrays import graph_dtype
 from ..pieces import Arrays
 from .thresholds import PERMUTATIONS, PROBES, ROWS
 
@@ -137,7 +137,7 @@ class Case:
         return loop.evaluate(self.model, [self.arrays])["loss"]
 
     def trial(self, steps: int, faster: float = 1.0) -> Trial | None:
-        """Train a copy for a few steps at so many times the learning rate; None where the optimizer takes all at once."""
+        """Train a copy for some steps at so many times the learning rate; None if the optimizer takes all at once."""
         m = self.model
         if isinstance(m.optimizer, LBFGS):
             return None

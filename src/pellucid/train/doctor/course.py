@@ -14,8 +14,8 @@ from .net import too_high
 from .rows import neighbours_agree
 
 
-def check_course(case: Case, held: Case | None, current: bool = True) -> Iterator[Finding]:
-    """``held``: validation samples. ``current``: the model is as it was after the last epoch of its history."""
+def check_course(case: Case, held: Case | None) -> Iterator[Finding]:
+    """``held``: samples of the validation."""
     high = list(_too_high(case)) if case.trained else []
     yield from high
     if case.trained:
@@ -29,7 +29,7 @@ def check_course(case: Case, held: Case | None, current: bool = True) -> Iterato
 
 
 def losses(case: Case, name: str = "loss") -> np.ndarray:
-    found = np.array(case.model.history[name] if name in case.model.history else [], float)
+    found = np.array(case.model.history.columns.get(name, []), float)
     return found[np.isfinite(found)]
 
 
@@ -40,17 +40,19 @@ def _too_high(case: Case) -> Iterator[Finding]:
     end = curve[-max(1, len(curve) // 4) :].mean()
     if end > limits.RISE * curve[0] and end > limits.LEARNT * scale:
         yield too_high(case, "", end / curve[0],
-                       f"The training loss rose from {curve[0]:.3g} in the first epoch to {end:.3g} in the last.")  # fmt: skip
-    elif curve[0] > scale * 10 and end > limits.LEARNT * scale:
+                       f"The training loss rose from {curve[0]:.3g} in the first epoch to {end:.3g} in the last."
+                       )  # fmt: skip
+    elif curve[0] > limits.BURST * scale and end > limits.LEARNT * scale:
         yield too_high(case, "", curve[0] / scale,
-                       f"The loss of the first epoch was {curve[0]:.3g}, {curve[0] / scale:.0f} times that of the best "
+                       f"The loss of the first epoch was {curve[0]:.3g}, {curve[0] / scale:.2g} times that of the best "
                        f"constant output, and is still {end:.3g}.")  # fmt: skip
     elif len(curve) >= 6:
         moves = np.diff(np.log(np.maximum(curve[len(curve) // 3 :], 1e-12)))
-        if np.median(np.abs(moves)) > limits.SWING and (moves > 0).mean() > 1 / 3 and end > 0.1 * scale:
-            yield too_high(case, "", float(np.median(np.abs(moves))),
-                           f"With learning_rate={case.rate:g} the training loss swings by {np.median(np.abs(moves)):.0%} "
-                           "from epoch to epoch.")  # fmt: skip
+        swing = float(np.median(np.abs(moves)))
+        if swing > limits.SWING and (moves > 0).mean() > 1 / 3 and end > 0.1 * scale:
+            yield too_high(case, "", swing,
+                           f"With learning_rate={case.rate:g} the training loss swings by {swing:.0%} from epoch to "
+                           "epoch.")  # fmt: skip
 
 
 def _too_low(case: Case) -> Iterator[Finding]:
@@ -65,7 +67,8 @@ def _too_low(case: Case) -> Iterator[Finding]:
         return
     fall = max(own.before - own.after, 0.0)
     trials = {f: case.trial(limits.PATIENT_STEPS, f) for f in limits.FASTER}
-    faster, gain = max(((f, own.before - t.after) for f, t in trials.items() if t is not None), key=lambda pair: pair[1])
+    gains = {f: own.before - t.after for f, t in trials.items() if t is not None}
+    faster, gain = max(gains.items(), key=lambda pair: pair[1])
     if gain > limits.FALL * own.before and gain > limits.GAIN * fall:
         rate = case.rate
         step = np.median(list(case.step_lengths.values()) or [0])
@@ -101,7 +104,7 @@ def _shuffled(case: Case, held: Case | None) -> Iterator[Finding]:
     if case.trained and held is not None and len(held.arrays["y"]) >= limits.FEWEST and case.kind != "any":
         other = connection(held.prediction, held.targets, held.random)
     learnt = case.trained and case.baseline is not None and case.loss < 0.9 * case.baseline
-    if near is not None and near >= limits.Z or other is not None and other >= limits.Z:
+    if max(v for v in (near, other, -np.inf) if v is not None) >= limits.Z:
         return
     if near is not None and near < limits.AT_CHANCE and (other is None or other < limits.AT_CHANCE):
         told = f"Rows that are near have labels as if drawn by lot ({near:.1f} standard deviations from chance)"
@@ -109,38 +112,50 @@ def _shuffled(case: Case, held: Case | None) -> Iterator[Finding]:
             told += f", and so has what the net says of other rows ({other:.1f})"
         value = near
     elif near is None and other is not None and other < limits.AT_CHANCE and learnt:
-        told, value = (f"The training loss is {case.loss:.3g}, below the {case.baseline:.3g} of a constant, and on other "
-                       f"rows predictions have nothing to do with the labels ({other:.1f} standard deviations)"), other  # fmt: skip
+        value = other
+        told = (f"The training loss is {case.loss:.3g}, below the {case.baseline:.3g} of a constant, and on other rows "
+                f"predictions have nothing to do with the labels ({other:.1f} standard deviations)")  # fmt: skip
     else:
         return
     yield Finding("shuffled_labels", "error", "y", float(value), f"{told}.",
-                  "see whether x and y are in the same order: sorted, filtered or shuffled one without the other?")  # fmt: skip
+                  "see whether x and y are in the same order: sorted, filtered or shuffled one without the other?"
+                  )  # fmt: skip
 
 
 def _overfitting(case: Case, held: Case | None) -> Iterator[Finding]:
-    scale = case.baseline
-    if scale is None:
-        return
     train, val = losses(case), losses(case, "val_loss")
-    found = None
+    if case.baseline is None:
+        return
     if len(val) > limits.PATIENCE and len(val) == len(train):
-        best = int(val.argmin())
-        end = float(np.median(val[-limits.PATIENCE :]))
-        now = held.loss if held is not None else end
-        rise = min(end, now) - val[best]
-        after = len(val) - 1 - best
-        # twice the typical move between epochs: a rise, not noise
-        noise = 2 * float(np.median(np.abs(np.diff(val))))
-        if after >= limits.PATIENCE and rise > max(limits.LOST * max(scale - val[best], 0.1 * scale), noise):
-            if train[-1] < train[best]:
-                found = (rise, f"The validation loss was best in epoch {best + 1}, {val[best]:.3g}, and has risen to "
-                               f"{min(end, now):.3g}, while the training loss fell to {train[-1]:.3g}.")  # fmt: skip
+        found = _turned(case, held, train, val)
     elif held is not None and len(held.arrays["y"]) >= limits.FEWEST // 2:
-        learnt, gap = scale - case.loss, held.loss - case.loss
-        if learnt > 0.1 * scale and gap > limits.GAP * learnt:
-            found = (gap, f"The loss is {case.loss:.3g} on training samples and {held.loss:.3g} on validation samples; "
-                          f"a constant has {scale:.3g}: less than half of what was learnt holds for other samples.")  # fmt: skip
+        found = _gap(case, held)
+    else:
+        return
     if found:
-        yield Finding("overfitting", "warning", "", found[0], found[1],
+        yield Finding("overfitting", "warning", "", *found,
                       "EarlyStopping(patience=5), dropout (nn.Dropout), weight decay, fewer units, more or augmented "
                       "data")  # fmt: skip
+
+
+def _turned(case: Case, held: Case | None, train: np.ndarray, val: np.ndarray) -> tuple[float, str] | None:
+    """The validation loss was best some epochs ago; now it is worse, while the training loss went on falling."""
+    best, scale = int(val.argmin()), case.baseline or 0.0
+    now = min(float(np.median(val[-limits.PATIENCE :])), held.loss if held is not None else np.inf)
+    rise, noise = now - val[best], 2 * float(np.median(np.abs(np.diff(val))))
+    learnt = max(scale - val[best], 0.1 * scale)
+    late = len(val) - 1 - best >= limits.PATIENCE
+    if not late or rise < max(limits.LOST * learnt, noise) or train[-1] >= train[best]:
+        return None
+    return rise, (f"The validation loss was best in epoch {best + 1}, {val[best]:.3g}, and has risen to {now:.3g}, "
+                  f"while the training loss fell to {train[-1]:.3g}.")  # fmt: skip
+
+
+def _gap(case: Case, held: Case) -> tuple[float, str] | None:
+    """Without a course: much of what was learnt does not hold for other samples."""
+    scale = case.baseline or 0.0
+    learnt, gap = scale - case.loss, held.loss - case.loss
+    if learnt < 0.1 * scale or gap < limits.GAP * learnt:
+        return None
+    return gap, (f"The loss is {case.loss:.3g} on training samples and {held.loss:.3g} on validation samples; a "
+                 f"constant has {scale:.3g}: less than half of what was learnt holds for other samples.")  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ... import nn
-from ...graph import toposort
 from . import thresholds as limits
 from .case import Case, Probe, squasher
 from .findings import Finding
@@ -83,7 +82,7 @@ def _units(probe: Probe, a: np.ndarray) -> Iterator[Finding]:
 
 
 def _gradients(case: Case) -> Iterator[Finding]:
-    cost, slopes = case.gradients
+    _, slopes = case.gradients
     sizes = {k: float(np.linalg.norm(slopes[k]) / (np.linalg.norm(w) or 1.0)) for k, w in case.weights.items()}
     yield from _symmetry(case, slopes)
     if not sizes or not np.isfinite(list(sizes.values())).all():
@@ -98,9 +97,7 @@ def _gradients(case: Case) -> Iterator[Finding]:
                       + (f" (first layer to last: {first / last:.2g})." if last else "."),
                       "weights that begin smaller (the default of nn.Dense and nn.Conv), nn.BatchNorm, scaled inputs "
                       "and targets, or clipped gradients: optim.Adam(global_clipnorm=1.0)")  # fmt: skip
-    elif not solved and (
-        first < limits.VANISHING * last if len(names) > 2 else max(sizes.values()) < limits.NO_GRADIENT
-    ) or (not solved and max(sizes.values()) < limits.NO_GRADIENT):
+    elif not solved and (sizes[most] < limits.NO_GRADIENT or (len(names) > 2 and first < limits.VANISHING * last)):
         yield Finding("vanishing_gradients", "error", names[0], first / last if last else 0.0,
                       f"Relative to their weights, gradients of the first layer are {first:.1e} long, of the last "
                       f"{last:.1e}: the first hardly learns.",
@@ -173,8 +170,3 @@ def _batches(case: Case) -> Iterator[Finding]:
                       + ("; of one sample nothing is left: its output is beta, whatever the input."
                          if case.batch == 1 else ", which are hardly known from so few."),
                       "a larger batch_size, or nn.LayerNorm()")  # fmt: skip
-
-
-def has_state(case: Case) -> bool:
-    """Whether layers carry state from batch to batch, so that rows must stay in order."""
-    return any(v.primitive is not None and v.primitive.name == "each_sample" for v in toposort([case.graph[0].output]))

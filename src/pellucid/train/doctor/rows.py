@@ -89,7 +89,7 @@ def _targets(case: Case) -> Iterator[Finding]:
                       f"Targets have mean {y.mean():.4g} and deviation {spread:.3g}; a new net's outputs are about -1 "
                       "to 1, so that errors, and with them gradients, are that large, and much of the training goes by "
                       "before the mean is met.",
-                      "train on (y - mean) / deviation, and turn predictions back (sklearn: TransformedTargetRegressor)",
+                      "train on (y - mean) / deviation, and turn predictions back (TransformedTargetRegressor)",
                       )  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def leaks(training: Arrays, other: Arrays, name: str) -> Iterator[Finding]:
         rows = ", ".join(map(str, np.flatnonzero(there)[:3]))
         yield Finding("leaking_rows", "error", f"{name} rows {rows}" + ", ..." * (count > 3), count / n,
                       f"{count} of {n} {name} samples are training samples too: what is measured there is memory.",
-                      f"leave them out of one of the two; split before rows are copied or augmented")  # fmt: skip
+                      "leave them out of one of the two; split before rows are copied or augmented")  # fmt: skip
 
 
 def row_keys(arrays: Arrays) -> np.ndarray:

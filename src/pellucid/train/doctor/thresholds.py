@@ -35,6 +35,7 @@ STEP = 1.0  # a step as long as the weights themselves; healthy is about 0.001 (
 TRIAL_STEPS = 32  # an unstable rate multiplies errors in each step: 32 show it
 PATIENT_STEPS = 100  # to see what a faster rate would bring
 JUMP = 0.5  # a trial's loss above the first, in losses of the best constant: nothing learnt is worth so much
+BURST = 3.0  # first epoch, in losses of the best constant, if no more is learnt after it; first outputs cost 1 or 2
 RISE = 1.1  # last epochs to first
 SWING = 0.2  # median change of log loss between epochs, both ways: a fifth up, a fifth down
 FASTER = (10.0, 100.0, 1000.0)  # rates tried
