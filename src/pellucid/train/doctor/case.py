@@ -18,7 +18,7 @@ from ...optim import LBFGS
 from .. import loop, programs
 from ..arrays import graph_dtype
 from ..pieces import Arrays
-from .thresholds import PERMUTATIONS, PROBES, ROWS
+from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -136,12 +136,20 @@ class Case:
     def loss(self) -> float:
         return loop.evaluate(self.model, [self.arrays])["loss"]
 
-    def trial(self, steps: int, faster: float = 1.0) -> Trial | None:
-        """Train a copy for some steps at so many times the learning rate; None if the optimizer takes all at once."""
+    @property
+    def solved(self) -> bool:
+        """Whether next to nothing is left to learn, so that small gradients are right."""
+        return self.baseline is not None and self.loss < SOLVED * self.baseline
+
+    def trial(self, steps: int, faster: float = 1.0, fresh: bool = False) -> Trial | None:
+        """Train a copy for some steps at so many times the learning rate, from new weights if ``fresh``.
+
+        None if the optimizer takes all samples at once.
+        """
         m = self.model
         if isinstance(m.optimizer, LBFGS):
             return None
-        state, run = self._copy()
+        state, run = self._copy(fresh)
         state[loop.RATE] = state[loop.RATE] * np.asarray(faster, m.dtype)
         n = len(self.arrays["y"])
         order = np.concatenate([self.random.permutation(n) for _ in range(-(-steps * self.batch // n))])
@@ -163,10 +171,12 @@ class Case:
         norm = np.linalg.norm
         return {k: float(norm(state[k] - w) / norm(w)) for k, w in self.weights.items() if norm(w) > 0}
 
-    def _copy(self) -> tuple[dict[str, np.ndarray], Any]:
+    def _copy(self, fresh: bool = False) -> tuple[dict[str, np.ndarray], Any]:
+        """State to train on, with what the optimizer keeps, and the training step."""
         m, run = self.model, self.model._compiled("step", self.arrays)
-        missing = [name for name in run.program.state if name not in m.state]
-        state = m.state | loop.first_state(run.program, missing, m.optimizer, m.seed, m.state)
+        known = m._begun()[1] if fresh else m.state
+        missing = [name for name in run.program.state if name not in known]
+        state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
         return {name: np.array(a) for name, a in state.items()}, run
 
 

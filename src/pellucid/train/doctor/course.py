@@ -16,15 +16,15 @@ from .rows import neighbours_agree
 
 def check_course(case: Case, held: Case | None) -> Iterator[Finding]:
     """``held``: samples of the validation."""
-    high = list(_too_high(case)) if case.trained else []
-    yield from high
-    if case.trained:
-        yield from _constant(case)
-        if not high:
-            yield from _too_low(case)
     shuffled = list(_shuffled(case, held))
     yield from shuffled
-    if case.trained and not shuffled:
+    if not case.trained:
+        return
+    high = list(_too_high(case))
+    yield from high
+    yield from _constant(case)
+    if not shuffled:  # else they are learnt by heart, slowly, and nothing of it holds
+        yield from () if high else _too_low(case)
         yield from _overfitting(case, held)
 
 
@@ -46,13 +46,30 @@ def _too_high(case: Case) -> Iterator[Finding]:
         yield too_high(case, "", curve[0] / scale,
                        f"The loss of the first epoch was {curve[0]:.3g}, {curve[0] / scale:.2g} times that of the best "
                        f"constant output, and is still {end:.3g}.")  # fmt: skip
-    elif len(curve) >= 6:
-        moves = np.diff(np.log(np.maximum(curve[len(curve) // 3 :], 1e-12)))
-        swing = float(np.median(np.abs(moves)))
-        if swing > limits.SWING and (moves > 0).mean() > 1 / 3 and end > 0.1 * scale:
-            yield too_high(case, "", swing,
-                           f"With learning_rate={case.rate:g} the training loss swings by {swing:.0%} from epoch to "
-                           "epoch.")  # fmt: skip
+    elif (swing := _swing(curve)) > limits.SWING and end > 0.1 * scale:
+        yield too_high(case, "", swing,
+                       f"With learning_rate={case.rate:g} the training loss swings by {swing:.0%} from epoch to epoch."
+                       )  # fmt: skip
+    elif end > limits.NOTHING * scale:
+        yield from _slower_learns(case, min(float(end), case.loss))
+
+
+def _swing(curve: np.ndarray) -> float:
+    """The median change of the log loss between epochs, after the first third; 0 unless it goes up as well as down."""
+    moves = np.diff(np.log(np.maximum(curve[len(curve) // 3 :], 1e-12)))
+    return float(np.median(np.abs(moves))) if len(curve) >= 6 and (moves > 0).mean() > 1 / 3 else 0.0
+
+
+def _slower_learns(case: Case, now: float) -> Iterator[Finding]:
+    """Nothing is learnt, but would be from new weights at a smaller rate."""
+    for slower in limits.SLOWER:
+        trial = case.trial(limits.PATIENT_STEPS, slower, fresh=True)
+        if trial is not None and trial.after < (1 - limits.FALL) * now:
+            yield too_high(case, "", case.rate,
+                           f"The training loss is {now:.3g}, no better than a constant output; in a trial of "
+                           f"{limits.PATIENT_STEPS} steps from new weights, with a learning rate {1 / slower:.0f} "
+                           f"times smaller, it became {trial.after:.3g}.")  # fmt: skip
+            return
 
 
 def _too_low(case: Case) -> Iterator[Finding]:

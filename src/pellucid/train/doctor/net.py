@@ -17,7 +17,7 @@ def check_net(case: Case) -> Iterator[Finding]:
     yield from _output(case)
     yield from _batches(case)
     for i, probe in enumerate(case.graph[2]):
-        yield from _units(probe, case.seen[str(i)])
+        yield from _units(probe, case.seen[str(i)], case.solved)
     yield from _gradients(case)
     yield from _steps(case)
 
@@ -58,7 +58,7 @@ def _columns(a: np.ndarray) -> Iterator[Finding]:
                   )  # fmt: skip
 
 
-def _units(probe: Probe, a: np.ndarray) -> Iterator[Finding]:
+def _units(probe: Probe, a: np.ndarray, solved: bool) -> Iterator[Finding]:
     a = a.reshape(*a.shape[:2], -1) if a.ndim > 1 else a[:, None, None]  # (samples, units or channels, positions)
     n = a.shape[1]
     if n < limits.SMALLEST_LAYER:
@@ -73,7 +73,7 @@ def _units(probe: Probe, a: np.ndarray) -> Iterator[Finding]:
         return
     slope = 1 - a**2 if probe.kind == "tanh" else 4 * a * (1 - a)  # of the steepest
     flat = float((slope.mean((0, 2)) < limits.FLAT).mean())
-    if flat >= limits.SATURATED:
+    if flat >= limits.SATURATED and not solved:
         yield Finding("saturated_units", "warning", probe.where, flat,
                       f"{flat:.0%} of {n} {probe.kind} units are in their flat parts: on average less than "
                       f"{limits.FLAT:.0%} of a gradient passes them.",
@@ -90,14 +90,13 @@ def _gradients(case: Case) -> Iterator[Finding]:
     names = list(sizes)
     first, last = sizes[names[0]], sizes[names[-1]]
     most = max(sizes, key=lambda k: sizes[k])
-    solved = case.baseline is not None and case.loss < 0.01 * case.baseline
     if sizes[most] > limits.EXPLODING or (last > 0 and first / last > limits.EXPLODING_RATIO and first > 1):
         yield Finding("exploding_gradients", "error", most, sizes[most],
                       f"The gradient is {sizes[most]:.3g} times as long as the weights it belongs to"
                       + (f" (first layer to last: {first / last:.2g})." if last else "."),
                       "weights that begin smaller (the default of nn.Dense and nn.Conv), nn.BatchNorm, scaled inputs "
                       "and targets, or clipped gradients: optim.Adam(global_clipnorm=1.0)")  # fmt: skip
-    elif not solved and (sizes[most] < limits.NO_GRADIENT or (len(names) > 2 and first < limits.VANISHING * last)):
+    elif not case.solved and (sizes[most] < limits.NO_GRADIENT or (len(names) > 2 and first < limits.VANISHING * last)):
         yield Finding("vanishing_gradients", "error", names[0], first / last if last else 0.0,
                       f"Relative to their weights, gradients of the first layer are {first:.1e} long, of the last "
                       f"{last:.1e}: the first hardly learns.",

@@ -30,6 +30,8 @@ NO_GRADIENT = 1e-7  # of the weights: float32 cannot add it
 EXPLODING = 10.0  # a step at the usual rate of 0.1 would exchange the weights
 EXPLODING_RATIO = 1e3  # first layer to last, as for vanishing
 
+SOLVED = 0.02  # of the constant's loss: gradients and slopes are small since little is wrong
+
 # Learning rate
 STEP = 1.0  # a step as long as the weights themselves; healthy is about 0.001 (Karpathy's rule of thumb)
 TRIAL_STEPS = 32  # an unstable rate multiplies errors in each step: 32 show it
@@ -38,6 +40,8 @@ JUMP = 0.5  # a trial's loss above the first, in losses of the best constant: no
 BURST = 3.0  # first epoch, in losses of the best constant, if no more is learnt after it; first outputs cost 1 or 2
 RISE = 1.1  # last epochs to first
 SWING = 0.2  # median change of log loss between epochs, both ways: a fifth up, a fifth down
+SLOWER = (0.1, 0.01)  # rates tried from new weights where nothing is learnt
+NOTHING = 0.95  # of the constant's loss
 FASTER = (10.0, 100.0, 1000.0)  # rates tried
 FALL = 0.1  # what a faster rate must gain at once, of the loss
 GAIN = 5.0  # and how many times as much as the rate there is
