@@ -6,6 +6,7 @@ chosen on scikit-learn's iris, wine, breast cancer, diabetes and ``make_*`` sets
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 from collections.abc import Callable
@@ -139,10 +140,8 @@ def mlp(outputs: int, width: int = 64, act: Callable = nn.relu, hidden: int = 2,
 def trained(net, loss, optimizer, sets, epochs, batch=32, seed=0, **others) -> Visit:
     train, held = sets
     model = pel.Model(net, loss, optimizer, seed=seed)
-    try:
+    with contextlib.suppress(pel.DivergedError):
         model.fit(*train, epochs=epochs, batch_size=batch, validation_data=held, verbose=0)
-    except pel.DivergedError:
-        pass
     return Visit(model, *train, {"validation_data": held} | others)
 
 
@@ -258,8 +257,8 @@ SICK: dict[str, tuple[str, Callable[[Data], Visit]]] = {
         nn.Sequential(nn.Dense(64, bias_init=lambda k, s, t: nn.init.zeros(k, s, t) - 8), nn.relu, nn.Dense(10)), CE,
         optim.Adam(0.001), d.digits, 5)),
     "cifar, dead convolutions": ("dead_relus", lambda d: trained(
-        nn.Sequential(nn.Conv(16, 3, bias_init=lambda k, s, t: nn.init.zeros(k, s, t) - 20), nn.relu, nn.GlobalAvgPool(),
-                      nn.Dense(10)), CE, optim.Adam(0.001), d.cifar, 3)),
+        nn.Sequential(nn.Conv(16, 3, bias_init=lambda k, s, t: nn.init.zeros(k, s, t) - 20), nn.relu,
+                      nn.GlobalAvgPool(), nn.Dense(10)), CE, optim.Adam(0.001), d.cifar, 3)),
     "mnist, ten layers of sigmoids": ("vanishing_gradients", lambda d: trained(
         mlp(10, 32, nn.sigmoid, 10), CE, optim.SGD(0.1), d.mnist, 5)),
     "temperatures, eight layers of sigmoids": ("vanishing_gradients", lambda d: trained(
@@ -295,7 +294,8 @@ SICK: dict[str, tuple[str, Callable[[Data], Visit]]] = {
     "power, contradicting labels": ("contradicting_labels", _contradicting),
     "mnist, few eights": ("class_imbalance", _rare),
     "temperatures, thousandths of degrees": ("unscaled_targets", lambda d: trained(
-        nn.Sequential(nn.GRU(16), nn.Dense(1)), MSE, optim.Adam(0.003), changed(d.temperatures, y=lambda y: y * 4000), 4)),
+        nn.Sequential(nn.GRU(16), nn.Dense(1)), MSE, optim.Adam(0.003), 
+        changed(d.temperatures, y=lambda y: y * 4000), 4)),
     "titanic, missing ages": ("missing_values", lambda d: Visit(
         pel.Model(mlp(1, 16), BCE), *d.titanic_raw[0], {})),
     "sketches, softmax twice": ("squashed_outputs", lambda d: trained(

@@ -122,27 +122,24 @@ def classes_predicted(case: Case) -> np.ndarray | None:
 
 
 def _contradictions(case: Case) -> Iterator[Finding]:
-    """Equal inputs with different labels, where most inputs are unlike any other (a table of few values is not ill)."""
-    if case.classes is None:
+    """Equal inputs with different labels, more often than strangers have them: not the noise of a table of few values."""
+    if case.classes is None or case.n < limits.FEWEST:
         return
     y = case.whole["y"]
-    labels = y.reshape(len(y), -1)
-    keys = row_keys(case.whole)
-    _, group = np.unique(keys, return_inverse=True)
-    distinct = group.max() + 1
-    if distinct < len(keys) / 2:
-        return
-    _, label = np.unique(labels, axis=0, return_inverse=True)
+    _, group = np.unique(row_keys(case.whole), return_inverse=True)
+    _, label = np.unique(y.reshape(len(y), -1), axis=0, return_inverse=True)
     pairs, sizes = np.unique(np.stack([group, label.reshape(-1)], 1), axis=0, return_counts=True)
-    most, every = np.zeros(distinct, int), np.zeros(distinct, int)
+    every, most, squares = np.bincount(group), np.zeros(group.max() + 1, int), np.zeros(group.max() + 1)
     np.maximum.at(most, pairs[:, 0], sizes)
-    np.add.at(every, pairs[:, 0], sizes)
-    lost = int((every - most).sum())
-    if lost / len(keys) > limits.CONTRADICTING and len(keys) >= limits.FEWEST:
+    np.add.at(squares, pairs[:, 0], sizes**2)
+    lost, twins = int((every - most).sum()), int((every * (every - 1)).sum())  # twins: ordered pairs of them
+    differ = float((every**2 - squares).sum()) / max(twins, 1)
+    strangers = 1 - float(((np.bincount(label.reshape(-1)) / len(y)) ** 2).sum())
+    if lost / len(y) > limits.CONTRADICTING and differ >= strangers:
         at = int(np.flatnonzero(group == (every - most).argmax())[0])
-        yield Finding("contradicting_labels", "warning", f"row {at} and its likes", lost / len(keys),
+        yield Finding("contradicting_labels", "warning", f"row {at} and its likes", lost / len(y),
                       f"{int((every > most).sum())} inputs stand there several times with different labels: whatever "
-                      f"the net does, {lost} of {len(keys)} answers are wrong.",
+                      f"the net does, {lost} of {len(y)} answers are wrong.",
                       "look at these rows; keep the label that is right, or the most frequent one")  # fmt: skip
 
 
@@ -159,7 +156,10 @@ def _leaking_columns(case: Case) -> Iterator[Finding]:
     elif case.kind == "values":
         a = (table - table.mean(0)) / np.where(spread > 0, spread, 1)
         b = (y - y.mean(0)) / np.where(y.std(0) > 0, y.std(0), 1)
-        bad = (np.abs(a.T @ b) / len(a) > limits.SAME).any(1)
+        same = np.abs(a.T @ b) / len(a) > limits.SAME
+        if y.shape[1] > 1 and same.any(0)[y.std(0) > 0].all():  # an autoencoder
+            return
+        bad = same.any(1)
     else:
         return
     if bad.any() and not bad.all():
@@ -171,19 +171,45 @@ def _leaking_columns(case: Case) -> Iterator[Finding]:
 
 
 def leaks(training: Arrays, other: Arrays, name: str) -> Iterator[Finding]:
-    """Rows of another set that stand in the training rows, more than twins within these lead to expect."""
+    """Rows of another set that stand in the training rows, more than twins within these lead to expect.
+
+    Of all rows, and of the quarter whose values are rarest: there twins by accident are few.
+    """
     from scipy.stats import binom
 
-    keys = row_keys(training)
-    found, counts = np.unique(keys, return_counts=True)
-    natural = (counts[counts > 1].sum() + 1) / (len(keys) + 2)
-    there = np.isin(row_keys(other), found)
+    found, inverse, counts = np.unique(row_keys(training), return_inverse=True, return_counts=True)
+    twin, there = counts[inverse] > 1, np.isin(row_keys(other), found)
     n, count = len(there), int(there.sum())
-    if count and binom.sf(count - 1, n, min(natural, 1.0)) < limits.LEAK:
-        rows = ", ".join(map(str, np.flatnonzero(there)[:3]))
-        yield Finding("leaking_rows", "error", f"{name} rows {rows}" + ", ..." * (count > 3), count / n,
-                      f"{count} of {n} {name} samples are training samples too: what is measured there is memory.",
-                      "leave them out of one of the two; split before rows are copied or augmented")  # fmt: skip
+    if count == 0:
+        return
+    own, others = (_rarity(training, arrays) if twin.any() else np.ones(k)
+                   for arrays, k in ((training, len(twin)), (other, n)))  # fmt: skip
+    for share in (0.0, limits.RAREST):
+        low = np.quantile(own, share)
+        natural = (int(twin[own >= low].sum()) + 1) / (int((own >= low).sum()) + 2)
+        hits = there[others >= low]
+        if hits.any() and binom.sf(hits.sum() - 1, len(hits), min(natural, 1.0)) < limits.LEAK:
+            rows = ", ".join(map(str, np.flatnonzero(there)[:3]))
+            expected = "" if not twin.any() else (
+                f" ({twin.mean():.0%} of training rows have a twin there: of these some were to be expected)")  # fmt: skip
+            yield Finding("leaking_rows", "error", f"{name} rows {rows}" + ", ..." * (count > 3), count / n,
+                          f"{count} of {n} {name} samples are training samples too{expected}: what is measured there is "
+                          "memory.",
+                          "leave them out of one of the two; split before rows are copied or augmented")  # fmt: skip
+            return
+
+
+def _rarity(training: Arrays, arrays: Arrays) -> np.ndarray:
+    """-log of each row's probability if its columns were independent, with the training rows' frequencies."""
+    total = np.zeros(len(arrays["y"]))
+    for name in training:
+        if name not in ("y", "weight"):
+            known, asked = (a[name].reshape(len(a[name]), -1) for a in (training, arrays))
+            for j in range(0, known.shape[1], -(-known.shape[1] // COLUMNS)):
+                values, counts = np.unique(known[:, j], return_counts=True)
+                at = np.clip(np.searchsorted(values, asked[:, j]), 0, len(values) - 1)
+                total -= np.log(np.where(values[at] == asked[:, j], counts[at], 0.5) / len(known))
+    return total
 
 
 def row_keys(arrays: Arrays) -> np.ndarray:

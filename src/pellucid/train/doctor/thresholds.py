@@ -59,6 +59,7 @@ RARE_FOUND = 0.5  # recall of the rarest class that shows it is learnt all the s
 
 # Rows and columns
 LEAK = 1e-3  # chance of so many twins of training rows if twins were as frequent as within the training rows
+RAREST = 0.75  # the quarter of rows beyond it is looked at by itself
 CONTRADICTING = 0.01  # of the rows: as much accuracy lost
 SAME = 1 - 1e-6  # correlation of a column with the target: rounding apart, it is the target
 SMALL_BATCH = 4  # samples from which a variance is estimated: with 3, its error is as large as itself
