@@ -122,7 +122,7 @@ def classes_predicted(case: Case) -> np.ndarray | None:
 
 
 def _contradictions(case: Case) -> Iterator[Finding]:
-    """Equal inputs with different labels, more often than strangers have them: not the noise of a table of few values."""
+    """Equal inputs with different labels, as often as strangers have them: not the noise of a table of few values."""
     if case.classes is None or case.n < limits.FEWEST:
         return
     y = case.whole["y"]
@@ -190,11 +190,10 @@ def leaks(training: Arrays, other: Arrays, name: str) -> Iterator[Finding]:
         hits = there[others >= low]
         if hits.any() and binom.sf(hits.sum() - 1, len(hits), min(natural, 1.0)) < limits.LEAK:
             rows = ", ".join(map(str, np.flatnonzero(there)[:3]))
-            expected = "" if not twin.any() else (
-                f" ({twin.mean():.0%} of training rows have a twin there: of these some were to be expected)")  # fmt: skip
+            told = f" ({twin.mean():.0%} of training rows have a twin there, so that some are to be expected)"
             yield Finding("leaking_rows", "error", f"{name} rows {rows}" + ", ..." * (count > 3), count / n,
-                          f"{count} of {n} {name} samples are training samples too{expected}: what is measured there is "
-                          "memory.",
+                          f"{count} of {n} {name} samples are training samples too{told * bool(twin.any())}: what is "
+                          "measured there is memory.",
                           "leave them out of one of the two; split before rows are copied or augmented")  # fmt: skip
             return
 
