@@ -190,7 +190,8 @@ SICK: dict[str, tuple[str, Callable[[MoreData], Visit]]] = {
     "friedman 2, raw columns": ("unscaled_inputs", lambda d: trained(
         mlp(1, 32), MSE, optim.Adam(0.001), tuple((x, (y - 450) / 380) for x, y in d.friedman2_raw), 8)),
     "hastie, biases far below 0": ("dead_relus", lambda d: trained(
-        mlp(2, 32, hidden=1, bias_init=lambda k, s, t: nn.init.zeros(k, s, t) - 15), CE, optim.Adam(0.001), d.hastie, 4)),
+        mlp(2, 32, hidden=1, bias_init=lambda k, s, t: nn.init.zeros(k, s, t) - 15), CE, optim.Adam(0.001),
+        d.hastie, 4)),
     "letters, nine layers of sigmoids": ("vanishing_gradients", lambda d: trained(
         mlp(2, 24, nn.sigmoid, 9), CE, optim.SGD(0.1, 0.9), d.letters, 4)),
     "friedman 1, seven layers of large weights": ("exploding_gradients", lambda d: trained(

@@ -23,8 +23,8 @@ class DoctorWarning(UserWarning):
 class Doctor(Callback):
     """Warn of a sickness while the model trains, once for each, with what to do: see `Model.diagnose`.
 
-    The samples are looked at before the first epoch, the net and the learning curves after every ``every`` epochs, on
-    ``rows`` samples. ``findings`` are those of the last training. Warnings are `DoctorWarning`.
+    The samples are looked at before the first epoch, the net and the learning curves after every ``every`` epochs and
+    the last, on ``rows`` samples. ``findings`` are those of the last training. Warnings are `DoctorWarning`.
 
     >>> import pellucid as pel
     >>> from pellucid import nn
@@ -37,7 +37,7 @@ class Doctor(Callback):
     ['unscaled_inputs']
     """
 
-    def __init__(self, every: int = 5, rows: int = limits.PROBES) -> None:
+    def __init__(self, every: int = 5, rows: int = limits.ROWS) -> None:
         if not isinstance(every, int) or every < 1 or not isinstance(rows, int) or rows < 2:
             raise GraphError(f"Doctor: every must be a whole number >= 1 and rows >= 2, got {every!r} and {rows!r}")
         self.every, self.rows = every, rows
@@ -55,7 +55,7 @@ class Doctor(Callback):
             self.look()
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0:
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.training.epochs:
             self.look((epoch + 1) * self.training.steps_per_epoch >= limits.STEPS)
 
     @property

@@ -80,9 +80,8 @@ def _too_low(case: Case) -> Iterator[Finding]:
     if (np.diff(last) < 0).mean() < limits.STEADY or last[-1] < limits.LEARNT * scale:
         return
     own = case.trial(limits.PATIENT_STEPS)
-    if own is None:
+    if own is None or (fall := max(own.before - own.after, 0.0)) > limits.LITTLE * own.before:
         return
-    fall = max(own.before - own.after, 0.0)
     trials = {f: case.trial(limits.PATIENT_STEPS, f) for f in limits.FASTER}
     gains = {f: own.before - t.after for f, t in trials.items() if t is not None}
     faster, gain = max(gains.items(), key=lambda pair: pair[1])

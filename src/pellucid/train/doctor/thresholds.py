@@ -43,6 +43,7 @@ SWING = 0.2  # median change of log loss between epochs, both ways: a fifth up, 
 SLOWER = (0.1, 0.01)  # rates tried from new weights where nothing is learnt
 NOTHING = 0.95  # of the constant's loss
 FASTER = (10.0, 100.0, 1000.0)  # rates tried
+LITTLE = 0.05  # of the loss, in `PATIENT_STEPS`: 2000 steps to a third of it
 FALL = 0.1  # what a faster rate must gain at once, of the loss
 GAIN = 5.0  # and how many times as much as the rate there is
 STEADY = 0.8  # epochs in which the loss fells: it is still on its way
