@@ -315,11 +315,19 @@ class Model(Reuse, Feeding):
 
         print(summary_text(self))
 
-    def diagnose(self, x: Any, y: Any = None, **others: Any) -> Diagnosis:
+    def diagnose(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        validation_data: tuple | None = None,
+        test: tuple | None = None,
+        batch_size: int | None = None,
+    ) -> Diagnosis:
         """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
 
         ``x``, ``y``: training samples. ``validation_data`` and ``test``: (x, y) of others, by which overfitting and
-        rows that leak are found; ``batch_size``, if not the usual. See `pellucid.train.doctor`.
+        rows that leak are found. ``batch_size``: that of training, if not the usual. See `pellucid.train.doctor`.
 
         >>> from pellucid import data, nn
         >>> train = data.digits()
@@ -328,7 +336,7 @@ class Model(Reuse, Feeding):
         """
         from .doctor import diagnose
 
-        return diagnose(self, x, y, **others)
+        return diagnose(self, x, y, validation_data=validation_data, test=test, batch_size=batch_size)
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""
