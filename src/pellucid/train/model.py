@@ -322,12 +322,15 @@ class Model(Reuse, Feeding):
         *,
         validation_data: tuple | None = None,
         test: tuple | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         batch_size: int | None = None,
     ) -> Diagnosis:
         """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
 
         ``x``, ``y``: training samples. ``validation_data`` and ``test``: (x, y) of others, by which overfitting and
-        rows that leak are found. ``batch_size``: that of training, if not the usual. See `pellucid.train.doctor`.
+        rows that leak are found. ``sample_weight``, ``class_weight``, ``batch_size``: as `fit` had them. See
+        `pellucid.train.doctor`. Raises `DataError` for arrays that do not fit the net or the loss.
 
         >>> from pellucid import data, nn
         >>> train = data.digits()
@@ -336,7 +339,7 @@ class Model(Reuse, Feeding):
         """
         from .doctor import diagnose
 
-        return diagnose(self, x, y, validation_data=validation_data, test=test, batch_size=batch_size)
+        return diagnose(self, x, y, validation_data, test, sample_weight, class_weight, batch_size)
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""

@@ -7,7 +7,7 @@ import warnings
 from ...graph import GraphError
 from ..callbacks import Callback
 from ..loop import Training
-from ..pieces import Arrays
+from ..pieces import Arrays, middle_of
 from . import thresholds as limits
 from .case import Case
 from .course import check_course
@@ -48,7 +48,7 @@ class Doctor(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:
             t = self.training
-            part = largest(t.parts)
+            part = self.part()
             self.report(check_rows(Case(self.model, part, t.batch)))
             for held in t.validation or ():
                 self.report(leaks(part, held, "validation"))
@@ -63,10 +63,15 @@ class Doctor(Callback):
         assert self.model.training is not None
         return self.model.training
 
+    def part(self) -> Arrays:
+        """The training samples, or the most of one shape, as they are without random changes."""
+        part, augment = largest(self.training.parts), self.training.augment
+        return part if augment is None else part | {"x": middle_of(augment, part["x"])}
+
     def look(self, course: bool = False) -> None:
         """Look at the net on some samples, and at the course of training."""
         t = self.training
-        case = Case(self.model, largest(t.parts), t.batch, self.rows)
+        case = Case(self.model, self.part(), t.batch, self.rows)
         self.report(check_net(case))
         if course:
             held = Case(self.model, largest(t.validation), t.batch, self.rows) if t.validation else None

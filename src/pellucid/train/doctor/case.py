@@ -13,7 +13,7 @@ import numpy as np
 from ... import executors
 from ...executors import NotFinite
 from ...graph import Program, Value, input, toposort
-from ...ops import batch_mean
+from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from .. import loop, programs
 from ..arrays import graph_dtype
@@ -60,6 +60,11 @@ class Case:
     @property
     def inputs(self) -> Arrays:
         return {name: a for name, a in self.arrays.items() if name not in ("y", "weight")}
+
+    @cached_property
+    def stateful(self) -> bool:
+        """Whether samples carry a state from batch to batch, so that they can be looked at in their order alone."""
+        return any(v.primitive is each_sample for v in self.model._compiled("step", self.arrays).program.order)
 
     @property
     def rate(self) -> float:
@@ -121,16 +126,15 @@ class Case:
     def baseline(self) -> float | None:
         """The loss of the best constant output, as far as it is known: class frequencies, means or medians."""
         y, out = self.arrays["y"], self.model._built().output
-        constants = list(_constants(self.targets, self.kind, y, out.shape))
+        weights = self.arrays.get("weight", np.ones(len(y)))
+        constants = list(_constants(self.targets, self.kind, y, out.shape, weights))
         if not constants:
             return None
         t = input("y", y.shape[1:], graph_dtype(y, self.model.dtype))
         o = input("output", out.shape, out.dtype)
-        run = executors.get("reference").compile(
-            Program({"output": o, "y": t}, {"loss": batch_mean(self.model.loss(o, t))})
-        )
+        run = executors.get("reference").compile(Program({"output": o, "y": t}, {"loss": self.model.loss(o, t)}))
         wide = [np.broadcast_to(c, (len(y), *out.shape)).astype(out.dtype) for c in constants]
-        return min(float(run({}, {"output": c, "y": y})["loss"]) for c in wide)
+        return min(float(np.average(run({}, {"output": c, "y": y})["loss"], weights=weights)) for c in wide)
 
     @cached_property
     def loss(self) -> float:
@@ -209,17 +213,17 @@ def table_of(y: np.ndarray, kind: str, output: tuple[int, ...]) -> np.ndarray:
     return table / np.where(spread > 0, spread, 1) if kind in ("values", "any") else table
 
 
-def _constants(table: np.ndarray, kind: str, y: np.ndarray, output: tuple[int, ...]):
+def _constants(table: np.ndarray, kind: str, y: np.ndarray, output: tuple[int, ...], weights: np.ndarray):
     """Outputs that do not depend on the sample, of which the best is the baseline."""
     if kind == "classes":
-        shares = table.reshape(len(table), *output).mean(tuple(range(len(output))))
+        shares = np.average(table, 0, weights).reshape(output).mean(tuple(range(len(output) - 1)))
         yield np.log(np.maximum(shares / shares.sum(), 1e-6))
     elif kind == "binary":
-        share = np.clip(y.reshape(len(y), *output).mean(0), 1e-6, 1 - 1e-6)
+        share = np.clip(np.average(y.reshape(len(y), *output), 0, weights), 1e-6, 1 - 1e-6)
         yield np.log(share / (1 - share))
     elif kind == "values":
         rows = y.reshape(len(y), *output)
-        yield from (rows.mean(0), np.median(rows, 0))
+        yield from (np.average(rows, 0, weights), np.median(rows, 0))
 
 
 # ---- the graph --------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from .rows import neighbours_agree
 
 def check_course(case: Case, held: Case | None) -> Iterator[Finding]:
     """``held``: samples of the validation."""
+    if case.stateful:
+        return
     shuffled = list(_shuffled(case, held))
     yield from shuffled
     if not case.trained:
@@ -64,7 +66,7 @@ def _slower_learns(case: Case, now: float) -> Iterator[Finding]:
     """Nothing is learnt, but would be from new weights at a smaller rate."""
     for slower in limits.SLOWER:
         trial = case.trial(limits.PATIENT_STEPS, slower, fresh=True)
-        if trial is not None and trial.after < (1 - limits.FALL) * now:
+        if trial is not None and trial.after < (1 - limits.FALL) * min(now, case.baseline or now):
             yield too_high(case, "", case.rate,
                            f"The training loss is {now:.3g}, no better than a constant output; in a trial of "
                            f"{limits.PATIENT_STEPS} steps from new weights, with a learning rate {1 / slower:.0f} "

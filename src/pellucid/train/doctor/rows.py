@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data import DataError
 from ..arrays import as_inputs
 from ..pieces import Arrays
 from . import thresholds as limits
@@ -16,9 +17,11 @@ from .findings import Finding
 COLUMNS = 3000  # of wide samples, for distances and correlations
 
 
-def missing(x: Any, y: Any) -> tuple[Any, Any, list[Finding]]:
-    """The samples without those that have NaN or infinity, and what there is to say of these."""
+def missing(x: Any, y: Any) -> tuple[Any, Any, np.ndarray | None, list[Finding]]:
+    """The samples without those that have NaN or infinity, which are left, and what there is to say of these."""
     arrays, how = as_inputs(x)
+    if y is None:
+        raise DataError("diagnose needs y, the targets of the samples x")
     arrays = arrays | {"y": np.asarray(y)}
     bad = np.zeros(len(arrays["y"]), bool)
     columns: list[str] = []
@@ -28,7 +31,9 @@ def missing(x: Any, y: Any) -> tuple[Any, Any, list[Finding]]:
             bad |= wrong.any(1)
             columns += [f"{name}, column {j}" if wrong.shape[1] > 1 else name for j in np.flatnonzero(wrong.any(0))]
     if not bad.any():
-        return x, y, []
+        return x, y, None, []
+    if bad.all():
+        raise DataError(f"all {len(bad)} samples hold NaN or infinity ({', '.join(columns[:3])}): nothing to look at")
     count = int(bad.sum())
     found = Finding("missing_values", "error", ", ".join(columns[:3]) + ", ..." * (len(columns) > 3), count / len(bad),
                     f"{count} of {len(bad)} samples hold NaN or infinity; the rest is looked at without them.",
@@ -37,7 +42,7 @@ def missing(x: Any, y: Any) -> tuple[Any, Any, list[Finding]]:
     left = {name: a[~bad] for name, a in arrays.items() if name != "y"}
     values = list(left.values())
     named = {name.split(".", 1)[-1]: a for name, a in left.items()}
-    return {"one": values[0], "tuple": tuple(values), "named": named}[how], arrays["y"][~bad], [found]
+    return {"one": values[0], "tuple": tuple(values), "named": named}[how], arrays["y"][~bad], ~bad, [found]
 
 
 def check_rows(case: Case) -> Iterator[Finding]:
@@ -69,6 +74,8 @@ def neighbours_agree(case: Case) -> float | None:
     if table is None or len(table) < limits.FEWEST:
         return None
     spread = table.std(0)
+    if not spread.any():
+        return None
     table = (table - table.mean(0))[:, spread > 0] / spread[spread > 0]
     squares = (table**2).sum(1)
     distance = squares[:, None] + squares - 2 * table @ table.T
@@ -97,7 +104,8 @@ def _imbalance(case: Case) -> Iterator[Finding]:
     if case.classes is None:
         return
     present, counts = np.unique(case.classes, return_counts=True)
-    ratio = counts.max() / counts.min()
+    shares = np.bincount(case.classes, case.arrays.get("weight"))[present]  # with balanced weights, equal
+    ratio = shares.max() / max(shares.min(), 1e-12)
     if len(present) < 2 or ratio < limits.IMBALANCE:
         return
     rare = present[counts.argmin()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...data import DataError
+from ..arrays import as_array
 from .case import Case
 from .course import check_course
 from .findings import Diagnosis, Finding
@@ -18,30 +19,30 @@ if TYPE_CHECKING:
 def diagnose(
     model: Model,
     x: Any,
-    y: Any = None,
-    *,
-    validation_data: tuple | None = None,
-    test: tuple | None = None,
-    batch_size: int | None = None,
+    y: Any,
+    validation_data: tuple | None,
+    test: tuple | None,
+    sample_weight: Any,
+    class_weight: Any,
+    batch_size: int | None,
 ) -> Diagnosis:
     """See `Model.diagnose`."""
-    if y is None:
-        raise DataError("diagnose needs y, the targets of the samples x")
     new = model.traced is None
     try:
-        x, y, findings = missing(x, y)
-        training = model._arrays(x, y)
+        x, y, left, findings = missing(x, y)
+        if sample_weight is not None and left is not None:
+            sample_weight = as_array(sample_weight, "sample_weight")[left]
+        training = model._arrays(x, y, sample_weight, class_weight)
         case, held = Case(model, training, batch_size), None
         findings += check_rows(case)
         for name, given in (("validation_data", validation_data), ("test", test)):
             if given is not None:
                 if not isinstance(given, (tuple, list)) or len(given) != 2:
                     raise DataError(f"{name} must be (x, y)")
-                ox, oy, bad = missing(*given)
-                other = model._arrays(ox, oy, name=f"{name} ")
+                other_x, other_y, _, bad = missing(*given)
+                other = model._arrays(other_x, other_y, name=f"{name} ")
                 findings += bad + list(leaks(training, other, name.removesuffix("_data")))
-                if name == "validation_data":
-                    held = Case(model, other)
+                held = Case(model, other) if name == "validation_data" else held
         findings += check_net(case)
         findings += check_course(case, held)
         return Diagnosis(once(findings))
