@@ -16,7 +16,7 @@ GRAPH = {"graph"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
-TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "train"}
+TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "metrics", "train"}
 TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "schedules": AUTODIFF,
     "optim": AUTODIFF | {"schedules"},
     "data": OPS,
+    "metrics": OPS | {"nn", "data"},
     "train": TRAIN,
     "decode": GRAPH,
     "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
@@ -57,7 +58,7 @@ ONLY = {
         "sklearn": True,
         "neurons.py": True,
         "features.py": True,
-        "tabular.py": True,
+        "tabular": True,
         "selection": True,
     },
     "matplotlib": {"": False, "plot": True},

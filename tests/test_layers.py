@@ -34,6 +34,13 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     "dense without bias": (nn.Dense(4, bias=False), (3,), (4,), {"weight": (4, 3)}),
     "dense, masked": (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 0]]), (3,), (2,), {"weight": (2, 3), "bias": (2,)}),
     "dropconnect": (nn.DropConnect(4), (3,), (4,), {"weight": (4, 3), "bias": (4,)}),
+    "weights dropped": (nn.WeightDrop(nn.Dense(4)), (3,), (4,), {"weight": (4, 3), "bias": (4,)}),
+    "regularized": (
+        nn.Regularized(nn.Dense(4), weights=nn.L2(), activations=nn.L1(), constraint=nn.MaxNorm()),
+        (3,),
+        (4,),
+        {"weight": (4, 3), "bias": (4,)},
+    ),
     "auxiliary head": (nn.AuxiliaryHead(nn.Dense(2)), (3,), (3,), {"head.weight": (2, 3), "head.bias": (2,)}),
     "dropout": (nn.Dropout(0.3), (2, 3), (2, 3), {}),
     "dropout of channels": (nn.SpatialDropout(0.3), (2, 3, 4), (2, 3, 4), {}),

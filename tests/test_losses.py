@@ -9,8 +9,8 @@ import sklearn.metrics
 from tools import check_gradient, gradients, run
 
 from pellucid import GraphError, nn, ops
+from pellucid.metrics import METRICS, as_metrics
 from pellucid.nn.losses import LOSSES, FunctionLoss, as_loss
-from pellucid.nn.metrics import METRICS, as_metrics
 
 random = np.random.default_rng(0)
 Y = random.normal(size=(6, 4)) * 2  # six samples of four outputs
@@ -163,7 +163,7 @@ def test_errors(make, text):
 
 
 def measure(metric, loss, y, t):
-    return run(lambda y, t: as_metrics([metric])[metric](y, t, loss), y, t, kinds="sample").mean()
+    return run(lambda y, t: as_metrics([metric])[metric].each(y, t, loss), y, t, kinds="sample").mean()
 
 
 def test_accuracy():
@@ -180,7 +180,7 @@ def test_accuracy():
 def test_errors_as_metrics():
     p = scipy.special.expit(Y)
     for name, other in {"mse": "mean_squared_error", "mae": "mean_absolute_error"}.items():
-        assert METRICS[name] is METRICS[other]
+        assert METRICS[name].function is METRICS[other].function
         expected = getattr(sklearn.metrics, other)(VALUES, Y)
         assert measure(name, nn.HalfSquaredError(), Y, VALUES) == pytest.approx(expected)
         assert measure(name, nn.BinaryCrossEntropy(), Y, BINARY) == pytest.approx(
@@ -194,8 +194,11 @@ def test_metrics_of_users_and_wrong_ones():
 
     ((name, metric),) = as_metrics([largest]).items()
     assert name == "largest"
-    found = run(lambda y, t: metric(y, t, nn.BinaryCrossEntropy()), Y, BINARY, kinds="sample")
+    found = run(lambda y, t: metric.each(y, t, nn.BinaryCrossEntropy()), Y, BINARY, kinds="sample")
     np.testing.assert_allclose(found, np.abs(scipy.special.expit(Y) - BINARY)[:, 0])
-    for wrong, text in (("acc", "no metric is named 'acc'; there are accuracy"), (3, "must be a name or a function")):
+    for wrong, text in (
+        ("acc", "no metric is named 'acc'; there are accuracy, average_precision"),
+        (3, "must be a name or a function"),
+    ):
         with pytest.raises(GraphError, match=text):
             as_metrics([wrong])

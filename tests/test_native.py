@@ -769,9 +769,42 @@ def test_arrays_of_other_dtypes_and_layouts(name, small, monkeypatch):
         np.testing.assert_allclose(states[0]["total"], states[1]["total"], rtol=1e-12)
 
 
-def test_outputs_that_are_no_numbers_cannot_be_added_up():
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [7, 16, 50])
+def test_arrays_are_added_up(batch, threads):
+    """Numbers of any type and arrays among each other, in any order; the watched one is still the right one."""
+    x, n = pel.input("x", (3,)), pel.state("n", (2,))
+    sums = {
+        "total": ops.batch_sum(x),
+        "number": ops.batch_sum(ops.sum(x)),
+        "pairs": ops.batch_sum(ops.contract(x, x, "i,j->ij")),
+        "one": ops.batch_sum(x[:1]),
+        "counts": ops.batch_sum(ops.cast(x > 0, "int32")),
+        "any": ops.batch_sum(ops.max(x)) > 0,
+        "each": ops.batch_sum(x) > 0,
+        "logs": ops.batch_sum(ops.sum(ops.log(x + 30))),
+    }
+    program = pel.Program([x], sums, {n: n + sums["total"][:2]})
+    given, states = normal(50, 3), [{"n": np.zeros(2)}, {"n": np.zeros(2)}]
+    runs = [native.Run(program, threads=threads), reference.compile(program)]
+    found, expected = (run.steps(s, {"x": given}, None, batch, "logs") for run, s in zip(runs, states, strict=True))
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert type(found[name]) is type(value) and np.shape(found[name]) == sums[name].shape
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(states[0]["n"], states[1]["n"], rtol=1e-5)
+    given[41] = -50
+    for run in runs:
+        with pytest.raises(pel.executors.NotFinite) as failure:
+            run.steps({"n": np.zeros(2)}, {"x": given}, None, batch, "logs")
+        assert failure.value.step == 41 // batch
+    none = [run.steps({"n": np.zeros(2)}, {"x": given[:0]}, None, batch) for run in runs]
+    assert none[0]["pairs"].tolist() == none[1]["pairs"].tolist() == [[0.0] * 3] * 3
+
+
+def test_outputs_that_are_not_shared_cannot_be_added_up():
     x = pel.input("x", (2,))
-    with pytest.raises(pel.GraphError, match="shared numbers"):
+    with pytest.raises(pel.GraphError, match="must be shared"):
         native.Run(pel.Program([x], {"y": x})).steps({}, {"x": normal(3, 2)}, None, 2)
 
 

@@ -10,8 +10,8 @@ import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.executors import reference
 from pellucid.graph import Program, verify
+from pellucid.metrics import as_metrics
 from pellucid.nn.losses import as_loss
-from pellucid.nn.metrics import as_metrics
 from pellucid.ops.movement import fill_with, ruled, stop_gradient
 from pellucid.passes.simplify import simplify
 from pellucid.train import programs

@@ -5,7 +5,16 @@ import pytest
 
 from pellucid import DataError, Model, nn, tabular
 from pellucid.data import Table, read_csv
-from pellucid.tabular import Preprocessing, choose_columns, keep_in, read_target, restore, with_target
+from pellucid.tabular import (
+    Preparation,
+    Preprocessing,
+    Preprocessor,
+    choose_columns,
+    keep_in,
+    read_target,
+    restore,
+    with_target,
+)
 
 
 def table(**columns) -> Table:
@@ -219,3 +228,149 @@ def test_titanic(shared_data):
     assert columns.names == ("Pclass", "Age", "SibSp", "Parch", "Fare", "Sex", "Cabin", "Embarked")
     assert sorted(columns.left_out) == ["Name", "PassengerId", "Ticket"]
     assert np.isfinite(Preprocessing.fit(t, columns).transform(t)).all()
+
+
+# ---- other ways to prepare columns
+
+
+def prepared(t: Table, more: Table | None = None, **how) -> np.ndarray:
+    return Preprocessing.fit(t, choose_columns(t), Preparation(**how)).transform(t if more is None else more)
+
+
+def test_imputation():
+    t = table(a=[1.0, 2.0, 2.0, 9.0, None], b=[1.5, 2.0, 2.5, 9.5, 9.0])
+    for impute, expected in {"median": 2, "mean": 3.5, "most_frequent": 2, "constant": -1, "neighbours": 9}.items():
+        x = prepared(t, impute=impute, scale=None, fill_value=-1, neighbours=1)
+        assert x[:4, 0].tolist() == [1, 2, 2, 9] and x[4, 0] == expected, impute
+        assert x[:, -1].tolist() == [0, 0, 0, 0, 1]
+    assert prepared(t, indicator=False).shape == (5, 2)
+
+
+def test_scales():
+    t = table(a=[1.0, 2.0, 3.0, 5.0, 100.0])
+    assert prepared(t, scale="minmax")[:, 0].tolist() == pytest.approx([0, 1 / 99, 2 / 99, 4 / 99, 1])
+    assert prepared(t, scale="robust")[:, 0].tolist() == pytest.approx([-2 / 3, -1 / 3, 0, 2 / 3, 97 / 3])
+    assert prepared(t, scale=None)[:, 0].tolist() == [1, 2, 3, 5, 100]
+    assert prepared(t, scale=None, clip="iqr")[:, 0].tolist() == [1, 2, 3, 5, 9.5]
+    clipped = prepared(t, table(a=[-50, None, 4]), scale=None, clip="iqr")
+    assert clipped[:, 0].tolist() == [-2.5, 3, 4]
+
+
+def test_codes_of_categories():
+    t = table(c=["red", "green", "blue", "red", None] * 4)
+    assert prepared(t, encode="one_hot").shape == (20, 4)
+    binary = prepared(t, table(c=["blue", "green", "red", "unheard of", None]), encode="binary")
+    assert binary.tolist() == [[0, 1], [1, 0], [1, 1], [0.5, 0.5], [0, 0]]  # (missing), blue, green, red
+    ordinal = prepared(t, encode="ordinal", scale=None)
+    assert ordinal[:4, 0].tolist() == [2, 1, 0, 2] and ordinal[4].tolist() == [
+        1.5,
+        1,
+    ]  # the median, and that it was missing
+
+
+def test_a_given_order():
+    t = table(size=["S", "L", "M", None] * 3, price=[1.0, 3, 2, 2] * 3)
+    fitted = Preprocessing.fit(t, choose_columns(t), Preparation(order={"size": ["S", "M", "L"]}, scale=None))
+    assert fitted.columns.ordered == ("size",) and fitted.columns.categories == ()
+    assert fitted.transform(t)[:4].tolist() == [[1, 0, 0], [3, 2, 0], [2, 1, 0], [2, 1, 1]]
+    assert fitted.feature_names() == ["price", "size", "missingindicator_size"]
+    new = table(size=["XL"], price=[1.0])
+    assert fitted.unseen(new) == ["size has 1 value not seen in training, such as 'XL' in row 1"]
+    assert fitted.transform(new).tolist() == [[1, 1, 1]]
+    grades = table(grade=[1.0, 2, 3] * 5)
+    assert prepared(grades, order={"grade": [3, 2, 1]}, scale=None)[:3, 0].tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("option", ["impute", "scale", "encode", "clip"])
+def test_unknown_ways(option):
+    with pytest.raises(DataError, match=f"{option} must be one of .*, got 'magic'"):
+        Preparation(**{option: "magic"})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"impute": "neighbours", "scale": "robust", "encode": "binary", "clip": "iqr"},
+        {"scale": "minmax", "encode": "ordinal", "clip": "robust_z"},
+        {"scale": None, "order": {"b": ["v", "u"]}},
+    ],
+)
+def test_all_ways_are_kept_in_the_model(how, tmp_path):
+    from pellucid import load
+
+    t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
+    fitted = Preprocessing.fit(t, choose_columns(t.drop("y")), Preparation(**how))
+    model = Model(nn.Dense(1), "mse", input_shape=(fitted.transform(t).shape[1],))
+    keep_in(model, fitted, read_target(t, "y").scaled_on(t["y"]))
+    model.save(tmp_path / "m.pel")
+    again, _ = restore(load(tmp_path / "m.pel"))
+    assert again.transform(t).tolist() == fitted.transform(t).tolist() and again.columns == fitted.columns
+    assert again.feature_names() == fitted.feature_names()
+
+
+def test_what_is_missing_is_said():
+    t = table(a=[1.0, None, 4.0], b=["u", None, "v"], c=[1.5, 2.5, 3.0])
+    said = Preparation(impute="most_frequent").filled(t, choose_columns(t, keep=["b"]))
+    assert said == (
+        "missing: a 1, b 1; numbers are filled with the column's most frequent; a missing category is a category"
+    )
+    assert Preparation().filled(t, choose_columns(t, drop=["a", "b"])) == ""
+
+
+# ---- the transformer
+
+
+def test_preprocessor_takes_arrays_frames_and_tables():
+    import pandas
+
+    frame = pandas.DataFrame({"age": [20.0, None, 40.0, 30.0], "sex": ["f", "m", "f", "m"]})
+    array, t = frame.to_numpy(), table(age=[20.0, None, 40.0, 30.0], sex=["f", "m", "f", "m"])
+    expected = Preprocessor().fit_transform(frame)
+    assert expected.shape == (4, 4)
+    for X in (array, t):
+        assert Preprocessor().fit(X).transform(X).tolist() == expected.tolist()
+    fitted = Preprocessor().fit(frame)
+    assert fitted.get_feature_names_out().tolist() == ["age", "missingindicator_age", "sex_f", "sex_m"]
+    assert fitted.feature_names_in_.tolist() == ["age", "sex"] and fitted.n_features_in_ == 2
+    assert fitted.transform(frame[["sex", "age"]]).tolist() == expected.tolist()  # by name
+    with pytest.raises(DataError, match="lacks the column age"):
+        fitted.transform(frame[["sex"]])
+    with pytest.raises(DataError, match="X has 1 features, but Preprocessor is expecting 2"):
+        Preprocessor().fit(array).transform(array[:, :1])
+
+
+def test_preprocessor_is_one_of_scikit_learns(tmp_path):
+    import pickle
+
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+
+    x = np.random.default_rng(0).normal(50, [1, 1000], (60, 2))
+    y = (x[:, 0] > 50).astype(int)
+    pipe = make_pipeline(Preprocessor(), LogisticRegression())
+    search = GridSearchCV(pipe, {"preprocessor__scale": ["standard", None]}, cv=3).fit(x, y)
+    assert search.best_params_ == {"preprocessor__scale": "standard"}
+    fitted = search.best_estimator_[0]
+    assert clone(fitted).get_params() == fitted.get_params()
+    assert pickle.loads(pickle.dumps(fitted)).transform(x).tolist() == fitted.transform(x).tolist()
+    assert list(Preprocessor().set_output(transform="pandas").fit_transform(x).columns) == ["x0", "x1"]
+    assert np.allclose(Preprocessor().fit_transform(x), (x - x.mean(0)) / x.std(0))
+
+
+def test_ordered_categories_of_a_frame_keep_their_order():
+    import pandas
+
+    frame = pandas.DataFrame({"size": pandas.Categorical(["S", "L", "M"], ["S", "M", "L"], ordered=True)})
+    assert Preprocessor(scale=None).fit_transform(frame)[:, 0].tolist() == [0, 2, 1]
+    with pytest.raises(DataError, match="no column 'sise'; did you mean 'size'"):
+        Preprocessor(order={"sise": ["S"]}).fit(frame)
+
+
+def test_report():
+    x = np.array([*np.linspace(0, 1, 19), 50.0, np.nan])[:, None]
+    said = Preprocessor().fit(x).report(x)
+    assert said[0] == "missing: x0 1; numbers are filled with the column's median"
+    assert said[1].startswith("outliers: x0: 1 value outside") and "the farthest 50 (rows 19)" in said[1]
+    assert Preprocessor().fit(x[:10]).report(x[:10]) == []

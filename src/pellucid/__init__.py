@@ -4,7 +4,7 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
-from . import data, decode, executors, nn, ops, optim, schedules
+from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
 from .ensembles import Bagging, Committee, Restarts, restarts
@@ -39,7 +39,7 @@ __all__ = [
     "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
     "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "TensorBoard",
     "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad",
-    "input", "load", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state", "stopping",
+    "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import click
 import numpy as np
 
 from .. import DataError, Model, data, report, tabular
+from ..data.dataset import drawn
 from . import files
 from .learning import Run
 from .options import separator
 
 
-def train(run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, delimiter: str | None) -> None:
-    """Train on a CSV file: say what is done and why, test, save and draw."""
+def train(
+    run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, delimiter: str | None, **how
+) -> None:
+    """Train on a CSV file: say what is done and why, test, save and draw.
+
+    ``how`` has the fields of `tabular.Preparation`, as the command line writes them.
+    """
+    given = {name: word.replace("-", "_") for name, word in how.items() if word}
+    words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
+    prepare = tabular.Preparation(**words)
     table = read(path, delimiter)
     if target is None:
         raise click.UsageError(
@@ -26,15 +36,15 @@ def train(run: Run, path: str, target: str | None, task, folds: int | None, keep
     aim = tabular.read_target(table, target, task)
     columns = tabular.choose_columns(features, keep, drop)
     table, dropped = tabular.with_target(table, target)
-    describe(run, path, table, dropped, columns, aim)
+    describe(run, path, table, dropped, columns, aim, prepare)
     if folds:
-        last = cross_validate(run, table, columns, aim, folds)
-        model, _, _ = fitted(run, table, columns, aim)
+        last = cross_validate(run, table, columns, aim, prepare, folds)
+        model, _, _ = fitted(run, table, columns, aim, prepare)
         run.say(f"the model saved is the last one, trained on all {len(table)} rows without a test set")
     else:
         rows, test_rows = one_split(table, aim, run.seed)
         run.say(f"{len(rows)} training and {len(test_rows)} test rows")
-        model, preprocessing, known = fitted(run, table.take(rows), columns, aim)
+        model, preprocessing, known = fitted(run, table.take(rows), columns, aim, prepare)
         test = table.take(test_rows)
         truth, predicted = tried(model, preprocessing, known, test)
         run.say(f"\ntest set, {len(test)} rows\n{result_text(truth, predicted, aim)}\n")
@@ -59,9 +69,15 @@ def read(path: str, delimiter: str | None) -> data.Table:
 
 
 def describe(
-    run: Run, path: str, table: data.Table, dropped: int, columns: tabular.Columns, aim: tabular.Target
+    run: Run,
+    path: str,
+    table: data.Table,
+    dropped: int,
+    columns: tabular.Columns,
+    aim: tabular.Target,
+    prepare: tabular.Preparation,
 ) -> None:
-    """What is learnt, from which columns, and what is left out."""
+    """What is learnt, from which columns, how they become numbers, and what is left out."""
     run.say(f"{path}: {len(table)} rows" + (f" ({dropped} more without a target, left out)" if dropped else ""))
     run.say(aim.sentence)
     for kind in tabular.PARTS:
@@ -71,13 +87,20 @@ def describe(
         run.say(f"left out: {name}, {reason}")
     for remark in columns.remarks:
         run.say(f"note: {remark}")
+    if aim.class_names:
+        run.say(str(data.balance(aim.encode(table[aim.name]), aim.class_names)))
+    if text := prepare.filled(table, columns):
+        run.say(text)
+    numbers = data.Table({name: table[name] for name in columns.numbers}, table.source)
+    for far in data.outliers(numbers, prepare.clip or "iqr").columns:
+        run.say(f"outliers, {'clipped' if prepare.clip else 'kept'}: {far.sentence}")
 
 
 def fitted(
-    run: Run, table: data.Table, columns, aim, verbose: int = 1
+    run: Run, table: data.Table, columns, aim, prepare: tabular.Preparation, verbose: int = 1
 ) -> tuple[Model, tabular.Preprocessing, tabular.Target]:
     """A model fitted to rows, with the transformers and the target's scale learnt from the same rows, kept in it."""
-    preprocessing = tabular.Preprocessing.fit(table, columns)
+    preprocessing = tabular.Preprocessing.fit(table, columns, prepare)
     aim = aim.scaled_on(table[aim.name])
     x, y = preprocessing.transform(table), aim.encode(table[aim.name])
     model = run.learn(x.astype(run.dtype), y, len(aim.class_names) or None, verbose)
@@ -102,8 +125,6 @@ def result_text(truth: np.ndarray, predicted: np.ndarray, aim: tabular.Target) -
 
 def one_split(table: data.Table, aim: tabular.Target, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Training rows and one fifth as test rows, with the classes in the same proportions."""
-    from sklearn.model_selection import train_test_split
-
     classes = aim.encode(table[aim.name]) if aim.class_names else None
     counts = Counter(classes.tolist()) if classes is not None else {}
     if rare := [aim.class_names[i] for i, count in counts.items() if count < 2]:
@@ -112,15 +133,15 @@ def one_split(table: data.Table, aim: tabular.Target, seed: int) -> tuple[np.nda
             "needed, one to learn from and one for the test"
         )
     try:
-        rows, test_rows = train_test_split(np.arange(len(table)), test_size=0.2, random_state=seed, stratify=classes)
-    except ValueError as error:
+        rows, test_rows = drawn(len(table), 0.2, seed, classes)
+    except DataError as error:
         raise DataError(
             f"{table.source}: {len(table)} rows are too few for a training and a test set ({error})"
         ) from None
     return np.sort(rows), np.sort(test_rows)
 
 
-def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, folds: int) -> str:
+def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, prepare, folds: int) -> str:
     """Each fold in turn is the test set of a model that learns from the others; the last line of the result."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
@@ -134,7 +155,7 @@ def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, fo
     splitter = (KFold if classes is None else StratifiedKFold)(folds, shuffle=True, random_state=run.seed)
     all_scores, truths, predictions = [], [], []
     for number, (rows, test_rows) in enumerate(splitter.split(np.zeros(len(table)), classes), 1):
-        model, preprocessing, known = fitted(run, table.take(rows), columns, aim, verbose=0)
+        model, preprocessing, known = fitted(run, table.take(rows), columns, aim, prepare, verbose=0)
         truth, predicted = tried(model, preprocessing, known, table.take(test_rows))
         scores = report.scores(truth, predicted, classes is not None)
         run.say(

@@ -10,6 +10,10 @@ import click
 from . import files, options, sources
 from .learning import RECIPES, Run
 
+# ways to prepare a table's columns, with - for _ and none for None; tabular, which knows them, is slow to import
+IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", "minmax", "robust", "none"]
+ENCODE, CLIP = ["one-hot", "binary", "ordinal"], ["iqr", "robust-z"]
+
 
 def whole_numbers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
     """--hidden: units of each hidden layer; "none" for a net without any."""
@@ -61,6 +65,10 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="CSV: cross-validate instead of one test set.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="CSV: use it though it looks useless; repeatable.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable.")
+@click.option("--impute", type=click.Choice(IMPUTE), help="CSV: what fills missing numbers. Default: median.")
+@click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: standard.")
+@click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot.")
+@click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no.")
 @options.delimiter
 @click.option("--data", "folder", metavar="FOLDER", help="mnist: the folder of its four idx files.")
 @click.option(

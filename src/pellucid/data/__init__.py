@@ -5,6 +5,10 @@
 | `digits()`, `xor()`, `moons()`, `circles()`, `spirals()`, `blobs()` | a `Dataset`, no file needed |
 | `mnist(folder)`, `idx(path)` | MNIST's four files; any one idx file |
 | `read_csv(path)`, `from_frame(frame)` | a `Table` of named columns |
+| `split(x, y)` | training, validation and test sets: stratified, by groups, in time order |
+| `balance(y)`, `oversample(y)`, `undersample(y)` | how many samples each class has, and rows with as many of each |
+| `outliers(x)`, `clip_outliers(x)` | values far from the others, told; or moved nearer |
+| `OneHotCode`, `BinaryCode`, `OrdinalCode` | categories as k nodes, log2 k nodes, or one |
 | `images(folder)` | pictures in one subfolder per class |
 | `cifar(path)` | CIFAR-10 and CIFAR-100, binary version |
 | `Augment(flip=True, ...)` | random changes of pictures, for `Model.fit` |
@@ -17,15 +21,20 @@ What cannot be read is a `DataError` that names the file, what was found and wha
 """
 
 from .augment import Augment
+from .balance import Balance, balance, oversample, undersample
 from .buckets import Buckets
 from .builtin import blobs, circles, digits, moons, spirals, xor
 from .bytepairs import BytePairs
 from .cifar import cifar
+from .codes import BinaryCode, OneHotCode, OrdinalCode
 from .dataset import DataError, Dataset
 from .idxfile import idx, mnist
+from .mixup import Mixup
+from .outliers import Outliers, clip_outliers, outliers
 from .padding import pad_sequences
 from .pictures import images
-from .table import Table, from_frame, read_csv
+from .splits import Split, split
+from .table import Table, as_table, from_frame, read_csv
 from .text import read_pairs, read_text
 from .tokens import Tokenizer, Vocabulary
 from .treebank import read_conllu
@@ -33,29 +42,43 @@ from .windows import streams, windows
 
 __all__ = [
     "Augment",
+    "Balance",
+    "BinaryCode",
     "Buckets",
     "BytePairs",
     "DataError",
     "Dataset",
+    "Mixup",
+    "OneHotCode",
+    "OrdinalCode",
+    "Outliers",
+    "Split",
     "Table",
     "Tokenizer",
     "Vocabulary",
+    "as_table",
+    "balance",
     "blobs",
     "cifar",
     "circles",
+    "clip_outliers",
     "digits",
     "from_frame",
     "idx",
     "images",
     "mnist",
     "moons",
+    "outliers",
+    "oversample",
     "pad_sequences",
     "read_conllu",
     "read_csv",
     "read_pairs",
     "read_text",
     "spirals",
+    "split",
     "streams",
+    "undersample",
     "windows",
     "xor",
 ]

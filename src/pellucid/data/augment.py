@@ -6,6 +6,7 @@ is the same for any number of threads, any batch size, and in a training that wa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..ops.xp import xp
 from .dataset import DataError
 
 DRAWS = ("angle", "top", "left", "flip", "flip_vertical", "cutout_row", "cutout_column")  # one number each a picture
+WORDS = (*DRAWS, "mix")  # what numbers are drawn for, by their place
 ROTATE_BYTES = 1 << 18  # of pixels rotated together, so that they stay in the cache
 
 
@@ -102,7 +104,7 @@ class Augment:
         return height, width
 
 
-def draws(rows: np.ndarray, seed: int, epoch: int) -> dict[str, np.ndarray]:
+def draws(rows: np.ndarray, seed: int, epoch: int, names: Sequence[str] = DRAWS) -> dict[str, np.ndarray]:
     """Numbers uniform in [0, 1), one for each row, under the names of what they are for; each (n,) float64.
 
     u = threefry((seed, epoch), (row, number of the draw)), as `ops.random` does it.
@@ -112,7 +114,7 @@ def draws(rows: np.ndarray, seed: int, epoch: int) -> dict[str, np.ndarray]:
         return threefry.forward(xp, *(np.atleast_1d(np.asarray(word)).astype(np.uint32) for word in four))
 
     key = [bits(seed & 0xFFFFFFFF, seed >> 32, epoch, word) for word in (0xFFFFFFFE, 0xFFFFFFFF)]
-    return {name: bits(*key, rows, i) / 2.0**32 for i, name in enumerate(DRAWS)}
+    return {name: bits(*key, rows, WORDS.index(name)) / 2.0**32 for name in names}
 
 
 def windows(

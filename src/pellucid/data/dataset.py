@@ -41,7 +41,12 @@ class Dataset:
 
     def __repr__(self) -> str:
         classes = f", {len(self.class_names)} classes" if self.class_names is not None else ""
-        return f"{self._title}: x {self.x.shape} {self.x.dtype}, y {self.y.shape} {self.y.dtype}{classes}"
+        x = (
+            f"{self.x.shape} {self.x.dtype}"
+            if hasattr(self.x, "dtype")
+            else f"{type(self.x).__name__} of {len(self)} rows"
+        )
+        return f"{self._title}: x {x}, y {self.y.shape} {self.y.dtype}{classes}"
 
     def split(self, test_size: float | int = 0.2, seed: int = 0, stratify: bool = True) -> tuple[Dataset, Dataset]:
         """A training and a test set, drawn at random without overlap.
@@ -55,22 +60,48 @@ class Dataset:
         >>> len(train), len(test)
         (1347, 450)
         """
-        from sklearn.model_selection import train_test_split
-
-        classes = self.y if stratify and self.y.ndim == 1 and self.y.dtype.kind in "biuOUS" else None
-        try:
-            parts = train_test_split(np.arange(len(self)), test_size=test_size, random_state=seed, stratify=classes)
-        except ValueError as error:
-            hint = "" if classes is None else " (stratify=False draws without regard to the classes)"
-            raise DataError(
-                f"{self._title}: cannot split {len(self)} samples, test_size={test_size}: {error}{hint}"
-            ) from None
+        classes = self.y if stratify and has_classes(self.y) else None
+        parts = drawn(len(self), test_size, seed, classes, name=self._title)
         train, test = (replace(self, x=self.x[rows], y=self.y[rows]) for rows in parts)
         return train, test
 
     @property
     def _title(self) -> str:
         return f"Dataset {self.name!r}" if self.name else "Dataset"
+
+
+def has_classes(y: np.ndarray) -> bool:
+    """Whether targets are classes: one whole number, truth value or text for each sample."""
+    return y.ndim == 1 and y.dtype.kind in "biuOUST"
+
+
+def drawn(
+    n: int,
+    size: float | int,
+    seed: int,
+    classes: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    name: str = "split",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are kept and rows that are held out, at random; ``size`` of the rows, or of the groups, are held out.
+
+    With ``classes`` both have these in the same proportions; with ``groups`` none of these is in both.
+
+    >>> [rows.tolist() for rows in drawn(6, 2, seed=0, groups=np.array([1, 1, 2, 2, 3, 3]))]
+    [[0, 1], [2, 3, 4, 5]]
+    """
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    try:
+        if groups is not None:
+            splitter = GroupShuffleSplit(1, test_size=size, random_state=seed)
+            ((kept, held),) = splitter.split(np.empty(n), groups=groups)
+        else:
+            kept, held = train_test_split(np.arange(n), test_size=size, random_state=seed, stratify=classes)
+    except ValueError as error:
+        hint = "" if classes is None else " (stratify=False draws without regard to the classes)"
+        raise DataError(f"{name}: cannot split {n} samples, test_size={size}: {error}{hint}") from None
+    return kept, held
 
 
 def digit_names(k: int = 10) -> tuple[str, ...]:

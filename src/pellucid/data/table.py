@@ -134,6 +134,30 @@ def from_frame(frame: Any) -> Table:
     return table
 
 
+def as_table(x: Any, names: Sequence[str] | None = None) -> Table:
+    """A Table, a DataFrame or an array (n, columns) as a Table; the columns of an array are ``names``, or x0, x1, ...
+
+    A column of an array of objects is numbers if each of its entries can be read as one. Raises `DataError` for other
+    shapes.
+
+    >>> as_table(np.array([[1, "red"], [2.5, None]], object))
+    Table of 2 rows: x0 (numbers), x1 (categories)
+    """
+    if isinstance(x, Table):
+        return x
+    if hasattr(x, "columns") and hasattr(x, "to_numpy"):
+        return from_frame(x)
+    array = np.asarray(x)
+    if array.ndim != 2 or 0 in array.shape:
+        raise DataError(f"expected a table, an array of shape (n, columns), got shape {array.shape}")
+    names = [f"x{j}" for j in range(array.shape[1])] if names is None else list(names)
+    if len(names) != array.shape[1]:
+        raise DataError(f"{len(names)} names are given for {array.shape[1]} columns")
+    plain = array.dtype.kind in "biuf"
+    columns = (a.astype(np.float64) if plain else _column([_text(v) for v in a]) for a in array.T)
+    return Table(dict(zip(names, columns, strict=True)), "the array")
+
+
 def _lines(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
     """The lines that are not blank, each as its number in the file and its fields without the spaces around them."""
     text = text_of(path, advice="save it as UTF-8 (CSV UTF-8)")

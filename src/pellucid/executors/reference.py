@@ -80,14 +80,14 @@ class Run:
         batch_size: int,
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
-    ) -> dict[str, float]:
-        """Run on one mini-batch of rows after another (all in order where ``rows`` is None), and add up the outputs.
+    ) -> dict[str, Any]:
+        """Run on one mini-batch of rows after another (all in order where ``rows`` is None); the sums of the outputs.
 
         ``watch`` names an output that must stay finite: a step where it is not changes nothing, and raises
         `NotFinite` with the rows of that batch. ``on_step(rows_done)`` is called after each.
         """
         n = len(next(iter(arrays.values()))) if rows is None else len(rows)
-        sums = dict.fromkeys(self.program.outputs, 0.0)
+        sums = {name: np.zeros(v.shape) for name, v in self.program.outputs.items()}
         for start in range(0, n, batch_size):
             stop = min(start + batch_size, n)
             batch = slice(start, stop) if rows is None else rows[start:stop]
@@ -97,7 +97,7 @@ class Run:
                 state.update(before)
                 raise NotFinite(start // batch_size, np.arange(start, stop) if rows is None else rows[start:stop])
             for name, value in outputs.items():
-                sums[name] += float(value)
+                sums[name] = sums[name] + value.astype(np.float64)
             if on_step is not None:
                 on_step(stop)
-        return sums
+        return {name: total if np.ndim(total) else float(total) for name, total in sums.items()}

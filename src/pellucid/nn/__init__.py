@@ -21,7 +21,7 @@ from .activations import (
 from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .combine import AuxiliaryHead, Concatenate, Flatten, Lambda, Reshape, Residual, Sequential
 from .conv import Conv, ConvTranspose, DepthwiseConv
-from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout
+from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout, WeightDrop
 from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
 from .losses import (
@@ -40,10 +40,10 @@ from .losses import (
     Poisson,
 )
 from .masks import mask_of, with_mask
-from .metrics import METRICS
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .parts import freeze
+from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
@@ -51,89 +51,16 @@ from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
-    "ACTIVATIONS",
-    "GRU",
-    "LOSSES",
-    "LSTM",
-    "METRICS",
-    "RNN",
-    "AdditiveAttention",
-    "Attention",
-    "AuxiliaryHead",
-    "AvgPool",
-    "BatchNorm",
-    "Bidirectional",
-    "BinaryCrossEntropy",
-    "BinaryHinge",
-    "ClassDistance",
-    "Concatenate",
-    "Conv",
-    "Conv1D",
-    "ConvTranspose",
-    "CrossEntropy",
-    "Dense",
-    "DepthwiseConv",
-    "DropConnect",
-    "Dropout",
-    "Embedding",
-    "FeedForward",
-    "Flatten",
-    "GaussianNoise",
-    "GlobalAvgPool",
-    "GlobalAvgPool1D",
-    "GlobalMaxPool",
-    "GlobalMaxPool1D",
-    "GroupNorm",
-    "HalfSquaredError",
-    "Hinge",
-    "Huber",
-    "Lambda",
-    "Layer",
-    "LayerError",
-    "LayerNorm",
-    "LocalResponseNorm",
-    "Loss",
-    "Masking",
-    "MaxPool",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "MissProbability",
-    "MixtureDensity",
-    "MultiHeadAttention",
-    "PixelNorm",
-    "Poisson",
-    "PositionEmbedding",
-    "PositionalEncoding",
-    "Recurrent",
-    "RepeatVector",
-    "Reshape",
-    "Residual",
-    "Sequential",
-    "SpatialDropout",
-    "TimeDistributed",
-    "TransformerBlock",
-    "TransformerDecoderBlock",
-    "UpSample",
-    "ZeroPad",
-    "elu",
-    "freeze",
-    "gaussian",
-    "gelu",
-    "init",
-    "init_program",
-    "leaky_relu",
-    "linear",
-    "mask_of",
-    "ramp",
-    "relu",
-    "sigmoid",
-    "sign",
-    "silu",
-    "softmax",
-    "softplus",
-    "step",
-    "tanh",
-    "trace",
-    "with_mask",
-    "zoo",
+    "ACTIVATIONS", "AdditiveAttention", "Attention", "AuxiliaryHead", "AvgPool", "BatchNorm", "Bidirectional",
+    "BinaryCrossEntropy", "BinaryHinge", "ClassDistance", "Concatenate", "Constraint", "Conv", "Conv1D",
+    "ConvTranspose", "CrossEntropy", "Dense", "DepthwiseConv", "DropConnect", "Dropout", "Embedding", "FeedForward",
+    "Flatten", "GRU", "GaussianNoise", "GlobalAvgPool", "GlobalAvgPool1D", "GlobalMaxPool", "GlobalMaxPool1D",
+    "GroupNorm", "HalfSquaredError", "Hinge", "Huber", "L1", "L1L2", "L2", "LOSSES", "LSTM", "Lambda", "Layer",
+    "LayerError", "LayerNorm", "LocalResponseNorm", "Loss", "Masking", "MaxNorm", "MaxPool", "MeanAbsoluteError",
+    "MeanSquaredError", "MissProbability", "MixtureDensity", "MultiHeadAttention", "NonNeg", "PNorm", "Penalty",
+    "PixelNorm", "Poisson", "PositionEmbedding", "PositionalEncoding", "RNN", "Recurrent", "Regularized",
+    "RepeatVector", "Reshape", "Residual", "Sequential", "SpatialDropout", "TimeDistributed", "TransformerBlock",
+    "TransformerDecoderBlock", "UnitNorm", "UpSample", "WeightDrop", "ZeroPad", "elu", "freeze", "gaussian", "gelu",
+    "init", "init_program", "leaky_relu", "linear", "mask_of", "ramp", "relu", "sigmoid", "sign", "silu", "softmax",
+    "softplus", "step", "tanh", "trace", "with_mask", "zoo",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 from .. import ops
 from ..graph import GraphError, Shape, Value
 from .init import glorot_uniform, zeros
-from .layer import Layer, as_float
+from .layer import Layer, as_float, check_layer
+from .scope import Parameter, weights_changed
 
 
 class Dense(Layer):
@@ -93,6 +94,44 @@ class DropConnect(Dense):
         return drop(self, w, self.rate, "sample" if self.per_sample else "shared")
 
 
+class WeightDrop(Layer):
+    """Any layer, or block of them, whose *weights* are dropped in training, as `DropConnect` does it for `Dense`.
+
+    Each number of an array of two or more axes becomes 0 with probability ``rate``, the others are scaled by
+    1/(1-rate); biases stay. One draw serves a whole step, all samples and all steps of a sequence. It has the name of
+    the layer. Merity et al., "Regularizing and optimizing LSTM language models", ICLR 2018 (for recurrent weights).
+
+    >>> from pellucid import input, nn
+    >>> list(nn.trace(nn.WeightDrop(nn.LSTM(4), 0.2), input("x", (5, 3))).parameters)
+    ['weight', 'bias', 'recurrent_weight']
+    """
+
+    layer: Layer
+    rate: float = 0.5
+    transparent = True
+
+    def __post_init__(self) -> None:
+        check_layer(self)
+        check_rate(self.rate)
+
+    def by_step(self, *inputs: Value) -> bool:
+        return self.layer.by_step(*inputs)
+
+    def __call__(self, *inputs, **options):
+        dropped: dict[str, Value] = {}
+
+        def change(p: Parameter, w: Value) -> Value:
+            if p.is_weight and p.name not in dropped:
+                dropped[p.name] = drop(self, w, self.rate, "shared")
+            return dropped.get(p.name, w)
+
+        with weights_changed(change):
+            output = self.layer(*inputs, **options)
+        if not dropped:
+            raise GraphError(f"{type(self.layer).__name__} has no weights to drop")
+        return output
+
+
 class Dropout(Layer):
     """In training, each value becomes 0 with probability ``rate``, the others are scaled by 1/(1-rate); else nothing.
 
@@ -154,11 +193,11 @@ def check_rate(rate: float) -> None:
 
 
 def drop(layer: Layer, x: Value, rate: float, kind, shape: Shape | None = None) -> Value:
-    """Zeros with probability ``rate`` while training, the rest scaled so that the mean stays.
+    """Zeros with probability ``rate`` while units are dropped (in training), the rest scaled so that the mean stays.
 
     ``shape`` is that of the draws, where one serves for several numbers: it is spread over x.
     """
-    if not layer.training or rate == 0:
+    if not layer.dropping or rate == 0:
         return x
     kept = ops.bernoulli(layer.random_key(), 1 - rate, x.shape if shape is None else shape, x.dtype, kind)
     return x * kept * (1 / (1 - rate))

@@ -11,16 +11,14 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Any, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 
-from ..graph import GraphError, Program, Shape, Value, input, state
+from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from .masks import hand_on, mask_of, masks_kept, with_mask
+from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
 from .stepping import must_step
-
-_scope: ContextVar[Scope | None] = ContextVar("pellucid_scope", default=None)
 
 
 class LayerError(GraphError):
@@ -45,6 +43,8 @@ class Layer(Declared):
     >>> list(trace(Scale(2.0), input("x", (3,))).parameters)
     ['scale']
     """
+
+    transparent: ClassVar[bool] = False  # True: all it does is around its field ``layer``, whose name it has
 
     name: str | None = field(default=None, kw_only=True)
     trainable: bool = field(default=True, kw_only=True)
@@ -72,7 +72,7 @@ class Layer(Declared):
         ``trainable=False`` makes state that the optimizer leaves alone, and `update` changes; ask for it outside
         training too, since weights are made, and saved, as an untrained net asks for them.
         """
-        scope = _scope.get()
+        scope = current.get()
         if scope is None:
             raise GraphError(f"{type(self).__name__} has parameters, so it can only be called while a net is traced: "
                              "put it in pellucid.Model, or use pellucid.nn.trace(net, *inputs)")  # fmt: skip
@@ -93,13 +93,13 @@ class Layer(Declared):
         >>> trace(CountSteps(), input("x", (3,)), training=True).updates
         {<state 'steps': shared float32 ()>: <add: shared float32 ()>}
         """
-        scope = _scope.get()
+        scope = current.get()
         if scope is None:
             raise GraphError(f"{type(self).__name__} updates its state: it can only be called while a net is traced")
         if scope.training and not self.frozen:
             scope.update(state, rule)
 
-    def add_loss(self, value: Value, weight: float = 1.0) -> None:
+    def add_loss(self, value: Value, weight: float | Value = 1.0) -> None:
         """In training, ``weight * value`` is added to the cost that is minimised; otherwise nothing happens.
 
         ``value`` has shape (): one number for each sample, whose mean over the batch counts (the size of an
@@ -126,8 +126,8 @@ class Layer(Declared):
         """
         self._add(y, weight, output=True)
 
-    def _add(self, value: Value, weight: float, output: bool) -> None:
-        scope = _scope.get()
+    def _add(self, value: Value, weight: float | Value, output: bool) -> None:
+        scope = current.get()
         if scope is None:
             raise GraphError(f"{type(self).__name__} adds to the loss: it can only be called while a net is traced")
         if scope.training:
@@ -139,7 +139,7 @@ class Layer(Declared):
 
     def random_key(self) -> Value:
         """A key of random numbers for this layer, new at every training step."""
-        scope = _scope.get()
+        scope = current.get()
         if scope is None:
             raise GraphError(f"{type(self).__name__} draws random numbers: it can only be called while a net is traced")
         return scope.random_key()
@@ -147,17 +147,30 @@ class Layer(Declared):
     @property
     def training(self) -> bool:
         """Whether the graph being traced is that of a training step (dropout drops) or not."""
-        scope = _scope.get()
+        scope = current.get()
         return scope is not None and scope.training
+
+    @property
+    def dropping(self) -> bool:
+        """Whether units are dropped: in training, and where `Model.predict_samples` samples the net."""
+        scope = current.get()
+        return scope is not None and scope.dropping
 
     @property
     def frozen(self) -> bool:
         """Whether this layer, or while a net is traced one that it stands in, has ``trainable=False``."""
-        scope = _scope.get()
+        scope = current.get()
         return not self.trainable or (scope is not None and scope.frozen)
 
 
 Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
+
+
+def check_layer(wrapper: Any) -> None:
+    """Raise `GraphError` unless what a layer is around, its field ``layer``, is a layer."""
+    if not isinstance(wrapper.layer, Layer):
+        hint = "; did you forget its parentheses?" if isinstance(wrapper.layer, type) else ""
+        raise GraphError(f"{type(wrapper).__name__} takes a layer, got {wrapper.layer!r}{hint}")
 
 
 def _traced(call):
@@ -165,13 +178,14 @@ def _traced(call):
 
     @functools.wraps(call)
     def wrapped(self, *inputs, **options):
-        scope = _scope.get()
+        scope = current.get()
         if scope is None or (scope.active and scope.active[-1] is self):  # super().__call__ stays in one scope
             return call(self, *inputs, **options)
         with within(self) as path:
             must_step(inputs, self.by_step)
             output = call(self, *inputs, **options)
-        scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
+        if not self.transparent:
+            scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
         return hand_on(output, *inputs[:1])
 
     return wrapped
@@ -180,7 +194,7 @@ def _traced(call):
 @contextlib.contextmanager
 def within(layer: Layer) -> Iterator[str]:
     """While a net is traced: in a layer's scope, so that its parameters have their names and errors say where."""
-    scope = _scope.get()
+    scope = current.get()
     if scope is None or (scope.active and scope.active[-1] is layer):
         yield ""
         return
@@ -194,42 +208,9 @@ def within(layer: Layer) -> Iterator[str]:
             raise LayerError(f"{type(layer).__name__}{f' {place!r}' if place else ''}: {error}") from error
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A trained (or frozen) weight, or a layer's other state: its place in the graph, and how it starts."""
-
-    value: Value
-    init: Callable[[Value, Shape, str], Value]
-    trainable: bool
-    count: int
-
-    @property
-    def name(self) -> str:
-        return self.value.name or ""
-
-
-@dataclass(frozen=True)
-class Extra:
-    """What a layer adds to the cost in training: a number, or an ``output`` whose loss is added; times ``weight``."""
-
-    path: str
-    value: Value
-    weight: float
-    output: bool
-
-
-@dataclass(frozen=True)
-class Call:
-    """One use of a layer (or of an activation in a `Sequential`) during a trace."""
-
-    path: str
-    layer: Any
-    output: Any
-
-
 def apply(place: str, function: Callable, *inputs: Value) -> Value:
     """Call a plain function within a layer: errors name its place, and its output is noted, as for a layer."""
-    scope = _scope.get()
+    scope = current.get()
     path = ".".join(p for p in (*(scope.path[-1:] if scope else ()), place) if p)
     try:
         output = function(*inputs)
@@ -244,85 +225,11 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     return hand_on(output, *inputs[:1])
 
 
-class Scope:
-    """What one trace collects: parameters by name, updates of state, the calls of layers, streams of random numbers."""
-
-    def __init__(self, net: Any, dtype: str, training: bool) -> None:
-        self.dtype, self.training = dtype, training
-        self.parameters: dict[str, Parameter] = {}
-        self.updates: dict[Value, Value] = {}
-        self.extras: list[Extra] = []
-        self.calls: list[Call] = []
-        self.key = state("random.key", (2,), "uint32")
-        self.active: list[Any] = []
-        self.path: list[str] = []
-        self.places: dict[int, str] = {}  # id of a layer -> its path in the structure
-        for layer, place in _places(net, ""):
-            self.places.setdefault(layer, place)  # a layer that stands in two places is named by the first
-        self.streams = 0
-        if len(set(self.places.values())) != len(self.places):
-            names = sorted(p for p in self.places.values() if list(self.places.values()).count(p) > 1)
-            raise GraphError(f"two layers have the same name: {names[0]!r}")
-
-    @contextlib.contextmanager
-    def enter(self, layer: Any) -> Iterator[str]:
-        path = self.places.get(id(layer))
-        if path is None:  # made or held by a function: named by class, or as asked, in the order of first calls
-            base = ".".join([*self.path[-1:], layer.name or type(layer).__name__.lower()]).lstrip(".")
-            path, n = base, 0
-            while path in self.places.values():
-                if layer.name:
-                    raise GraphError(f"two layers have the same name: {base!r}")
-                n += 1
-                path = f"{base}_{n}"
-            self.places[id(layer)] = path
-        self.active.append(layer)
-        self.path.append(path)
-        try:
-            yield path
-        finally:
-            self.active.pop()
-            self.path.pop()
-
-    @property
-    def frozen(self) -> bool:
-        return not all(layer.trainable for layer in self.active)
-
-    def param(self, name: str, shape: Shape, init, count: int | None, trainable: bool) -> Value:
-        full = ".".join(p for p in (self.path[-1], name) if p)
-        known = self.parameters.get(full)
-        if known is None:
-            value, free = state(full, shape, self.dtype), trainable and not self.frozen
-            known = self.parameters[full] = Parameter(value, init, free, value.size if count is None else count)
-        elif known.value.shape != shape:
-            raise GraphError(f"this layer is used twice (its parameters are shared), but {name!r} has shape "
-                             f"{known.value.shape} at the first use and would need {shape} now")  # fmt: skip
-        return known.value
-
-    def update(self, state: Value, rule: Callable[[Value], Value]) -> None:
-        known = self.parameters.get(getattr(state, "name", None) or "")
-        if known is None or known.value is not state:
-            raise GraphError(
-                f"update takes state that self.param(..., trainable=False) made in this net, not {state!r}"
-            )
-        if known.trainable:
-            raise GraphError(f"{state.name!r} is trained by the optimizer, so a layer cannot update it; "
-                             "make it with self.param(..., trainable=False)")  # fmt: skip
-        new = rule(self.updates.get(state, state))
-        if not isinstance(new, Value) or new.type != state.type:
-            got = f"{new.type}" if isinstance(new, Value) else repr(new)
-            hint = "; use batch_mean or batch_sum" if isinstance(new, Value) and new.kind == "sample" else ""
-            raise GraphError(f"the update of {state.name!r} gives {got}, expected {state.type}{hint}")
-        self.updates[state] = new
-
-    def random_key(self) -> Value:
-        self.streams += 1
-        return fold_in(self.key, self.streams)
-
-
 def _places(net: Any, path: str) -> Iterator[tuple[int, str]]:
     """The layers within a net, by the fields that hold them: ``layers.0``, ``body.layers.2``."""
-    if isinstance(net, Layer):
+    if isinstance(net, Layer) and net.transparent:
+        yield from _places(net.layer, path)  # type: ignore[attr-defined]
+    elif isinstance(net, Layer):
         yield id(net), path
         for f in fields(net):  # type: ignore[arg-type]
             yield from _inside(getattr(net, f.name), ".".join(p for p in (path, f.name) if p))
@@ -340,43 +247,36 @@ def _inside(held: Any, path: str) -> Iterator[tuple[int, str]]:
 
 
 def _renamed(path: str, layer: Layer) -> str:
-    return ".".join([*path.split(".")[:-1], layer.name]) if layer.name else path
+    _, name = named_part(layer)
+    return ".".join([*path.split(".")[:-1], name]) if name else path
 
 
-@dataclass(frozen=True)
-class Traced:
-    """A net as a graph: its output, its parameters by name, each layer's output in order, and updates of state.
-
-    A training step of one's own takes ``updates`` (state to new value) over into its program's, and adds ``extras`` to
-    its cost.
-    """
-
-    output: Value
-    parameters: dict[str, Parameter]
-    calls: list[Call]
-    key: Value
-    updates: dict[Value, Value]
-    extras: list[Extra]
-
-
-def trace(net: Callable, *inputs: Value, dtype: str = "float32", training: bool = False, **named: Value) -> Traced:
-    """Call a net on Values and collect its parameters.
+def trace(
+    net: Callable,
+    *inputs: Value,
+    dtype: str = "float32",
+    training: bool = False,
+    dropping: bool | None = None,
+    **named: Value,
+) -> Traced:
+    """Call a net on Values and collect its parameters. Units are dropped in training, or as ``dropping`` says.
 
     >>> from pellucid import nn
     >>> t = trace(nn.Sequential(nn.Dense(4), nn.tanh, nn.Dense(2)), input("x", (3,)))
     >>> t.output.shape, {name: p.value.shape for name, p in t.parameters.items()}
     ((2,), {'layers.0.weight': (4, 3), 'layers.0.bias': (4,), 'layers.2.weight': (2, 4), 'layers.2.bias': (2,)})
     """
-    scope = Scope(net, dtype, training)
-    token = _scope.set(scope)
+    scope = Scope(_places(net, ""), dtype, training, training if dropping is None else dropping)
+    token = current.set(scope)
     try:
         with masks_kept():
             output = net(*inputs, **named)
     finally:
-        _scope.reset(token)
+        current.reset(token)
     if not isinstance(output, Value):
         raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
-    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras)
+    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
+                  scope.numbers, scope.penalised, scope.constraints)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:
@@ -393,7 +293,7 @@ def init_program(parameters: Mapping[str, Parameter]) -> Program:
 
 def as_float(x: Value) -> Value:
     """Whole numbers (pixels as bytes, counts) as the float dtype of the net; floats as they are."""
-    scope = _scope.get()
+    scope = current.get()
     if x.dtype in ("float32", "float64"):
         return x
     return with_mask(cast(x, scope.dtype if scope else "float32"), mask_of(x))

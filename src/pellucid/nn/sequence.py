@@ -11,9 +11,10 @@ from ..graph import GraphError, Value
 from .combine import as_callables
 from .conv import whole
 from .embedding import check_steps
-from .layer import Layer, _scope, apply, as_float
+from .layer import Layer, apply, as_float
 from .masks import hand_on
 from .recurrent import Recurrent
+from .scope import current
 
 MERGES: dict[str, Callable[[Value, Value], Value]] = {
     "concatenate": lambda a, b: ops.concatenate([a, b], -1),
@@ -54,7 +55,7 @@ class TimeDistributed(Layer):
 
 def steps_of_calls(function: Callable, x: Value) -> Value:
     """`ops.vmap` of a function of one step that calls layers: what they gave is noted as it is for all steps."""
-    scope = _scope.get()
+    scope = current.get()
     if scope is None:
         return ops.vmap(function, x)  # type: ignore[return-value]
     noted, others = len(scope.calls), (len(scope.extras), dict(scope.updates))

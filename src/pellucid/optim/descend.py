@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from ..graph import GraphError, Value, state
 from ..ops import cast, equal, minimum, where
@@ -18,8 +19,16 @@ def slot_name(slot: str, parameter: str) -> str:
     return f"optimizer.{slot}.{parameter}"
 
 
-def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) -> dict[Value, Value]:
-    """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter."""
+def descend(
+    pairs: list[tuple[Value, Value]],
+    optimizer: Optimizer,
+    dtype: str,
+    constraints: Mapping[Value, Callable[[Value], Value]] = MappingProxyType({}),
+) -> dict[Value, Value]:
+    """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter.
+
+    Of a state with a constraint the new value is ``constraint(new)``.
+    """
     counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
     clock = Clock(cast(counter, dtype))
     step = cast(counter + 1, dtype)
@@ -48,6 +57,7 @@ def descend(pairs: list[tuple[Value, Value]], optimizer: Optimizer, dtype: str) 
         if decay is not None and p.ndim > 1:
             start = p * (1 - own * decay)
         new, new_slots = now.rule(start, g, slots, own, step)
+        new = constraints[p](new) if p in constraints else new
         changed = {p: new} | {slots[s]: v for s, v in new_slots.items()}
         if optimizer.use_ema:
             keep = optimizer.ema_momentum * minimum(step - 1, 1)  # the first average is the first new weight

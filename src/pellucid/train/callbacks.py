@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..graph import GraphError
+from ..metrics import larger_is_better
 
 if TYPE_CHECKING:
     from .model import Model
@@ -55,7 +56,7 @@ class Monitor:
             raise GraphError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
         if not min_delta >= 0:
             raise GraphError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
-        larger = mode == "max" or (mode == "auto" and any(s in monitor for s in ("acc", "auc", "score", "f1", "r2")))
+        larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
         self.sign = -1 if larger else 1
 
     def value(self, logs: dict | None) -> float:

@@ -113,7 +113,7 @@ class Checkpoint(Callback):
         except GraphError as error:  # there is code in the net that has no name; `resume` does not need it
             arrays, description = {}, {"unsaved": str(error)}
         record = {
-            "place": asdict(place),
+            "place": asdict(place) | {"sums": {name: np.asarray(a).tolist() for name, a in place.sums.items()}},
             "epochs": model.epochs,
             "history": model.history.columns,
             "stopping": [model.stop_training, model.stopped],

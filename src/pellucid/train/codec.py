@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, ops, optim, schedules
+from .. import metrics, nn, ops, optim, schedules
 from ..graph import GraphError, Primitive
 from ..nn import init
 from ..nn.activations import ACTIVATIONS
 from ..nn.losses import LOSSES, FunctionLoss
-from ..nn.metrics import METRICS
 
 OWN: dict[str, Any] = {
     **{name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)},
@@ -25,7 +24,7 @@ OWN: dict[str, Any] = {
     **{f"schedules.{name}": cls for name, cls in schedules.SCHEDULES.items()},
     **{f"ops.{name}": getattr(ops, name) for name in ops.__all__},
     **ACTIVATIONS,
-    **METRICS,
+    **{cls.__name__: cls for cls in (metrics.Scored, metrics.MeanOfPrediction)},
     **{f"init.{name}": f for name, f in init.INITIALISERS.items()},
     **{f"zoo.{part.__name__}": part for part in nn.zoo.PARTS},
 }

@@ -16,6 +16,7 @@ from ..graph import GraphError, Program
 from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .measuring import Metrics, of_epochs
 from .sharing import run_of
 from .whole import WholeSteps
 
@@ -99,31 +100,48 @@ class Feeding:
                 self._forget()
             raise
 
-    def _compiled(self: Any, what: str, arrays: dict[str, np.ndarray]) -> Any:
-        """The compiled program "step", "gradients", "evaluate" or "predict" for arrays of these shapes, made once."""
+    def _compiled(self: Any, what: str, arrays: dict[str, np.ndarray], metrics: Metrics | None = None) -> Any:
+        """The compiled program "step", "gradients", "evaluate", "predict" or "sample" for such arrays, made once.
+
+        ``metrics`` instead of the model's own.
+        """
+        metrics = of_epochs(self.metrics) if metrics is None else metrics
         weighted = "weight" in arrays
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values())
+        key = (what, weighted, target, *specs.values(), *(metrics.values() if target else ()))
         if key not in self._runs:
-            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs))
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
 
     def _program(
-        self: Any, what: str, target: Spec | None = None, weighted: bool = False, specs: dict[str, Spec] | None = None
+        self: Any,
+        what: str,
+        target: Spec | None = None,
+        weighted: bool = False,
+        specs: dict[str, Spec] | None = None,
+        metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
-        if what == "predict":
-            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype)
+        if what in ("predict", "sample"):
+            return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
         assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics)
+        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
-            return programs.gradients(*common, self.dtype)
+            if what == "step":
+                refuse_constraints(self)
+            return programs.gradients(*common, self.dtype, self.regularizer)
         if what == "step":
-            return programs.training_step(*common, self.optimizer, self.dtype)
+            return programs.training_step(*common, self.optimizer, self.dtype, self.regularizer, self.constraint)
         return programs.evaluation(*common, self.dtype)
+
+
+def refuse_constraints(model: Any) -> None:
+    """L-BFGS would take a step back as a change of the gradient."""
+    if model.constraint is not None or model._built().constraints:
+        raise GraphError("optim.LBFGS takes no constraint of weights; use another optimizer, or a penalty")
 
 
 def _shape_hint(given: tuple, built: tuple) -> str:

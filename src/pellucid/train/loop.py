@@ -23,6 +23,7 @@ from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
 from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
 from .checkpoint import Checkpoint, Saved, keeper_of
+from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .pieces import Arrays, Piece, Place, cut, epochs_of
 from .progress import Silent
 
@@ -32,23 +33,11 @@ if TYPE_CHECKING:
     from .model import Model
 
 DEFAULT_BATCH = 32
-EVALUATE_BATCH = 256
 RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
     """The loss became NaN or infinite; the message says in which layer it began and what to try."""
-
-
-def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH) -> int:
-    """The number of samples at a time: as asked, "all", or the usual (all, if fewer)."""
-    if asked is None:
-        return min(usual, n)
-    if isinstance(asked, str) and asked == "all":
-        return n
-    if not isinstance(asked, (int, np.integer)) or asked < 1:
-        raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
-    return int(asked)
 
 
 def training_batch_size(asked: int | str | None, n: int) -> int:
@@ -106,24 +95,6 @@ def first_state(
     return state
 
 
-def evaluate(model: Model, parts: list[Arrays], batch_size: int | str | None = None) -> dict[str, float]:
-    """Weighted means of the loss and the metrics over the samples of all parts."""
-    sums: dict[str, float] = {}
-    for arrays in parts:
-        size = batch_size_for(batch_size, len(arrays["y"]))
-        sums = _added(sums, model._compiled("evaluate", arrays).steps(model.state, arrays, None, size))
-    return _means(sums)
-
-
-def _added(sums: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return {name: sums.get(name, 0.0) + value for name, value in more.items()}
-
-
-def _means(sums: dict[str, float]) -> dict[str, float]:
-    weight = sums["weight"]
-    return {name: total / weight if weight else float("nan") for name, total in sums.items() if name != "weight"}
-
-
 @dataclass(frozen=True)
 class Training:
     """What `fit` was given, as arrays and compiled steps: `Model.training`, while it trains."""
@@ -145,15 +116,15 @@ def fit(
     model: Model, training: Training, callbacks: list[Callback], show: Silent, saved: Saved | None = None
 ) -> History:
     """Train for some epochs, or go on from a saved place among them, and return the model's history."""
-    t, keeper = training, keeper_of(callbacks)
+    t, keeper, metrics = training, keeper_of(callbacks), of_epochs(model.metrics)
     model.stop_training, model.stopped, model.training = False, "", training
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
         place = saved.restore(model, callbacks) if saved else Place()
-        numbers = range(model.epochs, model.epochs + t.epochs - place.epoch)
-        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, numbers, t.batch, t.shuffle)) as work:
+        epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
+        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batch, t.shuffle)) as work:
             progress.on_resume(place.epoch)
             if keeper is not None and saved is None:
                 keeper.write(place, callbacks)
@@ -170,9 +141,9 @@ def fit(
                     model.state = before
                     raise
                 model.epochs += 1
-                logs = _means(place.sums)
+                logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": value for name, value in evaluate(model, t.validation).items()}
+                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
@@ -217,7 +188,7 @@ def _epoch(
         except NotFinite as failure:
             failure.step += place.step - place.first
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        place.sums = _added(place.sums, found)
+        place.sums = added(place.sums, found, of_targets(model.metrics, piece.arrays, piece.order))
         place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 

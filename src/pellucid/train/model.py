@@ -11,20 +11,23 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from ..nn import init_program
+from ..metrics import as_metrics
+from ..nn import Constraint, Penalty, init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
-from ..nn.metrics import as_metrics
+from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
-from . import bucketed, checkpoint, loop, programs
+from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
-from .pieces import middle_of
+from .penalised import Penalised, first_strengths
+from .pieces import middle_of, mixable
 from .progress import progress_for
 from .reuse import Reuse
+from .sampling import Sampling
 from .sharing import shared
 from .stateful import check_batches
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from .doctor import Diagnosis
 
 
-class Model(Reuse, Feeding):
+class Model(Reuse, Sampling, Penalised, Feeding):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -44,6 +47,8 @@ class Model(Reuse, Feeding):
       and PELLUCID_THREADS.
     - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several);
       ``input_dtype``: "int32" for tokens, "uint8" for pixels, the model's own by default.
+    - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
+      the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -67,6 +72,8 @@ class Model(Reuse, Feeding):
         input_shape: Any = None,
         threads: int | None = None,
         input_dtype: str | None = None,
+        regularizer: Penalty | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -75,10 +82,10 @@ class Model(Reuse, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        if isinstance(metrics, str):
-            raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
         self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
         self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.regularizer = as_penalty(regularizer, "regularizer")
+        self.constraint = as_constraint(constraint, "constraint")
         self.seed, self.dtype = int(seed), dtype
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
@@ -105,7 +112,7 @@ class Model(Reuse, Feeding):
         """Trace the net on inputs of these shapes, and make its first weights."""
         self.specs, self.how = specs, how
         self.traced, weights = self._begun()
-        self.state |= weights
+        self.state |= first_strengths(self) | weights
 
     def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
         """The net as a graph, and every parameter as it begins, from the seed."""
@@ -234,8 +241,9 @@ class Model(Reuse, Feeding):
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
-        - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`, or a
-          function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples ``x``.
+        - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
+          `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
+          ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
         - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
         - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
           any; ``epochs`` are then those of the whole fit.
@@ -251,6 +259,8 @@ class Model(Reuse, Feeding):
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
             seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=True)
+            if augment is not None:
+                seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
             parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
             validation = None
             if isinstance(validation_data, Buckets):
@@ -272,6 +282,8 @@ class Model(Reuse, Feeding):
             batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
             progress = progress_for(verbose, epochs, n)
             steps = [self._compiled("step", arrays) for arrays in seen]
+            if validation is not None:
+                measuring.check(self, validation, measuring.of_epochs(self.metrics))
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
             training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
@@ -282,11 +294,21 @@ class Model(Reuse, Feeding):
         return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
-    ) -> dict[str, float]:
-        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``."""
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        batch_size: int | str | None = None,
+        metrics: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
+
+        ``metrics``: others than the model's own, for this once.
+        """
         self._built()
-        return loop.evaluate(self, self._parts(x, y, sample_weight), batch_size)
+        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
 
     def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression.

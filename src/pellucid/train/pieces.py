@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data import DataError
 from ..graph import GraphError
+from ..nn import Loss
 from .arrays import as_array, check_finite
 
 PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
@@ -61,7 +62,7 @@ class Place:
     step: int = 0
     first: int = 0
     rows: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Any] = field(default_factory=dict)
 
 
 def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
@@ -76,7 +77,7 @@ def epochs_of(
 
     ``parts`` are the arrays of the samples, several where these differ in length (`data.Buckets`).
     With ``augment`` the array "x" of each piece is ``augment(x, rows, seed, epoch)``, a function of which samples they
-    are and of the epoch, not of how they are divided.
+    are and of the epoch, not of how they are divided; or all arrays are ``augment.samples(arrays, rows, seed, epoch)``.
     """
     if len(parts) > 1:
         for number in numbers:
@@ -90,12 +91,18 @@ def epochs_of(
         return
 
     def changed(number: int, rows: np.ndarray) -> Piece:
-        piece = {name: a[rows] for name, a in arrays.items()}
-        x = augment(piece["x"], rows, seed, number)
-        if not isinstance(x, np.ndarray) or len(x) != len(rows):
-            got = f"{len(x)} samples" if isinstance(x, np.ndarray) else type(x).__name__
-            raise DataError(f"augment must give an array of as many samples as it got, {len(rows)}, gave {got}")
-        return Piece(piece | {"x": x}, None)
+        if hasattr(augment, "samples"):
+            piece = augment.samples(arrays, rows, seed, number)
+        else:
+            piece = {name: a[rows] for name, a in arrays.items()}
+            piece |= {"x": augment(piece["x"], rows, seed, number)}
+        for name in arrays:
+            a = piece.get(name)
+            if not isinstance(a, np.ndarray) or len(a) != len(rows):
+                got = f"{len(a)} samples" if isinstance(a, np.ndarray) else type(a).__name__
+                of = "" if name == "x" else f" of {name}"
+                raise DataError(f"augment must give an array{of} of as many samples as it got, {len(rows)}, gave {got}")
+        return Piece(piece, None)
 
     bytes_each = max(1, arrays["x"].nbytes // n)
     most = max(1, PIECE_BYTES // (bytes_each * batch)) * batch  # samples, whole batches
@@ -160,6 +167,20 @@ def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:
             result = coming.pop().result()
             coming = [pool.submit(job) for job in (next(jobs, None),) if job]
             yield result
+
+
+def mixable(augment: Any, arrays: Arrays, loss: Loss, output: tuple[int, ...], dtype: str) -> Arrays:
+    """Class numbers as rows of 0 and 1, where an augmentation mixes targets; else the arrays as they are."""
+    y = arrays["y"]
+    if not getattr(augment, "mixes", False) or y.dtype.kind == "f":
+        return arrays
+    name = type(augment).__name__
+    if getattr(loss, "ignore_class", None) is not None:
+        raise DataError(f"{name}: labels that do not count (ignore_class) cannot be mixed; leave ignore_class out")
+    if loss.targets != "classes":
+        raise DataError(f"{name} mixes targets, but those of {type(loss).__name__} are whole numbers of a meaning of "
+                        "its own; use a loss of classes or values")  # fmt: skip
+    return arrays | {"y": np.eye(output[-1], dtype=dtype)[y]}
 
 
 def middle_of(augment: Any, x: Any, name: str = "x") -> Any:

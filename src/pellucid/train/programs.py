@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..autodiff import grad
 from ..graph import GraphError, Program, Value, input
-from ..nn import Loss, trace
+from ..metrics import Metric
+from ..nn import Constraint, Loss, Penalty, trace
 from ..nn.layer import Call, Traced
+from ..nn.penalties import PENALTY, constraints_of, penalties_of
+from ..nn.scope import Extra
 from ..ops import batch_mean, batch_sum, cast, fill, fold_in, max, to_samples
 from ..optim import Optimizer, descend
 from .arrays import Spec
@@ -21,19 +24,21 @@ def trace_net(
     dtype: str,
     training: bool,
     inputs: dict[str, Value] | None = None,
+    dropping: bool | None = None,
 ) -> tuple[Traced, dict[str, Value]]:
     """A net traced on inputs of the given shapes, and those inputs by name; they may be made already."""
+    options = {"dtype": dtype, "training": training, "dropping": dropping}
     inputs = inputs or {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
     if how == "named":
         named = {name.split(".", 1)[1]: v for name, v in inputs.items()}
-        return trace(net, dtype=dtype, training=training, **named), inputs
-    return trace(net, *inputs.values(), dtype=dtype, training=training), inputs
+        return trace(net, **options, **named), inputs  # type: ignore[arg-type]
+    return trace(net, *inputs.values(), **options), inputs  # type: ignore[arg-type]
 
 
 def _sums(
-    loss: Loss, metrics: Mapping[str, Any], y: Value, t: Value, weight: Value | None
+    loss: Loss, metrics: Mapping[str, Metric], y: Value, t: Value, weight: Value | None
 ) -> tuple[Value, dict[str, Value]]:
-    """The loss of a sample, and the sums over the batch from which means are made: loss, metrics, and the weight."""
+    """The loss of a sample, and the sums over the batch that numbers are made of: loss, metrics, and the weight."""
     each = loss(y, t)
     if not isinstance(each, Value) or each.shape != () or each.kind != "sample":
         got = each.type if isinstance(each, Value) else repr(each)
@@ -44,11 +49,10 @@ def _sums(
     if counted is not None:  # a sample of which nothing counts is none
         weight = weight * max(cast(counted, each.dtype))
     sums = {"loss": batch_sum(weight * each)}
-    for name, metric in metrics.items():
-        value = metric(y, t, loss)
-        if value.shape != ():
-            raise GraphError(f"metric {name!r} must give one number for each sample, got shape {value.shape}")
-        sums[name] = batch_sum(weight * cast(value, each.dtype))
+    for metric in metrics.values():
+        for name, value in metric.sums(y, t, loss).items():
+            if name not in sums:
+                sums[name] = batch_sum(weight * cast(value, each.dtype))
     return weight * each, {**sums, "weight": batch_sum(weight)}
 
 
@@ -77,30 +81,55 @@ class Learning(NamedTuple):
         return Program(self.inputs, outputs, updates | {self.traced.key: fold_in(self.traced.key, 0)})
 
 
-def learning(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Learning:
-    """Forward and backward: the cost C = batch_mean(w L) + extras, and dC/dp for every trainable parameter."""
+def learning(
+    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str, regularizer: Penalty | None = None
+) -> Learning:
+    """Forward and backward: the cost C = batch_mean(w L) + extras, and dC/dp for every trainable parameter.
+
+    Extras are what layers add and the penalties; without further outputs they are reported, as "penalty".
+    """
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     t, weight, more = _targets(target, weighted, dtype)
     each, sums = _sums(loss, metrics, traced.output, t, weight)
     parameters = [p.value for p in traced.parameters.values() if p.trainable]
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
-    cost = _cost(traced, loss, each, t, weight)
+    extras = [*traced.extras, *penalties_of(traced, regularizer, dtype)]
+    cost, penalty = batch_mean(each), None
+    for extra in extras:
+        added = _added(extra, traced.output, loss, t, weight)
+        cost = cost + added
+        if not extra.output:
+            penalty = added if penalty is None else penalty + added
+    if penalty is not None:
+        sums |= {PENALTY: penalty * sums["weight"]}
     pairs = list(zip(parameters, grad(cost, parameters), strict=True))
     return Learning(inputs | more, sums, cost, pairs, traced)
 
 
 def training_step(
-    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, optimizer: Optimizer, dtype: str
+    net,
+    specs,
+    how,
+    target: Spec,
+    weighted: bool,
+    loss: Loss,
+    metrics,
+    optimizer: Optimizer,
+    dtype: str,
+    regularizer: Penalty | None = None,
+    constraint: Constraint | None = None,
 ) -> Program:
-    """Forward, backward and update: p' = rule(p, dC/dp) for every trainable parameter."""
-    found = learning(net, specs, how, target, weighted, loss, metrics, dtype)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype))
+    """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
+    found = learning(net, specs, how, target, weighted, loss, metrics, dtype, regularizer)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype, constraints_of(found.traced, constraint)))
 
 
-def gradients(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
+def gradients(
+    net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str, regularizer: Penalty | None = None
+) -> Program:
     """The cost of a batch and its gradient in every trainable parameter, by its name; beside the sums."""
-    found = learning(net, specs, how, target, weighted, loss, metrics, dtype)
+    found = learning(net, specs, how, target, weighted, loss, metrics, dtype, regularizer)
     slopes = {gradient_name(p.name or ""): g for p, g in found.pairs}
     return found.program({**found.sums, "cost": found.cost, **slopes}, {})
 
@@ -111,20 +140,17 @@ def statistics(net, specs, how, dtype: str) -> Program:
     return Program(inputs, {}, traced.updates)
 
 
-def _cost(traced: Traced, loss: Loss, each: Value, t: Value, weight: Value | None) -> Value:
-    """What is minimised: the mean of the samples' losses, and what layers add to it (`add_loss`, `add_output`)."""
-    cost = batch_mean(each)
-    for extra in traced.extras:
-        value = extra.value
-        if extra.output:
-            if value.type != traced.output.type:
-                raise GraphError(f"{extra.path!r} has the output {value.type} for the same target as the net, whose "
-                                 f"own is {traced.output.type}; make them alike")  # fmt: skip
-            value = loss(value, t)
-        if value.kind == "sample":
-            value = batch_mean(value if weight is None else weight * value)
-        cost = cost + extra.weight * value
-    return cost
+def _added(extra: Extra, output: Value, loss: Loss, t: Value, weight: Value | None) -> Value:
+    """What a layer or a penalty adds to the cost (`add_loss`, `add_output`)."""
+    value = extra.value
+    if extra.output:
+        if value.type != output.type:
+            raise GraphError(f"{extra.path!r} has the output {value.type} for the same target as the net, whose "
+                             f"own is {output.type}; make them alike")  # fmt: skip
+        value = loss(value, t)
+    if value.kind == "sample":
+        value = batch_mean(value if weight is None else weight * value)
+    return extra.weight * value
 
 
 def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metrics, dtype: str) -> Program:
@@ -134,9 +160,9 @@ def evaluation(net, specs, how, target: Spec, weighted: bool, loss: Loss, metric
     return Program(inputs | more, _sums(loss, metrics, traced.output, t, weight)[1])
 
 
-def prediction(net, specs, how, loss: Loss, dtype: str) -> Program:
-    """The net's output with the loss's link applied."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+def prediction(net, specs, how, loss: Loss, dtype: str, dropping: bool = False) -> Program:
+    """The net's output with the loss's link applied; as it is with units dropped, if asked."""
+    traced, inputs = trace_net(net, specs, how, dtype, training=False, dropping=dropping)
     return Program(inputs, {"prediction": loss.link(traced.output)})
 
 

@@ -30,6 +30,8 @@ def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, A
         "loss": encode(model.loss, constants, None, custom),
         "optimizer": encode(model.optimizer, constants, None, custom),
         "metrics": [encode(m, constants, None, custom) for m in model.metric_names],
+        "regularizer": encode(model.regularizer, constants, None, custom),
+        "constraint": encode(model.constraint, constants, None, custom),
         "seed": model.seed,
         "dtype": model.dtype,
         "how": model.how if built else None,
@@ -60,6 +62,8 @@ def revive(
         d["dtype"],
         executor,
         threads=threads,
+        regularizer=decode(d.get("regularizer"), tensors, custom),
+        constraint=decode(d.get("constraint"), tensors, custom),
     )
     if d["inputs"] is not None:
         model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])

@@ -43,6 +43,8 @@ def structure(model: Model) -> tuple | None:
         return None
     numbers = code["optimizer"]["fields"]
     numbers |= {name: 0.0 for name in STATE if isinstance(numbers.get(name), (int, float))}
+    if model.regularizer is not None:
+        code["regularizer"]["fields"] |= dict.fromkeys(model.regularizer.strengths, 0.0)
     text = json.dumps(code)
     if USER.search(text):
         return None

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import GraphError, Program, input, state
+from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from ..schedules import EPOCHS, PER_EPOCH
 from . import loop
+from .measuring import numbers
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
@@ -120,7 +122,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
     """Train as few programs as there are jobs; False, and nothing done, where they must be trained one by one."""
     first = models[0]
     plain = not {k for k, v in options.items() if v is not None} - KNOWN and not options.get("verbose", 0)
-    plain = plain and not first.optimizer.use_ema
+    plain = plain and not first.optimizer.use_ema and all(isinstance(m, Mean) for m in first.metrics.values())
     if len(models) == 1 or not plain or not all(_alike(first, m) for m in models[1:]):
         return False
     (arrays,) = first._parts(x, y, weights[0])
@@ -211,7 +213,7 @@ class Group:
         for name, value in sums.items():
             what, _, i = name.rpartition(".")
             each[int(i)][what] = value
-        return [loop._means(own) for own in each]
+        return [numbers(own, self.models[0].metrics) for own in each]
 
     def give(self) -> None:
         """To each model what it has learnt, and its history."""

@@ -34,7 +34,7 @@ class WholeSteps:
         batch_size: int,
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """One step; the sums are those before it. The order of the samples does not matter."""
         cost = Cost(self.run, self.names, state, arrays)
         p = flat([state[name] for name in self.names])
@@ -94,7 +94,7 @@ class Cost:
         found = {k: np.asarray(a, np.float64) for k, a in self.run(state, self.given).items()}
         self.point, self.value = p.copy(), float(found.pop("cost"))
         self.slope = flat([found.pop(gradient_name(name)) for name in self.names])
-        self.sums = {name: float(a) for name, a in found.items()}
+        self.sums = {name: a if a.ndim else float(a) for name, a in found.items()}
         self.after = {k: a for k, a in state.items() if k not in self.names and a is not before[k]}
 
     def arrays(self, p: np.ndarray) -> dict[str, np.ndarray]:

@@ -90,7 +90,7 @@ class Builder:
         self.loops: dict[Group, Loop] = {}
         self.keys = {v: key for key, v in self.program.inputs.items()}  # two inputs may have one name
         self._make_buffers()
-        if all(v.shape == () and v.kind == "shared" for v in self.program.outputs.values()):
+        if all(v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])

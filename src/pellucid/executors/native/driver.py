@@ -16,7 +16,7 @@ from .lanes import Lanes
 from .plan import Group
 
 # places in info, 64-bit numbers; those that threads wait on have a cache line to themselves
-ROWS, BATCH, THREADS, STOP, ERROR, STEPS, GO, WATCH, FAILED = range(9)
+ROWS, BATCH, THREADS, STOP, ERROR, STEPS, GO, WATCH, FAILED, TOTALS = range(10)
 COUNT, GENERATION, LENGTH = 16, 32, 48
 SPINS = 4000  # turns of a waiting thread before it lets others have the processor
 
@@ -59,7 +59,10 @@ def emit_run(
     width: int,
     x86: bool,
 ) -> ir.Function:
-    """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there."""
+    """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there.
+
+    ``totals`` has a number for each, then the arrays among them, which are added up only where TOTALS asks for it.
+    """
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "run")
     pointers, info, thread = function.args
@@ -123,6 +126,8 @@ def emit_run(
             b.call(copy, [here[target], here[source], length, ir.IntType(1)(0)])
         failed = None
         for k, s in enumerate(sums):
+            if s.size != 1:
+                continue
             kind = L.llvm_type(s.dtype, 1)
             x = L.xp.astype(Lanes(b, b.load(here[s], typ=kind), s.dtype, 1), "float64").value
             place = b.gep(here[totals], [I64(k)], source_etype=ir.DoubleType())
@@ -130,6 +135,13 @@ def emit_run(
             bad = b.fcmp_unordered("uno", b.fsub(x, x), ir.DoubleType()(0.0))  # inf - inf and NaN
             bad = b.and_(bad, b.icmp_signed("==", get(WATCH), I64(k)))
             failed = bad if failed is None else b.or_(failed, bad)
+        if any(s.size != 1 for s in sums):
+            with b.if_then(b.icmp_signed("!=", get(TOTALS), I64(0))):
+                at = len(sums)
+                for s in (s for s in sums if s.size != 1):
+                    place = b.gep(here[totals], [I64(at)], source_etype=ir.DoubleType())
+                    b.call(declared_adding(module, s.dtype), [place, here[s], I64(s.size)])
+                    at += s.size
         refused = b.icmp_signed("!=", b.load_atomic(number(ERROR), "monotonic", 8, typ=I64), I64(0))
         b.store(b.add(get(STEPS), I64(1)), number(STEPS))
         go = b.icmp_signed("==", b.load_atomic(number(STOP), "monotonic", 8, typ=I64), I64(0))
@@ -245,6 +257,34 @@ def declared_nest(module: ir.Module, task: Task) -> ir.Function:
 
 def declared(module: ir.Module, name: str, result: ir.Type) -> ir.Function:
     return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, []), name)
+
+
+def declared_adding(module: ir.Module, dtype: str) -> ir.Function:
+    """``totals[i] += x[i]`` for i < n, as a function of its own."""
+    name = f"add_{dtype}"
+    if name in module.globals:
+        return module.globals[name]
+    f = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), name)
+    f.linkage = "internal"
+    totals, x, n = f.args
+    b = ir.IRBuilder(f.append_basic_block("entry"))
+    head, each, done = (f.append_basic_block(s) for s in ("head", "each", "done"))
+    entry = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(I64(0), entry)
+    b.cbranch(b.icmp_signed("<", i, n), each, done)
+    b.position_at_end(each)
+    kind = L.llvm_type(dtype, 1)
+    given = Lanes(b, b.load(b.gep(x, [i], source_etype=kind), typ=kind), dtype, 1)
+    place = b.gep(totals, [i], source_etype=ir.DoubleType())
+    b.store(b.fadd(b.load(place, typ=ir.DoubleType()), L.xp.astype(given, "float64").value), place)
+    i.add_incoming(b.add(i, I64(1)), b.block)
+    b.branch(head)
+    b.position_at_end(done)
+    b.ret_void()
+    return f
 
 
 def declared_memcpy(module: ir.Module) -> ir.Function:

@@ -197,7 +197,7 @@ class Run:
         batch_size: int,
         watch: str | None = None,
         on_step: Callable[[int], None] | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Run on one mini-batch after another inside the machine code; see the reference executor's ``steps``."""
         if self.steady is not None:
             with self.lock:
@@ -219,14 +219,16 @@ class Run:
         values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
         current = {name: values[v] for name, v in self.program.state.items()}
         threads = self._threads(min(batch_size, len(order)))
-        done, sums = 0, np.zeros(len(self.program.outputs))
+        done, sums = 0, np.zeros(self.totals_length)
         with self.lock:
             if self.program.outputs and not self.built.counted:
-                raise GraphError("steps adds up outputs, so they must be shared numbers")
+                raise GraphError("steps adds up outputs, so they must be shared")
             for given, part in self._pieces(arrays, order, batch_size):
                 before = done
                 report = None if on_step is None else lambda rows, before=before: on_step(before + rows)
-                new, info, totals, interruption = self._run(current, given, part, batch_size, threads, watch, report)
+                new, info, totals, interruption = self._run(
+                    current, given, part, batch_size, threads, watch, report, True
+                )
                 good = (int(info[driver.STEPS]) - 1) * batch_size
                 bad = part[good : good + batch_size]
                 if info[driver.FAILED] or info[driver.ERROR]:  # once more, up to the step before
@@ -244,7 +246,25 @@ class Run:
             self.steady = Steady.of(self, current, arrays, given, len(order), batch_size, threads, watch)
         if on_step is not None and done:
             on_step(done)
-        return dict(zip(self.program.outputs, sums.tolist(), strict=True))
+        return self.by_name(sums)
+
+    @cached_property
+    def totals_length(self) -> int:
+        """A number for each output, then those of the arrays among them."""
+        outputs = [self.program.outputs[name] for name in self.built.counted]
+        return len(outputs) + sum(v.size for v in outputs if v.size != 1)
+
+    def by_name(self, totals: np.ndarray) -> dict[str, Any]:
+        """The sums of the outputs: floats, and arrays."""
+        found: dict[str, Any] = {}
+        at = len(self.built.counted)
+        for k, name in enumerate(self.built.counted):
+            v = self.program.outputs[name]
+            if v.size == 1:
+                found[name] = float(totals[k]) if v.shape == () else totals[k : k + 1].reshape(v.shape)
+            else:
+                found[name], at = totals[at : at + v.size].reshape(v.shape), at + v.size
+        return found
 
     def _pieces(self, arrays: Mapping[str, np.ndarray], order: np.ndarray, batch: int):
         """(arrays, order) for one run after another: one for all where the arrays can be read as they lie."""
@@ -275,17 +295,18 @@ class Run:
     # ---- below --------------------------------------------------------------------------------------------------
 
     def _run(
-        self, state, arrays, order, batch: int, threads: int, watch=None, on_step=None
+        self, state, arrays, order, batch: int, threads: int, watch=None, on_step=None, adding=False
     ) -> tuple[dict, np.ndarray, np.ndarray, BaseException | None]:
-        """Run on copies of the state that is updated; gives it, the run's numbers, the totals of the outputs, and what
-        interrupted it."""
+        """Run on copies of the state that is updated; gives it, the run's numbers, the totals of the outputs (of arrays
+        only if ``adding``), and what interrupted it."""
         built, function = self.built, self.function
         new = {k: np.array(a, order="C") if k in self.updated else np.asarray(a, order="C") for k, a in state.items()}
         self.make_memory(min(batch, max(len(order), 1)))
         info = np.zeros(driver.LENGTH, np.int64)
         info[driver.ROWS], info[driver.BATCH], info[driver.THREADS] = len(order), batch, threads
         info[driver.WATCH] = built.counted.index(watch) if watch is not None else -1
-        totals = np.zeros(len(built.counted))
+        info[driver.TOTALS] = adding
+        totals = np.zeros(self.totals_length)
         arrays = {name: np.require(arrays[name], requirements=["C", "A"]) for name in built.raw | built.shared}
         self.given = {b: np.empty(self.length(b, self.blocks), b.dtype) for b in built.given.values()}
         table = self.table(order, totals, info, new, arrays)

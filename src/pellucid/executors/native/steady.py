@@ -38,10 +38,11 @@ class Steady:
         self.arrays = {name: weakref.ref(arrays[name]) for name in run.built.raw | run.built.shared}
         self.state = {name: np.array(a, order="C") for name, a in state.items()}
         self.rows = min(len(arrays[name]) for name in arrays)
-        self.order, self.totals = np.empty(n, np.int64), np.zeros(len(run.built.counted))
+        self.order, self.totals = np.empty(n, np.int64), np.zeros(run.totals_length)
         self.info = np.zeros(driver.LENGTH, np.int64)
         self.info[driver.ROWS], self.info[driver.BATCH] = n, batch
         self.info[driver.WATCH] = run.built.counted.index(watch) if watch is not None else -1
+        self.info[driver.TOTALS] = True
         self.start = self.info.copy()
         self.table = run.table(self.order, self.totals, self.info, self.state, arrays)
         self.addresses = run.addresses
@@ -70,7 +71,7 @@ class Steady:
 
     def on(
         self, state: MutableMapping[str, Any], rows: np.ndarray, on_step: Callable[[int], None] | None
-    ) -> dict[str, float] | None:
+    ) -> dict[str, Any] | None:
         """The sums of the outputs; None, and nothing done, where it needs the longer way, with its words."""
         self.order[...] = rows
         n = len(rows)
@@ -94,4 +95,4 @@ class Steady:
             raise interruption
         if on_step is not None:
             on_step(n)
-        return dict(zip(self.run.program.outputs, self.totals.tolist(), strict=True))
+        return self.run.by_name(self.totals.copy())

@@ -178,7 +178,8 @@ class Case:
     def _copy(self, fresh: bool = False) -> tuple[dict[str, np.ndarray], Any]:
         """State to train on, with what the optimizer keeps, and the training step."""
         m, run = self.model, self.model._compiled("step", self.arrays)
-        known = m._begun()[1] if fresh else m.state
+        kept = {name: a for name, a in m.state.items() if not name.startswith(("optimizer.", "random."))}
+        known = kept | m._begun()[1] if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
         state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
         return {name: np.array(a) for name, a in state.items()}, run

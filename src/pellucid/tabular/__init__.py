@@ -1,0 +1,18 @@
+"""A table of columns to arrays, by scikit-learn's transformers, which stay inside the model. Imports data, sklearn.
+
+Numbers: the median where missing, a column that says so, mean 0 and deviation 1. Categories: one column for each, rare
+ones together. `Preparation` names other ways. What the target is, which columns are used, and why not the others, is
+decided here, and said. `Preprocessor` is all that as a transformer of arrays, DataFrames and Tables.
+"""
+
+from .columns import Columns, choose_columns
+from .entries import listed
+from .keeping import BLOB, keep_in, restore
+from .preprocessing import PARTS, Preparation, Preprocessing
+from .preprocessor import Preprocessor
+from .target import Target, read_target, with_target
+
+__all__ = [
+    "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "choose_columns", "keep_in",
+    "listed", "read_target", "restore", "with_target",
+]  # fmt: skip

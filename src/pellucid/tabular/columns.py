@@ -1,0 +1,108 @@
+"""The columns to learn from: which kind each is, and which say nothing. Imports data."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..data import DataError, Table
+from .entries import finite, is_number, missing, mostly_numbers, texts_of
+
+FEW = 20  # whole numbers of at most so many values, each five times on average, are classes
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are used, by kind; the others with the reason; and what else should be said."""
+
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()  # categories, or numbers taken as such, that have an order
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns that are used."""
+        return self.numbers + self.ordered + self.categories
+
+    def with_order(self, names: tuple[str, ...]) -> Columns:
+        """These columns, some of them as ordered categories."""
+        numbers, categories = (tuple(n for n in kind if n not in names) for kind in (self.numbers, self.categories))
+        return replace(self, numbers=numbers, categories=categories, ordered=self.ordered + names)
+
+
+def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] = ()) -> Columns:
+    """The columns of a table (without its target) to learn from.
+
+    Left out, unless in ``keep``: what is empty or constant, text that differs in almost every row, and whole numbers
+    that number the rows. ``drop`` are left out as asked. Raises `DataError` where no column is left, and where a column
+    would be numbers but for a few entries of text.
+
+    >>> n = np.arange(1.0, 7)
+    >>> columns = choose_columns(Table({"id": n, "age": n * 7 % 4, "name": np.array(list("abcdef"), object)}))
+    >>> columns.numbers, columns.left_out["id"]
+    (('age',), 'numbers the rows')
+    >>> columns.left_out["name"]
+    'text that differs in almost every row (6 different in 6)'
+    """
+    keep, drop = set(keep), set(drop)
+    for name in sorted(keep | drop):
+        table[name]  # an unknown name is an error
+    used: dict[str, list[str]] = {"numbers": [], "categories": []}
+    left_out, remarks = {}, []
+    for name, column in table.columns.items():
+        reason = "as asked" if name in drop else None if name in keep else useless(column, name)
+        if reason:
+            left_out[name] = reason
+            continue
+        kind = table.kind(name)
+        if kind == "numbers":
+            finite(table, name)
+        elif remark := stray_text(table, name, f", or leave the column out (--drop {name})"):
+            remarks.append(remark)
+        used[kind].append(name)
+    if not (used["numbers"] or used["categories"]):
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise DataError(f"{table.source} has no column to learn from besides the target ({why or 'there are none'})")
+    return Columns(tuple(used["numbers"]), tuple(used["categories"]), left_out, tuple(remarks))
+
+
+def useless(column: np.ndarray, name: str) -> str | None:
+    """Why nothing can be learnt from a column, or None."""
+    gone, n = missing(column), len(column)
+    if gone.all():
+        return "empty in every row"
+    if column.dtype.kind == "f":
+        values = np.unique(column[~gone])
+        if len(values) == n and n > 2 and (values == np.round(values)).all():
+            counter = values[0] in (0, 1) and values[-1] <= 1.5 * n
+            if counter or re.search(r"(^|[^a-zA-Z])(id|ID|Id)$|[a-z](Id|ID)$", name):
+                return "numbers the rows" if counter else "an identifier, different in every row"
+    else:
+        counts = Counter(column)
+        values = np.array(sorted(key for key in counts if key is not None), object)
+        own = sum(count == 1 for count in counts.values())
+        if own > n / 2 and n > 2 and mostly_numbers(column) < 0.9:
+            return f"text that differs in almost every row ({len(values)} different in {n})"
+    if len(values) == 1 and not gone.any():
+        return f"{texts_of(values)[0]!r} in every row"
+    return None
+
+
+def stray_text(table: Table, name: str, way_out: str = "") -> str | None:
+    """A text column of numbers but for a few entries is an error if it has many values, else a remark."""
+    column = table[name]
+    if mostly_numbers(column) < 0.9:
+        return None
+    row = next(i for i, text in enumerate(column, 1) if text is not None and not is_number(text))
+    if len(set(column)) > FEW or sum(count == 1 for count in Counter(column).values()) > len(column) / 2:
+        raise DataError(
+            f"{table.source}: column {name!r} holds numbers, but {column[row - 1]!r} in row {row}; correct it, "
+            f"leave it empty if it is missing{way_out}"
+        )
+    return f"{name} is taken as categories: most are numbers, but row {row} holds {column[row - 1]!r}"

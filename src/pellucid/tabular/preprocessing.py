@@ -1,0 +1,184 @@
+"""`Preprocessing`: fitted transformers that make an array of a table's columns; `Preparation`: which they are.
+
+Imports data and scikit-learn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
+
+from ..data import DataError, Table
+from ..data.outliers import METHODS
+from .columns import Columns
+from .entries import finite, in_order, listed, missing, texts_of
+from .transformers import BinaryEncoder, OutlierClipper
+
+MOST_CATEGORIES = 40  # of one column; the rarest are taken together
+IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
+SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
+ENCODE = ("one_hot", "binary", "ordinal")
+OF_NUMBERS = {"clip": (OutlierClipper,), "impute": (SimpleImputer, KNNImputer), "scale": tuple(SCALERS.values())}
+PARTS: dict[str, dict[str, tuple[type, ...]]] = {  # kinds of columns, and the steps that there may be
+    "numbers": OF_NUMBERS,
+    "ordered": {"order": (OrdinalEncoder,), **OF_NUMBERS},
+    "categories": {"impute": (SimpleImputer,), "encode": (OneHotEncoder, BinaryEncoder)},
+}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How columns become numbers.
+
+    - ``impute``: what stands where a number is missing: the column's "median", "mean" or "most_frequent" value,
+      "constant" (``fill_value``), or the mean of the nearest "neighbours" (5 rows, after scaling). With ``indicator``
+      another column says that it was missing. Missing categories are a category of their own.
+    - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1), None.
+    - ``encode``: categories as "one_hot" (k columns), "binary" (log2 k columns) or "ordinal" (one, sorted).
+    - ``order``: {column: its values in order}: one column of numbers, scaled; a value that is not there is missing.
+    - ``clip``: numbers far from the others are moved to the bounds of `data.outliers`, by "iqr" or "robust_z".
+
+    Raises `DataError` for other words.
+    """
+
+    impute: str = "median"
+    scale: str | None = "standard"
+    encode: str = "one_hot"
+    order: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    clip: str | None = None
+    indicator: bool = True
+    fill_value: float = 0.0
+    neighbours: int = 5
+
+    def __post_init__(self) -> None:
+        known = {"impute": IMPUTE, "scale": (*SCALERS, None), "encode": ENCODE, "clip": (*METHODS, None)}
+        for name, words in known.items():
+            if getattr(self, name) not in words:
+                raise DataError(f"{name} must be one of {', '.join(map(repr, words))}, got {getattr(self, name)!r}")
+
+    def of_numbers(self) -> list[tuple[str, Any]]:
+        """The steps for columns of numbers with NaN where missing."""
+        options = {"add_indicator": self.indicator, "keep_empty_features": True}
+        scale = [("scale", SCALERS[self.scale]())] if self.scale else []
+        clip = [("clip", OutlierClipper(self.clip))] if self.clip else []
+        if self.impute == "neighbours":  # by distances, which need a scale
+            return [*clip, *scale, ("impute", KNNImputer(n_neighbors=self.neighbours, **options))]
+        fill = {"fill_value": self.fill_value} if self.impute == "constant" else {}
+        return [*clip, ("impute", SimpleImputer(strategy=self.impute, **fill, **options)), *scale]
+
+    def of_ordered(self, orders: Sequence[Sequence[str]]) -> list[tuple[str, Any]]:
+        """The steps for columns of text whose values have an order."""
+        unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
+        categories = [np.array(order, object) for order in orders]
+        return [("order", OrdinalEncoder(categories=categories, **unknown)), *self.of_numbers()]
+
+    def of_categories(self, n: int) -> list[tuple[str, Any]]:
+        """The steps for columns of text, None where missing, of n training rows."""
+        rare = max(2, round(0.01 * n))  # fewer rows say nothing of a category
+        grouped: dict[str, Any] = {"min_frequency": rare, "max_categories": MOST_CATEGORIES}
+        if self.encode == "binary":
+            encode = BinaryEncoder(**grouped)
+        else:
+            encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False, **grouped)
+        return [
+            ("impute", SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")),
+            ("encode", encode),
+        ]
+
+    def filled(self, table: Table, columns: Columns) -> str:
+        """A sentence on what is missing, and what is done about it; empty where nothing is."""
+        gone = {name: int(missing(table[name]).sum()) for name in columns.names}
+        counts = [f"{name} {count}" for name, count in gone.items() if count]
+        by = {"constant": f"{self.fill_value:g}", "neighbours": "the mean of the nearest rows"}.get(
+            self.impute, f"the column's {self.impute.replace('_', ' ')}"
+        )
+        numbers = (
+            f"; numbers are filled with {by}" if any(gone[n] for n in (*columns.numbers, *columns.ordered)) else ""
+        )
+        own = "; a missing category is a category" if any(gone[n] for n in columns.categories) else ""
+        return f"missing: {listed(counts)}{numbers}{own}" if counts else ""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Fitted transformers of the used columns: a table to an array (n, features), numbers first."""
+
+    columns: Columns
+    steps: dict[str, Pipeline]
+
+    @classmethod
+    def fit(cls, table: Table, columns: Columns, how: Preparation | None = None) -> Preprocessing:
+        """Learn medians, means, deviations and categories from the training rows."""
+        how = how or Preparation()
+        orders = {name: [str(v) for v in order] for name, order in how.order.items() if name in columns.names}
+        if how.encode == "ordinal":
+            orders |= {name: in_order(table[name]) for name in columns.categories if name not in orders}
+            orders = {name: [text for text in order if text] for name, order in orders.items()}  # without missing ones
+        columns = columns.with_order(tuple(orders))
+        steps = {}
+        if columns.numbers:
+            steps["numbers"] = Pipeline(how.of_numbers())
+        if columns.ordered:
+            steps["ordered"] = Pipeline(how.of_ordered([orders[name] for name in columns.ordered]))
+        if columns.categories:
+            steps["categories"] = Pipeline(how.of_categories(len(table)))
+        made = cls(columns, steps)
+        for kind, step in steps.items():
+            step.fit(made.matrix(table, kind))
+        return made
+
+    def transform(self, table: Table) -> np.ndarray:
+        """The features of each row (n, features), float64.
+
+        Raises `DataError` for missing columns, and for text in a column of numbers. Other columns are ignored.
+        """
+        if lacking := [name for name in self.columns.names if name not in table.names]:
+            what = f"the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model needs"
+            raise DataError(f"{table.source} lacks {what}; its columns are {listed(table.names)}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)  # `unseen` says it
+            return np.hstack([step.transform(self.matrix(table, kind)) for kind, step in self.steps.items()])
+
+    def feature_names(self) -> list[str]:
+        """A name for each feature: age, missingindicator_age, sex_female, sex_male."""
+        return [
+            str(name)
+            for kind, step in self.steps.items()
+            for name in step.get_feature_names_out(np.array(getattr(self.columns, kind), object))
+        ]
+
+    def unseen(self, table: Table) -> list[str]:
+        """A sentence for each column with categories that the training rows did not have."""
+        found = []
+        for name, categories in self.categories().items():
+            texts = texts_of(table[name])
+            new = set(texts) - set(categories) - {""}
+            if new:
+                row = next(i for i, text in enumerate(texts, 1) if text in new)
+                found.append(
+                    f"{name} has {len(new)} value{'s' * (len(new) > 1)} not seen in training, such as "
+                    f"{texts[row - 1]!r} in row {row}"
+                )
+        return found
+
+    def categories(self) -> dict[str, Sequence[str]]:
+        """The known values of each column of categories."""
+        known: dict[str, Sequence[str]] = {}
+        for kind, step in (("ordered", "order"), ("categories", "encode")):
+            if names := getattr(self.columns, kind):
+                known |= zip(names, self.steps[kind].named_steps[step].categories_, strict=True)
+        return known
+
+    def matrix(self, table: Table, kind: str) -> np.ndarray:
+        """The columns of a kind (n, columns): float64 with NaN, or text with None, where missing."""
+        if kind == "numbers":
+            return np.stack([finite(table, name) for name in self.columns.numbers], axis=1)
+        texts = [[text or None for text in texts_of(table[name])] for name in getattr(self.columns, kind)]
+        return np.array(texts, object).T
