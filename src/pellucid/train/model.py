@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..optim import LBFGS, as_optimizer
 from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
+from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
@@ -31,11 +32,8 @@ from .sampling import Sampling
 from .sharing import shared
 from .stateful import check_batches
 
-if TYPE_CHECKING:
-    from .doctor import Diagnosis
 
-
-class Model(Reuse, Sampling, Penalised, Feeding):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -336,32 +334,6 @@ class Model(Reuse, Sampling, Penalised, Feeding):
         from .summary import summary_text
 
         print(summary_text(self))
-
-    def diagnose(
-        self,
-        x: Any,
-        y: Any = None,
-        *,
-        validation_data: tuple | None = None,
-        test: tuple | None = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        batch_size: int | None = None,
-    ) -> Diagnosis:
-        """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
-
-        ``x``, ``y``: training samples. ``validation_data`` and ``test``: (x, y) of others, by which overfitting and
-        rows that leak are found. ``sample_weight``, ``class_weight``, ``batch_size``: as `fit` had them. See
-        `pellucid.train.doctor`. Raises `DataError` for arrays that do not fit the net or the loss.
-
-        >>> from pellucid import data, nn
-        >>> train = data.digits()
-        >>> Model(nn.Dense(10), loss="cross_entropy").diagnose(train.x, train.y)
-        healthy: nothing found
-        """
-        from .doctor import diagnose
-
-        return diagnose(self, x, y, validation_data, test, sample_weight, class_weight, batch_size)
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""

@@ -15,7 +15,7 @@ from ...executors import NotFinite
 from ...graph import Program, Value, input, toposort
 from ...ops.reduce import each_sample
 from ...optim import LBFGS
-from .. import loop, programs
+from .. import loop, measuring, programs
 from ..arrays import graph_dtype
 from ..pieces import Arrays
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
@@ -138,7 +138,7 @@ class Case:
 
     @cached_property
     def loss(self) -> float:
-        return loop.evaluate(self.model, [self.arrays])["loss"]
+        return measuring.evaluate(self.model, [self.arrays], metrics={})["loss"]
 
     @property
     def solved(self) -> bool:
@@ -160,9 +160,10 @@ class Case:
         order = order[: steps * self.batch]
         try:
             sums = run.steps(state, self.arrays, order, self.batch, "loss")
-            after = loop._means(m._compiled("evaluate", self.arrays).steps(state, self.arrays, None, 256))["loss"]
+            found = m._compiled("evaluate", self.arrays, {}).steps(state, self.arrays, None, measuring.EVALUATE_BATCH)
         except NotFinite:
             return Trial(self.loss, np.inf, np.inf)
+        after = measuring.numbers(found, {})["loss"]
         return Trial(self.loss, sums["loss"] / sums["weight"], after if np.isfinite(after) else np.inf)
 
     @cached_property
