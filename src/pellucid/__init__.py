@@ -28,17 +28,18 @@ from .train import (
     load,
     minimize,
 )
+from .train.doctor import Diagnosis, Doctor, DoctorWarning, Finding
 
 from . import stopping  # isort: skip  # above train
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "DivergedError",
-    "EarlyStopping", "GraphError", "History", "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau",
-    "Restarts", "Stepper", "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum",
-    "data", "decode", "executors", "grad", "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts",
-    "schedules", "state", "stopping",
+    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",
+    "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
+    "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "TensorBoard",
+    "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad",
+    "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state", "stopping",
 ]  # fmt: skip
 
 

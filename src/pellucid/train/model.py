@@ -20,6 +20,7 @@ from ..optim import LBFGS, as_optimizer
 from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback
+from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
@@ -32,7 +33,7 @@ from .sharing import shared
 from .stateful import check_batches
 
 
-class Model(Reuse, Sampling, Penalised, Feeding):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -108,18 +109,21 @@ class Model(Reuse, Sampling, Penalised, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
+        self.specs, self.how = specs, how
+        self.traced, weights = self._begun()
+        self.state |= first_strengths(self) | weights
+
+    def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
+        """The net as a graph, and every parameter as it begins, from the seed."""
 
         def made() -> tuple[Traced, Any]:
-            traced, _ = programs.trace_net(self.net, specs, how, self.dtype, training=False)
+            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False)
             # by the reference, so that the same seed gives the same first weights on every executor
             return traced, executors.get("reference").compile(init_program(traced.parameters))
 
-        self.traced, first = shared(self, ("net", how, *specs.items()), made)
-        self.specs, self.how = specs, how
-        self.state |= first_strengths(self)
-        if self.traced.parameters:
-            key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-            self.state |= first({}, {"key": key})
+        traced, first = shared(self, ("net", self.how, *self.specs.items()), made)
+        key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
+        return traced, first({}, {"key": key}) if traced.parameters else {}
 
     def _built(self) -> Traced:
         if self.traced is None:
