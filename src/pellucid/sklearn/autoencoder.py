@@ -29,7 +29,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
 
     >>> t = np.linspace(0, 1, 60)
     >>> X = np.stack([t, 2 * t - 1, 1 - t], 1)  # on a line
-    >>> code = Autoencoder(1, (), learning_rate_init=0.05, random_state=0, max_iter=300, tol=0).fit(X)
+    >>> code = Autoencoder(1, (), solver="lbfgs", random_state=0).fit(X)
     >>> code.transform(X).shape, bool(np.abs(code.inverse_transform(code.transform(X)) - X).max() < 0.05)
     ((60, 1), True)
     """
