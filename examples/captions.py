@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, schedules
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RELATIONS = (("above", "below"), ("left of", "right of"))  # of the first digit to the second, and back
@@ -36,13 +36,6 @@ def pictures(digits, n: int, seed: int) -> tuple[np.ndarray, list[tuple[str, str
         there, back = RELATIONS[sideways]
         captions.append((f"{one} {there} {two}", f"{two} {back} {one}"))
     return found, captions
-
-
-class Slower(pel.Callback):
-    """A learning rate that is halved after every epoch."""
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.5
 
 
 def convolution(channels: int) -> list:
@@ -81,9 +74,10 @@ def main(folder: str, epochs: int = 5, n: int = 20000, units: int = 128) -> floa
         [WORDS.encode(pair[k], start=True, end=True) for pair, k in zip(captions, said, strict=True)]
     )
     following = np.where(words == WORDS.padding, -1, words)[:, 1:]
-    model = pel.Model(captioner(units), nn.CrossEntropy(ignore_class=-1), optim.Adam(0.002))
+    rate = schedules.Step(0.002, 0.5, epochs=1)
+    model = pel.Model(captioner(units), nn.CrossEntropy(ignore_class=-1), optim.Adam(rate))
     start, cpu = time.perf_counter(), time.process_time()
-    model.fit({"picture": seen, "words": words[:, :-1]}, following, epochs=epochs, callbacks=[Slower()])
+    model.fit({"picture": seen, "words": words[:, :-1]}, following, epochs=epochs)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 
     unseen, true = pictures(test, 2000, seed=2)

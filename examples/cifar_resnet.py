@@ -4,27 +4,17 @@ import sys
 import time
 
 import pellucid as pel
-from pellucid import optim
+from pellucid import optim, schedules
 from pellucid.nn import zoo
-
-
-class Steps(pel.Callback):
-    """The learning rate a tenth from three quarters of the epochs on, and a hundredth at the end."""
-
-    def __init__(self, epochs: int) -> None:
-        self.drops = {int(epochs * 0.7), int(epochs * 0.9)}
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        if epoch + 1 in self.drops:
-            self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.1
 
 
 def main(file: str, epochs: int = 60) -> float:
     """Train with flipped and shifted pictures, and give the accuracy on pictures that were not seen."""
     train, test = pel.data.cifar(file), pel.data.cifar(file, "test")
-    model = pel.Model(zoo.resnet_cifar(20), "cross_entropy", optim.SGD(0.1, momentum=0.9), metrics=["accuracy"])
+    rate = schedules.Piecewise((0.1, 0.01, 0.001), epochs=(0.7 * epochs, 0.9 * epochs))
+    model = pel.Model(zoo.resnet_cifar(20), "cross_entropy", optim.SGD(rate, momentum=0.9), metrics=["accuracy"])
     start = time.perf_counter()
-    model.fit(train.x, train.y, batch_size=64, epochs=epochs, verbose=2, callbacks=[Steps(epochs)],
+    model.fit(train.x, train.y, batch_size=64, epochs=epochs, verbose=2,
               augment=pel.data.Augment(flip=True, shift=4))  # fmt: skip
     accuracy = model.evaluate(test.x, test.y)["accuracy"]
     print(f"test accuracy {accuracy:.4f} after {epochs} epochs, {time.perf_counter() - start:.0f} s")

@@ -4,23 +4,18 @@ import sys
 import time
 
 import pellucid as pel
-from pellucid import optim
+from pellucid import optim, schedules
 from pellucid.nn import zoo
 
-
-class Smaller(pel.Callback):
-    """A learning rate that is multiplied by 0.7 after every epoch."""
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.7
+RATE = schedules.Step(0.002, 0.7, epochs=1)  # times 0.7 after every epoch
 
 
 def main(folder: str, epochs: int = 10) -> float:
     """Train, and give the accuracy on the test images."""
     train, test = (pel.data.mnist(folder, part, images=True) for part in ("train", "test"))
-    model = pel.Model(zoo.lenet5(size=28, modern=True), "cross_entropy", optim.Adam(0.002), metrics=["accuracy"])
+    model = pel.Model(zoo.lenet5(size=28, modern=True), "cross_entropy", optim.Adam(RATE), metrics=["accuracy"])
     start = time.perf_counter()
-    model.fit(train.x, train.y, batch_size=64, epochs=epochs, callbacks=[Smaller()], augment=pel.data.Augment(shift=1))
+    model.fit(train.x, train.y, batch_size=64, epochs=epochs, augment=pel.data.Augment(shift=1))
     accuracy = model.evaluate(test.x, test.y)["accuracy"]
     print(f"test accuracy {accuracy:.4f} after {epochs} epochs, {time.perf_counter() - start:.1f} s")
     return accuracy

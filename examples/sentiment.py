@@ -13,16 +13,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, schedules
 
 CLASSES = ("neg", "pos")
-
-
-class Smaller(pel.Callback):
-    """A learning rate that is multiplied by 0.6 after every epoch."""
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.6
 
 
 def read(folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -50,8 +43,9 @@ def main(folder: str | Path, folds: int = 1, epochs: int = 6) -> float:
         rows = [vocabulary.encode(text.split()) for text in texts]
         known = pel.data.Buckets([rows[i] for i in train], y[train], batch_size=50)
         new = pel.data.Buckets([rows[i] for i in test], y[test], known.boundaries)
-        model = pel.Model(net(len(vocabulary)), "cross_entropy", optim.Adam(0.001), metrics=["accuracy"], seed=seed)
-        model.fit(known, epochs=epochs, callbacks=[Smaller()])
+        rate = schedules.Step(0.001, 0.6, epochs=1)  # times 0.6 after every epoch
+        model = pel.Model(net(len(vocabulary)), "cross_entropy", optim.Adam(rate), metrics=["accuracy"], seed=seed)
+        model.fit(known, epochs=epochs)
         accuracies.append(model.evaluate(new)["accuracy"])
         print(f"tenth {seed + 1}: test accuracy {accuracies[-1]:.4f}")
     for i, probabilities in list(zip(test, model.predict(new), strict=True))[::200]:

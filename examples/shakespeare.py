@@ -1,26 +1,12 @@
 """A net learns to write like a text, a character at a time: python examples/shakespeare.py FILE [EPOCHS]"""
 
-import math
 import sys
 import time
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, schedules
 
 RATE = 0.008
-
-
-class Falling(pel.Callback):
-    """The learning rate as half a wave of the cosine: RATE in the first epoch, almost 0 in the last."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_epoch_begin(self, epoch, logs=None) -> None:
-        rate = self.model.state["optimizer.learning_rate"]
-        self.model.state["optimizer.learning_rate"] = (
-            rate * 0 + RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-        )
 
 
 def main(file: str, epochs: int = 15, units: int = 128) -> float:
@@ -38,9 +24,9 @@ def main(file: str, epochs: int = 15, units: int = 128) -> float:
         nn.LSTM(units, return_sequences=True),
         nn.TimeDistributed(nn.Dense(len(characters))),
     )
-    model = pel.Model(net, "cross_entropy", optim.Adam(RATE))
+    model = pel.Model(net, "cross_entropy", optim.Adam(schedules.Cosine(RATE, epochs=epochs)))
     start, start_cpu = time.perf_counter(), time.process_time()
-    model.fit(x, y, batch_size=32, epochs=epochs, validation_data=held, verbose=2, callbacks=[Falling(epochs)])
+    model.fit(x, y, batch_size=32, epochs=epochs, validation_data=held, verbose=2)
     took, took_cpu = time.perf_counter() - start, time.process_time() - start_cpu
     loss = model.evaluate(*held)["loss"]
     print(f"validation loss {loss:.4f} nats a character after {epochs} epochs, {took:.0f} s, {took_cpu:.0f} s of CPU\n")

@@ -10,22 +10,12 @@ import time
 import numpy as np
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, schedules
 
 COMPONENTS = 20
 DOWN, LIFTED, END = range(3)  # what the pen does after a move
 START = (0.0, 0.0, DOWN)  # the first row of every drawing: its first stroke begins here
 RASTER = 6  # the drawings' points lie on a raster of about so many units
-
-
-class Slower(pel.Callback):
-    """A learning rate that falls to a fiftieth, by the same factor after every epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        self.factor = 0.02 ** (1 / max(1, epochs - 1))
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * self.factor
 
 
 def read(path: str, part: str, scale: float | None = None) -> tuple[list[np.ndarray], float]:
@@ -111,10 +101,11 @@ def main(path: str, epochs: int = 12, drawings: int | None = None, units: int = 
     net = nn.Sequential(
         nn.LSTM(units, return_sequences=True), nn.TimeDistributed(nn.Dense(6 * COMPONENTS + 3)),
     )  # fmt: skip
-    model = pel.Model(net, nn.MixtureDensity(COMPONENTS, classes=3, ignore_class=-1), optim.Adam(0.005))
+    rate = schedules.Step(0.005, 0.02 ** (1 / max(1, epochs - 1)), epochs=1)  # a fiftieth in the last epoch
+    model = pel.Model(net, nn.MixtureDensity(COMPONENTS, classes=3, ignore_class=-1), optim.Adam(rate))
     seen = buckets(train)
     start, cpu = time.perf_counter(), time.process_time()
-    model.fit(seen, epochs=epochs, validation_data=buckets(valid, seen.boundaries), callbacks=[Slower(epochs)])
+    model.fit(seen, epochs=epochs, validation_data=buckets(valid, seen.boundaries))
     found = {"loss": model.history["val_loss"][-1], "baseline": baseline(train, valid)}
     print(f"loss of a move {found['loss']:.3f} nats, baseline {found['baseline']:.3f}; "
           f"{time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} s of processor time")  # fmt: skip

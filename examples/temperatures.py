@@ -10,17 +10,10 @@ import time
 import numpy as np
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, schedules
 
 DAYS, YEAR = 14, 365  # the file leaves 29 February out
 TEST = 2 * YEAR
-
-
-class Smaller(pel.Callback):
-    """A learning rate that is multiplied by 0.85 after every epoch."""
-
-    def on_epoch_end(self, epoch, logs) -> None:
-        self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] * 0.85
 
 
 def linear(x: np.ndarray, y: np.ndarray, x_test: np.ndarray) -> np.ndarray:
@@ -40,9 +33,9 @@ def main(file: str, epochs: int = 20, seed: int = 0) -> dict[str, float]:
     train, test = slice(None, -TEST), slice(-TEST, None)
 
     net = nn.Sequential(nn.GRU(32), nn.Dropout(0.2), nn.Dense(1))
-    model = pel.Model(net, "mse", optim.Adam(0.003), seed=seed)
+    model = pel.Model(net, "mse", optim.Adam(schedules.Step(0.003, 0.85, epochs=1)), seed=seed)
     start = time.perf_counter()
-    model.fit(x[train], y[train, None], epochs=epochs, callbacks=[Smaller()], verbose=0)
+    model.fit(x[train], y[train, None], epochs=epochs, verbose=0)
     seconds = time.perf_counter() - start
 
     past = x[:, :, 0]

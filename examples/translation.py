@@ -88,11 +88,11 @@ class Falling(pel.Callback):
         self.seconds = 60 * minutes
 
     def on_train_begin(self, logs=None) -> None:
-        self.start, self.first = time.perf_counter(), self.model.state["optimizer.learning_rate"]
+        self.start, self.first = time.perf_counter(), self.model.learning_rate
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         left = 1 - (time.perf_counter() - self.start) / self.seconds
-        self.model.state["optimizer.learning_rate"] = self.first * np.float32(max(left, 0))
+        self.model.learning_rate = self.first * max(left, 1e-6)
         self.model.stop_training = left <= 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from .. import Callback, DataError, Model, data, decode, nn
+from .. import DataError, Model, ReduceLROnPlateau, data, decode, nn
 from . import files
 from .learning import Run
 
@@ -16,18 +16,6 @@ WINDOW = 50  # characters that a training sample has
 LONG = 1000  # characters that a test sample has: of few the first are predicted with nothing before them
 LEAST = 200  # characters of a text
 SAMPLE = 400  # characters that are written after training
-
-
-class Halving(Callback):
-    """Half the learning rate after an epoch that made the validation loss no better."""
-
-    best = float("inf")
-    remembers = ("best",)
-
-    def on_epoch_end(self, epoch, logs=None) -> None:
-        if logs["val_loss"] >= self.best:
-            self.model.state["optimizer.learning_rate"] = self.model.state["optimizer.learning_rate"] / 2
-        self.best = min(self.best, logs["val_loss"])
 
 
 def train(run: Run, path: str) -> None:
@@ -43,7 +31,7 @@ def train(run: Run, path: str) -> None:
             f"{len(characters)} different ones")  # fmt: skip
     (x, y), held = samples(tokens[:cut], WINDOW), samples(tokens[cut:], LONG)
     model = run.model(network(run, len(characters)), "cross_entropy")
-    run.fitted(model, x, y, len(x), len(held[0]), validation_data=held, callbacks=[Halving()])
+    run.fitted(model, x, y, len(x), len(held[0]), validation_data=held, callbacks=[ReduceLROnPlateau("val_loss", 0.5, patience=1, min_delta=0.0)])
     loss = model.evaluate(*held)["loss"]
     model.notes |= {"kind": "text", "source": Path(path).name, "vocabulary": characters.to_json(),
                     "sha256": files.digest(path), "test": {"loss": loss}}  # fmt: skip

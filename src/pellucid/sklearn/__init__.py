@@ -3,10 +3,13 @@
 The top floor: imports everything below it, and scikit-learn.
 """
 
+from .. import executors
 from .autoencoder import Autoencoder
 from .forecaster import NeuralForecaster
 from .kinds import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .mlp import MLPClassifier, MLPRegressor
+
+executors.get()  # imported now: llvmlite takes longer than to fit a small net
 
 __all__ = [
     "Autoencoder",
