@@ -96,7 +96,8 @@ def restarts(
     (5, 1.0)
     """
     models = _several(model, n, "restarts")
-    fit_members(models, x, y, jobs=jobs, **options)
+    weights = [options.pop("sample_weight", None)] * n
+    fit_members(models, x, y, weights, jobs=jobs, **options)
     last = {name: np.array([m.history[name][-1] for m in models]) for name in models[0].history.columns}
     if (held := options.get("validation_data")) is not None:
         vx, vy, weight = (*held, None)[:3]

@@ -31,7 +31,8 @@ def train(run: Run, path: str) -> None:
             f"{len(characters)} different ones")  # fmt: skip
     (x, y), held = samples(tokens[:cut], WINDOW), samples(tokens[cut:], LONG)
     model = run.model(network(run, len(characters)), "cross_entropy")
-    run.fitted(model, x, y, len(x), len(held[0]), validation_data=held, callbacks=[ReduceLROnPlateau("val_loss", 0.5, patience=1, min_delta=0.0)])
+    slower = ReduceLROnPlateau("val_loss", 0.5, patience=1, min_delta=0.0)
+    run.fitted(model, x, y, len(x), len(held[0]), validation_data=held, callbacks=[slower])
     loss = model.evaluate(*held)["loss"]
     model.notes |= {"kind": "text", "source": Path(path).name, "vocabulary": characters.to_json(),
                     "sha256": files.digest(path), "test": {"loss": loss}}  # fmt: skip

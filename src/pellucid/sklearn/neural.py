@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import nn, optim
 from ..data import DataError
+from ..ensembles import restarts
 from ..nn.losses import as_loss
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
@@ -73,6 +74,7 @@ class NeuralEstimator(BaseEstimator):
         "scale": ["boolean"],
         "input_shape": [None, tuple, list],
         "executor": [None, str],
+        "restarts": [Interval(Integral, 1, None, closed="left")],
         "threads": [None, Interval(Integral, 1, None, closed="left")],
     }
     usual_loss, usual_targets = "", "y"
@@ -109,6 +111,7 @@ class NeuralEstimator(BaseEstimator):
         callbacks=(),
         scale=True,
         input_shape=None,
+        restarts=1,
         executor=None,
         threads=None,
     ):
@@ -151,8 +154,8 @@ class NeuralEstimator(BaseEstimator):
     def _net(self, outputs: int) -> Any:
         return net_of(self, outputs, self.layers, self.hidden_layer_sizes, self.input_shape)
 
-    def _model(self, outputs: int, features: int, dtype: str) -> Model:
-        penalty = nn.L2(float(self.alpha) / 2, per_batch=True)
+    def _model(self, outputs: int, features: int, dtype: str, mean: float) -> Model:
+        penalty = nn.L2(float(self.alpha) / 2 / mean, per_batch=True)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         return Model(self._net(outputs), self._loss(), self._optimizer(), (), seed, dtype, self.executor, (features,),
                      self.threads or worker_threads(), regularizer=penalty)  # fmt: skip
@@ -180,13 +183,15 @@ class NeuralEstimator(BaseEstimator):
         t = self._targets(y, x)
         if first:
             self.n_outputs_ = self._outputs(t)
-            self.model_ = self._model(self.n_outputs_, x.shape[1], str(x.dtype))
+            self.model_ = self._model(self.n_outputs_, x.shape[1], str(x.dtype), mean)
             self.t_ = 0
         self.model_.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
-        self._epochs(x, t, weight, validation_data, epochs, goes_on and epochs == 1)
+        self._epochs(x, t, weight, validation_data, epochs, goes_on and epochs == 1, first)
         return self
 
-    def _epochs(self, x: Any, t: Any, weight: Any, validation_data: Any, epochs: int, partial: bool) -> None:
+    def _epochs(
+        self, x: Any, t: Any, weight: Any, validation_data: Any, epochs: int, partial: bool, first: bool
+    ) -> None:
         if validation_data is not None:
             validation_data = self._validation(*validation_data)
         elif self.early_stopping:
@@ -198,9 +203,14 @@ class NeuralEstimator(BaseEstimator):
         batch: Any = "all" if isinstance(model.optimizer, optim.LBFGS) else min(
             200 if self.batch_size == "auto" else self.batch_size, len(x))  # fmt: skip
         callbacks = self._callbacks(watched, np.inf if partial else self.n_iter_no_change)
-        model.fit(x, t, batch_size=batch, epochs=epochs, validation_data=validation_data, shuffle=bool(self.shuffle),
-                  sample_weight=weight, callbacks=callbacks,
-                  verbose=2 if self.verbose is True else int(self.verbose))  # fmt: skip
+        given = {"batch_size": batch, "epochs": epochs, "validation_data": validation_data, "sample_weight": weight,
+                 "shuffle": bool(self.shuffle), "callbacks": callbacks,
+                 "verbose": 2 if self.verbose is True else int(self.verbose)}  # fmt: skip
+        if self.restarts > 1 and first and not partial:
+            self.restarts_ = restarts(model, x, t, self.restarts, measure=watched, **given)
+            self.model_ = model = self.restarts_.best
+        else:
+            model.fit(x, t, **given)
         self.n_iter_ = model.epochs - before
         self.t_ += self.n_iter_ * len(x)
         self.loss_curve_ = model.history["loss"]
