@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import pellucid as pel
 from pellucid import DataError, DivergedError, GraphError, Model, nn, optim
 
 X = np.random.default_rng(0).normal(size=(10, 4))
@@ -434,3 +435,19 @@ def test_where_nan_begins():
     net = nn.Sequential(nn.Dense(3), nn.Lambda(ops.log, name="log"), nn.Dense(1))
     with pytest.raises(DivergedError, match=r"It began in layer 'layers\.log'\. Try a smaller learning rate"):
         diverging(net, 0.1).fit(X, X[:, :1], verbose=0)
+
+
+def test_callbacks_and_a_validation_set_of_one():
+    x, y = np.ones((8, 2)), np.arange(8) % 2
+    model = Model(nn.Dense(2), "cross_entropy")
+    for given, text in (
+        (pel.EarlyStopping(), r"must be a list: callbacks=\[EarlyStopping\(...\)\]"),
+        ([pel.EarlyStopping], "must be a pellucid.Callback, got .*did you forget the parentheses"),
+        ([print], "must be a pellucid.Callback"),
+    ):
+        with pytest.raises(GraphError, match=text):
+            model.fit(x, y, callbacks=given, verbose=0)
+    for options in ({"validation_data": (x[:1], y[:1])}, {"validation_split": 0.1}):
+        with pytest.raises(DataError, match="one sample for validation says nothing of others; give two or more"):
+            model.fit(x, y, verbose=0, **options)
+    assert model.traced is None

@@ -44,6 +44,18 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None: ...
 
 
+def as_callbacks(given: Any) -> list[Callback]:
+    """A list of callbacks. Raises `GraphError` for what is none, or stands alone."""
+    if isinstance(given, Callback):
+        raise GraphError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
+    found = list(given)
+    for c in found:
+        if not isinstance(c, Callback):
+            hint = "; did you forget the parentheses?" if isinstance(c, type) else ""
+            raise GraphError(f"a callback must be a pellucid.Callback, got {c!r}{hint}")
+    return found
+
+
 class Monitor:
     """Which of an epoch's numbers is watched, and whether it is better than another.
 

@@ -62,6 +62,13 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
     return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
 
 
+def enough(arrays: Arrays) -> Arrays:
+    """Validation samples. Raises `DataError` for one sample with one target: its loss says nothing of others."""
+    if arrays["y"].size == 1:
+        raise DataError("one sample for validation says nothing of others; give two or more, the tenth part say")
+    return arrays
+
+
 def whole_batch(asked: int | str | None, parts: list[Arrays], augment: Callable | None) -> str:
     """All samples as one batch, which is what L-BFGS takes."""
     if asked not in (None, "all"):

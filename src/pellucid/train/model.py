@@ -19,7 +19,7 @@ from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
 from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
-from .callbacks import Callback
+from .callbacks import Callback, as_callbacks
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
@@ -269,12 +269,12 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                     raise GraphError("validation_data must be (x, y) or (x, y, sample_weight), or Buckets")
                 vx, vy, weight = (*validation_data, None)[:3]
                 vx = middle_of(augment, vx, "validation_data x")
-                validation = [self._arrays(vx, vy, weight, name="validation_data ")]
+                validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
             elif validation_split:
                 learnt, held = loop.split(parts[0], validation_split, self.seed)
                 if augment is not None:
                     held["x"] = middle_of(augment, held["x"])
-                parts, validation = [learnt], [held]
+                parts, validation = [learnt], [loop.enough(held)]
             n = sum(len(arrays["y"]) for arrays in parts)
             if isinstance(self.optimizer, LBFGS):
                 batch_size = loop.whole_batch(batch_size, parts, augment)
@@ -286,7 +286,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             for step, arrays in zip(steps, parts, strict=True):
                 check_batches(step.program, batch, len(arrays["y"]), shuffle)
             training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
-            callbacks = list(callbacks)
+            callbacks = as_callbacks(callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
         slots = [v for v in steps[0].program.state if v not in self.state]
         self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
