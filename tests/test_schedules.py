@@ -111,6 +111,24 @@ def test_the_learning_rate_may_be_set():
         model.learning_rate = 0
 
 
+def test_a_schedule_at_zero():
+    """The last step of a cosine, the first of a warm-up: nothing is divided by it."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3))
+    plateau = pel.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=100)
+    model = Model(nn.Dense(3), "mse", optim.SGD(schedules.Cosine(0.1, epochs=2)))
+    model.fit(x, y, epochs=4, callbacks=[plateau], verbose=0)
+    assert model.learning_rate == pytest.approx(0, abs=1e-9)
+    assert model.state["optimizer.learning_rate"] == pytest.approx(0.1 / 8)  # after epochs 2, 3 and 4
+    model.fit(x, y, epochs=2, verbose=0)
+    warm = Model(nn.Dense(3), "mse", optim.SGD(schedules.WarmUp(0.1, epochs=2)), input_shape=(3,))
+    assert warm.learning_rate == 0
+    with pytest.raises(GraphError, match="schedule is at 0 now"):
+        warm.learning_rate = 0.1
+    plain = Model(nn.Dense(3), "mse", optim.SGD(0.1), input_shape=(3,))
+    np.testing.assert_array_equal(warm.find_learning_rate(x, y).losses, plain.find_learning_rate(x, y).losses)
+    assert list(warm.state) == list(plain.state) == ["weight", "bias"]
+
+
 BAD = {
     "no length": (lambda: schedules.Cosine(0.1), "Cosine: give its length as epochs=... or as steps=..., got none"),
     "both": (lambda: schedules.Cosine(0.1, epochs=1, steps=2), "got both"),

@@ -69,6 +69,17 @@ def test_a_small_gradient_is_of_all_samples():
     assert model.epochs == 1
 
 
+def test_a_small_gradient_of_pictures_that_are_cropped():
+    x = np.random.default_rng(0).normal(size=(12, 1, 6, 6))
+    net = nn.Sequential(nn.Conv(2, 3), nn.BatchNorm(), nn.Flatten(), nn.Dense(2))
+    model, rule = Model(net, "cross_entropy"), GradientNorm(1e6)
+    callbacks = [rule, pel.AverageWeights()]
+    model.fit(x, np.arange(12) % 2, epochs=3, augment=pel.data.Augment(crop=4), callbacks=callbacks, verbose=0)
+    assert model.epochs == 1 and rule.norm == pytest.approx(
+        np.sqrt(sum((g**2).sum() for g in model.gradients(x[:, :, 1:5, 1:5], np.arange(12) % 2)[1].values())), rel=0.5
+    )
+
+
 def test_a_small_change():
     """The loss of epoch k is 1/2 4^(1-k), before its step: it changes by 3/2 4^(1-k), below 0.01 first at k = 5."""
     model = bowl()

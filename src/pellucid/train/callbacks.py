@@ -114,14 +114,16 @@ class ReduceLROnPlateau(Callback):
         self.best, self.wait, self.cooling = math.inf, 0, 0
 
     def on_epoch_end(self, epoch, logs=None):
+        from .loop import base_rate, set_base_rate
+
         value = self.monitor.value(logs)
         if self.monitor.improved(value, self.best):
             self.best, self.wait = value, 0
         elif self.cooling == 0:
             self.wait += 1
             if self.wait >= self.patience:
-                rate = self.model.learning_rate
-                self.model.learning_rate = max(rate * self.factor, min(rate, self.min_lr))
+                rate = base_rate(self.model)
+                set_base_rate(self.model, max(rate * self.factor, min(rate, self.min_lr)))
                 self.wait, self.cooling = 0, self.cooldown + 1
         self.cooling = max(self.cooling - 1, 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..executors import NotFinite
 from ..graph import GraphError
 from ..optim import LBFGS
+from ..schedules import Schedule
 from .pieces import Arrays, order_of
 
 if TYPE_CHECKING:
@@ -62,18 +63,22 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
     if isinstance(model.optimizer, LBFGS):
         raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
-    from .loop import RATE, first_state, rate_of, trained_weights
+    from .loop import RATE, first_state, trained_weights
 
+    schedule = model.optimizer.learning_rate
+    if isinstance(schedule, Schedule):  # it would multiply the rates that are tried
+        own, model = model, model.clone(optimizer=replace(model.optimizer, learning_rate=schedule.start))
+        model._build(own.specs, own.how)
+        model.state = dict(own.state)
     kept, run = dict(model.state), model._compiled("step", arrays)
     names = [name for name in run.program.state if name not in model.state]
     try:
         model.state |= first_state(run.program, names, model.optimizer, model.seed, model.state)
         model.state = {name: np.array(a) for name, a in model.state.items()}
         rates, losses, mean, n = [], [], 0.0, len(arrays["y"])
-        base = float(model.state[RATE]) / rate_of(model)  # a schedule's factor is left out
         rows = np.concatenate([order_of(model.seed, e, n, True) for e in range(-(-steps * batch // n))])  # type: ignore[misc]
         for k, rate in enumerate(np.geomspace(low, high, steps)):
-            model.state[RATE] = np.asarray(rate * base, model.dtype)
+            model.state[RATE] = np.asarray(rate, model.dtype)
             try:
                 with trained_weights(model):
                     sums = run.steps(model.state, arrays, rows[k * batch : (k + 1) * batch], batch, "loss")

@@ -24,7 +24,7 @@ from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
 from .checkpoint import Checkpoint, Saved, keeper_of
 from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
-from .pieces import Arrays, Piece, Place, cut, epochs_of
+from .pieces import Arrays, Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 
 if TYPE_CHECKING:
@@ -113,6 +113,13 @@ class Training:
     epochs: int
     shuffle: bool
     augment: Callable | None = None
+
+    @property
+    def unchanged(self) -> list[Arrays]:
+        """The parts as a net evaluates them: without random changes, cut in the middle."""
+        if self.augment is None:
+            return self.parts
+        return [arrays | {"x": middle_of(self.augment, arrays["x"])} for arrays in self.parts]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -225,15 +232,20 @@ def base_rate(model: Model) -> float:
     return float(str(np.asarray(model.state.get(RATE, first)).astype(model.dtype)))
 
 
-def rate_of(model: Model) -> float:
-    """The learning rate of the next step: the base rate times the schedule's factor."""
-    schedule, base = model.optimizer.learning_rate, base_rate(model)
+def factor_of(model: Model) -> float:
+    """What a schedule multiplies the base rate with at the next step; 1 without a schedule."""
+    schedule = model.optimizer.learning_rate
     if not isinstance(schedule, Schedule):
-        return base
+        return 1.0
     steps = state_value("optimizer.step", (), "int32")
     program = Program([], {"factor": schedule.at(Clock(cast(steps, "float64")))})
     known = {name: model.state.get(name, 1 if name == PER_EPOCH else 0) for name in program.state}
-    return base * float(executors.get("reference").compile(program)(known)["factor"])
+    return float(executors.get("reference").compile(program)(known)["factor"])
+
+
+def set_base_rate(model: Model, rate: float) -> None:
+    """Change what a schedule multiplies, or the learning rate itself."""
+    model.state[RATE] = np.asarray(rate, model.dtype)
 
 
 def gradients(

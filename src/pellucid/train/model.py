@@ -157,14 +157,16 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         >>> model.learning_rate
         0.05
         """
-        return loop.rate_of(self)
+        return loop.base_rate(self) * loop.factor_of(self)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         if not 0 < rate < float("inf"):
             raise GraphError(f"learning_rate must be a number > 0, got {rate!r}")
-        now = loop.base_rate(self)
-        self.state[loop.RATE] = np.asarray(rate * now / loop.rate_of(self), self.dtype)
+        factor = loop.factor_of(self)
+        if factor == 0:
+            raise GraphError("the learning rate's schedule is at 0 now, so that no number times it is any other")
+        loop.set_base_rate(self, rate / factor)
 
     def gradients(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
@@ -189,7 +191,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """
         if x is None and self.training is None:
             raise DataError("update_statistics: x is missing (only within fit are there samples)")
-        parts = self.training.parts if self.training is not None and x is None else [self._inputs(x)[0]]
+        parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
         n = len(next(iter(parts[0].values())))
         batch = self.training.batch if self.training is not None else loop.batch_size_for(batch_size, n)
         loop.update_statistics(self, parts, batch)

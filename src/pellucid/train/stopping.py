@@ -124,7 +124,7 @@ class GradientNorm(StoppingRule):
             from .loop import gradients
 
             assert self.model.training is not None
-            _, slopes = gradients(self.model, self.model.training.parts)
+            _, slopes = gradients(self.model, self.model.training.unchanged)
             self.norm = math.sqrt(sum(float((g**2).sum()) for g in slopes.values()))
             if self.norm < self.below:
                 return f"the norm of the gradient is {self.norm:.3g}, below {self.below:g}"
