@@ -59,11 +59,7 @@ def simplify(program: Program) -> Program:
             continue
         w = _rewrite(v, tuple(new[i] for i in v.inputs))
         new[v] = known.setdefault(_identity(w), w)
-    return Program(
-        program.inputs,
-        {name: new[v] for name, v in program.outputs.items()},
-        {target: new[v] for target, v in program.updates.items()},
-    )
+    return program.mapped(new)
 
 
 def _identity(v: Value) -> Hashable:

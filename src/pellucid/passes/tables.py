@@ -54,8 +54,7 @@ def with_tables(program: Program, worth: Worth = _many) -> Program:
             new[v] = contract_of(total, new[slope.other], spec=slope.spec)
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
-                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+    return program.mapped(new)
 
 
 def _with_parts_of_rows(program: Program) -> Program:
@@ -67,8 +66,7 @@ def _with_parts_of_rows(program: Program) -> Program:
             new[v] = take(inputs[0].inputs[0], rows)
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
-                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+    return program.mapped(new)
 
 
 def _part_of_rows(v: Value, inputs: tuple[Value, ...]) -> Value | None:

@@ -27,8 +27,7 @@ def with_winograd(program: Program) -> Program:
             new[v] = _gradient(v, new)
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
-                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+    return program.mapped(new)
 
 
 def fits(v: Value) -> bool:

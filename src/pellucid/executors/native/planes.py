@@ -27,8 +27,7 @@ def with_planes(program: Program) -> Program:
             inputs = tuple(laid_out(new[i]) if i is view else new[i] for i in v.inputs)
         same = all(i is j for i, j in zip(inputs, v.inputs, strict=True))
         new[v] = v if same else v.primitive(*inputs, **v.attributes)
-    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
-                   {t: new[v] for t, v in program.updates.items()})  # fmt: skip
+    return program.mapped(new)
 
 
 def image_windows(c: Value) -> Value | None:

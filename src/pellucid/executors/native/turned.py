@@ -63,8 +63,7 @@ def with_turned(program: Program) -> Program:
             new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return Program(program.inputs, {name: new[v] for name, v in program.outputs.items()},
-                   {target: new[v] for target, v in program.updates.items()})  # fmt: skip
+    return program.mapped(new)
 
 
 def read_by_rows(body: Body, turned: Collection[Value]) -> list[Value]:
