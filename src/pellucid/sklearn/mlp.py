@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -10,10 +11,13 @@ import sklearn.neural_network
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.utils.metaestimators import available_if
 
 from .. import nn
 from ..executors import NotFinite
 from ..train import Model
+from ..train.unchanged import unchanged_on_error
+from .inputs import refuse_streams
 from .perceptron import ACTIVATIONS, NUMBERS, Passes, Shape, first_state
 
 LOSSES = {"softmax": "cross_entropy", "logistic": "binary_cross_entropy", "identity": "half_squared_error",
@@ -48,6 +52,23 @@ class Solver:
 
 class Compiled:
     """What a `BaseMultilayerPerceptron` does in training, in machine code; all else is scikit-learn's."""
+
+    def _fit(self: Any, X: Any, y: Any, *others: Any, **more: Any) -> Any:
+        refuse_streams(X, "X")
+        refuse_streams(y, "y")
+        with unchanged_on_error(self):
+            if isinstance(getattr(self, "_optimizer", None), Solver):
+                self._optimizer = copy.copy(self._optimizer)
+            self._check_depth(bool(others and others[-1]) or more.get("incremental", False))
+            return super()._fit(X, y, *others, **more)  # type: ignore[misc]
+
+    def _check_depth(self: Any, incremental: bool) -> None:
+        """Training goes on with the weights there are: as in scikit-learn, not with more layers or fewer."""
+        sizes = self.hidden_layer_sizes
+        hidden = len(sizes) if hasattr(sizes, "__len__") else 1
+        if (self.warm_start or incremental) and hasattr(self, "coefs_") and len(self.coefs_) != hidden + 1:
+            raise ValueError(f"hidden_layer_sizes={sizes} has {hidden} layers, but the net that goes on has "
+                             f"{len(self.coefs_) - 1}; use warm_start=False, or a new estimator")  # fmt: skip
 
     def _shape(self: Any, X: Any, weighted: bool) -> Shape:
         units = (self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_))
@@ -205,6 +226,12 @@ class MLPClassifier(Compiled, sklearn.neural_network.MLPClassifier):
     >>> [c.shape for c in mlp.coefs_], mlp.out_activation_, mlp.score(X, y) > 0.9
     ([(4, 8), (8, 3)], 'softmax', True)
     """
+
+    @available_if(lambda mlp: mlp._check_solver())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """One epoch over these samples; ``classes``: all there will be, at the first call."""
+        with unchanged_on_error(self):
+            return super().partial_fit(X, y, sample_weight, classes)
 
 
 class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
