@@ -153,7 +153,7 @@ def _as_numbers(column: np.ndarray) -> np.ndarray:
 
 def refuse_streams(a: Any, name: str) -> None:
     """Raises `TypeError` for generators, sets and other collections without a length or an order."""
-    if isinstance(a, (set, frozenset, dict)):
+    if isinstance(a, (set, frozenset, dict)) and not hasattr(a, "tocsr"):
         raise TypeError(f"{name} is a {type(a).__name__}, which has no order of samples; give an array, a list or a "
                         "DataFrame")  # fmt: skip
     if isinstance(a, Iterator):
