@@ -63,7 +63,6 @@ def _power_vjp(g: Value, y: Value, x: Value, p: Value) -> tuple[Value, Value]:
     return g * p * power(x, some - 1), g * y * log(inside)
 
 
-
 # ---- functions --------------------------------------------------------------------------------------------------
 
 exp = elementwise("exp", lambda xp, x: xp.exp(x), lambda g, y, x: (g * y,), [POINTS])
