@@ -35,7 +35,10 @@ REFUSED = {
     "records": (np.array([(1, 2.0), (3, 4.0)], [("a", int), ("b", float)]), "holds records with fields"),
     "a mask": (np.ma.array(X[:, 0], mask=[1, 0]), r"a masked array with 1 numbers masked.*filled\(0\)"),
     "a number beyond floats": ([[10**400], [1]], "column 0 holds 1000"),
-    "float64 beyond float32": (np.array([1.0, 50e200]), r"numbers up to 5e\+201 in 1 of 2 rows \(row 1\), beyond float"),
+    "float64 beyond float32": (
+        np.array([1.0, 50e200]),
+        r"numbers up to 5e\+201 in 1 of 2 rows \(row 1\), beyond float",
+    ),
     "missing in a nullable column": (pd.array([1, None], "Int64"), "NaN|<NA>"),
 }
 
@@ -90,12 +93,12 @@ def test_a_model_of_doubles_takes_what_floats_have_no_room_for():
     assert np.isfinite(model.predict(X * 1e100)).all()
     assert np.isfinite(model.evaluate(X, Y * 1e100)["loss"])
     for use in (lambda m: m.evaluate(X * 1e100, Y), lambda m: m.evaluate(X, Y, sample_weight=Y * 1e100)):
-        with pytest.raises(DataError, match="beyond float32, which ends at 3.4e"):
+        with pytest.raises(DataError, match=r"beyond float32, which ends at 3\.4e"):
             use(line(input_shape=(2,)))
 
 
 def test_a_dict_of_columns_for_a_net_of_one_input():
-    with pytest.raises(GraphError, match="cannot be called with inputs named a, b .*give one array or a DataFrame"):
+    with pytest.raises(GraphError, match=r"cannot be called with inputs named a, b .*give one array or a DataFrame"):
         line().fit({"a": [1, 2], "b": [3, 4]}, Y, verbose=0)
     with pytest.raises(GraphError, match="cannot be called with 2 inputs"):
         line().fit((X, X), Y, verbose=0)

@@ -42,10 +42,10 @@ def as_array(a: Any, name: str) -> np.ndarray:
     if array.dtype == object and array.ndim:
         array = _numbers(array, name, columns)
     if array.dtype.kind not in "fiub":
-        kind = KINDS.get(array.dtype.kind, "text or objects")
+        kind, instead = OTHERS.get(array.dtype.kind, ("text or objects", "encode them first, for example with "
+                                   "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder"))  # fmt: skip
         example = repr(array.flat[0]) if array.size else str(array.dtype)
-        raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; " + INSTEAD.get(array.dtype.kind, (
-                        "encode them first, for example with sklearn.preprocessing.OrdinalEncoder or OneHotEncoder")))  # fmt: skip
+        raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; {instead}")
     if array.ndim == 0:
         raise DataError(f"{name} is a single number, expected one row per sample")
     if len(array) == 0:
@@ -53,12 +53,11 @@ def as_array(a: Any, name: str) -> np.ndarray:
     return array
 
 
-KINDS = {"c": "complex numbers", "M": "dates", "m": "spans of time", "V": "records with fields"}
-INSTEAD = {
-    "c": "give real and imaginary parts as columns: np.concatenate([x.real, x.imag], axis=-1)",
-    "M": "make numbers of them, for example (x - x.min()) / np.timedelta64(1, 'D')",
-    "m": "make numbers of them, for example x / np.timedelta64(1, 's')",
-    "V": "make columns of them: numpy.lib.recfunctions.structured_to_unstructured(x)",
+OTHERS = {  # by numpy's letter
+    "c": ("complex numbers", "give real and imaginary parts as columns: np.concatenate([x.real, x.imag], axis=-1)"),
+    "M": ("dates", "make numbers of them, for example (x - x.min()) / np.timedelta64(1, 'D')"),
+    "m": ("spans of time", "make numbers of them, for example x / np.timedelta64(1, 's')"),
+    "V": ("records with fields", "make columns of them: numpy.lib.recfunctions.structured_to_unstructured(x)"),
 }
 
 
@@ -103,8 +102,7 @@ def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
 
 
 def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
-    """NaN, infinity, or numbers that ``dtype`` has no room for are an error that says how many rows have it, and which.
-    """
+    """NaN, infinity and numbers beyond ``dtype`` are an error that says how many rows have them, and which."""
     if array.dtype.kind != "f":
         return
     largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None

@@ -14,9 +14,9 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program
+from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from ..nn.layer import Traced
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype, number_dtype
 from .codes import Codes, check_codes, codes_of, first_specs
 from .measuring import Metrics, of_epochs
@@ -189,4 +189,3 @@ def _shape_hint(given: tuple, built: tuple) -> str:
     if int(np.prod(sample)) == int(np.prod(built)):
         return f"; did you mean x.reshape(-1, {', '.join(map(str, built))})?"
     return ""
-
