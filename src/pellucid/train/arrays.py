@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss
 
@@ -147,6 +148,18 @@ def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
     if len(set(lengths.values())) > 1:
         raise DataError(f"the arrays of {name} differ in their number of samples: {lengths}")
     return arrays, how
+
+
+def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the columns of those inputs that are tables with names.
+
+    >>> import pandas
+    >>> columns_of((pandas.DataFrame({"age": [22]}), np.ones((1, 2))))
+    {'x.0': ('age',)}
+    """
+    several = x if isinstance(x, Mapping) else dict(enumerate(x)) if isinstance(x, tuple) else None
+    parts = {"x": x} if several is None else {f"x.{k}": a for k, a in several.items()}
+    return {k: names for k, a in parts.items() if (names := column_names(a)) is not None}
 
 
 def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:

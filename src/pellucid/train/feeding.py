@@ -6,18 +6,20 @@ Methods of `Model`, in a class of their own. Imports numpy, data, graph and the 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype, number_dtype
+from .arrays import Spec, as_inputs, columns_of, as_targets, as_weights, check_finite, graph_dtype, number_dtype
 from .codes import Codes, check_codes, codes_of, first_specs
 from .measuring import Metrics, of_epochs
 from .sharing import run_of, shared
@@ -31,6 +33,7 @@ class Feeding:
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
+        self._check_columns(x, name)
         if name != "x":
             arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
         if finite:
@@ -52,6 +55,26 @@ class Feeding:
                              f"for {built}{hint}")  # fmt: skip
         arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in self._codes().items()}
         return arrays, how
+
+    def _learn_columns(self: Any, x: Any) -> None:
+        """Remember the names of columns, where the samples are tables with names and none are known."""
+        self.columns = self.columns or columns_of(x)
+
+    def _check_columns(self: Any, x: Any, name: str = "x") -> None:
+        """`DataError` for columns of other names than those that the model was fitted on, or in another order.
+
+        A warning, once, where one of both has names and the other has none.
+        """
+        given = columns_of(x)
+        for k in self.columns.keys() & given.keys():
+            try:
+                check_names(self.columns[k], given[k])
+            except DataError as error:
+                raise error if (k, name) == ("x", "x") else DataError(f"{k.replace('x', name, 1)}: {error}") from None
+        if self.columns.keys() != given.keys() and (self.columns or self.epochs) and not self._warned:
+            self._warned = True
+            have, had = ("does not have valid", "with") if self.columns.keys() - given.keys() else ("has", "without")
+            warnings.warn(f"{name} {have} feature names, but Model was fitted {had} feature names", stacklevel=4)
 
     def _traced_on(self: Any, specs: dict[str, Spec], how: str) -> Traced:
         """The net as a graph, outside training, on such inputs."""
@@ -124,10 +147,11 @@ class Feeding:
     @contextlib.contextmanager
     def _unchanged_on_error(self: Any) -> Iterator[None]:
         """Weights made for arrays that turn out to be bad are forgotten, so that other shapes may follow."""
-        new = self.traced is None
+        new, columns = self.traced is None, self.columns
         try:
             yield
         except Exception:
+            self.columns = columns
             if new:
                 self._forget()
             raise

@@ -96,6 +96,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
         self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
         self.traced: Traced | None = None
+        self.columns: dict[str, tuple[str, ...]] = {}  # of the tables with names that it was fitted on, by input
+        self._warned = False
         self._coded: tuple[Traced | None, dict[str, Codes]] = None, {}  # what `_codes` found for `traced`
         self._runs: dict[Any, Any] = {}
         self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
@@ -262,6 +264,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
+            self._learn_columns(x)
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
             seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
