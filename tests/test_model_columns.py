@@ -37,8 +37,14 @@ def fitted(frame=FRAME):
     return model
 
 
-@pytest.mark.parametrize("kept", [lambda m, p: m, lambda m, p: (m.save(p), pel.load(p))[1],
-                                  lambda m, p: pickle.loads(pickle.dumps(m))], ids=["itself", "saved", "pickled"])  # fmt: skip
+KEPT = {
+    "itself": lambda model, path: model,
+    "saved": lambda model, path: (model.save(path), pel.load(path))[1],
+    "pickled": lambda model, path: pickle.loads(pickle.dumps(model)),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT.values(), ids=list(KEPT))
 @pytest.mark.parametrize("frame, text", CHANGED, ids=["order", "renamed", "missing", "new"])
 def test_other_columns_are_refused(kept, frame, text, tmp_path):
     model = kept(fitted(), tmp_path / "m.pel")
@@ -138,7 +144,7 @@ def test_a_fit_that_fails_teaches_no_names():
 
 def test_validation_data_of_the_first_fit():
     model = line()
-    with pytest.raises(DataError, match="^validation_data x: The feature names.*\nFeature names must be in the same"):
+    with pytest.raises(DataError, match=r"^validation_data x: The feature names.*\nFeature names must be in the same"):
         model.fit(FRAME, Y, validation_data=(PERMUTED, Y), verbose=0)
     assert model.columns == {} and model.traced is None
 

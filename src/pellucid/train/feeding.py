@@ -19,7 +19,7 @@ from ..graph import GraphError, Program
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from .arrays import Spec, as_inputs, columns_of, as_targets, as_weights, check_finite, graph_dtype, number_dtype
+from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, columns_of, graph_dtype, number_dtype
 from .codes import Codes, check_codes, codes_of, first_specs
 from .measuring import Metrics, of_epochs
 from .sharing import run_of, shared
