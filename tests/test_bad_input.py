@@ -448,6 +448,5 @@ def test_callbacks_and_a_validation_set_of_one():
         with pytest.raises(GraphError, match=text):
             model.fit(x, y, callbacks=given, verbose=0)
     for options in ({"validation_data": (x[:1], y[:1])}, {"validation_split": 0.1}):
-        with pytest.raises(DataError, match="one sample for validation says nothing of others; give two or more"):
-            model.fit(x, y, verbose=0, **options)
-    assert model.traced is None
+        with pytest.warns(UserWarning, match="one sample for validation says little of others; give more"):
+            assert model.fit(x, y, verbose=0, **options)["val_loss"][-1] > 0

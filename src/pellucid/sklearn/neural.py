@@ -203,6 +203,7 @@ class NeuralEstimator(BaseEstimator):
             if first:
                 self.n_outputs_, self.t_ = self._outputs(t), 0
             model = self._ready(x, t, mean, first, partial)
+            model.in_parts = partial
             model.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
             self._epochs(model, x, t, weight, own, validation_data, epochs, partial, first)
         return self

@@ -91,6 +91,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
         self.history, self.epochs = History(), 0
+        self.in_parts = False  # samples come part after part: one part may hold one class only
         self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
         self.training: loop.Training | None = None  # during `fit`: what it was given
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
@@ -267,7 +268,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             self._learn_columns(x)
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
-            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
+            fitting = self.epochs == 0 and not self.in_parts
+            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting)
             if augment is not None:
                 seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
             parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
