@@ -11,6 +11,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..graph import DTYPES, GraphError, Option
 
 LIMITS = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255),
@@ -60,7 +62,7 @@ def whole(given: Any, what: str, least: int | None = None) -> int:
     3
     """
     try:
-        n = operator.index(given) if type(given) is not bool and getattr(given, "dtype", None) != bool else None
+        n = None if isinstance(given, bool | np.bool_) else operator.index(given)
     except TypeError:
         n = None
     if n is None or (least is not None and n < least):
