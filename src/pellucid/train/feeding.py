@@ -142,7 +142,7 @@ class Feeding:
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 
     def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
-        """Training and validation samples; these are weighted by ``sample_weight`` alone, without weights of classes."""
+        """Training and validation samples; these without the weights of classes."""
         n = len(arrays["y"])
         own = as_weights(sample_weight, None, arrays["y"], n, self.dtype)
         learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
