@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import Buckets, DataError
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program
+from ..graph import GraphError, Program, Shape
 from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
@@ -89,7 +89,7 @@ class Feeding:
         n = len(next(iter(arrays.values())))
         output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, f"{name}{k}") for k, a in arrays.items()}
 
@@ -114,12 +114,12 @@ class Feeding:
         ``metrics`` instead of the model's own.
         """
         metrics = of_epochs(self.metrics) if metrics is None else metrics
-        weighted = "weight" in arrays
+        weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values(), *(metrics.values() if target else ()))
+        key = (what, weight, target, *specs.values(), *(metrics.values() if target else ()))
         if key not in self._runs:
-            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs, metrics))
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weight, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
@@ -128,15 +128,17 @@ class Feeding:
         self: Any,
         what: str,
         target: Spec | None = None,
-        weighted: bool = False,
+        weight: Shape | None = None,
         specs: dict[str, Spec] | None = None,
         metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
         if what in ("predict", "sample"):
             return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
+        if what == "mask":
+            return programs.steps_counted(self.net, specs, self.how, self.dtype)
         assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
+        common = (self.net, specs, self.how, target, weight, self.loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
             if what == "step":
                 refuse_constraints(self)

@@ -117,7 +117,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """The net as a graph, and every parameter as it begins, from the seed."""
 
         def made() -> tuple[Traced, Any]:
-            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False)
+            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False, tell=True)
             # by the reference, so that the same seed gives the same first weights on every executor
             return traced, executors.get("reference").compile(init_program(traced.parameters))
 
