@@ -9,7 +9,7 @@ from native_tools import agree
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, ops
 from pellucid.metrics import METRICS, MeanOfPrediction
-from pellucid.nn.losses import loss_of_sample
+from pellucid.nn.loss import loss_of_sample
 from pellucid.nn.masks import MaskWarning, counting
 from pellucid.train.together import fit_members
 
@@ -239,7 +239,7 @@ def test_a_function_that_counts_padding_is_told():
         model_of(in_one).evaluate(x, t)
     with pytest.warns(MaskWarning, match="metric 'in_one' gives one number for the whole sequence"):
         model_of("mse").evaluate(x, t, metrics=[MeanOfPrediction("in_one", in_one)])
-    with pytest.raises(GraphError, match="the loss in_one gives one number .* so steps cannot have weights"):
+    with pytest.raises(GraphError, match=r"the loss in_one gives one number .* so steps cannot have weights"):
         model_of(in_one).evaluate(x, t, sample_weight=np.ones((4, 6)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .. import ops
 from ..data import DataError
 from ..graph import GraphError, Value
-from ..nn.losses import Loss, over_places, places_that_count, share_of
+from ..nn.loss import Loss, over_places, places_that_count, share_of
 from ..nn.masks import known_mask, over_features, reads, step_weight_of, tell, with_mask
 
 Sums = Mapping[str, Any]

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import ops
 from ..graph import GraphError, Value
-from ..nn.losses import Loss
+from ..nn.loss import Loss
 from ..nn.masks import over_features
 from .base import PLACES, Metric, Sums, place_weights, summed
 from .each import RATIOS, binary_codes, class_numbers, is_binary

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from .. import ops
 from ..graph import GraphError, Value
 from ..nn.activations import sigmoid, softmax
-from ..nn.losses import Loss, class_weights, mean_last, surprise
+from ..nn.loss import Loss
+from ..nn.losses import class_weights, mean_last, surprise
 
 
 def is_binary(y: Value, t: Value, loss: Loss) -> bool:

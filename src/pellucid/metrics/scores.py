@@ -14,7 +14,7 @@ import numpy as np
 from ..data import DataError
 from ..graph import GraphError
 from ..nn.activations import softmax
-from ..nn.losses import Loss, places_of
+from ..nn.loss import Loss, places_of
 from .base import Metric, Scored
 from .each import class_numbers, is_binary
 from .values import must_be_values

@@ -14,7 +14,7 @@ import numpy as np
 from .. import ops
 from ..data import DataError
 from ..graph import GraphError, Value
-from ..nn.losses import Loss
+from ..nn.loss import Loss
 from ..nn.masks import known_mask
 from .base import PLACES, Metric, Sums, summed
 from .each import differences

@@ -174,9 +174,9 @@ def tell(what: str) -> None:
 
 
 def _tell(what: str) -> None:
-    tell(f"{what}: padding counts from there on. Layers that heed masks are recurrent layers, attention, nn.Conv1D and "
-         "the pools over time; a function of your own has nn.mask_of(x) and nn.with_mask(y, mask). nn.with_mask(x, None) "
-         "before it says that padding is meant to count")  # fmt: skip
+    tell(f"{what}: padding counts from there on. Layers that heed masks are recurrent layers, attention, nn.Conv1D "
+         "and the pools over time; a function of your own has nn.mask_of(x) and nn.with_mask(y, mask). "
+         "nn.with_mask(x, None) before it says that padding is meant to count")  # fmt: skip
 
 
 @contextlib.contextmanager

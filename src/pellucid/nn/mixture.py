@@ -7,7 +7,8 @@ import math
 from .. import ops
 from ..graph import GraphError, Shape, Value
 from .conv import whole
-from .losses import Loss, surprise
+from .loss import Loss
+from .losses import surprise
 
 
 class MixtureDensity(Loss):

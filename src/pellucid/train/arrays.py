@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..graph import Shape
 from ..nn import Loss
-from ..nn.losses import places_of
+from ..nn.loss import places_of
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -167,8 +167,8 @@ def _classes(y: np.ndarray, loss: Loss, output: Shape, dtype: str, fitting: bool
                         + _axis_hint(y, loss, output, axis))  # fmt: skip
     if y.shape[1:] != places:
         where = f" along axis {axis} of its output {output}" if len(output) > 1 else ""
-        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs{where} takes one class "
-                        f"number 0..{k - 1}{f' for each of {places}' if places else ''}, or a row of {k}"
+        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs{where} takes one "
+                        f"class number 0..{k - 1}{f' for each of {places}' if places else ''}, or a row of {k}"
                         f"{_axis_hint(y, loss, output, axis)}")  # fmt: skip
     if y.dtype.kind == "f":
         raise DataError(f"{name} holds floats (e.g. {y.flat[0]}), but {kind} takes whole class numbers 0..{k - 1} "
@@ -220,10 +220,11 @@ def as_weights(
             raise DataError("sample_weight must be >= 0, and not all 0")
         weights = given.astype(dtype)
     if class_weight is not None:
-        if loss.targets == "classes" and y.dtype.kind == "f":
-            classes = y.argmax(axis=loss.class_axis(output) + 1)
-        else:
-            classes = y if y.ndim == 1 or loss.targets == "classes" else y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
+        classes = y
+        if loss.targets == "classes":
+            classes = y.argmax(axis=loss.class_axis(output) + 1) if y.dtype.kind == "f" else y
+        elif y.ndim > 1:
+            classes = y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
         counted = np.ones(classes.shape, bool)
         if getattr(loss, "ignore_class", None) is not None:
             counted = classes != loss.ignore_class  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import numpy as np
 from ..graph import GraphError
 from ..metrics import Metric, Scored, as_scored, targets_of
 from ..metrics.scores import rows_of, spread
-from ..nn.losses import places_of
+from ..nn.loss import places_of
 from ..nn.penalties import PENALTY
 from .pieces import Arrays
 

@@ -11,7 +11,7 @@ from ..graph import GraphError, Program, Shape, Value, input
 from ..metrics import Metric
 from ..nn import Constraint, Loss, Penalty, trace
 from ..nn.layer import Call, Traced
-from ..nn.losses import loss_of_sample
+from ..nn.loss import loss_of_sample
 from ..nn.masks import counting, quietly
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
@@ -89,7 +89,15 @@ class Learning(NamedTuple):
 
 
 def learning(
-    net, specs, how, target: Spec, weight: Shape | None, loss: Loss, metrics, dtype: str, regularizer: Penalty | None = None
+    net,
+    specs,
+    how,
+    target: Spec,
+    weight: Shape | None,
+    loss: Loss,
+    metrics,
+    dtype: str,
+    regularizer: Penalty | None = None,
 ) -> Learning:
     """Forward and backward: the cost C = batch_mean(w L) + extras, and dC/dp for every trainable parameter.
 
@@ -133,7 +141,15 @@ def training_step(
 
 
 def gradients(
-    net, specs, how, target: Spec, weight: Shape | None, loss: Loss, metrics, dtype: str, regularizer: Penalty | None = None
+    net,
+    specs,
+    how,
+    target: Spec,
+    weight: Shape | None,
+    loss: Loss,
+    metrics,
+    dtype: str,
+    regularizer: Penalty | None = None,
 ) -> Program:
     """The cost of a batch and its gradient in every trainable parameter, by its name; beside the sums."""
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
