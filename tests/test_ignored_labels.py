@@ -97,5 +97,5 @@ def test_bad_labels(loss, t, options, text):
 def test_rows_cannot_be_ignored():
     with pytest.raises(GraphError, match="ignore_class needs class numbers as targets, got rows of float32"):
         nn.CrossEntropy(ignore_class=0)(pel.input("y", (4, 3)), pel.input("t", (4, 3)))
-    with pytest.raises(GraphError, match="ignore_class must be a whole number or None, got 'pad'"):
+    with pytest.raises(GraphError, match="ignore_class must be a whole number, or None, got 'pad'"):
         nn.CrossEntropy(ignore_class="pad")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import field
 
 from .. import ops
+from ..checks import checked, function, number, whole
 from ..graph import GraphError, Value
 from .activations import sigmoid, softmax
 from .loss import Loss
@@ -48,6 +49,9 @@ class Huber(Loss):
 
     delta: float = 1.0
 
+    def __post_init__(self) -> None:
+        checked(self, number, "delta", above=0)
+
     def each(self, y, t):
         d = abs(y - t)
         inside = ops.minimum(d, self.delta)
@@ -76,7 +80,7 @@ class ClassLoss(Loss):
     ignore_class: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_ignored(self)
+        checked(self, whole, "ignore_class", least=None, optional=True)
 
     def counted(self, t: Value) -> Value | None:
         if self.ignore_class is None:
@@ -107,6 +111,10 @@ class CrossEntropy(ClassLoss):
     label_smoothing: float = 0.0
     link = staticmethod(softmax)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "label_smoothing", least=0, most=1)
+
     def each(self, y, t):
         return surprise(y, class_weights(y, t, self.label_smoothing))
 
@@ -118,6 +126,9 @@ class BinaryCrossEntropy(Loss):
     link = staticmethod(sigmoid)
     targets = "binary"
 
+    def __post_init__(self) -> None:
+        checked(self, number, "label_smoothing", least=0, most=1)
+
     def each(self, y, t):
         t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         return mean_last(ops.softplus(y) - y * t)
@@ -127,6 +138,10 @@ class Hinge(ClassLoss):
     """max(0, margin + max_{j != t} y_j - y_t), the multi-class margin. Crammer and Singer, JMLR 2001."""
 
     margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "margin", least=0)
 
     def each(self, y, t):
         t = class_weights(y, t)
@@ -171,6 +186,9 @@ class FunctionLoss(Loss):
     function: Callable[[Value, Value], Value] = field(kw_only=True)
     targets = "any"
 
+    def __post_init__(self) -> None:
+        checked(self, function, "function", like="lambda y, t: ops.mean(abs(y - t))")
+
     def __call__(self, y, t):
         return self.function(y, t)
 
@@ -182,12 +200,6 @@ def sum_last(x: Value) -> Value:
 
 def mean_last(x: Value) -> Value:
     return ops.mean(x, -1) if x.ndim else x
-
-
-def check_ignored(loss: Loss) -> None:
-    ignored = getattr(loss, "ignore_class", None)
-    if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool)):
-        raise GraphError(f"{type(loss).__name__}: ignore_class must be a whole number or None, got {ignored!r}")
 
 
 def surprise(y: Value, weights: Value) -> Value:
