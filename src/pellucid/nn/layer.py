@@ -11,7 +11,7 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, wrong
@@ -60,6 +60,7 @@ class Layer(Declared):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+        cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
 
@@ -172,6 +173,15 @@ class Layer(Declared):
 
 
 Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
+
+
+def _refuse_change(layer: Layer, name: str, value: Any) -> None:
+    """Options do not change once a layer is made: nets share layers, and graphs were traced with them."""
+    hint = f"make another: dataclasses.replace(layer, {name}={value!r})"
+    if name == "trainable":
+        word = "unfreeze" if value else "freeze"
+        hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
+    raise FrozenInstanceError(f"{type(layer).__name__}: {name!r} of a layer that is made cannot be set; {hint}")
 
 
 def check_layer(wrapper: Any) -> None:
