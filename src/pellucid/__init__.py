@@ -30,9 +30,9 @@ from .train import (
 )
 from .train.doctor import Diagnosis, Doctor, DoctorWarning, Finding
 
-from . import stopping  # isort: skip  # above train
+from .version import __version__
 
-__version__ = "0.1.0"
+from . import stopping  # isort: skip  # above train
 
 __all__ = [
     "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",

@@ -109,21 +109,27 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.specs, self.how = specs, how
-        self.traced, weights = self._begun()
-        self.state |= first_strengths(self) | weights
+        self._trace(specs, how)
+        self.state |= first_strengths(self) | self._begun()
 
-    def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
-        """The net as a graph, and every parameter as it begins, from the seed."""
+    def _trace(self, specs: dict[str, Spec], how: str) -> None:
+        """Make the net a graph, for inputs of these shapes."""
 
-        def made() -> tuple[Traced, Any]:
-            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False)
-            # by the reference, so that the same seed gives the same first weights on every executor
-            return traced, executors.get("reference").compile(init_program(traced.parameters))
+        def made() -> Traced:
+            return programs.trace_net(self.net, specs, how, self.dtype, training=False)[0]
 
-        traced, first = shared(self, ("net", self.how, *self.specs.items()), made)
+        self.traced, self.specs, self.how = shared(self, ("net", how, *specs.items()), made), specs, how
+
+    def _begun(self) -> dict[str, np.ndarray]:
+        """Every parameter as it begins, from the seed."""
+        parameters = self._built().parameters
+
+        def made() -> Any:  # by the reference, so that the same seed gives the same first weights on every executor
+            return executors.get("reference").compile(init_program(parameters))
+
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return traced, first({}, {"key": key}) if traced.parameters else {}
+        first = shared(self, ("first weights", self.how, *self.specs.items()), made) if parameters else None
+        return first({}, {"key": key}) if first else {}
 
     def _built(self) -> Traced:
         if self.traced is None:
