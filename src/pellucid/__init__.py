@@ -29,7 +29,6 @@ from .train import (
     minimize,
 )
 from .train.doctor import Diagnosis, Doctor, DoctorWarning, Finding
-
 from .version import __version__
 
 from . import stopping  # isort: skip  # above train

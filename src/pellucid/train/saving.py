@@ -49,6 +49,7 @@ def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, A
         "dtype": model.dtype,
         "how": model.how if built else None,
         "inputs": {k: [list(s.shape), s.dtype] for k, s in model.specs.items()} if built else None,
+        "columns": {k: list(names) for k, names in model.columns.items()},
         "epochs": model.epochs,
         "history": model.history.columns,
         "notes": model.notes,
@@ -82,9 +83,11 @@ def revive(
         model._trace(_specs(d["inputs"], d["how"], model.dtype), d["how"])
     lengths = {len(c) for c in d["history"].values()} if fits(d["history"], dict[str, list[float]]) else ()
     good = {"history": len(lengths) == (len(d["history"]) > 0), "epochs": fits(d["epochs"], int) and d["epochs"] >= 0}
-    for name, right in (good | {"notes": fits(d["notes"], dict[str, Any])}).items():
+    good |= {"notes": fits(d["notes"], dict[str, Any]), "columns": fits(d.get("columns", {}), dict[str, list[str]])}
+    for name, right in good.items():
         if not right:
             raise DataError(f"{name} cannot be {str(d[name])[:200]}")
+    model.columns = {k: tuple(names) for k, names in d.get("columns", {}).items()}
     model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
     return model
 
