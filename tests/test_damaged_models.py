@@ -300,6 +300,14 @@ def test_what_lbfgs_remembers_must_fit(tmp_path):
     refused(wrong, "what L-BFGS remembers does not fit a net of 15 weights")
 
 
+def test_strengths_of_penalties_come_back(tmp_path):
+    net = nn.Sequential(nn.Regularized(nn.Dense(3), weights=nn.L1(0.25)), nn.Dense(3))
+    model = saved(tmp_path / "m.pel", net, regularizer=nn.L2(0.5))
+    model.penalties = {"strength": 0.125}
+    model.save(tmp_path / "m.pel")
+    assert pel.load(tmp_path / "m.pel").penalties == model.penalties
+
+
 def test_memory_of_another_optimizer_is_left_alone(tmp_path):
     model = saved(tmp_path / "m.pel", optimizer=optim.SGD(0.1, momentum=0.9))
     model.optimizer = optim.Adam(0.01)

@@ -24,6 +24,7 @@ from ..version import __version__
 from .arrays import Spec
 from .codec import UnknownCode, decode, encode, fits
 from .history import History
+from .penalised import first_strengths
 from .programs import optimizer_state
 from .whole import check_memory
 
@@ -139,18 +140,19 @@ def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndar
 def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
     """`GraphError` unless these are all weights of a net, finite, and what its optimizer remembers, of their types."""
     traced = model._built()
-    known = {name: p.value for name, p in traced.parameters.items()}
-    known |= {name: number.value for name, number in traced.numbers.items()}
-    kept = known | optimizer_state(traced, model.optimizer, model.dtype)
-    for name in known:
+    needed = {name: (p.value.shape, p.value.dtype) for name, p in traced.parameters.items()}
+    needed |= {name: (a.shape, str(a.dtype)) for name, a in first_strengths(model).items()}
+    kept = optimizer_state(traced, model.optimizer, model.dtype)
+    known = {name: (v.shape, v.dtype) for name, v in kept.items()} | needed
+    for name, (shape, _) in needed.items():
         if name not in state:
-            raise GraphError(f"there is no parameter {name!r} of shape {known[name].shape}")
+            raise GraphError(f"there is no parameter {name!r} of shape {shape}")
     for name, a in state.items():
-        value = kept.get(name)
-        if value is None and not name.startswith("optimizer."):  # what another optimizer left is of no effect
+        if name not in known and not name.startswith("optimizer."):  # what another optimizer left is of no effect
             raise GraphError(f"the net has no parameter {name!r}")
-        if value is not None and (a.shape, str(a.dtype)) != (value.shape, value.dtype):
-            raise GraphError(f"{name!r} is {a.dtype} of shape {a.shape}, expected {value.dtype} of shape {value.shape}")
+        shape, dtype = known.get(name, (a.shape, str(a.dtype)))
+        if (a.shape, str(a.dtype)) != (shape, dtype):
+            raise GraphError(f"{name!r} is {a.dtype} of shape {a.shape}, expected {dtype} of shape {shape}")
     if isinstance(model.optimizer, LBFGS):
         check_memory(state, sum(p.value.size for p in traced.parameters.values() if p.trainable))
     for name in traced.parameters:
