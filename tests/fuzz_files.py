@@ -71,7 +71,20 @@ class Reader(NamedTuple):
 
 # ---- how inputs are made --------------------------------------------------------------------------------------------
 
-ODD = [b"0", b"-1", b"1.5", b"nan", b"1e999", b"2147483648", b"99999999999999999999", b"true", b"null", b'""', b"[]", b""]
+ODD = [
+    b"0",
+    b"-1",
+    b"1.5",
+    b"nan",
+    b"1e999",
+    b"2147483648",
+    b"99999999999999999999",
+    b"true",
+    b"null",
+    b'""',
+    b"[]",
+    b"",
+]
 SIZES = [0, 1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
 
 
@@ -277,7 +290,12 @@ def entries() -> list[bytes]:
 
 
 def tables() -> list[bytes]:
-    texts = ["a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n", 'a;"b ""q""";c\n1,5;"two\nlines";x\n', "a\tb\n1\t2\n", "\ufeffid,when\n1,2020-01-01\n"]
+    texts = [
+        "a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n",
+        'a;"b ""q""";c\n1,5;"two\nlines";x\n',
+        "a\tb\n1\t2\n",
+        "\ufeffid,when\n1,2020-01-01\n",
+    ]
     return [text.encode() for text in texts] + [gzip.compress(texts[0].encode()), "ä,ö\n1,2\n".encode("utf-16")]
 
 
@@ -291,7 +309,11 @@ def pictures() -> list[bytes]:
     from PIL import Image
 
     files = []
-    for mode, kinds in (("RGB", ("png", "jpeg", "bmp", "gif", "ppm", "tiff", "webp")), ("L", ("png", "bmp")), ("P", ("gif",))):
+    for mode, kinds in (
+        ("RGB", ("png", "jpeg", "bmp", "gif", "ppm", "tiff", "webp")),
+        ("L", ("png", "bmp")),
+        ("P", ("gif",)),
+    ):
         for kind in kinds:
             out = io.BytesIO()
             Image.new(mode, (5, 4), 3).save(out, kind)
