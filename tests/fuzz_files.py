@@ -2,8 +2,8 @@
 
     python tests/fuzz_files.py --count 100000 --seed 0 [--only NAME] [--workers 2] [--keep FOLDER]
 
-Each input is made from a valid file (cut, bits flipped, spliced, header fields and numbers exchanged), or generated: a
-description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is silent
+Each input is made from a valid file (cut, bits flipped, spliced, header fields and numbers exchanged), or generated:
+a description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is silent
 for 5 seconds, is noted and another goes on. Findings are these, hangs, exceptions that are not ours, memory beyond ten
 times the file or what its header says, and a file with a checksum that was changed and is read nevertheless. Input
 ``i`` of a reader is a function of the seed, so that it can be made again. A new reader is one row of `READERS`.
@@ -162,8 +162,8 @@ def gzipped(r: random.Random, valid: list[bytes]) -> bytes:
     return gzip.compress(bytewise(r, [gzip.decompress(v) for v in valid]), 1)
 
 
-VALUES: list[Any] = [None, True, False, 0, 1, 2, -1, 7, 1.5, 1e300, -0.1, float("nan"), 10**400, "", "x", "relu", "state.x",
-                     [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1}, {"again": 3},
+VALUES: list[Any] = [None, True, False, 0, 1, 2, -1, 7, 1.5, 1e300, -0.1, float("nan"), 10**400, "", "x", "relu",
+                     "state.x", [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1}, {"again": 3},
                      {"name": "tanh"}, {"name": "Dense"}, {"name": "ops.reshape"}, {"name": "os:system"},
                      {"array": "state.optimizer.step"}, {"array": "none"}, {"class": "Dense", "fields": {}},
                      {"partial": {"name": "ops.pad"}, "args": [], "options": {}}]  # fmt: skip
@@ -421,6 +421,16 @@ def npy_says(file: bytes) -> int:
         return 0
 
 
+def picture_says(file: bytes) -> int:
+    """The bytes of the pixels that a picture's header speaks of, as they are, in colours and scaled."""
+    from PIL import Image
+
+    try:
+        return 8 * int(np.prod(Image.open(io.BytesIO(file)).size))
+    except Exception:
+        return 0
+
+
 def zip_says(file: bytes) -> int:
     return 1 << 24  # pictures of 32 x 32, as many as the test files have, a thousand times
 
@@ -436,13 +446,14 @@ READERS = [
     Reader("table", "t.csv", tables, data.read_csv, bytewise, share=12),
     Reader("idx", "i", idxs, data.idx, bytewise, share=12),
     Reader("idx, gzipped", "i.gz", lambda: [gzip.compress(i) for i in idxs()], data.idx, gzipped, share=8),
-    Reader("picture", "one/p.png", pictures, lambda path: data.images(path.parent.parent), bytewise, share=6),
+    Reader("picture", "one/p.png", pictures, lambda path: data.images(path.parent.parent), bytewise,
+           said=picture_says, share=6),
     Reader("text", "t.txt", texts, any_text, bytewise, share=12),
     Reader("vocabulary", "v.json", vocabularies, vocabulary, objects, share=8),
     Reader(".npy", "a.npy", npys, npy, bytewise, said=npy_says, share=12),
     Reader(".npz", "c.npz", npzs, data.cifar, bytewise, said=zip_says, share=4),
     Reader("cifar archive", "c.tar.gz", tars, lambda path: data.cifar(path, "test"), bytewise, said=zip_says, share=4),
-]
+]  # fmt: skip
 
 
 # ---- one worker -----------------------------------------------------------------------------------------------------
@@ -517,7 +528,7 @@ class Worker:
         self.process.start()
         outlet.close()
 
-    def look(self, found: list[Finding], refused: collections.Counter) -> Worker | None | bool:
+    def look(self, found: list[Finding], refused: collections.Counter) -> Worker | bool | None:
         """True while it works; another that goes on, if it had to end; None when all is read."""
         with contextlib.suppress(EOFError, OSError):
             while self.inlet.poll():
@@ -546,7 +557,7 @@ class Worker:
 
 
 def run(count: int, seed: int, only: str | None = None, workers: int = 1) -> tuple[list[Finding], dict[str, tuple]]:
-    """Try so many inputs, shared among the readers; the findings, and of each reader how many, refused, seconds of a core."""
+    """Try so many inputs, shared among the readers: the findings; of each how many, how many refused, core seconds."""
     readers = [r for r in READERS if only is None or r.name == only]
     total = sum(r.share for r in readers)
     counts = {r.name: count * r.share // total for r in readers}
@@ -593,7 +604,7 @@ def main() -> int:
     kinds: dict[tuple[str, str], list[int]] = collections.defaultdict(list)
     for f in found:
         kinds[f.reader, f.what.partition(": ")[0] if " at " in f.what else f.what].append(f.number)
-    for (name, what), numbers in sorted(kinds.items(), key=lambda k: -len(k[1])):
+    for (name, _), numbers in sorted(kinds.items(), key=lambda k: -len(k[1])):
         example = next(f.what for f in found if f.reader == name and f.number == numbers[0])
         print(f"{len(numbers):6} x {name}: {example}  [input {numbers[0]}]")
         if asked.keep:
