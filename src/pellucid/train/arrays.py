@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..data.names import column_names
 from ..graph import Shape
-from ..nn import Loss
+from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
@@ -182,10 +182,12 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
             raise DataError(f"{name} has shape {y.shape[1:]} for each sample, but the net's output has {output}{hint}")
         y = y.reshape(n, *output)
     if loss.targets == "binary":
-        wrong = (y != 0) & (y != 1)
+        soft = loss.link is sigmoid  # what it predicts is a probability, and so may be what it is to predict
+        wrong = (y < 0) | (y > 1) if soft else (y != 0) & (y != 1)
         if wrong.any():
-            raise DataError(f"{name} must be 0 or 1 for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
-        if fitting and len(y) > 1 and not wrong.size == 0 and (y == y[:1]).all():
+            takes = "0 or 1, or a probability between them," if soft else "0 or 1"
+            raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+        if fitting and len(y) > 1 and y.size and (y == y[:1]).all() and ((y == 0) | (y == 1)).all():
             raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
     return y.astype(dtype, copy=False)
 
