@@ -11,10 +11,9 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from ..metrics import as_metrics
-from ..nn import Constraint, Penalty, init_program
+from ..nn import Constraint, Losses, Penalty, init_program
 from ..nn.layer import Traced
-from ..nn.losses import as_loss
+from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
 from . import bucketed, checkpoint, loop, measuring, programs
@@ -25,6 +24,7 @@ from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .history import History
+from .outputs import apart, metrics_for, one_output
 from .penalised import Penalised, first_strengths
 from .pieces import middle_of, mixable
 from .progress import progress_for
@@ -50,6 +50,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
       `nn.Embedding` does, else the model's own.
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
+    - A net that returns a tuple or a dict of Values has several outputs: ``loss``, ``metrics`` and ``loss_weights`` (of
+      the sum of losses that is minimised) are then tuples or dicts alike, and so are targets and predictions.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -75,6 +77,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         input_dtype: str | None = None,
         regularizer: Penalty | None = None,
         constraint: Constraint | None = None,
+        loss_weights: Any = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -83,8 +86,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
-        self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.net, self.loss, self.optimizer = net, as_losses(loss, loss_weights), as_optimizer(optimizer)
+        self.metric_names, self.metrics = metrics_for(self.loss, metrics)
         self.regularizer = as_penalty(regularizer, "regularizer")
         self.constraint = as_constraint(constraint, "constraint")
         self.seed, self.dtype = int(seed), dtype
@@ -322,7 +325,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         ``metrics``: others than the model's own, for this once.
         """
         self._built()
-        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        chosen = self.metrics if metrics is None else metrics_for(self.loss, metrics)[1]
         return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
 
     def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
@@ -336,7 +339,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             return bucketed.predict(self, x, batch_size)
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        return self._in_batches(run, arrays, batch_size)
+        found = self._in_batches(run, arrays, batch_size)
+        return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -372,6 +376,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         executor makes no machine code.
         """
         executors.must_dump(self.executor)
+        one_output(self, "dump is")
         output = self._built().output.shape
         made = {what: run for (what, *_), run in self._runs.items()}  # as last used: with weights or without
         for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):

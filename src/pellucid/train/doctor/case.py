@@ -17,6 +17,7 @@ from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from .. import loop, measuring, programs
 from ..arrays import graph_dtype
+from ..outputs import one_output
 from ..pieces import Arrays
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
@@ -49,6 +50,7 @@ class Case:
     """
 
     def __init__(self, model: Model, arrays: Arrays, batch: int | None = None, rows: int = ROWS) -> None:
+        one_output(model, "the doctor is")
         self.model, self.whole, self.n = model, arrays, len(arrays["y"])
         self.random = np.random.Generator(np.random.Philox(key=[model.seed, 1 << 41]))
         chosen = np.sort(self.random.permutation(self.n)[:rows])
