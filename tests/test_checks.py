@@ -107,7 +107,7 @@ RIGHT = {
     ("FirstConv", "size"): set(),
     ("FirstConv", "net"): {"text"},
     ("*", "name"): {"text", "none"},
-    ("*", "shortcut"): {"none"},
+    **{("*", name): {"none"} for name in ("shortcut", "label_weights")},
     ("*", "backward"): {"none"},
     **{("*", name): {"none"} for name in ("weights", "biases", "activations", "constraint")},
 }  # fmt: skip
