@@ -151,13 +151,11 @@ class LabelLoss(Loss):
         super().__post_init__()
         if self.label_weights is None:
             return
-        pairs = [several(pair) for pair in several(self.label_weights)]
-        if not pairs or not all(
-            len(p) == 2
-            and all(isinstance(w, (int, float)) and not isinstance(w, bool) and 0 <= w < math.inf for w in p)
-            for p in pairs
-        ):
+        each = enumerate(several(self.label_weights))
+        pairs = tuple(tuple(number(self, f"label_weights[{i}]", w, least=0) for w in several(p)) for i, p in each)
+        if not pairs or {len(p) for p in pairs} != {2}:
             raise wrong(self, "label_weights", "a pair of numbers >= 0 for each label", self.label_weights, True)
+        object.__setattr__(self, "label_weights", pairs)
 
     @property
     def by_channel(self) -> bool:
