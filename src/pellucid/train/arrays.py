@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.names import column_names
 from ..graph import Shape
-from ..nn import Loss
+from ..nn import Loss, sigmoid
+from ..nn.loss import places_of
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -24,27 +26,28 @@ class Spec:
 
 
 def as_array(a: Any, name: str) -> np.ndarray:
-    """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error."""
-    if isinstance(a, Buckets):
-        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
-                        "that of pellucid.data.pad_sequences")  # fmt: skip
+    """An array with a leading sample axis, from an array, a DataFrame or nested lists; all else is a `DataError`."""
     columns = list(a.columns) if hasattr(a, "columns") else None
-    if isinstance(a, np.ndarray):
+    if isinstance(a, np.ndarray) and not isinstance(a, np.ma.MaskedArray):
         array = a
     else:
+        _refuse_what_is_no_array(a, name)
         try:
             array = np.asarray(a.to_numpy() if hasattr(a, "to_numpy") else a)
-        except ValueError as error:
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise DataError(
                 f"{name} cannot become an array: its rows differ in length ({error}); for sequences, "
                 "pad them with pellucid.data.pad_sequences, or give pellucid.data.Buckets"
-            ) from None
-    if array.dtype == object:
+                if "inhomogeneous" in str(error) else
+                f"{name} is a {type(a).__name__}, which cannot become a NumPy array ({error}); give an array"
+            ) from None  # fmt: skip
+    if array.dtype == object and array.ndim:
         array = _numbers(array, name, columns)
     if array.dtype.kind not in "fiub":
+        kind, instead = OTHERS.get(array.dtype.kind, ("text or objects", "encode them first, for example with "
+                                   "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder"))  # fmt: skip
         example = repr(array.flat[0]) if array.size else str(array.dtype)
-        raise DataError(f"{name} holds text or objects, e.g. {example}, expected numbers; encode them first, "
-                        "for example with sklearn.preprocessing.OrdinalEncoder or OneHotEncoder")  # fmt: skip
+        raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; {instead}")
     if array.ndim == 0:
         raise DataError(f"{name} is a single number, expected one row per sample")
     if len(array) == 0:
@@ -52,18 +55,47 @@ def as_array(a: Any, name: str) -> np.ndarray:
     return array
 
 
+OTHERS = {  # by numpy's letter
+    "c": ("complex numbers", "give real and imaginary parts as columns: np.concatenate([x.real, x.imag], axis=-1)"),
+    "M": ("dates", "make numbers of them, for example (x - x.min()) / np.timedelta64(1, 'D')"),
+    "m": ("spans of time", "make numbers of them, for example x / np.timedelta64(1, 's')"),
+    "V": ("records with fields", "make columns of them: numpy.lib.recfunctions.structured_to_unstructured(x)"),
+}
+
+
+def _refuse_what_is_no_array(a: Any, name: str) -> None:
+    """`DataError` for what numpy would take for one object, or take otherwise than it is meant."""
+    kind = type(a).__name__
+    if isinstance(a, Buckets):
+        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
+                        "that of pellucid.data.pad_sequences")  # fmt: skip
+    if isinstance(a, np.ma.MaskedArray) and np.ma.getmaskarray(a).any():
+        raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(a).sum())} numbers masked, and a net "
+                        "takes no missing ones; fill them, for example x.filled(0)")  # fmt: skip
+    if isinstance(a, Iterator):
+        raise DataError(f"{name} is a {kind}, which can be read only once; give an array: np.stack(list({name}))")
+    if isinstance(a, (Set, KeysView, ValuesView, ItemsView)):
+        raise DataError(f"{name} is a {kind}, which is no sequence; give an array or a list")
+    if isinstance(a, Mapping):
+        raise DataError(f"{name} is a {kind} with the keys {list(a)[:5]}; give one array")
+    if hasattr(a, "toarray") and not hasattr(a, "__array__"):
+        raise DataError(f"{name} is a sparse matrix ({kind}); give what its toarray() gives")
+    if isinstance(a, (str, bytes)) or a is None or callable(a):
+        raise DataError(f"{name} is {a!r:.60}; expected an array with one row per sample")
+
+
 def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
     """An object array as float64, or an error that names the first column with text."""
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     table = array.reshape(len(array), -1)
     for j in range(table.shape[1]):
         for i, entry in enumerate(table[:, j]):
             try:
                 float(entry)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 where = f"column {columns[j]!r}" if columns else f"column {j}"
                 raise DataError(f"{name}: {where} holds {entry!r} (row {i}), expected numbers; encode text first, "
                                 "for example with sklearn.preprocessing.OneHotEncoder, and fill what is missing"
@@ -71,26 +103,36 @@ def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
     raise DataError(f"{name} holds objects that are not numbers")
 
 
-def check_finite(array: np.ndarray, name: str) -> None:
-    """NaN or infinity is an error that says how many rows have it, and which."""
+def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
+    """NaN, infinity and numbers beyond ``dtype`` are an error that says how many rows have them, and which."""
     if array.dtype.kind != "f":
         return
+    largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
     for start in range(0, len(array), CHUNK):
         part = array[start : start + CHUNK]
-        rows = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
-        bad += (np.flatnonzero(rows) + start).tolist()
-    if bad:
-        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-        raise DataError(f"{name} has NaN or infinity in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} "
-                        f"{shown}); remove or fill them, for example with sklearn.impute.SimpleImputer")  # fmt: skip
+        fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+    if not bad:
+        return
+    shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+    where = f"in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} {shown})"
+    if np.isfinite(array[bad]).all():
+        most = np.abs(array[bad]).max()
+        raise DataError(f"{name} has numbers up to {most:.3g} {where}, beyond {dtype}, which ends at {largest:.3g}; "
+                        "scale them, or give the model dtype='float64'")  # fmt: skip
+    raise DataError(f"{name} has NaN or infinity {where}; remove or fill them, for example with "
+                    "sklearn.impute.SimpleImputer")  # fmt: skip
 
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
-    """The dtype an array has in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    if array.dtype.kind == "f":
-        return dtype
-    return "uint8" if array.dtype in (np.uint8, np.bool_) else "int32"
+    """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
+    return "int32" if array.dtype.kind in "iu" and array.dtype != np.uint8 else number_dtype(array, dtype)
+
+
+def number_dtype(array: np.ndarray, dtype: str) -> str:
+    """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
+    return "uint8" if array.dtype in (np.uint8, np.bool_) else dtype
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
@@ -109,15 +151,27 @@ def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
     return arrays, how
 
 
+def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the columns of those inputs that are tables with names.
+
+    >>> import pandas
+    >>> columns_of((pandas.DataFrame({"age": [22]}), np.ones((1, 2))))
+    {'x.0': ('age',)}
+    """
+    several = x if isinstance(x, Mapping) else dict(enumerate(x)) if isinstance(x, tuple) else None
+    parts = {"x": x} if several is None else {f"x.{k}": a for k, a in several.items()}
+    return {k: names for k, a in parts.items() if (names := column_names(a)) is not None}
+
+
 def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:
     """Targets in the form the loss takes: int32 classes, or floats of the output's shape. Wrong ones are errors."""
     y = as_array(y, name)
     if len(y) != n:
         raise DataError(f"x has {n} samples, {name} has {len(y)}")
-    check_finite(y, name)
+    check_finite(y, name, dtype)
     kind = type(loss).__name__
     if loss.targets == "classes":
-        return _classes(y, output, dtype, fitting, name, kind, getattr(loss, "ignore_class", None))
+        return _classes(y, loss, output, dtype, fitting, name)
     if loss.targets == "any":
         return y.astype(np.int32 if y.dtype.kind in "iub" else dtype, copy=False)
     if y.shape[1:] != output:
@@ -128,10 +182,12 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
             raise DataError(f"{name} has shape {y.shape[1:]} for each sample, but the net's output has {output}{hint}")
         y = y.reshape(n, *output)
     if loss.targets == "binary":
-        wrong = (y != 0) & (y != 1)
+        soft = loss.link is sigmoid  # what it predicts is a probability, and so may be what it is to predict
+        wrong = (y < 0) | (y > 1) if soft else (y != 0) & (y != 1)
         if wrong.any():
-            raise DataError(f"{name} must be 0 or 1 for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
-        if fitting and len(y) > 1 and not wrong.size == 0 and (y == y[:1]).all():
+            takes = "0 or 1, or a probability between them," if soft else "0 or 1"
+            raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+        if fitting and len(y) > 1 and y.size and (y == y[:1]).all() and ((y == 0) | (y == 1)).all():
             raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
     return y.astype(dtype, copy=False)
 
@@ -139,31 +195,36 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
 def example_target(loss: Loss, output: Shape, dtype: str) -> np.ndarray:
     """The target of one sample as the loss takes it, all zeros: a class number, or numbers of the output's shape."""
     classes = loss.targets == "classes"
-    return np.zeros((1, *(output[:-1] if classes else output)), np.int32 if classes else dtype)
+    shape = places_of(output, loss.class_axis(output)) if classes and output else output
+    return np.zeros((1, *shape), np.int32 if classes else dtype)
 
 
-def _classes(
-    y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str, ignored: int | None
-) -> np.ndarray:
-    k = output[-1] if output else 1
-    if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):
-        sums = y.sum(axis=-1)
+def _classes(y: np.ndarray, loss: Loss, output: Shape, dtype: str, fitting: bool, name: str) -> np.ndarray:
+    """Class numbers for each place of the output as int32; or rows of one-hot numbers or probabilities, as floats."""
+    kind, ignored = type(loss).__name__, getattr(loss, "ignore_class", None)
+    axis = loss.class_axis(output)
+    k, places = (output[axis], places_of(output, axis)) if output else (1, ())
+    if y.shape[1:] == output and k > 1:
+        sums = y.sum(axis=axis + 1)
         if (y < 0).any() or not np.allclose(sums, 1, atol=1e-3):
             raise DataError(f"{name} has rows of {k} numbers that are not one-hot or probabilities: "
-                            "they must be >= 0 and sum to 1")  # fmt: skip
+                            f"they must be >= 0 and sum to 1{_axis_hint(y, loss, output, axis)}")  # fmt: skip
         if fitting and len(y) > 1 and (y == y[:1]).all():
             raise DataError(f"all rows of {name} are the same class: there is nothing to tell apart")
         return y.astype(dtype, copy=False)
-    if y.ndim == len(output) + 1 and y.shape[-1] == 1:
-        y = y[..., 0]  # a column of labels
-    if y.ndim == len(output) == 2 and y.shape[1] != output[0]:
+    if y.ndim == len(output) + 1 and y.shape[axis + 1] == 1:
+        y = y.squeeze(axis + 1)  # a column of labels
+    if y.ndim == len(output) == 2 and axis == 1 and y.shape[1] != output[0]:
         word = "longer" if y.shape[1] > output[0] else "shorter"
         raise DataError(f"{name} has {y.shape[1]} labels for each sample, but the net gives {output[0]} steps: the "
                         f"labels are {word} than the inputs; pad or cut both to one length (data.pad_sequences), with "
-                        "nn.CrossEntropy(ignore_class=-1) and the label -1 at padding")  # fmt: skip
-    if y.shape[1:] != output[:-1]:
-        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class "
-                        f"number 0..{k - 1}, or a row of {k}")  # fmt: skip
+                        "nn.CrossEntropy(ignore_class=-1) and the label -1 at padding"
+                        + _axis_hint(y, loss, output, axis))  # fmt: skip
+    if y.shape[1:] != places:
+        where = f" along axis {axis} of its output {output}" if len(output) > 1 else ""
+        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs{where} takes one "
+                        f"class number 0..{k - 1}{f' for each of {places}' if places else ''}, or a row of {k}"
+                        f"{_axis_hint(y, loss, output, axis)}")  # fmt: skip
     if y.dtype.kind == "f":
         raise DataError(f"{name} holds floats (e.g. {y.flat[0]}), but {kind} takes whole class numbers 0..{k - 1} "
                         "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values"
@@ -174,7 +235,8 @@ def _classes(
     if wrong.any():
         values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
         raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
-                        f"the net has {k} outputs, the labels need {int(y.max()) + 1}"
+                        f"the net has {k} outputs{f' along axis {axis} of {output}' if len(output) > 1 else ''}, "
+                        f"the labels need {int(y.max()) + 1}"
                         + (" and must not be negative" if y.min() < 0 else "")
                         + ("; nn.CrossEntropy(ignore_class=-1) leaves -1 out" if y[wrong].max() == -1 else "")
                         )  # fmt: skip
@@ -183,31 +245,96 @@ def _classes(
     return y.astype(np.int32, copy=False)
 
 
-def as_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str) -> np.ndarray | None:
-    """One weight a sample from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None."""
+def _axis_hint(y: np.ndarray, loss: Loss, output: Shape, axis: int) -> str:
+    """The axis of classes that these targets speak for, where it is not the one that the loss takes."""
+    for other in range(len(output)):
+        rows = y.shape[1:] == output and np.allclose(y.sum(axis=other + 1), 1, atol=1e-3)
+        if other != axis and (y.shape[1:] == places_of(output, other) or rows):
+            return f"; if the classes are along axis {other} of the output, give nn.{type(loss).__name__}(axis={other})"
+    return ""
+
+
+def as_weights(
+    sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str, loss: Loss, output: Shape
+) -> np.ndarray | None:
+    """Weights from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None.
+
+    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W). Raises `DataError` for class
+    weights where targets are not classes.
+    """
     if sample_weight is None and class_weight is None:
         return None
+    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else output
     weights = np.ones(n, dtype)
     if sample_weight is not None:
         given = as_array(sample_weight, "sample_weight")
-        if given.shape != (n,):
-            raise DataError(f"sample_weight has shape {given.shape}, expected ({n},)")
-        check_finite(given, "sample_weight")
+        if len(given) != n or (given.ndim > 1 and given.shape[1:] not in [places[: k + 1] for k in range(len(places))]):
+            more = f", or {(n, *places[:1])}, one for each step" if len(output) > 1 else ""
+            raise DataError(f"sample_weight has shape {given.shape}, expected ({n},){more}")
+        check_finite(given, "sample_weight", dtype)
         if (given < 0).any() or not given.any():
             raise DataError("sample_weight must be >= 0, and not all 0")
-        weights = weights * given.astype(dtype)
+        weights = given.astype(dtype)
     if class_weight is not None:
-        if y.ndim > 1 and y.shape[1] > 1 and y.dtype.kind == "i":
-            raise DataError(f"class_weight takes one class for each sample, but y has {y.shape[1]} labels for each")
-        classes = y if y.ndim == 1 else y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
-        present, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
-        if isinstance(class_weight, str):
-            if class_weight != "balanced":
-                raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
-            each = n / (len(present) * counts)
-        else:
-            if missing := sorted(set(present.tolist()) - set(class_weight)):
-                raise DataError(f"class_weight says nothing of class {missing[0]}")
-            each = np.array([class_weight[c] for c in present.tolist()], float)
-        weights = weights * each[position].astype(dtype)
+        of_places = _class_weights(class_weight, y, loss, output).astype(dtype)
+        weights = weights.reshape(*weights.shape, *(1,) * (of_places.ndim - weights.ndim)) * of_places
     return weights
+
+
+def by_label(loss: Loss, output: Shape, steps: bool) -> bool:
+    """Whether a sample (or a place of it) has several labels of 0 or 1; ``steps``: a vector is one number a step."""
+    several = loss.targets == "binary" and bool(output) and output[loss.class_axis(output)] > 1
+    return several and not (steps and len(output) == 1)
+
+
+def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> np.ndarray:
+    """The weight of the class of each sample, (n,), or of each of its places; of probabilities the mean weight."""
+    kind, ignored, axis = type(loss).__name__, getattr(loss, "ignore_class", None), loss.class_axis(output)
+    if loss.targets == "values" or (loss.targets == "any" and (y.dtype.kind == "f" or y.ndim > 1)):
+        raise DataError(f"class_weight weighs classes, but the targets of {kind} are numbers of shape {y.shape[1:]}; "
+                        "give sample_weight, one number a sample")  # fmt: skip
+    if y.dtype.kind == "f":
+        shares = np.moveaxis(y, axis + 1, 0) if y.ndim == len(output) + 1 and output and loss.targets != "binary" else (
+            np.stack([1 - (p := y.squeeze(axis + 1) if output and output[axis] == 1 else y), p]))  # fmt: skip
+        present = np.flatnonzero(shares.reshape(len(shares), -1).any(axis=1))
+        shares = shares[present]
+        each = _each_weight(class_weight, present, shares.reshape(len(shares), -1).sum(axis=1, dtype=np.float64))
+        return np.tensordot(each, shares, 1)
+    counted = np.ones(y.shape, bool) if ignored is None else y != ignored
+    present, position, counts = np.unique(y[counted], return_inverse=True, return_counts=True)
+    found = np.ones(y.shape)
+    found[counted] = _each_weight(class_weight, present, counts)[position.reshape(-1)]
+    return found
+
+
+def _each_weight(class_weight: Any, present: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights of the classes that occur, so often each."""
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+        return counts.sum() / (len(present) * counts)
+    if missing := sorted(set(present.tolist()) - set(class_weight)):
+        raise DataError(f"class_weight says nothing of class {missing[0]}")
+    each = np.array([class_weight[c] for c in present.tolist()], float)
+    if not ((each >= 0).all() and (each < np.inf).all() and each.any()):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return each
+
+
+def label_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> tuple[tuple[float, float], ...]:
+    """The weights of each label's loss where it is 0 and where it is 1.
+
+    ``class_weight``: {label: weight}, or {label: (weight of 0, weight of 1)}; "balanced" gives both the same sum.
+    """
+    axis = loss.class_axis(output)
+    k, ones = output[axis], np.moveaxis(y, axis + 1, -1).reshape(-1, output[axis])
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        share = ones.mean(axis=0, dtype=np.float64)
+        return tuple((0.5 / (1 - p), 0.5 / p) if 0 < p < 1 else (1.0, 1.0) for p in share.tolist())
+    if not isinstance(class_weight, Mapping) or set(class_weight) != set(range(k)):
+        raise DataError(f"class_weight for {k} labels is {{label: weight}} or {{label: (weight of 0, weight of 1)}} of "
+                        f"the labels 0..{k - 1}, or 'balanced'; got {class_weight!r}")  # fmt: skip
+    pairs = [np.broadcast_to(np.asarray(class_weight[j], float), 2).tolist() for j in range(k)]
+    if not all(0 <= w < np.inf for pair in pairs for w in pair) or not np.any(pairs):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return tuple((no, yes) for no, yes in pairs)

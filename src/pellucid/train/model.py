@@ -20,6 +20,7 @@ from ..optim import LBFGS, as_optimizer
 from . import bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback, as_callbacks
+from .codes import Codes, first_specs
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
@@ -45,7 +46,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
       many may compute, by default as many as are useful. Both have defaults from the environment: PELLUCID_EXECUTOR
       and PELLUCID_THREADS.
     - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several);
-      ``input_dtype``: "int32" for tokens, "uint8" for pixels, the model's own by default.
+      ``input_dtype``: "uint8" for pixels as bytes; by default "int32" where the net needs whole numbers, as an
+      `nn.Embedding` does, else the model's own.
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
 
@@ -94,12 +96,19 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
         self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
         self.traced: Traced | None = None
+        self.columns: dict[str, tuple[str, ...]] = {}  # of the tables with names that it was fitted on, by input
+        self._warned = False
+        self._coded: tuple[Traced | None, dict[str, Codes]] = None, {}  # what `_codes` found for `traced`
         self._runs: dict[Any, Any] = {}
         self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
-            self._build(*_specs_of_shapes(input_shape, input_dtype or dtype))
+            specs, how = _specs_of_shapes(input_shape, input_dtype or dtype)
+            if input_dtype is None:
+                some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
+                specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
+            self._build(specs, how)
 
     def _forget(self) -> None:
         """Be as before the first data was seen."""
@@ -109,21 +118,23 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.specs, self.how = specs, how
-        self.traced, weights = self._begun()
-        self.state |= first_strengths(self) | weights
+        self._trace(specs, how)
+        self.state |= first_strengths(self) | self._begun()
 
-    def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
-        """The net as a graph, and every parameter as it begins, from the seed."""
+    def _trace(self, specs: dict[str, Spec], how: str) -> None:
+        """Make the net a graph, for inputs of these shapes."""
+        self.traced, self.specs, self.how = self._traced_on(specs, how), specs, how
 
-        def made() -> tuple[Traced, Any]:
-            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False)
-            # by the reference, so that the same seed gives the same first weights on every executor
-            return traced, executors.get("reference").compile(init_program(traced.parameters))
-
-        traced, first = shared(self, ("net", self.how, *self.specs.items()), made)
+    def _begun(self) -> dict[str, np.ndarray]:
+        """Every parameter as it begins, from the seed."""
+        parameters = self._built().parameters
+        if not parameters:
+            return {}
+        # by the reference, so that the same seed gives the same first weights on every executor
+        first = shared(self, ("weights", self.how, *self.specs.items()),
+                       lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return traced, first({}, {"key": key}) if traced.parameters else {}
+        return first({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:
@@ -241,7 +252,9 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
-        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
+        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
+          training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them. Of
+          several labels of 0 or 1 the loss of each is weighted: {label: weight}, or {label: (weight of 0, of 1)}.
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
@@ -257,6 +270,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
+            self._learn_columns(x)
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
             seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
@@ -273,7 +287,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                 vx = middle_of(augment, vx, "validation_data x")
                 validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
             elif validation_split:
-                learnt, held = loop.split(parts[0], validation_split, self.seed)
+                learnt, held = self._apart(parts[0], validation_split, sample_weight)
                 if augment is not None:
                     held["x"] = middle_of(augment, held["x"])
                 parts, validation = [learnt], [loop.enough(held)]
