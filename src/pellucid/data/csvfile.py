@@ -153,7 +153,8 @@ class _Source:
     """A CSV file as rows of fields."""
 
     def __init__(self, path: str | PathLike[str], delimiter: str | None) -> None:
-        self.path, self.delimiter, self.skipped, self.quoting = path, delimiter or ",", 0, csv.QUOTE_MINIMAL
+        self.path, self.delimiter, self.skipped = path, delimiter or ",", 0
+        self.quoting: Any = csv.QUOTE_MINIMAL
         first = next(self.lines(), "")
         if said := re.fullmatch(r'"?sep=(.)"?\s*', first, re.I | re.S):
             self.skipped, self.delimiter = 1, delimiter or said[1]

@@ -206,5 +206,5 @@ class Preprocessing:
         for j, column in enumerate(columns):
             texts[:, j] = column if column.dtype.kind == "O" else [text or None for text in texts_of(column)]
         if kind == "categories":
-            texts[np.equal(texts, None)] = NONE
+            texts[texts == None] = NONE  # noqa: E711
         return texts
