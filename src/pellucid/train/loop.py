@@ -22,30 +22,23 @@ from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
 from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
+from .batches import sizes
 from .checkpoint import Checkpoint, Saved, keeper_of
 from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .pieces import Arrays, Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
+from .remarks import remark
 
 if TYPE_CHECKING:
     from .callbacks import Callback
     from .history import History
     from .model import Model
 
-DEFAULT_BATCH = 32
 RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
     """The loss became NaN or infinite; the message says in which layer it began and what to try."""
-
-
-def training_batch_size(asked: int | str | None, n: int) -> int:
-    """The number of samples a step; more than there are is an error."""
-    size = batch_size_for(asked, n, DEFAULT_BATCH)
-    if size > n:
-        raise DataError(f"batch_size={size} is larger than the {n} training samples; use batch_size={n} or 'all'")
-    return size
 
 
 def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
@@ -63,9 +56,9 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
 
 
 def enough(arrays: Arrays) -> Arrays:
-    """Validation samples. Raises `DataError` for one sample with one target: its loss says nothing of others."""
+    """Validation samples, with a warning for one sample with one target: its loss says little of others."""
     if arrays["y"].size == 1:
-        raise DataError("one sample for validation says nothing of others; give two or more, the tenth part say")
+        remark("one sample for validation says next to nothing of others; give more, the tenth part say")
     return arrays
 
 
@@ -109,7 +102,7 @@ class Training:
     steps: list[Any]  # the compiled step of each part
     parts: list[Arrays]
     validation: list[Arrays] | None
-    batch: int
+    batches: list[int]  # how many samples a step takes of each part
     epochs: int
     shuffle: bool
     augment: Callable | None = None
@@ -123,7 +116,12 @@ class Training:
 
     @property
     def steps_per_epoch(self) -> int:
-        return sum(-(-len(arrays["y"]) // self.batch) for arrays in self.parts)
+        return sum(-(-len(arrays["y"]) // batch) for arrays, batch in zip(self.parts, self.batches, strict=True))
+
+    @property
+    def batch(self) -> int:
+        """How many samples a step takes, of the part where they are most."""
+        return max(self.batches)
 
 
 def fit(
@@ -138,7 +136,7 @@ def fit(
     try:
         place = saved.restore(model, callbacks) if saved else Place()
         epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
-        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batch, t.shuffle)) as work:
+        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batches, t.shuffle)) as work:
             progress.on_resume(place.epoch)
             if keeper is not None and saved is None:
                 keeper.write(place, callbacks)
@@ -185,15 +183,15 @@ def _epoch(
     keeper: Checkpoint | None,
 ) -> Iterator[None]:
     """Train on the pieces of an epoch, from a place in it that moves along; stop between two of them."""
-    batch = training.batch
     if keeper is not None:
-        pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
+        pieces = cut(pieces, training.batches, keeper.every, place.first, place.rows)
     if EPOCHS in model.state and not place.rows:
         model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
                         PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
     for k, piece in enumerate(pieces):
         if k:
             yield
+        batch = training.batches[piece.part]
         try:
             with trained_weights(model):
                 found = training.steps[piece.part].steps(
@@ -254,11 +252,11 @@ def gradients(
     """The mean cost of samples and its gradient in every trained weight, some samples after the others."""
     n = sum(len(arrays["y"]) for arrays in parts)
     total: dict[str, np.ndarray] = {}
-    for arrays in parts:
+    chunks = sizes(model, parts, batch_size_for(batch_size, n))
+    for arrays, size in zip(parts, chunks, strict=True):
         run, rows = model._compiled("gradients", arrays), len(arrays["y"])
         names = [name for name in run.program.state if name not in model.state]
         memory = model.state | first_state(run.program, names, model.optimizer, model.seed)
-        size = batch_size_for(batch_size, rows)
         for start in range(0, rows, size):
             found = run(memory, {name: a[start : start + size] for name, a in arrays.items()})
             share = min(size, rows - start) / n
@@ -268,9 +266,9 @@ def gradients(
     return float(total["cost"]), {name.removeprefix(prefix): a for name, a in total.items() if name.startswith(prefix)}
 
 
-def update_statistics(model: Model, parts: list[Arrays], batch: int) -> None:
+def update_statistics(model: Model, parts: list[Arrays], batches: list[int]) -> None:
     """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
-    for arrays in parts:
+    for arrays, batch in zip(parts, batches, strict=True):
         specs = model._specs_of(arrays)
         program = programs.statistics(model.net, specs, model.how, model.dtype)
         if program.updates:

@@ -17,7 +17,7 @@ from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import LBFGS, as_optimizer
-from . import bucketed, checkpoint, loop, measuring, programs
+from . import batches, bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback, as_callbacks
 from .doctor.visit import Examined
@@ -193,8 +193,12 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             raise DataError("update_statistics: x is missing (only within fit are there samples)")
         parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
         n = len(next(iter(parts[0].values())))
-        batch = self.training.batch if self.training is not None else loop.batch_size_for(batch_size, n)
-        loop.update_statistics(self, parts, batch)
+        chunks = (
+            batches.sizes(self, parts, measuring.batch_size_for(batch_size, n))
+            if self.training is None or x is not None
+            else self.training.batches
+        )
+        loop.update_statistics(self, parts, chunks)
 
     def find_learning_rate(
         self,
@@ -214,7 +218,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """
         with self._unchanged_on_error():
             (arrays,) = self._parts(x, y, sample_weight, fitting=True)
-            return search_rates(self, arrays, low, high, steps, loop.training_batch_size(batch_size, len(arrays["y"])))
+            batch = batches.training_batch_size(batch_size, len(arrays["y"]))
+            return search_rates(self, arrays, low, high, steps, *batches.sizes(self, [arrays], batch))
 
     # ---- the four verbs ---------------------------------------------------------------------------------------
 
@@ -238,7 +243,9 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
         - ``x``, ``y``: inputs and targets; or `data.Buckets` as ``x``, which hold both and have a batch size.
-        - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
+        - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer. Where a layer
+          takes statistics over samples alone (`nn.BatchNorm` of vectors), it is changed a little where the last batch
+          would be less than half of it, and is never 1: see `pellucid.train.batches`.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
@@ -280,14 +287,15 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             n = sum(len(arrays["y"]) for arrays in parts)
             if isinstance(self.optimizer, LBFGS):
                 batch_size = loop.whole_batch(batch_size, parts, augment)
-            batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
+            batch = x.batch_size if isinstance(x, Buckets) else batches.training_batch_size(batch_size, n)
+            chunks = batches.sizes(self, parts, batch)
             progress = progress_for(verbose, epochs, n)
             steps = [self._compiled("step", arrays) for arrays in seen]
             if validation is not None:
                 measuring.check(self, validation, measuring.of_epochs(self.metrics))
-            for step, arrays in zip(steps, parts, strict=True):
-                check_batches(step.program, batch, len(arrays["y"]), shuffle)
-            training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
+            for step, arrays, chunk in zip(steps, parts, chunks, strict=True):
+                check_batches(step.program, chunk, len(arrays["y"]), shuffle)
+            training = loop.Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)
             callbacks = as_callbacks(callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
         slots = [v for v in steps[0].program.state if v not in self.state]
@@ -350,7 +358,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
         return from_parts, parts(self)
 
-    def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
+    def dump(self, folder: Any, batch_size: int = batches.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
 
         Two subfolders, step and predict, each with the program's listing, the plan of its loops, LLVM's code and the
@@ -368,7 +376,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """The one output of a program, for some samples after the others."""
         (name,) = run.program.outputs
         n = len(next(iter(arrays.values())))
-        size = loop.batch_size_for(batch_size, n)
+        size = measuring.batch_size_for(batch_size, n)
         if n <= size:
             return run(self.state, arrays)[name]
         parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]

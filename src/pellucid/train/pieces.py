@@ -71,7 +71,12 @@ def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
 
 
 def epochs_of(
-    parts: list[Arrays], augment: Callable | None, seed: int, numbers: Iterable[int], batch: int, shuffle: bool
+    parts: list[Arrays],
+    augment: Callable | None,
+    seed: int,
+    numbers: Iterable[int],
+    batches: Sequence[int],
+    shuffle: bool,
 ) -> Generator[Iterator[Piece], None, None]:
     """For each epoch by its number the pieces to train on. Close it when done: a thread may be at work ahead.
 
@@ -81,9 +86,9 @@ def epochs_of(
     """
     if len(parts) > 1:
         for number in numbers:
-            yield mixed(parts, seed, number, batch, shuffle)
+            yield mixed(parts, seed, number, batches, shuffle)
         return
-    (arrays,) = parts
+    (arrays,), (batch,) = parts, batches
     n = len(arrays["y"])
     if augment is None:
         for number in numbers:
@@ -120,12 +125,13 @@ def epochs_of(
             yield (next(made) for _ in starts)
 
 
-def mixed(parts: list[Arrays], seed: int, number: int, batch: int, shuffle: bool) -> Iterator[Piece]:
+def mixed(parts: list[Arrays], seed: int, number: int, batches: Sequence[int], shuffle: bool) -> Iterator[Piece]:
     """Runs of mini-batches of several arrays, each of samples of one of them; samples and runs are shuffled."""
     lengths = [len(arrays["y"]) for arrays in parts]
-    most = batch * max(1, min(RUN, sum(-(-n // batch) for n in lengths) // RUNS))  # samples, whole batches
+    steps = max(1, min(RUN, sum(-(-n // batch) for n, batch in zip(lengths, batches, strict=True)) // RUNS))  # of a run
     runs = []
-    for i, (arrays, n) in enumerate(zip(parts, lengths, strict=True)):
+    for i, (arrays, n, batch) in enumerate(zip(parts, lengths, batches, strict=True)):
+        most = batch * steps
         order = order_of(seed, number, n, shuffle)
         order = np.arange(n) if order is None else order
         runs += [Piece(arrays, order[start : start + most], i) for start in range(0, n, most)]
@@ -133,19 +139,22 @@ def mixed(parts: list[Arrays], seed: int, number: int, batch: int, shuffle: bool
     return iter(runs if turn is None else [runs[i] for i in turn])
 
 
-def cut(pieces: Iterable[Piece], batch: int, every: Sequence[int], step: int = 0, skip: int = 0) -> Iterator[Piece]:
+def cut(
+    pieces: Iterable[Piece], batches: Sequence[int], every: Sequence[int], step: int = 0, skip: int = 0
+) -> Iterator[Piece]:
     """An epoch's pieces, cut where the number of steps is a multiple of one of ``every``; ``step``: those before them.
 
-    The first ``skip`` samples are left out; the others are cut as they are without that.
+    ``batches``: how many samples a step takes of each part. The first ``skip`` samples are left out; the others are cut
+    as they are without that.
 
     >>> epoch = [Piece({"y": np.arange(7)}, None)]
-    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1)]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, [2], every=[3], step=1)]
     [[0, 1, 2, 3], [4, 5, 6]]
-    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1, skip=4)]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, [2], every=[3], step=1, skip=4)]
     [[4, 5, 6]]
     """
     for piece in pieces:
-        start = 0
+        start, batch = 0, batches[piece.part]
         while start < piece.rows:
             stop = min(start + batch * min((n - step % n for n in every), default=piece.rows), piece.rows)
             step += -(-(stop - start) // batch)

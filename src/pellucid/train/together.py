@@ -17,10 +17,10 @@ from ..graph import GraphError, Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from ..schedules import EPOCHS, PER_EPOCH
-from . import loop
+from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
 from .loggers import CSVLogger, JSONLinesLogger
-from .measuring import numbers
+from .measuring import batch_size_for, numbers
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
@@ -135,7 +135,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
         return False
     (arrays,) = first._parts(x, y, weights[0])
     step = first._compiled("step", arrays)
-    batch = loop.training_batch_size(options.get("batch_size"), len(arrays["y"]))
+    (batch,) = sizes(first, [arrays], training_batch_size(options.get("batch_size"), len(arrays["y"])))
     if not hasattr(step, "work") or step.work * batch > MOST_WORK:
         return False
     validation = options.get("validation_data")
@@ -201,7 +201,7 @@ class Group:
             if not all(np.isfinite(log["loss"]) for log in logs):
                 return False
             if self.judge is not None and held is not None:
-                size = loop.batch_size_for(None, len(held["y"]))
+                size = batch_size_for(None, len(held["y"]))
                 values = self._means(self.judge.steps(self.state, held, None, size))
                 logs = [a | {f"val_{k}": v for k, v in b.items()} for a, b in zip(logs, values, strict=True)]
             self.logs.append(logs)

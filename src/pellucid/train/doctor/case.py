@@ -17,6 +17,7 @@ from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from .. import loop, measuring, programs
 from ..arrays import graph_dtype
+from ..batches import DEFAULT_BATCH, traced_for
 from ..pieces import Arrays
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
@@ -53,7 +54,10 @@ class Case:
         self.random = np.random.Generator(np.random.Philox(key=[model.seed, 1 << 41]))
         chosen = np.sort(self.random.permutation(self.n)[:rows])
         self.arrays = {name: np.asarray(a[chosen]) for name, a in arrays.items()}
-        self.batch = batch or min(loop.DEFAULT_BATCH, self.n)
+        usual = min(DEFAULT_BATCH, self.n)
+        self.asked = batch or usual
+        refused = self.asked == 1 and traced_for(model, arrays).over_samples
+        self.batch = usual if refused else self.asked  # what is tried out
         self.kind = model.loss.targets
         self.trained = model.history.epochs > 0
 
