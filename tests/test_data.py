@@ -508,3 +508,27 @@ def test_without_pillow(pictures, monkeypatch):
     folder = pictures()
     monkeypatch.setitem(sys.modules, "PIL", None)
     fails(lambda: data.images(folder), "pip install pellucid[images]")
+
+
+# the names of columns
+
+
+def test_names_of_columns_are_checked_in_scikit_learns_words():
+    import pandas
+    from sklearn.linear_model import LinearRegression
+
+    from pellucid.data.names import check_names, column_names
+
+    frame = pandas.DataFrame(np.eye(8)[:, :7], columns=list("abcdefg"))
+    fitted = LinearRegression().fit(frame, frame["a"])
+    seen = column_names(frame)
+    for other in ("gfedcba", "abcdefx", "hijklmn", "abc", "abcdefgh"):
+        given = pandas.DataFrame(np.zeros((2, len(other))), columns=list(other))
+        with pytest.raises(ValueError) as theirs:
+            fitted.predict(given)
+        with pytest.raises(DataError) as ours:
+            check_names(seen, column_names(given))
+        assert str(ours.value) == str(theirs.value)
+    check_names(seen, column_names(frame))
+    assert column_names(Table({"a": np.zeros(1)})) == ("a",)
+    assert column_names(np.zeros((2, 2))) is column_names(pandas.DataFrame(np.zeros((2, 2)))) is None
