@@ -17,10 +17,10 @@ from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program, toposort
 from ..graph import state as state_value
-from ..ops import cast
 from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
-from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
+from ..optim.descend import LEFT, SUMS
+from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
 from .batches import sizes
 from .checkpoint import Checkpoint, Saved, keeper_of
@@ -185,9 +185,8 @@ def _epoch(
     """Train on the pieces of an epoch, from a place in it that moves along; stop between two of them."""
     if keeper is not None:
         pieces = cut(pieces, training.batches, keeper.every, place.first, place.rows)
-    if EPOCHS in model.state and not place.rows:
-        model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
-                        PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
+    if not place.rows:
+        model.state |= at_epoch(model.state, model.epochs, training.steps_per_epoch)
     for k, piece in enumerate(pieces):
         if k:
             yield
@@ -202,6 +201,15 @@ def _epoch(
             raise DivergedError(_why(model, piece.arrays, failure)) from None
         place.sums = added(place.sums, found, of_targets(model.metrics, piece.arrays, piece.order))
         place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
+
+
+def at_epoch(state: Mapping[str, np.ndarray], epoch: int, steps: int) -> dict[str, np.ndarray]:
+    """The state that counts, as it is when an epoch of so many steps begins; nothing of the last one is left over."""
+    found = {EPOCHS: epoch, EPOCH_STEPS: 0, PER_EPOCH: steps, LEFT: steps}
+    counts = {name: np.full(np.shape(state[name]), n, np.int32) for name, n in found.items() if name in state}
+    if np.any(state.get(f"{SUMS}_batches", 0)):  # of an epoch that was broken off
+        counts |= {name: np.zeros_like(a) for name, a in state.items() if name.startswith(SUMS)}
+    return counts
 
 
 @contextlib.contextmanager
@@ -235,9 +243,9 @@ def factor_of(model: Model) -> float:
     schedule = model.optimizer.learning_rate
     if not isinstance(schedule, Schedule):
         return 1.0
-    steps = state_value("optimizer.step", (), "int32")
-    program = Program([], {"factor": schedule.at(Clock(cast(steps, "float64")))})
-    known = {name: model.state.get(name, 1 if name == PER_EPOCH else 0) for name in program.state}
+    program = Program([], {"factor": schedule.at(Clock(state_value("optimizer.step", (), "int32")))})
+    known = {name: model.state.get(name, 0) for name in program.state}
+    known |= at_epoch(known, model.epochs, 1)  # the next step is an epoch's first
     return float(executors.get("reference").compile(program)(known)["factor"])
 
 

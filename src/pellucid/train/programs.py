@@ -12,7 +12,7 @@ from ..nn import Constraint, Loss, Penalty, trace
 from ..nn.layer import Call, Traced
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
-from ..ops import batch_mean, batch_sum, cast, fill, fold_in, max, to_samples
+from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, max, to_samples
 from ..optim import Optimizer, descend
 from .arrays import Spec
 
@@ -122,7 +122,8 @@ def training_step(
 ) -> Program:
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
     found = learning(net, specs, how, target, weighted, loss, metrics, dtype, regularizer)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype, constraints_of(found.traced, constraint)))
+    limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
 
 
 def gradients(

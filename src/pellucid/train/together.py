@@ -16,11 +16,11 @@ import numpy as np
 from ..graph import GraphError, Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
-from ..schedules import EPOCHS, PER_EPOCH
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
 from .loggers import CSVLogger, JSONLinesLogger
 from .measuring import batch_size_for, numbers
+from .loop import at_epoch
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
@@ -189,13 +189,10 @@ class Group:
     def train(self, arrays: Arrays, held: Arrays | None, batch: int, epochs: int, shuffle: bool) -> bool:
         """Some epochs; False where a loss is no longer finite."""
         first, n = self.models[0], len(arrays["y"])
-        if PER_EPOCH in self.state:
-            self.state[PER_EPOCH] = np.full_like(self.state[PER_EPOCH], -(-n // batch))
         for epoch in range(first.epochs, first.epochs + epochs):
             if self.stopped:
                 return False
-            if EPOCHS in self.state:
-                self.state[EPOCHS] = np.full_like(self.state[EPOCHS], epoch)
+            self.state |= at_epoch(self.state, epoch, -(-n // batch))
             sums = self.run.steps(self.state, arrays, order_of(first.seed, epoch, n, shuffle), batch)
             logs = self._means(sums)
             if not all(np.isfinite(log["loss"]) for log in logs):

@@ -187,6 +187,7 @@ class Case:
         known = kept | m._begun()[1] if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
         state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
+        state |= loop.at_epoch(state, m.epochs, -(-self.n // self.batch))
         return {name: np.array(a) for name, a in state.items()}, run
 
 
