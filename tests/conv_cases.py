@@ -49,7 +49,7 @@ def draw(seed: int) -> Case:
         groups = int(rng.integers(1, 3))
         filters, channels = groups * int(rng.integers(1, 4)), int(rng.integers(1, 4))
         options = {"strides": strides, "dilations": dilations, "groups": groups}
-        options["output_padding"] = tuple(int(rng.integers(0, s)) for s in strides)
+        options["output_padding"] = tuple(int(rng.integers(0, m)) for m in map(max, strides, dilations))
         options["padding"] = tuple((min(a, r - 1), 0) for a, r in zip(each(0, 2), reach, strict=True))
         return Case(name, (filters, *each(1, 5)), (filters, channels, *kernel), options)
     space = tuple(r + int(rng.integers(0, 7 - 2 * (rank == 3))) for r in reach)

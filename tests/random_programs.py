@@ -338,6 +338,53 @@ def padding(room):
         )
 
 
+def part_of_sum(room):
+    """Some of a sum of padded values, as back-propagation through slices makes: paddings fall away with their parts."""
+    k = room.pick(lambda k: k.is_float and k.value.ndim)
+    if not k:
+        return
+    y, mag, error, grid = k.value, k.mag, k.error, k.grid
+    for _ in range(room.number(1, 2)):
+        widths = [(room.number(0, 2), room.number(0, 2)) for _ in y.shape]
+        y, mag, grid = ops.pad(y, widths, room.one_of([0, 0, 1])), max(mag, 1), min(grid, 1)
+        other = room.pick(lambda k: k.is_float)
+        z = fitted(room, y, other.value)[1]
+        if math.prod(np.broadcast_shapes(y.shape, z.shape)) > LARGEST or len(z.shape) > y.ndim:
+            z = ops.max(z)
+        if room.chance(2):
+            z = ops.max(z) + ops.pad(k.value, [(a, b + n - m) for (a, b), n, m in zip(
+                [(0, 0)] * k.value.ndim, y.shape, k.value.shape, strict=True)])  # fmt: skip
+            mag, error = mag + k.mag, error + k.error + k.mag
+        y, mag, error, grid = y + z, mag + other.mag, error + other.error + mag + other.mag, min(grid, other.grid)
+    keys = []
+    for n in y.shape:
+        start = room.number(0, n - 1)
+        keys.append(slice(start, room.number(start + 1, n), room.one_of([1, 1, 1, 2])))
+    room.add(y[tuple(keys)], mag, error, grid)
+
+
+def loop(room):
+    """A state carried over the first axis of a value: s = s / 2 + x / 4, all of it or its end."""
+    k = room.pick(lambda k: k.is_float and k.value.ndim and k.value.shape[0] <= 7)
+    start = k and room.pick(lambda s: s.value.shape == k.value.shape[1:] and s.value.dtype == k.value.dtype)
+    if not k:
+        return
+    first = start.value if start else ops.fill(0, k.value.shape[1:], k.value.dtype)
+    mag = max(k.mag, start.mag if start else 0)
+    error = 2 * (max(k.error, start.error if start else 0) + 2 * mag)
+    reverse, heavy = room.chance(2), room.chance(2)
+
+    def body(s, x):
+        new = ops.tanh(s) * 0.5 + x * 0.25 if heavy else s * 0.5 + x * 0.25
+        return new, room.one_of([new, s, (new, s * x), (s, new)])
+
+    last, ys = ops.scan(body, first, k.value, reverse=reverse, remat=room.chance(4),
+                        truncate=room.one_of([None, None, 2]))  # fmt: skip
+    room.add(last, mag, error)
+    for y in ys if isinstance(ys, tuple) else (ys,):
+        room.add(y, mag * max(mag, 1), error * (2 * mag + 1))
+
+
 def joining(room):
     a = room.pick(lambda k: k.value.ndim)
     if not a:
@@ -538,6 +585,7 @@ def randomness(room):
 
 OPERATIONS = [
     unary, unary, exact_unary, binary, binary, binary, compare, logic, choose, cast, whole, view, view, view, padding,
+    part_of_sum, loop,
     joining, reduction, reduction, batch_sum, sample_kinds, contraction, contraction, weight_gradient,
     weight_gradient, gather, scatter, table_gradient,
     one_hot, randomness,
@@ -579,7 +627,11 @@ def slopes(room: Room) -> list[Known]:
     weight = ops.constant(filled(room, y.value.shape, room.dtype))
     cost = ops.sum(y.value * weight)
     cost = ops.batch_sum(cost) if cost.kind == "sample" else cost
-    return [Known(g, -1, 0, 0) for g in pel.grad(cost, floats[:3])]
+    found = pel.grad(cost, floats[:3])
+    if room.chance(2):  # and those of the sum of one of them
+        cost = ops.sum(ops.tanh(found[0] * 0.125))
+        found += pel.grad(ops.batch_sum(cost) if cost.kind == "sample" else cost, floats[:3])
+    return [Known(g, -1, 0, 0) for g in found]
 
 
 @st.composite

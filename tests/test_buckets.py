@@ -319,7 +319,7 @@ def test_other_mistakes():
     fails(lambda: model.layer_outputs(buckets), "x is Buckets", "pad_sequences")
     fails(lambda: model.fit(Buckets(SEQUENCES, LABELS + 1), verbose=0), "labels outside 0..1: 2")
     strange = [np.full(3, 12)] * 4  # a word that the table has not
-    with pytest.raises(IndexError, match=r"row 12 is outside 0\.\.11"):
+    with pytest.raises(DataError, match=r"x holds 12 \(row 0\), expected whole numbers 0\.\.11"):
         model.fit(Buckets(strange, LABELS[:4]), verbose=0)
 
 

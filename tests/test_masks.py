@@ -52,10 +52,10 @@ def test_a_token_outside_the_table_is_an_error(executor):
     x = np.random.default_rng(0).integers(0, 5, (8, 4))
     model.fit(x, np.arange(8) % 2, verbose=0)
     x[3, 2] = 5
-    with pytest.raises(IndexError, match=r"row 5 is outside 0\.\.4"):
+    with pytest.raises(pel.DataError, match=r"x holds 5 \(row 3\), expected whole numbers 0\.\.4, the rows of"):
         model.predict(x)
     x[3, 2] = -1
-    with pytest.raises(IndexError, match=r"row -1 is outside 0\.\.4"):
+    with pytest.raises(pel.DataError, match=r"x holds -1 \(row 3\), expected whole numbers 0\.\.4, the rows of"):
         model.predict(x)
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from conv_cases import together
-from native_tools import LANES, agree
+from native_tools import LANES, agree, with_slopes
+from tools import distinct
 
 import pellucid as pel
-from pellucid import Model, nn, optim
+from pellucid import Model, nn, ops, optim
 
 QUICK, TOGETHER = 120, 8  # cases, of which some are one program: it is making programs that takes time
 
@@ -80,3 +81,11 @@ def test_training(net, tmp_path):
     models[0].save(tmp_path / "net.pel")
     again = pel.load(tmp_path / "net.pel", executor="native")
     assert (again.predict(X) == models[0].predict(X)).all()
+
+
+def test_a_shortcut_with_padded_channels_and_pooling_that_leaves_a_rest():
+    """The pool takes a part of the sum of a padded value and another."""
+    x, w = pel.input("x", (2, 5, 5), "float64"), pel.state("w", (4, 2, 3, 3), "float64")
+    y = ops.pad(x, [(1, 1), (0, 0), (0, 0)]) + ops.correlate(x, w, padding="same")
+    outputs = dict(zip(("y", "x", "w"), with_slopes(ops.max_pool(y, 2, floor=True), [x, w]), strict=True))
+    agree(pel.Program([x], outputs), {"x": distinct((3, 2, 5, 5))}, {"w": distinct((4, 2, 3, 3), 1)})

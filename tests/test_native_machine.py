@@ -4,6 +4,7 @@ import contextlib
 import errno
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -189,6 +190,34 @@ def test_no_home(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine.Path, "home", no_home)
     check(native.Run(small()))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM], ids=errno.errorcode.get)
+def test_a_cache_that_can_only_be_read_is_used(number, folder, monkeypatch, compiled):
+    check(native.Run(small()))
+    for owner, name in ((machine.os, "utime"), (machine.os, "replace"), (machine.tempfile, "mkstemp")):
+        monkeypatch.setattr(owner, name, refuse(number))
+    monkeypatch.setattr(machine.Path, "mkdir", refuse(number))
+    check(native.Run(small()))
+    assert len(compiled) == 1
+    check(native.Run(small(3.0)), 3.0)  # and what is not in it is compiled
+    assert len(compiled) == 2
+
+
+def test_a_cache_that_is_removed_meanwhile(folder, compiled, monkeypatch):
+    check(native.Run(small()))
+    shutil.rmtree(folder)
+    check(native.Run(small()))
+    read = machine.Path.read_bytes
+
+    def removed(path):
+        data = read(path)
+        shutil.rmtree(folder)
+        return data
+
+    monkeypatch.setattr(machine.Path, "read_bytes", lambda path: removed(path) if path.suffix == ".o" else read(path))
+    check(native.Run(small()))
+    assert len(compiled) == 2  # what was read whole is used
 
 
 def test_a_file_where_the_folder_should_be(tmp_path, monkeypatch):

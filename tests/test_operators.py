@@ -68,6 +68,35 @@ def test_whole_powers_hold_for_negative_numbers(p):
     np.testing.assert_allclose(run(lambda v: v**p, X), X ** float(p), rtol=1e-10)
 
 
+SPECIAL = np.array([0, -0.0, 1, -1, 2, -2, 0.5, -0.5, np.inf, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_powers_of_special_values(dtype, executor):
+    """As IEEE has them: anything to the 0 is 1; the derivative in the base is then 0."""
+    x, p = (a.ravel().astype(dtype) for a in np.meshgrid(SPECIAL, SPECIAL))
+    a, b = pel.input("a", x.shape, dtype), pel.input("b", p.shape, dtype)
+    fixed = {f"{n}": a**n for n in (0, -0.0, np.float32(0), np.int64(2), np.inf, -np.inf, np.nan)}
+    slopes = {"slope": pel.grad(pel.batch_sum(ops.sum(a**b)), a), "of 1": pel.grad(pel.batch_sum(ops.sum(a**0)), a)}
+    program = pel.Program([a, b], {"y": a**b} | fixed | slopes)
+    found = pel.executors.get(executor).compile(program)({}, {"a": x[None], "b": p[None]})
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(found["y"][0], np.power(x, p), rtol=1e-6)
+        for n in fixed:
+            np.testing.assert_allclose(found[n][0], np.power(x, np.array(float(n), dtype)), rtol=1e-6, err_msg=n)
+    assert not found["of 1"].any() and not found["slope"][0][p == 0].any()
+
+
+def test_the_derivative_in_an_exponent_at_a_base_of_zero():
+    a, b = pel.input("a", (4,), "float64"), pel.input("b", (4,), "float64")
+    slopes = pel.grad(pel.batch_sum(ops.sum(a**b)), [a, b])
+    run = pel.executors.get("reference").compile(pel.Program([a, b], dict(zip("ab", slopes, strict=True))))
+    found = run({}, {"a": [[0.0, 0, 0, 2]], "b": [[0.0, 1, 2, 0]]})
+    np.testing.assert_allclose(found["a"], [[0, 1, 0, 0]])
+    np.testing.assert_allclose(found["b"], [[0, 0, 0, np.log(2)]])
+
+
 @pytest.mark.parametrize("name", ["maximum", "minimum", "equal"])
 def test_named_two_value_functions(name):
     for other in (X[0], 0.5, np.array([1.0, 0, -1, 2])):

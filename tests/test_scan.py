@@ -212,3 +212,19 @@ def test_what_a_loop_gives_may_be_padded():
     y = ops.contract(u, ops.pad(ys, [(0, 0), (2, 0)]), "ij,ti->tj")
     state = {"w": distinct((C, C), 1), "u": distinct((C + 2, H), 2)}
     agree(Program([x], {"y": y}), {"x": distinct((N, T, C))}, state)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("make", [lstm, elman])
+def test_native_second_derivatives(make, reverse):
+    """Of a loop all of whose results are used: its last state, and what it gives at each step."""
+    x, h0 = pel.input("x", (T, C), "float64"), pel.input("h0", (H,), "float64")
+    w, u, b = (pel.state(k, s, "float64") for k, s in (("w", (4 * H, H)), ("u", (4 * H, C)), ("b", (4 * H,))))
+    last, ys = ops.scan(make(w, u, b), (h0, h0 * 0.5) if make is lstm else h0, x, reverse=reverse)
+    last = last if isinstance(last, tuple) else (last,)
+    cost = pel.batch_sum(ops.sum(ys * ys) + sum(ops.sum(v * v) for v in last))
+    first = pel.grad(cost, [x, h0, w])
+    again = pel.batch_sum(ops.sum(first[0] * first[0]) + ops.sum(first[1] * first[1])) + ops.sum(first[2] * first[2])
+    slopes = dict(zip(("x", "h0", "w", "u", "b"), pel.grad(again, [x, h0, w, u, b]), strict=True))
+    state, inputs = arrays()
+    agree(Program([x, h0], slopes), {k: inputs[k] for k in ("x", "h0")}, state, tolerance=1e-10)

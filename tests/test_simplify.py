@@ -12,7 +12,7 @@ from pellucid.executors import reference
 from pellucid.graph import Program, verify
 from pellucid.metrics import as_metrics
 from pellucid.nn.losses import as_loss
-from pellucid.ops.movement import fill_with, ruled, stop_gradient
+from pellucid.ops.movement import fill_with, pad_with, ruled, stop_gradient
 from pellucid.passes.simplify import simplify
 from pellucid.train import programs
 from pellucid.train.arrays import Spec
@@ -255,3 +255,22 @@ def test_padding_before_reshapes():
     )
     names = {name: v.primitive.name for name, v in program.outputs.items()}
     assert names == {"inside": "reshape", "across": "pad", "whole": "pad"}
+
+
+SUMS = {"of one": lambda p, q, z: p + z, "of the other": lambda p, q, z: z + p, "of both": lambda p, q, z: p + q,
+        "of three": lambda p, q, z: z + p + q, "of all": lambda p, q, z: p + (q + p)}  # fmt: skip
+PARTS = {"inside": np.s_[1:3, 1:4], "corner": np.s_[2:, 3:], "padding alone": np.s_[:1, :1], "steps": np.s_[::2, 1:4]}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("addends", SUMS)
+def test_parts_of_sums_of_padded_values(addends, part):
+    """A slice of a sum; where all that is added up is padded, of what was padded."""
+    x, z = pel.input("x", (2, 3), "float64"), pel.input("z", (4, 5), "float64")
+    y = SUMS[addends](ops.pad(x, [(1, 1), (1, 1)]), ops.pad(x, [(0, 2), (2, 0)], 1), z)[PARTS[part]]
+    program, arrays = Program([x, z], {"y": y}), {"x": distinct((2, 2, 3)), "z": distinct((2, 4, 5), 1)}
+    simple = simplify(program)
+    found, expected = (reference.compile(p)({}, arrays)["y"] for p in (simple, program))
+    np.testing.assert_array_equal(found, expected)
+    if addends in ("of both", "of all"):
+        assert count(simple, pad_with) == (2 if part in ("corner", "inside", "steps") else 0)

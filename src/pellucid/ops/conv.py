@@ -149,8 +149,22 @@ def _correlated(x: Value, w: Value, *, strides, dilations, widths) -> Value:
     return contract(w, view, f"{group}oc{k},{group}c{p}{k}->{group}o{p}")
 
 
-def _transposed_vjp(g, y, x, w, *, size, **options):
-    return _correlated(g, w, **options), _kernel_gradient(x, g, w.shape, **options)
+def _transposed_vjp(g, y, x, w, *, size, widths, **options):
+    g, widths = _reached(g, x.shape[-len(size) :], w.shape[-len(size) :], widths=widths, **options)
+    return _correlated(g, w, widths=widths, **options), _kernel_gradient(x, g, w.shape, widths=widths, **options)
+
+
+def _reached(x: Value, counts: Sizes, kernel: Sizes, *, strides, dilations, widths: Widths) -> tuple[Value, Widths]:
+    """x and its padding, without what would be in a window behind so many."""
+    parts, left = [], []
+    for n, c, k, s, d, (before, after) in zip(
+        x.shape[-len(counts) :], counts, kernel, strides, dilations, widths, strict=True
+    ):
+        end = (c - 1) * s + (k - 1) * d + 1 - before  # of the last window, as a place of x
+        more = n + after - end >= s
+        parts.append(slice(min(n, max(end, 0))) if more else slice(n))
+        left.append((min(before, before + end), max(end - n, 0)) if more else (before, after))
+    return x[(..., *parts)], tuple(left)
 
 
 @with_vjp(_transposed_vjp)

@@ -49,11 +49,19 @@ multiply = elementwise("multiply", lambda xp, a, b: a * b, lambda g, y, a, b: (g
 divide = elementwise("divide", lambda xp, a, b: a / b, lambda g, y, a, b: (g / b, -g * y / b), [POINTS, OTHERS])
 negative = elementwise("negative", lambda xp, x: -x, lambda g, y, x: (-g,), [POINTS], (*FLOATS, "int32", "int64"))
 power = elementwise(
-    "power",  # x ** p for x > 0; for a constant p only the first cotangent is ever used
+    "power",  # x ** 0 is 1 for every x, as IEEE has it; for a constant p only the first cotangent is ever used
     lambda xp, x, p: xp.power(x, p),
-    lambda g, y, x, p: (g * p * power(x, p - 1), g * y * log(x)),
+    lambda g, y, x, p: _power_vjp(g, y, x, p),
     [POSITIVE, OTHERS],
 )
+
+
+def _power_vjp(g: Value, y: Value, x: Value, p: Value) -> tuple[Value, Value]:
+    """p x^(p-1), 0 for p = 0; y log(x), 0 for x = 0 and p >= 0: where a product of 0 and infinity would stand."""
+    some = where(spread(equal)(p, 0), 1, p)
+    inside = where(spread(equal)(x, 0) & (p >= 0), 1, x)
+    return g * p * power(x, some - 1), g * y * log(inside)
+
 
 # ---- functions --------------------------------------------------------------------------------------------------
 
@@ -228,9 +236,20 @@ def cast(x: Value, dtype: str) -> Value:
     return x if x.dtype == dtype else cast_to(x, dtype=dtype)
 
 
+def ones_like(x: Value) -> Value:
+    """Ones of the type of ``x``."""
+    from .movement import fill
+    from .reduce import to_samples
+
+    one = fill(1, x.shape, x.dtype)
+    return to_samples(one) if x.kind == "sample" else one
+
+
 def raise_to(x: Value, p) -> Value:
-    """``x ** p``; small whole exponents become multiplications, which hold for negative ``x`` too."""
-    if isinstance(p, (int, float)) and p == int(p) and 0 <= abs(p) <= 8:
+    """``x ** p``; small whole exponents become multiplications. ``x ** 0`` is 1, of infinity and NaN too."""
+    if isinstance(p, np.generic):
+        p = p.item()
+    if isinstance(p, (int, float)) and abs(p) <= 8 and p == int(p):
         if p < 0:
             return 1 / raise_to(x, -p)
         result = None
@@ -242,7 +261,7 @@ def raise_to(x: Value, p) -> Value:
             n >>= 1
             if n:
                 square = square * square
-        return x * 0 + 1 if result is None else result
+        return ones_like(x) if result is None else result
     if isinstance(p, (int, float)) and p == 0.5:
         return sqrt(x)
     return spread(power)(x, p)

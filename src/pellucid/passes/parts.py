@@ -12,12 +12,15 @@ from ..ops.reduce import to_samples
 
 
 def sliced(v: Value, x: Value) -> Value | None:
-    """A slice of a padded value, or of a sum of such, as a slice of what was padded; None where it is none."""
+    """A slice of a padded value as a slice of what was padded; of a sum of such, if it needs no padding any more.
+
+    None where it is none of these.
+    """
     a = v.attributes
     if x.primitive is add and any(i.primitive is pad_with for i in x.inputs):
-        parts = [slice_of(i, **a) for i in x.inputs]
         found = [sliced(v, i) for i in x.inputs]
-        return add(*(p if f is None else f for p, f in zip(parts, found, strict=True))) if any(found) else None
+        parts = [f for f in found if f is not None and f.primitive is not pad_with]
+        return add(*parts) if len(parts) == len(found) else None
     if x.primitive is not pad_with or any(s != 1 for s in a["steps"]) or any(x.attributes["interior"]):
         return None
     (y,), pads = x.inputs, x.attributes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss
 
@@ -24,27 +25,28 @@ class Spec:
 
 
 def as_array(a: Any, name: str) -> np.ndarray:
-    """An array with a leading sample axis, from an array, a DataFrame or nested lists; text is an error."""
-    if isinstance(a, Buckets):
-        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
-                        "that of pellucid.data.pad_sequences")  # fmt: skip
+    """An array with a leading sample axis, from an array, a DataFrame or nested lists; all else is a `DataError`."""
     columns = list(a.columns) if hasattr(a, "columns") else None
-    if isinstance(a, np.ndarray):
+    if isinstance(a, np.ndarray) and not isinstance(a, np.ma.MaskedArray):
         array = a
     else:
+        _refuse_what_is_no_array(a, name)
         try:
             array = np.asarray(a.to_numpy() if hasattr(a, "to_numpy") else a)
-        except ValueError as error:
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise DataError(
                 f"{name} cannot become an array: its rows differ in length ({error}); for sequences, "
                 "pad them with pellucid.data.pad_sequences, or give pellucid.data.Buckets"
-            ) from None
-    if array.dtype == object:
+                if "inhomogeneous" in str(error) else
+                f"{name} is a {type(a).__name__}, which cannot become a NumPy array ({error}); give an array"
+            ) from None  # fmt: skip
+    if array.dtype == object and array.ndim:
         array = _numbers(array, name, columns)
     if array.dtype.kind not in "fiub":
+        kind, instead = OTHERS.get(array.dtype.kind, ("text or objects", "encode them first, for example with "
+                                   "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder"))  # fmt: skip
         example = repr(array.flat[0]) if array.size else str(array.dtype)
-        raise DataError(f"{name} holds text or objects, e.g. {example}, expected numbers; encode them first, "
-                        "for example with sklearn.preprocessing.OrdinalEncoder or OneHotEncoder")  # fmt: skip
+        raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; {instead}")
     if array.ndim == 0:
         raise DataError(f"{name} is a single number, expected one row per sample")
     if len(array) == 0:
@@ -52,18 +54,47 @@ def as_array(a: Any, name: str) -> np.ndarray:
     return array
 
 
+OTHERS = {  # by numpy's letter
+    "c": ("complex numbers", "give real and imaginary parts as columns: np.concatenate([x.real, x.imag], axis=-1)"),
+    "M": ("dates", "make numbers of them, for example (x - x.min()) / np.timedelta64(1, 'D')"),
+    "m": ("spans of time", "make numbers of them, for example x / np.timedelta64(1, 's')"),
+    "V": ("records with fields", "make columns of them: numpy.lib.recfunctions.structured_to_unstructured(x)"),
+}
+
+
+def _refuse_what_is_no_array(a: Any, name: str) -> None:
+    """`DataError` for what numpy would take for one object, or take otherwise than it is meant."""
+    kind = type(a).__name__
+    if isinstance(a, Buckets):
+        raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
+                        "that of pellucid.data.pad_sequences")  # fmt: skip
+    if isinstance(a, np.ma.MaskedArray) and np.ma.getmaskarray(a).any():
+        raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(a).sum())} numbers masked, and a net "
+                        "takes no missing ones; fill them, for example x.filled(0)")  # fmt: skip
+    if isinstance(a, Iterator):
+        raise DataError(f"{name} is a {kind}, which can be read only once; give an array: np.stack(list({name}))")
+    if isinstance(a, (Set, KeysView, ValuesView, ItemsView)):
+        raise DataError(f"{name} is a {kind}, which is no sequence; give an array or a list")
+    if isinstance(a, Mapping):
+        raise DataError(f"{name} is a {kind} with the keys {list(a)[:5]}; give one array")
+    if hasattr(a, "toarray") and not hasattr(a, "__array__"):
+        raise DataError(f"{name} is a sparse matrix ({kind}); give what its toarray() gives")
+    if isinstance(a, (str, bytes)) or a is None or callable(a):
+        raise DataError(f"{name} is {a!r:.60}; expected an array with one row per sample")
+
+
 def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
     """An object array as float64, or an error that names the first column with text."""
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     table = array.reshape(len(array), -1)
     for j in range(table.shape[1]):
         for i, entry in enumerate(table[:, j]):
             try:
                 float(entry)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 where = f"column {columns[j]!r}" if columns else f"column {j}"
                 raise DataError(f"{name}: {where} holds {entry!r} (row {i}), expected numbers; encode text first, "
                                 "for example with sklearn.preprocessing.OneHotEncoder, and fill what is missing"
@@ -71,26 +102,36 @@ def _numbers(array: np.ndarray, name: str, columns: list | None) -> np.ndarray:
     raise DataError(f"{name} holds objects that are not numbers")
 
 
-def check_finite(array: np.ndarray, name: str) -> None:
-    """NaN or infinity is an error that says how many rows have it, and which."""
+def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
+    """NaN, infinity and numbers beyond ``dtype`` are an error that says how many rows have them, and which."""
     if array.dtype.kind != "f":
         return
+    largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
     for start in range(0, len(array), CHUNK):
         part = array[start : start + CHUNK]
-        rows = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
-        bad += (np.flatnonzero(rows) + start).tolist()
-    if bad:
-        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-        raise DataError(f"{name} has NaN or infinity in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} "
-                        f"{shown}); remove or fill them, for example with sklearn.impute.SimpleImputer")  # fmt: skip
+        fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+    if not bad:
+        return
+    shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+    where = f"in {len(bad)} of {len(array)} rows (row{'s' * (len(bad) > 1)} {shown})"
+    if np.isfinite(array[bad]).all():
+        most = np.abs(array[bad]).max()
+        raise DataError(f"{name} has numbers up to {most:.3g} {where}, beyond {dtype}, which ends at {largest:.3g}; "
+                        "scale them, or give the model dtype='float64'")  # fmt: skip
+    raise DataError(f"{name} has NaN or infinity {where}; remove or fill them, for example with "
+                    "sklearn.impute.SimpleImputer")  # fmt: skip
 
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
-    """The dtype an array has in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    if array.dtype.kind == "f":
-        return dtype
-    return "uint8" if array.dtype in (np.uint8, np.bool_) else "int32"
+    """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
+    return "int32" if array.dtype.kind in "iu" and array.dtype != np.uint8 else number_dtype(array, dtype)
+
+
+def number_dtype(array: np.ndarray, dtype: str) -> str:
+    """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
+    return "uint8" if array.dtype in (np.uint8, np.bool_) else dtype
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
@@ -109,12 +150,24 @@ def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
     return arrays, how
 
 
+def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the columns of those inputs that are tables with names.
+
+    >>> import pandas
+    >>> columns_of((pandas.DataFrame({"age": [22]}), np.ones((1, 2))))
+    {'x.0': ('age',)}
+    """
+    several = x if isinstance(x, Mapping) else dict(enumerate(x)) if isinstance(x, tuple) else None
+    parts = {"x": x} if several is None else {f"x.{k}": a for k, a in several.items()}
+    return {k: names for k, a in parts.items() if (names := column_names(a)) is not None}
+
+
 def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:
     """Targets in the form the loss takes: int32 classes, or floats of the output's shape. Wrong ones are errors."""
     y = as_array(y, name)
     if len(y) != n:
         raise DataError(f"x has {n} samples, {name} has {len(y)}")
-    check_finite(y, name)
+    check_finite(y, name, dtype)
     kind = type(loss).__name__
     if loss.targets == "classes":
         return _classes(y, output, dtype, fitting, name, kind, getattr(loss, "ignore_class", None))
@@ -192,7 +245,7 @@ def as_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dty
         given = as_array(sample_weight, "sample_weight")
         if given.shape != (n,):
             raise DataError(f"sample_weight has shape {given.shape}, expected ({n},)")
-        check_finite(given, "sample_weight")
+        check_finite(given, "sample_weight", dtype)
         if (given < 0).any() or not given.any():
             raise DataError("sample_weight must be >= 0, and not all 0")
         weights = weights * given.astype(dtype)

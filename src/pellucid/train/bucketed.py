@@ -36,8 +36,7 @@ def arrays_of(model: Model, buckets: Buckets, name: str = "") -> list[Arrays]:
         raise DataError(f"{name or 'x '}has no targets; give them to the buckets: Buckets(x, y)")
     model._inputs(buckets.parts[-1].x, f"{name}x")
     parts = [model._arrays(b.x, b.y, name=name) for b in buckets.parts]
-    dtypes = {k: spec.dtype for k, spec in model.specs.items()}  # brought to it once, not at each mini-batch
-    return [{k: a.astype(dtypes.get(k, a.dtype), copy=False) for k, a in arrays.items()} for arrays in parts]
+    return [{k: a.astype(model._dtype_of(k, a), copy=False) for k, a in arrays.items()} for arrays in parts]  # once
 
 
 def predict(model: Model, buckets: Buckets, batch_size: int | str | None) -> np.ndarray | list[np.ndarray]:

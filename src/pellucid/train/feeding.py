@@ -6,19 +6,23 @@ Methods of `Model`, in a class of their own. Imports numpy, data, graph and the 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program
+from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, graph_dtype
+from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, columns_of, graph_dtype, number_dtype
+from .codes import Codes, check_codes, codes_of, first_specs
 from .measuring import Metrics, of_epochs
-from .sharing import run_of
+from .sharing import run_of, shared
 from .whole import WholeSteps
 
 LARGE = 16 << 20  # bytes
@@ -29,13 +33,16 @@ class Feeding:
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
+        self._check_columns(x, name)
         if name != "x":
             arrays = {k.replace(name, "x", 1): a for k, a in arrays.items()}
         if finite:
             for k, a in arrays.items():
-                check_finite(a, k.replace("x", name, 1))
+                check_finite(a, k.replace("x", name, 1), self.dtype)
         if self.traced is None:
-            self._build({k: Spec(a.shape[1:], graph_dtype(a, self.dtype)) for k, a in arrays.items()}, how)
+            specs, codes = first_specs(lambda specs: self._traced_on(specs, how), arrays, self.dtype)
+            arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in codes.items()}
+            self._build(specs, how)
             return arrays, how
         if how != self.how or list(arrays) != list(self.specs):
             raise GraphError(f"the net was built for inputs {list(self.specs)}, got {list(arrays)}")
@@ -46,14 +53,54 @@ class Feeding:
             hint = _shape_hint(given, built) or (reason if told else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
-        for k, a in arrays.items():
-            if graph_dtype(a, self.dtype) != self.specs[k].dtype:  # whole numbers for floats, or the reverse
-                arrays[k] = _recast(a, self.specs[k].dtype, k)
+        arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in self._codes().items()}
         return arrays, how
 
+    def _learn_columns(self: Any, x: Any) -> None:
+        """Remember the names of columns, where the samples are tables with names and none are known."""
+        self.columns = self.columns or columns_of(x)
+
+    def _check_columns(self: Any, x: Any, name: str = "x") -> None:
+        """`DataError` for columns of other names than those that the model was fitted on, or in another order.
+
+        A warning, once, where one of both has names and the other has none.
+        """
+        given = columns_of(x)
+        for k in self.columns.keys() & given.keys():
+            try:
+                check_names(self.columns[k], given[k])
+            except DataError as error:
+                raise error if (k, name) == ("x", "x") else DataError(f"{k.replace('x', name, 1)}: {error}") from None
+        if self.columns.keys() != given.keys() and (self.columns or self.epochs) and not self._warned:
+            self._warned = True
+            have, had = ("does not have valid", "with") if self.columns.keys() - given.keys() else ("has", "without")
+            warnings.warn(f"{name} {have} feature names, but Model was fitted {had} feature names", stacklevel=4)
+
+    def _traced_on(self: Any, specs: dict[str, Spec], how: str) -> Traced:
+        """The net as a graph, outside training, on such inputs."""
+
+        def made() -> Traced:
+            return programs.trace_net(self.net, specs, how, self.dtype, training=False)[0]
+
+        return shared(self, ("net", how, *specs.items()), made)
+
+    def _codes(self: Any) -> dict[str, Codes]:
+        """The inputs that the net needs whole numbers of."""
+        if self._coded[0] is not self.traced:
+            self._coded = self.traced, codes_of(self._built())
+        return self._coded[1]
+
+    def _dtype_of(self: Any, k: str, a: np.ndarray) -> str:
+        """The dtype that an array has in the graph, by its name there."""
+        if k not in self.specs:
+            return graph_dtype(a, self.dtype)
+        return "int32" if k in self._codes() and a.dtype.kind in "iu" and a.dtype != np.uint8 else number_dtype(
+            a, self.dtype)  # fmt: skip
+
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
-        """The net's inputs in the shapes of these arrays; where there is no array, as it was built."""
-        return {k: Spec(arrays[k].shape[1:], s.dtype) if k in arrays else s for k, s in self.specs.items()}
+        """The net's inputs in the shapes and dtypes of these arrays; where there is no array, as it was built."""
+        return {k: Spec(arrays[k].shape[1:], self._dtype_of(k, arrays[k])) if k in arrays else s
+                for k, s in self.specs.items()}  # fmt: skip
 
     def _refuses(self: Any, arrays: dict[str, np.ndarray]) -> str:
         """Why the net cannot take samples of these shapes with the weights it has; empty if it can."""
@@ -91,19 +138,20 @@ class Feeding:
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
         weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
         arrays |= {} if weight is None else {"weight": weight}
-        return {k: self._ready(a, f"{name}{k}") for k, a in arrays.items()}
+        return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 
-    def _ready(self: Any, a: np.ndarray, name: str) -> np.ndarray:
+    def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""
-        return a if a.nbytes > LARGE else as_leaf(a, graph_dtype(a, self.dtype), name)
+        return a if a.nbytes > LARGE else as_leaf(a, self._dtype_of(k, a), name)
 
     @contextlib.contextmanager
     def _unchanged_on_error(self: Any) -> Iterator[None]:
         """Weights made for arrays that turn out to be bad are forgotten, so that other shapes may follow."""
-        new = self.traced is None
+        new, columns = self.traced is None, self.columns
         try:
             yield
         except Exception:
+            self.columns = columns
             if new:
                 self._forget()
             raise
@@ -165,9 +213,3 @@ def _shape_hint(given: tuple, built: tuple) -> str:
     if int(np.prod(sample)) == int(np.prod(built)):
         return f"; did you mean x.reshape(-1, {', '.join(map(str, built))})?"
     return ""
-
-
-def _recast(a: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    if dtype.startswith("float") or (a.dtype.kind in "iub" and dtype != "uint8"):
-        return a.astype(dtype)
-    raise GraphError(f"{name} holds {a.dtype}, but the net was built for {dtype}")

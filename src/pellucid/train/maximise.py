@@ -33,7 +33,7 @@ def maximise(
     seed: int,
 ) -> np.ndarray:
     """The input that excites a unit of a layer most; see `Model.activate`."""
-    if model.how != "one" or model.specs["x"].dtype == "int32":
+    if model.how != "one" or model._codes():
         takes = "whole numbers" if model.how == "one" else "several arrays"
         raise GraphError(f"activate looks for one array of continuous numbers, but the net takes {takes}")
     shape = model.specs["x"].shape

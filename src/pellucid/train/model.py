@@ -20,6 +20,7 @@ from ..optim import LBFGS, as_optimizer
 from . import batches, bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, as_array, example_target
 from .callbacks import Callback, as_callbacks
+from .codes import Codes, first_specs
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
@@ -45,7 +46,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
       many may compute, by default as many as are useful. Both have defaults from the environment: PELLUCID_EXECUTOR
       and PELLUCID_THREADS.
     - ``input_shape``: of one sample, to have weights before any data is seen (a tuple or dict of them for several);
-      ``input_dtype``: "int32" for tokens, "uint8" for pixels, the model's own by default.
+      ``input_dtype``: "uint8" for pixels as bytes; by default "int32" where the net needs whole numbers, as an
+      `nn.Embedding` does, else the model's own.
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
 
@@ -94,12 +96,19 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
         self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
         self.traced: Traced | None = None
+        self.columns: dict[str, tuple[str, ...]] = {}  # of the tables with names that it was fitted on, by input
+        self._warned = False
+        self._coded: tuple[Traced | None, dict[str, Codes]] = None, {}  # what `_codes` found for `traced`
         self._runs: dict[Any, Any] = {}
         self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
-            self._build(*_specs_of_shapes(input_shape, input_dtype or dtype))
+            specs, how = _specs_of_shapes(input_shape, input_dtype or dtype)
+            if input_dtype is None:
+                some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
+                specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
+            self._build(specs, how)
 
     def _forget(self) -> None:
         """Be as before the first data was seen."""
@@ -116,12 +125,10 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
         """The net as a graph, and every parameter as it begins, from the seed."""
 
-        def made() -> tuple[Traced, Any]:
-            traced, _ = programs.trace_net(self.net, self.specs, self.how, self.dtype, training=False)
-            # by the reference, so that the same seed gives the same first weights on every executor
-            return traced, executors.get("reference").compile(init_program(traced.parameters))
-
-        traced, first = shared(self, ("net", self.how, *self.specs.items()), made)
+        traced = self._traced_on(self.specs, self.how)
+        # by the reference, so that the same seed gives the same first weights on every executor
+        first = shared(self, ("weights", self.how, *self.specs.items()),
+                       lambda: executors.get("reference").compile(init_program(traced.parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
         return traced, first({}, {"key": key}) if traced.parameters else {}
 
@@ -264,6 +271,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if validation_data is not None and validation_split:
             raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
+            self._learn_columns(x)
             if isinstance(x, Buckets):
                 bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
             seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)

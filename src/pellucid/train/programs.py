@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..autodiff import grad
@@ -29,10 +30,24 @@ def trace_net(
     """A net traced on inputs of the given shapes, and those inputs by name; they may be made already."""
     options = {"dtype": dtype, "training": training, "dropping": dropping}
     inputs = inputs or {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
-    if how == "named":
-        named = {name.split(".", 1)[1]: v for name, v in inputs.items()}
-        return trace(net, **options, **named), inputs  # type: ignore[arg-type]
-    return trace(net, *inputs.values(), **options), inputs  # type: ignore[arg-type]
+    named = {name.split(".", 1)[1]: v for name, v in inputs.items()} if how == "named" else {}
+    several = () if named else inputs.values()
+    _check_call(net, several, named)
+    return trace(net, *several, **options, **named), inputs  # type: ignore[arg-type]
+
+
+def _check_call(net: Callable, several: Iterable[Value], named: Mapping[str, Value]) -> None:
+    """`GraphError` where a net takes other inputs than it is given."""
+    try:
+        signature = inspect.signature(net)
+    except (TypeError, ValueError):  # of which Python knows none
+        return
+    try:
+        signature.bind(*several, **named)
+    except TypeError as error:
+        given = f"inputs named {', '.join(named)}" if named else f"{len(list(several))} inputs"
+        hint = "; for columns of a table give one array or a DataFrame instead of a dict" if named else ""
+        raise GraphError(f"the net cannot be called with {given} ({error}){hint}") from None
 
 
 def _sums(

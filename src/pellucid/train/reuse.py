@@ -139,6 +139,7 @@ class Reuse:
         others = {"loss": loss, "optimizer": optimizer, "metrics": metrics, "seed": seed}
         model = self.clone(net=net, **{name: given for name, given in others.items() if given is not None})
         model._build(self.specs, self.how)
+        model.columns = dict(self.columns)
         model.set_parameters({name: self.state[name] for name in kept.parameters})
         return model
 

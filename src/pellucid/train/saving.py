@@ -36,6 +36,7 @@ def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, A
         "dtype": model.dtype,
         "how": model.how if built else None,
         "inputs": {k: [list(s.shape), s.dtype] for k, s in model.specs.items()} if built else None,
+        "columns": {k: list(names) for k, names in model.columns.items()},
         "epochs": model.epochs,
         "history": model.history.columns,
         "notes": model.notes,
@@ -67,6 +68,7 @@ def revive(
     )
     if d["inputs"] is not None:
         model._build({k: Spec(tuple(shape), dtype) for k, (shape, dtype) in d["inputs"].items()}, d["how"])
+    model.columns = {k: tuple(names) for k, names in d.get("columns", {}).items()}
     model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
     return model
 

@@ -215,7 +215,8 @@ def read_cache(key: str) -> bytes | None:
         digest, code = data[:32], data[32:]
         if checksum(key, code) != digest:
             return None
-        os.utime(path)  # used now: the last to be thrown away
+        with contextlib.suppress(OSError):  # in a folder that can only be read
+            os.utime(path)  # used now: the last to be thrown away
         return code
     except (OSError, RuntimeError):
         return None
