@@ -510,7 +510,7 @@ def test_the_last_window_of_an_epoch_may_be_shorter(executor):
 
 @pytest.mark.parametrize("executor", ["native", "reference"])
 def test_batches_of_a_window_weigh_by_their_samples(executor):
-    """10 samples in batches of 4, two a window: 4 and 4, then 2 alone. Three a window: 4, 4 and 2 as one batch of 10."""
+    """10 samples in batches of 4, two a window: 4 and 4, then 2 alone. Three a window: 4, 4 and 2, as one batch."""
     x, y = np.ones((10, 1)), np.arange(10.0)[:, None] ** 2
     two, three = (
         one_weight(executor, gradient_accumulation_steps=2),

@@ -2,7 +2,8 @@
 
 A schedule is a formula of the time t since training began, counted in epochs or in steps, whichever its argument
 ``epochs=`` or ``steps=`` is given in; within an epoch t goes on evenly. It is part of the training step's graph, so
-that it costs nothing, and a resumed training goes on where it was. Steps and epochs are counted in whole numbers. Adding one is adding a class with a `factor`.
+that it costs nothing, and a resumed training goes on where it was. Steps and epochs are counted in whole numbers.
+Adding one is adding a class with a `factor`.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def _epoch(
         place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 
-def at_epoch(state: Mapping[str, np.ndarray], epoch: int, steps: int) -> dict[str, np.ndarray]:
+def at_epoch(state: Mapping[str, Any], epoch: int, steps: int) -> dict[str, np.ndarray]:
     """The state that counts, as it is when an epoch of so many steps begins; nothing of the last one is left over."""
     found = {EPOCHS: epoch, EPOCH_STEPS: 0, PER_EPOCH: steps, LEFT: steps}
     counts = {name: np.full(np.shape(state[name]), n, np.int32) for name, n in found.items() if name in state}

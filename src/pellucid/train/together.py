@@ -19,8 +19,8 @@ from ..ops.lift import Lifted, lift
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
 from .loggers import CSVLogger, JSONLinesLogger
-from .measuring import batch_size_for, numbers
 from .loop import at_epoch
+from .measuring import batch_size_for, numbers
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
