@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph"}
+GRAPH = {"graph", "checks"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -21,6 +21,7 @@ TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklear
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "graph": set(),
+    "checks": {"graph"},
     "ops": GRAPH,
     "autodiff": OPS,
     "passes": OPS,

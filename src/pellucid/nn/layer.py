@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
+from ..checks import checked, flag, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from .masks import hand_on, mask_of, masks_kept, with_mask
@@ -48,6 +49,12 @@ class Layer(Declared):
 
     name: str | None = field(default=None, kw_only=True)
     trainable: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the options, `GraphError` for what is wrong. A subclass checks its own, and calls this too."""
+        checked(self, flag, "trainable")
+        if not (self.name is None or isinstance(self.name, str)):
+            raise wrong(self, "name", "text", self.name, optional=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

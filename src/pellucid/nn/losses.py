@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
+from ..checks import checked, function, number, whole
 from ..graph import GraphError, Value
 from .activations import linear, sigmoid, softmax
 from .masks import mean_where
@@ -70,6 +71,9 @@ class Huber(Loss):
 
     delta: float = 1.0
 
+    def __post_init__(self) -> None:
+        checked(self, number, "delta", above=0)
+
     def __call__(self, y, t):
         d = abs(y - t)
         inside = ops.minimum(d, self.delta)
@@ -107,8 +111,8 @@ class CrossEntropy(Loss):
     targets = "classes"
 
     def __post_init__(self) -> None:
-        if self.ignore_class is not None and not isinstance(self.ignore_class, int):
-            raise GraphError(f"CrossEntropy: ignore_class must be a whole number or None, got {self.ignore_class!r}")
+        checked(self, number, "label_smoothing", least=0, most=1)
+        checked(self, whole, "ignore_class", least=None, optional=True)
 
     def __call__(self, y, t):
         return mean_where(surprise(y, class_weights(y, t, self.label_smoothing)), self.counted(t))
@@ -130,6 +134,9 @@ class BinaryCrossEntropy(Loss):
     link = staticmethod(sigmoid)
     targets = "binary"
 
+    def __post_init__(self) -> None:
+        checked(self, number, "label_smoothing", least=0, most=1)
+
     def __call__(self, y, t):
         t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         return ops.mean(ops.softplus(y) - y * t)
@@ -140,6 +147,9 @@ class Hinge(Loss):
 
     margin: float = 1.0
     targets = "classes"
+
+    def __post_init__(self) -> None:
+        checked(self, number, "margin", least=0)
 
     def __call__(self, y, t):
         t = class_weights(y, t)
@@ -182,6 +192,9 @@ class FunctionLoss(Loss):
 
     function: Callable[[Value, Value], Value] = field(kw_only=True)
     targets = "any"
+
+    def __post_init__(self) -> None:
+        checked(self, function, "function", like="lambda y, t: ops.mean(abs(y - t))")
 
     def __call__(self, y, t):
         return self.function(y, t)

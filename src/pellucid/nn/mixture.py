@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from .. import ops
+from ..checks import checked, number, whole, wrong
 from ..graph import GraphError, Value
-from .conv import whole
 from .losses import Loss, surprise
 from .masks import mean_where
 
@@ -42,15 +42,14 @@ class MixtureDensity(Loss):
     targets = "any"
 
     def __post_init__(self) -> None:
-        if not whole(self.components):
-            raise GraphError(f"MixtureDensity: components must be a whole number >= 1, got {self.components!r}")
-        if self.classes != 0 and not (whole(self.classes) and self.classes > 1):
-            raise GraphError(f"MixtureDensity: classes must be 0, or 2 or more, got {self.classes!r}")
-        if self.ignore_class is not None and not (self.classes and isinstance(self.ignore_class, int)):
-            raise GraphError("MixtureDensity: ignore_class must be a whole number, and needs classes, got "
-                             f"ignore_class={self.ignore_class!r} with classes={self.classes}")  # fmt: skip
-        if not self.floor > 0:
-            raise GraphError(f"MixtureDensity: floor must be > 0, got {self.floor!r}")
+        checked(self, whole, "components")
+        checked(self, whole, "classes", least=0)
+        if self.classes == 1:
+            raise wrong(self, "classes", "0, or 2 or more", 1)
+        checked(self, whole, "ignore_class", least=None, optional=True)
+        if self.ignore_class is not None and not self.classes:
+            raise GraphError(f"MixtureDensity: ignore_class={self.ignore_class} needs classes, got classes=0")
+        checked(self, number, "floor", above=0)
 
     def __call__(self, y: Value, t: Value) -> Value:
         logits, mu_1, mu_2, s_1, s_2, r = self.parts(y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ... import ops
+from ...checks import checked, whole
 from ...graph import GraphError, Shape, Value
 from .. import init
 from ..activations import relu, tanh
@@ -97,6 +98,10 @@ class EuclideanRBF(Layer):
     """
 
     classes: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, whole, "classes")
 
     def __call__(self, x: Value) -> Value:
         if x.ndim != 1:

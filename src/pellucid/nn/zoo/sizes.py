@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...graph import GraphError
+from ...checks import number
 
 
 def widths(net: str, width: float) -> Callable[[int], int]:
@@ -14,6 +14,5 @@ def widths(net: str, width: float) -> Callable[[int], int]:
     >>> by(64), by(512), widths("vgg", 1)(96)
     (6, 52, 96)
     """
-    if not width > 0:
-        raise GraphError(f"{net}: width must be > 0, got {width!r}; 1 is the net as published, 0.5 half as wide")
+    width = number(net, "width", width, above=0, hint="1 is the net as published, 0.5 half as wide")
     return lambda n: max(2, 2 * round(n * width / 2))
