@@ -21,6 +21,7 @@ from ..optim import LBFGS
 from . import bucketed, programs
 from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, columns_of, graph_dtype, number_dtype
 from .codes import Codes, check_codes, codes_of, first_specs
+from .loop import split
 from .measuring import Metrics, of_epochs
 from .sharing import run_of, shared
 from .whole import WholeSteps
@@ -139,6 +140,15 @@ class Feeding:
         weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
+
+    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
+        """Training and validation samples; these without the weights of classes."""
+        n = len(arrays["y"])
+        own = as_weights(sample_weight, None, arrays["y"], n, self.dtype)
+        learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
+        learnt.pop("own", None)
+        held.pop("weight", None)
+        return learnt, held if own is None else {("weight" if k == "own" else k): a for k, a in held.items()}
 
     def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""

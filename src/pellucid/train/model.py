@@ -255,7 +255,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
           would be less than half of it, and is never 1: see `pellucid.train.batches`.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
-        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
+        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
+          training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them.
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
@@ -288,7 +289,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                 vx = middle_of(augment, vx, "validation_data x")
                 validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
             elif validation_split:
-                learnt, held = loop.split(parts[0], validation_split, self.seed)
+                learnt, held = self._apart(parts[0], validation_split, sample_weight)
                 if augment is not None:
                     held["x"] = middle_of(augment, held["x"])
                 parts, validation = [learnt], [loop.enough(held)]
