@@ -24,6 +24,7 @@ from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
 from .batches import sizes
 from .checkpoint import Checkpoint, Saved, keeper_of
+from .finite import bad_state
 from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .pieces import Arrays, Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
@@ -38,7 +39,7 @@ RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite; the message says in which layer it began and what to try."""
+    """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 
 def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
@@ -115,6 +116,10 @@ class Training:
         return [arrays | {"x": middle_of(self.augment, arrays["x"])} for arrays in self.parts]
 
     @property
+    def samples(self) -> int:
+        return sum(len(arrays["y"]) for arrays in self.parts)
+
+    @property
     def steps_per_epoch(self) -> int:
         return sum(-(-len(arrays["y"]) // batch) for arrays, batch in zip(self.parts, self.batches, strict=True))
 
@@ -148,7 +153,9 @@ def fit(
                 try:
                     for _ in _epoch(model, t, next(work), progress.on_step, place, keeper):
                         if keeper is not None and keeper.due(place):
+                            check_state(model, t)
                             keeper.write(place, callbacks)
+                    check_state(model, t)
                 except Exception:
                     model.state = before
                     raise
@@ -286,6 +293,24 @@ def update_statistics(model: Model, parts: list[Arrays], batches: list[int]) -> 
             model.state.update({v.name: state[v.name] for v in program.updates if v.name in model._built().parameters})
 
 
+def check_state(model: Model, training: Training) -> None:
+    """`DivergedError` where a step left NaN or infinity in the weights, or in what the optimizer keeps of them.
+
+    The loss is that before the step: of the last one it may be finite, and of one whose gradients are too large to be
+    squared it is finite for ever.
+    """
+    name = bad_state(model.state)
+    if name is None:
+        return
+    what = f"parameter {name!r}"
+    if name.startswith("optimizer."):
+        what = f"what the optimizer keeps, {name!r}: gradients are too large for it"
+    raise DivergedError(
+        f"the weights became NaN or infinite in epoch {model.epochs + 1}, though the loss was finite: "
+        f"{what}. Try {_tries(model, training.parts[0])}. The model is as it was before this epoch."
+    )
+
+
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:
     """Where NaN or infinity began, and what to try."""
     inputs = {k: a for k, a in arrays.items() if k not in ("y", "weight")}
@@ -304,15 +329,25 @@ def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str
                 widest = max(own, key=lambda k: np.abs(own[k]).max(initial=0))
                 where += f", whose parameter {widest!r} reaches {np.abs(own[widest]).max():.3g}"
             break
+    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. It began in "
+            f"{where}. Try {_tries(model, arrays)}. The model is as it was before this epoch.")  # fmt: skip
+
+
+def _tries(model: Model, arrays: dict[str, np.ndarray]) -> str:
+    """What may help training that diverges."""
     rate = float(model.state["optimizer.learning_rate"])
-    largest = max(float(np.abs(a).max()) for a in inputs.values())
+    largest = max(_size(a) for name, a in arrays.items() if name not in ("y", "weight"))
     tries = [f"a smaller learning rate (now {rate:g})"]
     recurrent = any(v.primitive is scan_of for v in toposort([model._built().output]))
     if recurrent and not any(getattr(model.optimizer, name) for name in CLIPS):
         tries.append(f"clipped gradients, as in optim.{type(model.optimizer).__name__}(global_clipnorm=1.0)")
     if largest > 20:
         tries.append(f"inputs scaled to about -1..1 (the largest is {largest:.3g})")
-    if model.loss.targets == "values" and np.abs(arrays["y"]).max() > 100:
-        tries.append(f"scaled targets (the largest is {np.abs(arrays['y']).max():.3g})")
-    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. "
-            f"It began in {where}. Try {', '.join(tries)}. The model is as it was before this epoch.")  # fmt: skip
+    if model.loss.targets == "values" and _size(arrays["y"]) > 100:
+        tries.append(f"scaled targets (the largest is {_size(arrays['y']):.3g})")
+    return ", ".join(tries)
+
+
+def _size(a: np.ndarray) -> float:
+    """The largest absolute value."""
+    return max(abs(float(a.max())), abs(float(a.min())))

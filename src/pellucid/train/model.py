@@ -16,22 +16,22 @@ from ..nn import Constraint, Penalty, init_program
 from ..nn.layer import Traced
 from ..nn.losses import as_loss
 from ..nn.penalties import as_constraint, as_penalty
-from ..optim import LBFGS, as_optimizer
+from ..optim import as_optimizer
 from . import batches, bucketed, checkpoint, loop, measuring, programs
-from .arrays import Spec, as_array, example_target
+from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
 from .codes import Codes, first_specs
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
+from .finite import check_inputs, check_prediction, is_finite
 from .history import History
 from .penalised import Penalised, first_strengths
-from .pieces import middle_of, mixable
+from .preparing import prepared
 from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
-from .stateful import check_batches
 
 
 class Model(Reuse, Sampling, Penalised, Examined, Feeding):
@@ -265,50 +265,20 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
           any; ``epochs`` are then those of the whole fit.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
-        `DivergedError` when the loss becomes NaN or infinite.
+        `DivergedError` when the loss or a weight becomes NaN or infinite.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
-        if validation_data is not None and validation_split:
-            raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
             self._learn_columns(x)
-            if isinstance(x, Buckets):
-                bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
-            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
-            if augment is not None:
-                seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
-            parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
-            validation = None
-            if isinstance(validation_data, Buckets):
-                validation = self._parts(validation_data, name="validation_data ")
-            elif validation_data is not None:
-                if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                    raise GraphError("validation_data must be (x, y) or (x, y, sample_weight), or Buckets")
-                vx, vy, weight = (*validation_data, None)[:3]
-                vx = middle_of(augment, vx, "validation_data x")
-                validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
-            elif validation_split:
-                learnt, held = self._apart(parts[0], validation_split, sample_weight)
-                if augment is not None:
-                    held["x"] = middle_of(augment, held["x"])
-                parts, validation = [learnt], [loop.enough(held)]
-            n = sum(len(arrays["y"]) for arrays in parts)
-            if isinstance(self.optimizer, LBFGS):
-                batch_size = loop.whole_batch(batch_size, parts, augment)
-            batch = x.batch_size if isinstance(x, Buckets) else batches.training_batch_size(batch_size, n)
-            chunks = batches.sizes(self, parts, batch)
-            progress = progress_for(verbose, epochs, n)
-            steps = [self._compiled("step", arrays) for arrays in seen]
-            if validation is not None:
-                measuring.check(self, validation, measuring.of_epochs(self.metrics))
-            for step, arrays, chunk in zip(steps, parts, chunks, strict=True):
-                check_batches(step.program, chunk, len(arrays["y"]), shuffle)
-            training = loop.Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)
+            training = prepared(self, x, y, batch_size, epochs, validation_split, validation_data, shuffle,
+                                sample_weight, class_weight, augment)  # fmt: skip
+            progress = progress_for(verbose, epochs, training.samples)
             callbacks = as_callbacks(callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
-        slots = [v for v in steps[0].program.state if v not in self.state]
-        self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
+        program = training.steps[0].program
+        slots = [v for v in program.state if v not in self.state]
+        self.state |= loop.first_state(program, slots, self.optimizer, self.seed, self.state)
         return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
@@ -322,24 +292,31 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     ) -> dict[str, Any]:
         """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
 
-        ``metrics``: others than the model's own, for this once.
+        ``metrics``: others than the model's own, for this once. Raises `DataError` where predictions are not finite.
         """
         self._built()
         chosen = self.metrics if metrics is None else as_metrics(metrics)
-        return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
+        parts = self._parts(x, y, sample_weight)
+        found = measuring.evaluate(self, parts, batch_size, chosen)
+        if not np.isfinite(found["loss"]):
+            for arrays in parts:
+                inputs = {name: a for name, a in arrays.items() if name not in ("y", "weight")}
+                self._in_batches(self._compiled("predict", inputs), inputs, batch_size, finite=True)
+        return found
 
-    def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
+    def predict(self, x: Any, *, batch_size: int | str | None = None, finite: bool = True) -> Any:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression.
 
         Of `data.Buckets` the samples are in their first order, and an output for every step, (T, ...), is a list of
-        arrays, each as long as its sequence.
+        arrays, each as long as its sequence. Raises `DataError` for NaN, infinity and numbers beyond the model's dtype
+        in the samples or the predictions, with the row; ``finite=False`` takes and gives them as they are.
         """
         self._built()
         if isinstance(x, Buckets):
-            return bucketed.predict(self, x, batch_size)
+            return bucketed.predict(self, x, batch_size, finite)
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        return self._in_batches(run, arrays, batch_size)
+        return self._in_batches(run, arrays, batch_size, finite)
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -381,15 +358,30 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             run = made.get(what) or self._compiled(what, arrays)
             run.dump(Path(folder) / what, batch_size)
 
-    def _in_batches(self, run: Any, arrays: dict[str, np.ndarray], batch_size: int | str | None) -> np.ndarray:
-        """The one output of a program, for some samples after the others."""
+    def _in_batches(
+        self,
+        run: Any,
+        arrays: dict[str, np.ndarray],
+        batch_size: int | str | None,
+        finite: bool = False,
+        rows: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The one output of a program, for some samples after the others.
+
+        ``finite``: what is not is an error, that names the row, which is one of ``rows``.
+        """
         (name,) = run.program.outputs
         n = len(next(iter(arrays.values())))
         size = measuring.batch_size_for(batch_size, n)
-        if n <= size:
-            return run(self.state, arrays)[name]
-        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
-        return np.concatenate([p[name] for p in parts])
+        parts = []
+        for start in range(0, n, size):
+            some = arrays if n <= size else {k: a[start : start + size] for k, a in arrays.items()}
+            if finite and not all(is_finite(a, self.dtype) for a in some.values()):
+                check_inputs(arrays, self.dtype, rows)
+            parts.append(run(self.state, some)[name])
+            if finite:
+                check_prediction(parts[-1], start, rows)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:

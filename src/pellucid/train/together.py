@@ -18,6 +18,7 @@ from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
+from .finite import bad_state
 from .loggers import CSVLogger, JSONLinesLogger
 from .loop import at_epoch
 from .measuring import batch_size_for, numbers
@@ -187,7 +188,7 @@ class Group:
         self.stopped = False
 
     def train(self, arrays: Arrays, held: Arrays | None, batch: int, epochs: int, shuffle: bool) -> bool:
-        """Some epochs; False where a loss is no longer finite."""
+        """Some epochs; False where a loss or a weight is no longer finite."""
         first, n = self.models[0], len(arrays["y"])
         for epoch in range(first.epochs, first.epochs + epochs):
             if self.stopped:
@@ -195,7 +196,7 @@ class Group:
             self.state |= at_epoch(self.state, epoch, -(-n // batch))
             sums = self.run.steps(self.state, arrays, order_of(first.seed, epoch, n, shuffle), batch)
             logs = self._means(sums)
-            if not all(np.isfinite(log["loss"]) for log in logs):
+            if not all(np.isfinite(log["loss"]) for log in logs) or bad_state(self.state):
                 return False
             if self.judge is not None and held is not None:
                 size = batch_size_for(None, len(held["y"]))
