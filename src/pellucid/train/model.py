@@ -376,10 +376,12 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         parts = []
         for start in range(0, n, size):
             some = arrays if n <= size else {k: a[start : start + size] for k, a in arrays.items()}
-            if finite and not all(is_finite(a, self.dtype) for a in some.values()):
-                check_inputs(arrays, self.dtype, rows)
-            parts.append(run(self.state, some)[name])
             if finite:
+                for a in some.values():
+                    if not is_finite(a, self.dtype):
+                        check_inputs(arrays, self.dtype, rows)
+            parts.append(run(self.state, some)[name])
+            if finite and not is_finite(parts[-1]):
                 check_prediction(parts[-1], start, rows)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
