@@ -522,3 +522,19 @@ def test_errors_name_the_layer(net, shape, text):
 def test_errors_when_made(make, text):
     with pytest.raises(GraphError, match=text):
         make()
+
+
+def test_options_of_a_layer_that_is_made_are_not_set():
+    from dataclasses import FrozenInstanceError
+
+    class Mine(nn.Dense):
+        more: int = 3
+
+    for layer in (nn.Dense(3), nn.Sequential(nn.Dense(3)), Mine(2)):
+        with pytest.raises(FrozenInstanceError, match=r'use model\.freeze\("layers\.0"\), .* nn\.freeze\(net'):
+            layer.trainable = False
+        with pytest.raises(FrozenInstanceError, match=r"model\.unfreeze"):
+            layer.trainable = True
+        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(layer, units=5\)"):
+            layer.units = 5
+        assert layer.trainable

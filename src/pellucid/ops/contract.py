@@ -6,6 +6,7 @@ from string import ascii_letters
 
 from ..graph import GraphError, Sample, Type, Value, primitive
 from .elementwise import FLOATS
+from .options import TEXT
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -72,6 +73,7 @@ contract_of = primitive(
         Sample(((3,), (3,)), {"spec": "i,i->"}),
         Sample(((3,), ()), {"spec": "i,->i"}),
     ),
+    options={"spec": TEXT},
 )
 
 

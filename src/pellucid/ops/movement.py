@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import GraphError, Sample, Shape, Type, Value, one_each, primitive
+from ..graph import GraphError, Option, Sample, Shape, Type, Value, one_each, primitive
+from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits, whole, wholes
 
 
 def _lead(x, ndim: int) -> Shape:
@@ -18,12 +19,20 @@ def _common_lead(arrays, ndim: int) -> Shape:
 
 # ---- constants --------------------------------------------------------------------------------------------------
 
+
+def _fill_rule(*, value, shape, dtype):
+    if not fits(value, dtype):
+        raise GraphError(f"fill: {value!r} is no {dtype}")
+    return shape, dtype
+
+
 fill_with = primitive(
     "fill",
-    rule=lambda *, value, shape, dtype: (shape, dtype),
+    rule=_fill_rule,
     forward=lambda xp, *, value, shape, dtype: xp.broadcast_to(xp.asarray(value, dtype=dtype), shape),
     kind="shared",
     samples=(Sample((), {"value": 2.5, "shape": (2, 3), "dtype": "float64"}),),
+    options={"value": NUMBER, "shape": COUNTS, "dtype": DTYPE},
 )
 constant_of = primitive(
     "constant",
@@ -31,20 +40,30 @@ constant_of = primitive(
     forward=lambda xp, *, value: xp.asarray(value),
     kind="shared",
     samples=(Sample((), {"value": np.arange(6.0).reshape(2, 3)}),),
+    options={"value": Option("an array in C order", lambda a: type(a) is np.ndarray and a.flags.c_contiguous)},
 )
+
+
+def _iota_rule(*, n, dtype):
+    if dtype == "bool" or not fits(n, dtype):
+        raise GraphError(f"iota: {dtype} does not hold the numbers 0..{n - 1}")
+    return (n,), dtype
+
+
 iota_of = primitive(
     "iota",
-    rule=lambda *, n, dtype: ((n,), dtype),
+    rule=_iota_rule,
     forward=lambda xp, *, n, dtype: xp.arange(n, dtype=dtype),
     kind="shared",
     samples=(Sample((), {"n": 4, "dtype": "int32"}),),
+    options={"n": COUNT, "dtype": DTYPE},
 )
 
 
 def fill(value, shape: Shape, dtype: str) -> Value:
     """A shared value whose every element is one number."""
     return fill_with(value=value.item() if isinstance(value, np.generic | np.ndarray) else value,
-                     shape=tuple(shape), dtype=dtype)  # fmt: skip
+                     shape=wholes(shape, "fill: shape", 0), dtype=dtype)  # fmt: skip
 
 
 def constant(array, dtype: str | None = None) -> Value:
@@ -54,7 +73,7 @@ def constant(array, dtype: str | None = None) -> Value:
 
 def iota(n: int, dtype: str = "int32") -> Value:
     """0, 1, ..., n-1."""
-    return iota_of(n=n, dtype=dtype)
+    return iota_of(n=whole(n, "iota: n", 0), dtype=dtype)
 
 
 def zeros_like(x: Value) -> Value:
@@ -80,6 +99,7 @@ reshape_to = primitive(
     forward=lambda xp, x, *, old, shape: xp.reshape(x, _lead(x, len(old)) + shape),
     vjp=lambda g, y, x, *, old, shape: (reshape(g, old),),
     samples=(Sample(((2, 6),), {"old": (2, 6), "shape": (3, 4)}), Sample(((4,),), {"old": (4,), "shape": (2, 1, 2)})),
+    options={"old": COUNTS, "shape": COUNTS},
 )
 
 
@@ -90,7 +110,7 @@ def reshape(x: Value, shape) -> Value:
     >>> reshape(input("x", (2, 6)), (3, -1)).shape
     (3, 4)
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    shape = wholes(shape, "reshape: shape", -1)
     if shape.count(-1) == 1:
         known = int(np.prod([n for n in shape if n != -1], dtype=int))
         if known == 0 or x.size % known:
@@ -103,6 +123,7 @@ def reshape(x: Value, shape) -> Value:
 
 def expand_dims(x: Value, axis: int) -> Value:
     """A new axis of length 1 at position ``axis`` of the result."""
+    axis = whole(axis, "expand_dims: axis")
     if not -x.ndim - 1 <= axis <= x.ndim:
         raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes")
     axis = axis if axis >= 0 else x.ndim + 1 + axis
@@ -125,12 +146,13 @@ transpose_of = primitive(
     forward=lambda xp, x, *, axes: xp.transpose(x, (*range(x.ndim - len(axes)), *(x.ndim + a for a in axes))),
     vjp=lambda g, y, x, *, axes: (transpose_of(g, axes=_inverse(axes)),),
     samples=(Sample(((2, 3, 4),), {"axes": (-1, -3, -2)}), Sample(((2, 3),), {"axes": (-1, -2)})),
+    options={"axes": AXES},
 )
 
 
 def transpose(x: Value, axes=None) -> Value:
     """Axes in another order (reversed by default)."""
-    axes = range(x.ndim)[::-1] if axes is None else axes
+    axes = range(x.ndim)[::-1] if axes is None else wholes(axes, "transpose: axes")
     return transpose_of(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes))
 
 
@@ -153,12 +175,13 @@ broadcast = primitive(
     forward=lambda xp, x, *, shape: xp.broadcast_to(x, _lead(x, len(shape)) + shape),
     vjp=_broadcast_vjp,
     samples=(Sample(((1, 3, 1),), {"shape": (2, 3, 4)}), Sample(((1,),), {"shape": (5,)})),
+    options={"shape": COUNTS},
 )
 
 
 def broadcast_to(x: Value, shape) -> Value:
     """``x`` stretched to ``shape`` by numpy's rules: axes of length 1 repeated, new axes at the left."""
-    shape = tuple(shape)
+    shape = wholes(shape, "broadcast: shape", 0)
     if x.primitive is fill_with:
         return fill(x.attributes["value"], shape, x.dtype)
     x = reshape(x, (1,) * (len(shape) - x.ndim) + x.shape)
@@ -194,6 +217,7 @@ slice_of = primitive(
     vjp=_slice_vjp,
     samples=(Sample(((4, 5),), {"starts": (1, 0), "stops": (3, 5), "steps": (1, 2)}),
              Sample(((7,),), {"starts": (2,), "stops": (6,), "steps": (3,)})),
+    options={"starts": COUNTS, "stops": COUNTS, "steps": LENGTHS},
 )  # fmt: skip
 
 
@@ -246,6 +270,8 @@ def index(self: Value, key) -> Value:
 def _pad_rule(x: Type, *, low, high, interior, value):
     if not len(low) == len(high) == len(interior) == len(x.shape) or any(n < 0 for n in (*low, *high, *interior)):
         raise GraphError(f"pad: needs widths >= 0 for each axis of {x.shape}, got {low}, {high}, {interior}")
+    if not fits(value, x.dtype):
+        raise GraphError(f"pad: {value!r} is no {x.dtype}")
     return tuple(
         a + b + n + max(n - 1, 0) * i for n, a, b, i in zip(x.shape, low, high, interior, strict=True)
     ), x.dtype
@@ -274,16 +300,23 @@ pad_with = primitive(
     vjp=lambda g, y, x, *, low, high, interior, value: (slice_of(g, **_inside(y.shape, low, high, interior)),),
     samples=(Sample(((2, 3),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
              Sample(((3, 2),), {"low": (0, 1), "high": (1, 1), "interior": (2, 1), "value": 1.5})),
+    options={"low": COUNTS, "high": COUNTS, "interior": COUNTS, "value": NUMBER},
 )  # fmt: skip
 
 
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
-    low, high = (tuple(int(w[i]) for w in widths) for i in (0, 1))
+    pairs = [wholes(w, "pad: widths", 0) for w in widths]
+    if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
+        raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
+    low, high = (tuple(p[i] for p in pairs) for i in (0, 1))
     return pad_with(x, low=low, high=high, interior=(0,) * len(low), value=value)
 
 
 def _concatenate_rule(*types: Type, axis):
+    if not types or axis < -len(types[0].shape):
+        raise GraphError(f"concatenate: needs values that have axis {axis}, got {', '.join(map(str, types)) or 'none'}")
+
     def without(shape):
         return [n for i, n in enumerate(shape) if i - len(shape) != axis]
 
@@ -321,6 +354,7 @@ concatenate_of = primitive(
     forward=_concatenate,
     vjp=_concatenate_vjp,
     samples=(Sample(((2, 3), (2, 1)), {"axis": -1}), Sample(((2, 3), (1, 3), (2, 3)), {"axis": -2})),
+    options={"axis": AXIS},
 )
 
 
@@ -329,6 +363,7 @@ def concatenate(values, axis: int = 0) -> Value:
     values = tuple(values)
     if not values or not values[0].ndim:
         raise GraphError("concatenate: needs at least one value, each with an axis; use stack for scalars")
+    axis = whole(axis, "concatenate: axis")
     if not -values[0].ndim <= axis < values[0].ndim:
         raise GraphError(f"concatenate: axis {axis} is out of range for shape {values[0].shape}")
     return concatenate_of(*values, axis=axis - values[0].ndim if axis >= 0 else axis)
@@ -351,12 +386,13 @@ flip_axes = primitive(
     forward=lambda xp, x, *, axes: xp.flip(x, axis=axes),
     vjp=lambda g, y, x, *, axes: (flip_axes(g, axes=axes),),
     samples=(Sample(((2, 3),), {"axes": (-1,)}), Sample(((2, 3, 2),), {"axes": (-3, -1)})),
+    options={"axes": AXES},
 )
 
 
 def flip(x: Value, axis=None) -> Value:
     """Elements in reverse order along axes (all of them by default)."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else wholes(axis, "flip: axis")
     return flip_axes(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes)) if x.ndim else x
 
 
@@ -367,6 +403,7 @@ stop_gradient = primitive(
     rule=lambda x: (x.shape, x.dtype),
     forward=lambda xp, x: x,
     samples=(Sample(((3,),), {}, False),),
+    options={},
 )
 
 ruled = primitive(
@@ -374,6 +411,7 @@ ruled = primitive(
     rule=lambda y, *inputs, rule: (y.shape, y.dtype),
     forward=lambda xp, y, *inputs, rule: y,
     vjp=lambda g, y, _, *inputs, rule: (None, *one_each(rule(g, y, *inputs), inputs, rule.__name__)),
+    options={"rule": FUNCTION},
 )
 
 

@@ -20,6 +20,7 @@ from .composite import with_vjp
 from .conv import Sizes, Widths, correlate, each_axis, fitted, padded, window_count, windows
 from .elementwise import FLOATS, equal, spread, where
 from .movement import broadcast_to, concatenate, constant, fill, reshape, transpose
+from .options import flag
 
 equals = spread(equal)
 
@@ -56,7 +57,7 @@ def avg_pool(
     """
     kernel, strides, dilations, widths = _geometry("avg_pool", x, size, strides, padding, 1, floor)
     places, axes = _places(padded(x, widths), kernel, strides, dilations)
-    if count_include_pad or not any(map(any, widths)):
+    if flag(count_include_pad, "avg_pool: count_include_pad") or not any(map(any, widths)):
         return reduce.mean(places, axes)
     axis = zip(x.shape[1:], kernel, strides, dilations, widths, strict=True)
     counts = [np.sum(_inside(*a), axis=1) for a in axis]  # of elements that are no padding

@@ -15,7 +15,7 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..data.names import check_names
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program
+from ..graph import GraphError, Program, Shape
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
@@ -81,7 +81,7 @@ class Feeding:
         """The net as a graph, outside training, on such inputs."""
 
         def made() -> Traced:
-            return programs.trace_net(self.net, specs, how, self.dtype, training=False)[0]
+            return programs.trace_net(self.net, specs, how, self.dtype, training=False, tell=True)[0]
 
         return shared(self, ("net", how, *specs.items()), made)
 
@@ -137,14 +137,14 @@ class Feeding:
         n = len(next(iter(arrays.values())))
         output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 
     def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
         """Training and validation samples; these without the weights of classes."""
         n = len(arrays["y"])
-        own = as_weights(sample_weight, None, arrays["y"], n, self.dtype)
+        own = as_weights(sample_weight, None, arrays["y"], n, self.dtype, self.loss, self._built().output.shape)
         learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
         learnt.pop("own", None)
         held.pop("weight", None)
@@ -172,12 +172,12 @@ class Feeding:
         ``metrics`` instead of the model's own.
         """
         metrics = of_epochs(self.metrics) if metrics is None else metrics
-        weighted = "weight" in arrays
+        weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values(), *(metrics.values() if target else ()))
+        key = (what, weight, target, *specs.values(), *(metrics.values() if target else ()))
         if key not in self._runs:
-            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs, metrics))
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weight, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
@@ -186,15 +186,17 @@ class Feeding:
         self: Any,
         what: str,
         target: Spec | None = None,
-        weighted: bool = False,
+        weight: Shape | None = None,
         specs: dict[str, Spec] | None = None,
         metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
         if what in ("predict", "sample"):
             return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
+        if what == "mask":
+            return programs.steps_counted(self.net, specs, self.how, self.dtype)
         assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
+        common = (self.net, specs, self.how, target, weight, self.loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
             if what == "step":
                 refuse_constraints(self)

@@ -101,7 +101,7 @@ class Case:
         first = first_seen(traced.output)
         outputs = {str(i): p.value for i, p in enumerate(probes)} | {"output": traced.output}
         outputs |= {"first": first} if first is not None else {}
-        outputs |= {"prediction": self.model.loss.link(traced.output)} if self.kind != "any" else {}
+        outputs |= {"prediction": programs.predicted(self.model.loss, traced)} if self.kind != "any" else {}
         key = ("doctor", *self.model._specs_of(self.inputs).values())
         if key not in self.model._runs:
             self.model._runs[key] = self.model.executor.compile(Program(inputs, outputs), self.model.threads)
