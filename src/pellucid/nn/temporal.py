@@ -86,10 +86,10 @@ class GlobalMaxPool1D(Layer):
     def __call__(self, x: Value) -> Value:
         x, mask = as_steps(x), mask_of(x)
         if mask is None:
-            return ops.max(x, 0)
+            return ops.largest(x, axis=0)
         there = over_features(mask, x)
         some = ops.max(ops.cast(mask, "int32")) > 0
-        return ops.where(some, ops.max(ops.where(there, x, -math.inf), 0), 0)
+        return ops.where(some, ops.largest(ops.where(there, x, -math.inf), axis=0), 0)
 
 
 class GlobalAvgPool1D(Layer):

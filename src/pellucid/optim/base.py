@@ -24,7 +24,7 @@ CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 def _shrink(squares: Value, limit: float) -> Value:
     """What a gradient with that sum of squares is multiplied by."""
-    return limit / sqrt(maximum(squares, limit * limit))
+    return limit / maximum(sqrt(squares), limit)
 
 
 def layer_rates(owner: Any, name: str, value: Any) -> Any:
