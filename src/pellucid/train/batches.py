@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import GraphError
 from .measuring import batch_size_for
-from .pieces import Arrays
+from .parts import Arrays, Part, as_part
 from .remarks import remark
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def even(n: int, batch: int) -> int:
     return n
 
 
-def sizes(model: Model, parts: Iterable[Arrays], batch: int) -> list[int]:
+def sizes(model: Model, parts: Iterable[Part | Arrays], batch: int) -> list[int]:
     """The batch size for each of the parts of the samples; see `even`.
 
     Raises `GraphError` where a layer takes statistics over the samples of batches of one.
     """
     found = []
-    for arrays in parts:
-        traced, n = traced_for(model, arrays), len(arrays["y"] if "y" in arrays else next(iter(arrays.values())))
+    for part in map(as_part, parts):
+        traced, n = traced_for(model, part.whole), part.samples
         if not traced.over_samples:
             found.append(batch)
             continue

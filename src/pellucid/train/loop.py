@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,7 +26,8 @@ from .batches import sizes
 from .checkpoint import Checkpoint, Saved, keeper_of
 from .finite import bad_state
 from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
-from .pieces import Arrays, Piece, Place, cut, epochs_of, middle_of
+from .parts import Arrays, Part, as_part
+from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 from .remarks import remark
 
@@ -42,8 +43,8 @@ class DivergedError(ArithmeticError):
     """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 
-def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
-    """Training and validation samples, drawn with the seed and kept in their order."""
+def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
+    """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
     if not 0 < fraction < 1:
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
@@ -53,17 +54,17 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
                         f"{n - held} for training")  # fmt: skip
     order = np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).permutation(n)
     validation, training = np.sort(order[:held]), np.sort(order[held:])
-    return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
+    return Part(arrays, training), Part(arrays, validation)
 
 
-def enough(arrays: Arrays) -> Arrays:
+def enough(part: Part) -> Part:
     """Validation samples, with a warning for one sample with one target: its loss says little of others."""
-    if arrays["y"].size == 1:
+    if part.samples == 1 and part["y"].size == 1:
         remark("one sample for validation says next to nothing of others; give more, the tenth part say")
-    return arrays
+    return part
 
 
-def whole_batch(asked: int | str | None, parts: list[Arrays], augment: Callable | None) -> str:
+def whole_batch(asked: int | str | None, parts: list[Part], augment: Callable | None) -> str:
     """All samples as one batch, which is what L-BFGS takes."""
     if asked not in (None, "all"):
         raise GraphError(f'optim.LBFGS takes all samples at once: leave batch_size out, or give "all", got {asked!r}')
@@ -101,27 +102,27 @@ class Training:
     """What `fit` was given, as arrays and compiled steps: `Model.training`, while it trains."""
 
     steps: list[Any]  # the compiled step of each part
-    parts: list[Arrays]
-    validation: list[Arrays] | None
+    parts: list[Part]
+    validation: list[Part] | None
     batches: list[int]  # how many samples a step takes of each part
     epochs: int
     shuffle: bool
     augment: Callable | None = None
 
     @property
-    def unchanged(self) -> list[Arrays]:
+    def unchanged(self) -> list[Part]:
         """The parts as a net evaluates them: without random changes, cut in the middle."""
         if self.augment is None:
             return self.parts
-        return [arrays | {"x": middle_of(self.augment, arrays["x"])} for arrays in self.parts]
+        return [part.having(x=middle_of(self.augment, part.whole["x"])) for part in self.parts]
 
     @property
     def samples(self) -> int:
-        return sum(len(arrays["y"]) for arrays in self.parts)
+        return sum(part.samples for part in self.parts)
 
     @property
     def steps_per_epoch(self) -> int:
-        return sum(-(-len(arrays["y"]) // batch) for arrays, batch in zip(self.parts, self.batches, strict=True))
+        return sum(-(-part.samples // batch) for part, batch in zip(self.parts, self.batches, strict=True))
 
     @property
     def batch(self) -> int:
@@ -262,18 +263,19 @@ def set_base_rate(model: Model, rate: float) -> None:
 
 
 def gradients(
-    model: Model, parts: list[Arrays], batch_size: int | str | None = None
+    model: Model, given: Sequence[Part | Arrays], batch_size: int | str | None = None
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The mean cost of samples and its gradient in every trained weight, some samples after the others."""
-    n = sum(len(arrays["y"]) for arrays in parts)
+    parts = [as_part(arrays) for arrays in given]
+    n = sum(part.samples for part in parts)
     total: dict[str, np.ndarray] = {}
     chunks = sizes(model, parts, batch_size_for(batch_size, n))
-    for arrays, size in zip(parts, chunks, strict=True):
-        run, rows = model._compiled("gradients", arrays), len(arrays["y"])
+    for part, size in zip(parts, chunks, strict=True):
+        run, rows = model._compiled("gradients", part.whole), part.samples
         names = [name for name in run.program.state if name not in model.state]
         memory = model.state | first_state(run.program, names, model.optimizer, model.seed)
         for start in range(0, rows, size):
-            found = run(memory, {name: a[start : start + size] for name, a in arrays.items()})
+            found = run(memory, part.some(slice(start, min(start + size, rows))))
             share = min(size, rows - start) / n
             for name, a in found.items():
                 total[name] = total.get(name, 0) + share * np.asarray(a, np.float64)
@@ -281,15 +283,15 @@ def gradients(
     return float(total["cost"]), {name.removeprefix(prefix): a for name, a in total.items() if name.startswith(prefix)}
 
 
-def update_statistics(model: Model, parts: list[Arrays], batches: list[int]) -> None:
+def update_statistics(model: Model, parts: Sequence[Part | Arrays], batches: list[int]) -> None:
     """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
-    for arrays, batch in zip(parts, batches, strict=True):
-        specs = model._specs_of(arrays)
+    for part, batch in zip(map(as_part, parts), batches, strict=True):
+        specs = model._specs_of(part.whole)
         program = programs.statistics(model.net, specs, model.how, model.dtype)
         if program.updates:
-            given = {name: arrays[name] for name in program.inputs}
+            given = {name: part.whole[name] for name in program.inputs}
             state = dict(model.state)
-            model.executor.compile(program, model.threads).steps(state, given, None, batch)
+            model.executor.compile(program, model.threads).steps(state, given, part.rows, batch)
             model.state.update({v.name: state[v.name] for v in program.updates if v.name in model._built().parameters})
 
 
@@ -307,7 +309,7 @@ def check_state(model: Model, training: Training) -> None:
         what = f"what the optimizer keeps, {name!r}: gradients are too large for it"
     raise DivergedError(
         f"the weights became NaN or infinite in epoch {model.epochs + 1}, though the loss was finite: "
-        f"{what}. Try {_tries(model, training.parts[0])}. The model is as it was before this epoch."
+        f"{what}. Try {_tries(model, training.parts[0].whole)}. The model is as it was before this epoch."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .finite import check_inputs, check_prediction, is_finite
 from .history import History
+from .parts import as_part
 from .penalised import Penalised, first_strengths
 from .preparing import prepared
 from .progress import progress_for
@@ -199,7 +200,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if x is None and self.training is None:
             raise DataError("update_statistics: x is missing (only within fit are there samples)")
         parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
-        n = len(next(iter(parts[0].values())))
+        n = as_part(parts[0]).samples
         chunks = (
             batches.sizes(self, parts, measuring.batch_size_for(batch_size, n))
             if self.training is None or x is not None
@@ -299,9 +300,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         parts = self._parts(x, y, sample_weight)
         found = measuring.evaluate(self, parts, batch_size, chosen)
         if not np.isfinite(found["loss"]):
-            for arrays in parts:
-                inputs = {name: a for name, a in arrays.items() if name not in ("y", "weight")}
-                self._in_batches(self._compiled("predict", inputs), inputs, batch_size, finite=True)
+            for inputs in (as_part(arrays).inputs for arrays in parts):
+                self._in_batches(self._compiled("predict", inputs.whole), inputs, batch_size, finite=True)
         return found
 
     def predict(self, x: Any, *, batch_size: int | str | None = None, finite: bool = True) -> Any:
@@ -361,7 +361,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     def _in_batches(
         self,
         run: Any,
-        arrays: dict[str, np.ndarray],
+        arrays: Mapping[str, np.ndarray],
         batch_size: int | str | None,
         finite: bool = False,
         rows: np.ndarray | None = None,
@@ -371,11 +371,12 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         ``finite``: what is not is an error, that names the row, which is one of ``rows``.
         """
         (name,) = run.program.outputs
-        n = len(next(iter(arrays.values())))
+        part = as_part(arrays)
+        n = part.samples
         size = measuring.batch_size_for(batch_size, n)
         parts = []
         for start in range(0, n, size):
-            some = arrays if n <= size else {k: a[start : start + size] for k, a in arrays.items()}
+            some = part.some(slice(start, min(start + size, n)))
             if finite:
                 for a in some.values():
                     if not is_finite(a, self.dtype):

@@ -19,10 +19,10 @@ from ..data import DataError
 from ..graph import GraphError
 from ..nn import Loss
 from .arrays import as_array, check_finite
+from .parts import Arrays, Part
 
 PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
 
-Arrays = dict[str, np.ndarray]
 RUN = (
     16  # mini-batches of one bucket after each other: a run copies the state (4 M weights with Adam: 47 ms, a step 11)
 )
@@ -71,7 +71,7 @@ def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
 
 
 def epochs_of(
-    parts: list[Arrays],
+    parts: list[Part],
     augment: Callable | None,
     seed: int,
     numbers: Iterable[int],
@@ -80,7 +80,7 @@ def epochs_of(
 ) -> Generator[Iterator[Piece], None, None]:
     """For each epoch by its number the pieces to train on. Close it when done: a thread may be at work ahead.
 
-    ``parts`` are the arrays of the samples, several where these differ in length (`data.Buckets`).
+    ``parts`` are the samples, several where these differ in length (`data.Buckets`).
     With ``augment`` the array "x" of each piece is ``augment(x, rows, seed, epoch)``, a function of which samples they
     are and of the epoch, not of how they are divided; or all arrays are ``augment.samples(arrays, rows, seed, epoch)``.
     """
@@ -88,18 +88,19 @@ def epochs_of(
         for number in numbers:
             yield mixed(parts, seed, number, batches, shuffle)
         return
-    (arrays,), (batch,) = parts, batches
-    n = len(arrays["y"])
+    (part,), (batch,) = parts, batches
+    n = part.samples
     if augment is None:
         for number in numbers:
-            yield iter([Piece(arrays, order_of(seed, number, n, shuffle))])
+            yield iter([Piece(part.whole, part.order(order_of(seed, number, n, shuffle)))])
         return
+    arrays = dict(part) if hasattr(augment, "samples") else part.whole  # those that are mixed are the samples' own
 
     def changed(number: int, rows: np.ndarray) -> Piece:
         if hasattr(augment, "samples"):
             piece = augment.samples(arrays, rows, seed, number)
         else:
-            piece = {name: a[rows] for name, a in arrays.items()}
+            piece = part.some(rows)
             piece |= {"x": augment(piece["x"], rows, seed, number)}
         for name in arrays:
             a = piece.get(name)
@@ -109,7 +110,7 @@ def epochs_of(
                 raise DataError(f"augment must give an array{of} of as many samples as it got, {len(rows)}, gave {got}")
         return Piece(piece, None)
 
-    bytes_each = max(1, arrays["x"].nbytes // n)
+    bytes_each = max(1, part.whole["x"][:1].nbytes)
     most = max(1, PIECE_BYTES // (bytes_each * batch)) * batch  # samples, whole batches
     starts = range(0, n, most)
 
@@ -125,16 +126,16 @@ def epochs_of(
             yield (next(made) for _ in starts)
 
 
-def mixed(parts: list[Arrays], seed: int, number: int, batches: Sequence[int], shuffle: bool) -> Iterator[Piece]:
+def mixed(parts: list[Part], seed: int, number: int, batches: Sequence[int], shuffle: bool) -> Iterator[Piece]:
     """Runs of mini-batches of several arrays, each of samples of one of them; samples and runs are shuffled."""
-    lengths = [len(arrays["y"]) for arrays in parts]
+    lengths = [part.samples for part in parts]
     steps = max(1, min(RUN, sum(-(-n // batch) for n, batch in zip(lengths, batches, strict=True)) // RUNS))  # of a run
     runs = []
-    for i, (arrays, n, batch) in enumerate(zip(parts, lengths, batches, strict=True)):
+    for i, (part, n, batch) in enumerate(zip(parts, lengths, batches, strict=True)):
         most = batch * steps
         order = order_of(seed, number, n, shuffle)
         order = np.arange(n) if order is None else order
-        runs += [Piece(arrays, order[start : start + most], i) for start in range(0, n, most)]
+        runs += [Piece(part.whole, part.order(order[start : start + most]), i) for start in range(0, n, most)]
     turn = order_of(seed, TURN + number, len(runs), shuffle)
     return iter(runs if turn is None else [runs[i] for i in turn])
 
