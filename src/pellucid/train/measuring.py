@@ -63,13 +63,18 @@ def from_predictions(
     for part in parts:
         inputs = part.inputs
         prediction = model._in_batches(model._compiled("predict", inputs.whole), inputs, batch_size)
-        mask = None
-        if model._built().mask is not None:
-            mask = model._in_batches(model._compiled("mask", inputs.whole), inputs, batch_size) > 0
+        mask = steps_counted(model, inputs, batch_size)
         found.append(as_scored(part["y"], prediction, part.get("weight"), model.loss, mask))
     t, y, weight = (None if a[0] is None else np.concatenate(a) for a in zip(*found, strict=True))
     assert t is not None and y is not None
     return {name: metric.score(t, y, weight) for name, metric in metrics.items() if isinstance(metric, Scored)}
+
+
+def steps_counted(model: Model, inputs: Part | Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
+    """Which steps of the net's output count, bool (n, T); None for a net without masks."""
+    if model._built().mask is None:
+        return None
+    return model._in_batches(model._compiled("mask", as_part(inputs).whole), inputs, batch_size) > 0
 
 
 def of_targets(model: Model, metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:

@@ -119,19 +119,23 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.specs, self.how = specs, how
-        self.traced, weights = self._begun()
-        self.state |= first_strengths(self) | weights
+        self._trace(specs, how)
+        self.state |= first_strengths(self) | self._begun()
 
-    def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
-        """The net as a graph, and every parameter as it begins, from the seed."""
+    def _trace(self, specs: dict[str, Spec], how: str) -> None:
+        """Make the net a graph, for inputs of these shapes."""
+        self.traced, self.specs, self.how = self._traced_on(specs, how), specs, how
 
-        traced = self._traced_on(self.specs, self.how)
+    def _begun(self) -> dict[str, np.ndarray]:
+        """Every parameter as it begins, from the seed."""
+        parameters = self._built().parameters
+        if not parameters:
+            return {}
         # by the reference, so that the same seed gives the same first weights on every executor
         first = shared(self, ("weights", self.how, *self.specs.items()),
-                       lambda: executors.get("reference").compile(init_program(traced.parameters)))  # fmt: skip
+                       lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return traced, first({}, {"key": key}) if traced.parameters else {}
+        return first({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:

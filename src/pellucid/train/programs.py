@@ -17,7 +17,7 @@ from ..nn.masks import counting, quietly
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
 from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
-from ..optim import Optimizer, descend
+from ..optim import LBFGS, SGD, Optimizer, descend
 from .arrays import Spec
 
 
@@ -154,6 +154,15 @@ def training_step(
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
     limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
     return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
+
+
+def optimizer_state(traced: Traced, optimizer: Optimizer, dtype: str) -> dict[str, Value]:
+    """What training keeps of a net besides its weights, by name: the optimizer's, and the key of random numbers."""
+    trained = [p.value for p in traced.parameters.values() if p.trainable]
+    if isinstance(optimizer, LBFGS):  # which has no rule
+        optimizer, trained = SGD(), []
+    found = Program([], {}, descend([(p, p) for p in trained], optimizer, dtype)).state
+    return {name: v for name, v in found.items() if name not in traced.parameters} | {"random.key": traced.key}
 
 
 def gradients(

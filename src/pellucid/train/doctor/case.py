@@ -185,7 +185,7 @@ class Case:
         """State to train on, with what the optimizer keeps, and the training step."""
         m, run = self.model, self.model._compiled("step", self.arrays)
         kept = {name: a for name, a in m.state.items() if not name.startswith(("optimizer.", "random."))}
-        known = kept | m._begun()[1] if fresh else m.state
+        known = kept | m._begun() if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
         state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
         state |= loop.at_epoch(state, m.epochs, -(-self.n // self.batch))
