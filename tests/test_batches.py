@@ -6,6 +6,7 @@ import pytest
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim, schedules
 from pellucid.train.batches import even
+from pellucid.train.parts import Part
 from pellucid.train.pieces import cut, epochs_of
 
 random = np.random.default_rng(0)
@@ -143,7 +144,7 @@ def test_each_bucket_has_batches_of_its_own():
 
 
 def test_cut_with_batches_of_their_own():
-    parts = [{"y": np.arange(7)}, {"y": np.arange(10)}]
+    parts = [Part({"y": np.arange(7)}), Part({"y": np.arange(10)})]
     (pieces,) = epochs_of(parts, None, 0, [0], [2, 5], False)
     cuts = [p.rows for p in cut(pieces, [2, 5], [2])]
     assert sum(cuts) == 17 and all(rows <= 2 * 5 for rows in cuts)

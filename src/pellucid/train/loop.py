@@ -154,9 +154,9 @@ def fit(
                 try:
                     for _ in _epoch(model, t, next(work), progress.on_step, place, keeper):
                         if keeper is not None and keeper.due(place):
-                            check_state(model, t)
+                            check_weights(model, t)
                             keeper.write(place, callbacks)
-                    check_state(model, t)
+                    check_weights(model, t)
                 except Exception:
                     model.state = before
                     raise
@@ -295,7 +295,7 @@ def update_statistics(model: Model, parts: Sequence[Part | Arrays], batches: lis
             model.state.update({v.name: state[v.name] for v in program.updates if v.name in model._built().parameters})
 
 
-def check_state(model: Model, training: Training) -> None:
+def check_weights(model: Model, training: Training) -> None:
     """`DivergedError` where a step left NaN or infinity in the weights, or in what the optimizer keeps of them.
 
     The loss is that before the step: of the last one it may be finite, and of one whose gradients are too large to be

@@ -19,7 +19,7 @@ from ..data import DataError
 from ..graph import GraphError
 from ..nn import Loss
 from .arrays import as_array, check_finite
-from .parts import Arrays, Part
+from .parts import Arrays, Part, as_part
 
 PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
 
@@ -126,8 +126,11 @@ def epochs_of(
             yield (next(made) for _ in starts)
 
 
-def mixed(parts: list[Part], seed: int, number: int, batches: Sequence[int], shuffle: bool) -> Iterator[Piece]:
+def mixed(
+    given: Sequence[Part | Arrays], seed: int, number: int, batches: Sequence[int], shuffle: bool
+) -> Iterator[Piece]:
     """Runs of mini-batches of several arrays, each of samples of one of them; samples and runs are shuffled."""
+    parts = [as_part(arrays) for arrays in given]
     lengths = [part.samples for part in parts]
     steps = max(1, min(RUN, sum(-(-n // batch) for n, batch in zip(lengths, batches, strict=True)) // RUNS))  # of a run
     runs = []
