@@ -261,7 +261,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
-          training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them.
+          training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them. Of
+          several labels of 0 or 1 the loss of each is weighted: {label: weight}, or {label: (weight of 0, of 1)}.
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
