@@ -281,6 +281,12 @@ def test_members_together_are_as_each_alone():
     assert models[0].history["loss"] == pytest.approx(alone.history["loss"], rel=1e-5)
 
 
+def test_a_committee_is_judged_without_padding():
+    x, t = (Y, REAL.astype(int)), TARGETS["values"]
+    model = model_of("mse", ["mae", "max_error"][:1])
+    assert pel.Committee([model, model]).evaluate(x, t) == pytest.approx(model.evaluate(x, t))
+
+
 # ---- ignored classes ----------------------------------------------------------------------------------------------
 
 

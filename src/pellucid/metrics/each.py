@@ -32,6 +32,9 @@ def class_numbers(y: Value, t: Value, loss: Loss, name: str) -> tuple[Value, Val
                          f"{type(loss).__name__} with output shape {y.shape} has neither. Give a function of "
                          "(prediction, target) instead")  # fmt: skip
     wanted = t if t.ndim == y.ndim - 1 else ops.argmax(t)
+    if wanted.shape != y.shape[:-1]:
+        raise GraphError(f"{name}: targets of shape {t.shape} do not fit outputs of {y.shape[:-1]} places with "
+                         f"{y.shape[-1]} classes each; say with the loss's axis= where its classes are")  # fmt: skip
     return ops.cast(wanted, "int32"), ops.argmax(y)
 
 

@@ -50,6 +50,11 @@ class Loss:
     def counted(self, t: Value) -> Value | None:
         return None
 
+    @property
+    def by_channel(self) -> bool:
+        """Whether ``each`` tells channels from places, so that they must be behind."""
+        return self.targets == "classes"
+
     def prediction(self, y: Value) -> Value:
         """The link of an output, along its axis of classes."""
         axis = self.class_axis(y.shape, known_mask(y) is not None) if y.ndim else 0
@@ -119,7 +124,7 @@ def loss_of_sample(loss: Loss, y: Value, t: Value) -> tuple[Value, Value | None]
         shown, mask = y, known_mask(y)
         if mask is not None:  # 0 at padding, whatever the net gives there: nothing may come from it, not even 0 * inf
             shown = ops.where(over_features(mask, y), y, 0)
-        if counted is not None or loss.targets == "classes":
+        if counted is not None or loss.by_channel:
             shown, t = loss.aligned(shown, t, like=y)
         each = loss.each(shown, t)
         shape = each.shape

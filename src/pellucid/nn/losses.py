@@ -6,11 +6,12 @@ loss is adding a class to the table. Imports graph and ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import field
 
 from .. import ops
-from ..checks import checked, function, number, whole
+from ..checks import checked, function, number, several, whole, wrong
 from ..graph import GraphError, Value
 from .activations import sigmoid, softmax
 from .loss import Loss
@@ -119,19 +120,62 @@ class CrossEntropy(ClassLoss):
         return surprise(y, class_weights(y, t, self.label_smoothing))
 
 
-class BinaryCrossEntropy(Loss):
-    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y), the mean over the outputs; dE/dy = p - t."""
+class LabelLoss(Loss):
+    """Base of losses over labels, each 0 or 1 for itself: the mean over the labels of ``each_label(y, t)``.
+
+    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1.
+
+    >>> from pellucid import input
+    >>> BinaryCrossEntropy(label_weights=((1.0, 5.0), (1.0, 1.0)))(input("y", (2,)), input("t", (2,))).shape
+    ()
+    """
+
+    targets = "binary"
+    label_weights: tuple[tuple[float, float], ...] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.label_weights is None:
+            return
+        pairs = [several(pair) for pair in several(self.label_weights)]
+        if not pairs or not all(
+            len(p) == 2 and all(isinstance(w, (int, float)) and 0 <= w < math.inf for w in p) for p in pairs
+        ):
+            raise wrong(self, "label_weights", "a pair of numbers >= 0 for each label", self.label_weights, True)
+
+    @property
+    def by_channel(self) -> bool:
+        return self.label_weights is not None
+
+    def each(self, y, t):
+        found = self.each_label(y, t)
+        if self.label_weights is not None:
+            if found.shape[-1:] != (len(self.label_weights),):
+                raise GraphError(f"{type(self).__name__}: label_weights are for {len(self.label_weights)} labels, but "
+                                 f"the output has shape {y.shape}")  # fmt: skip
+            no, yes = (ops.constant(w, found.dtype) for w in zip(*self.label_weights, strict=True))
+            found = found * (no + t * (yes - no))
+        return mean_last(found)
+
+    def each_label(self, y: Value, t: Value) -> Value:
+        raise NotImplementedError
+
+
+class BinaryCrossEntropy(LabelLoss):
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y), the mean over the outputs; dE/dy = p - t.
+
+    Targets are 0, 1, or probabilities between them.
+    """
 
     label_smoothing: float = 0.0
     link = staticmethod(sigmoid)
-    targets = "binary"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, number, "label_smoothing", least=0, most=1)
 
-    def each(self, y, t):
+    def each_label(self, y, t):
         t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        return mean_last(ops.softplus(y) - y * t)
+        return ops.softplus(y) - y * t
 
 
 class Hinge(ClassLoss):
@@ -148,13 +192,11 @@ class Hinge(ClassLoss):
         return ops.max(y + self.margin * (1 - t), -1) - ops.sum(t * y, -1)  # the target itself gives the 0
 
 
-class BinaryHinge(Loss):
+class BinaryHinge(LabelLoss):
     """max(0, 1 - s y) with s = 1 for the target 1 and s = -1 for the target 0, the mean over the outputs."""
 
-    targets = "binary"
-
-    def each(self, y, t):
-        return mean_last(ops.maximum(1 - (2 * t - 1) * y, 0))
+    def each_label(self, y, t):
+        return ops.maximum(1 - (2 * t - 1) * y, 0)
 
 
 class MissProbability(ClassLoss):

@@ -13,6 +13,7 @@ from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
+from .finite import blocks, is_finite
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -109,10 +110,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
         return
     largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
-    for start in range(0, len(array), CHUNK):
-        part = array[start : start + CHUNK]
+    if is_finite(array, dtype):
+        return
+    for rows in blocks(array):
+        part = array[rows]
         fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
-        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + rows.start).tolist()
     if not bad:
         return
     shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
@@ -259,7 +262,8 @@ def as_weights(
 ) -> np.ndarray | None:
     """Weights from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None.
 
-    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W).
+    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W). Raises `DataError` for class
+    weights where targets are not classes.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -275,24 +279,65 @@ def as_weights(
             raise DataError("sample_weight must be >= 0, and not all 0")
         weights = given.astype(dtype)
     if class_weight is not None:
-        classes = y
-        if loss.targets == "classes":
-            classes = y.argmax(axis=loss.class_axis(output) + 1) if y.dtype.kind == "f" else y
-        elif y.ndim > 1:
-            classes = y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
-        counted = np.ones(classes.shape, bool)
-        if getattr(loss, "ignore_class", None) is not None:
-            counted = classes != loss.ignore_class  # type: ignore[attr-defined]
-        present, position, counts = np.unique(classes[counted], return_inverse=True, return_counts=True)
-        if isinstance(class_weight, str):
-            if class_weight != "balanced":
-                raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
-            each = counts.sum() / (len(present) * counts)
-        else:
-            if missing := sorted(set(present.tolist()) - set(class_weight)):
-                raise DataError(f"class_weight says nothing of class {missing[0]}")
-            each = np.array([class_weight[c] for c in present.tolist()], float)
-        of_places = np.ones(classes.shape, dtype)
-        of_places[counted] = each[position.reshape(-1)]
-        weights = weights.reshape(*weights.shape, *(1,) * (classes.ndim - weights.ndim)) * of_places
+        of_places = _class_weights(class_weight, y, loss, output).astype(dtype)
+        weights = weights.reshape(*weights.shape, *(1,) * (of_places.ndim - weights.ndim)) * of_places
     return weights
+
+
+def by_label(loss: Loss, output: Shape, steps: bool) -> bool:
+    """Whether a sample (or a place of it) has several labels of 0 or 1; ``steps``: a vector is one number a step."""
+    several = loss.targets == "binary" and bool(output) and output[loss.class_axis(output)] > 1
+    return several and not (steps and len(output) == 1)
+
+
+def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> np.ndarray:
+    """The weight of the class of each sample, (n,), or of each of its places; of probabilities the mean weight."""
+    kind, ignored, axis = type(loss).__name__, getattr(loss, "ignore_class", None), loss.class_axis(output)
+    if loss.targets == "values" or (loss.targets == "any" and (y.dtype.kind == "f" or y.ndim > 1)):
+        raise DataError(f"class_weight weighs classes, but the targets of {kind} are numbers of shape {y.shape[1:]}; "
+                        "give sample_weight, one number a sample")  # fmt: skip
+    if y.dtype.kind == "f":
+        shares = np.moveaxis(y, axis + 1, 0) if y.ndim == len(output) + 1 and output and loss.targets != "binary" else (
+            np.stack([1 - (p := y.squeeze(axis + 1) if output and output[axis] == 1 else y), p]))  # fmt: skip
+        present = np.flatnonzero(shares.reshape(len(shares), -1).any(axis=1))
+        shares = shares[present]
+        each = _each_weight(class_weight, present, shares.reshape(len(shares), -1).sum(axis=1, dtype=np.float64))
+        return np.tensordot(each, shares, 1)
+    counted = np.ones(y.shape, bool) if ignored is None else y != ignored
+    present, position, counts = np.unique(y[counted], return_inverse=True, return_counts=True)
+    found = np.ones(y.shape)
+    found[counted] = _each_weight(class_weight, present, counts)[position.reshape(-1)]
+    return found
+
+
+def _each_weight(class_weight: Any, present: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights of the classes that occur, so often each."""
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+        return counts.sum() / (len(present) * counts)
+    if missing := sorted(set(present.tolist()) - set(class_weight)):
+        raise DataError(f"class_weight says nothing of class {missing[0]}")
+    each = np.array([class_weight[c] for c in present.tolist()], float)
+    if not ((each >= 0).all() and (each < np.inf).all() and each.any()):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return each
+
+
+def label_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> tuple[tuple[float, float], ...]:
+    """The weights of each label's loss where it is 0 and where it is 1.
+
+    ``class_weight``: {label: weight}, or {label: (weight of 0, weight of 1)}; "balanced" gives both the same sum.
+    """
+    axis = loss.class_axis(output)
+    k, ones = output[axis], np.moveaxis(y, axis + 1, -1).reshape(-1, output[axis])
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        share = ones.mean(axis=0, dtype=np.float64)
+        return tuple((0.5 / (1 - p), 0.5 / p) if 0 < p < 1 else (1.0, 1.0) for p in share.tolist())
+    if not isinstance(class_weight, Mapping) or set(class_weight) != set(range(k)):
+        raise DataError(f"class_weight for {k} labels is {{label: weight}} or {{label: (weight of 0, weight of 1)}} of "
+                        f"the labels 0..{k - 1}, or 'balanced'; got {class_weight!r}")  # fmt: skip
+    pairs = [np.broadcast_to(np.asarray(class_weight[j], float), 2).tolist() for j in range(k)]
+    if not all(0 <= w < np.inf for pair in pairs for w in pair) or not np.any(pairs):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return tuple((no, yes) for no, yes in pairs)

@@ -16,7 +16,7 @@ from ..nn.loss import loss_of_sample
 from ..nn.masks import counting, quietly
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
-from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
+from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
 from ..optim import LBFGS, SGD, Optimizer, descend
 from .arrays import Spec
 
@@ -152,7 +152,8 @@ def training_step(
 ) -> Program:
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype, constraints_of(found.traced, constraint)))
+    limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
 
 
 def optimizer_state(traced: Traced, optimizer: Optimizer, dtype: str) -> dict[str, Value]:
