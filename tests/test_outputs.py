@@ -159,6 +159,8 @@ def test_each_output_keeps_its_mask():
     other.set_parameters(m.parameters)
     short, padded = m.evaluate(words, (tags, length)), other.evaluate(longer, (more, length))
     assert padded == pytest.approx(short, rel=1e-4)
+    with pytest.raises(GraphError, match="output_0_roc_auc cannot leave out the padding of one of several outputs"):
+        m.evaluate(words, (tags, length), metrics=(["roc_auc"], []))
 
 
 def test_pictures_beside_classes():

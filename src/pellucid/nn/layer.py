@@ -142,6 +142,15 @@ class Layer(Declared):
         if scope.training:
             scope.extras.append(Extra(scope.path[-1], value, weight, output, known_mask(value)))
 
+    def needs_samples(self) -> None:
+        """In training, this layer takes statistics over the samples of a batch alone: `Model` sees to two or more.
+
+        Nothing happens in a frozen layer.
+        """
+        scope = current.get()
+        if scope is not None and not self.frozen and scope.path[-1] not in scope.over_samples:
+            scope.over_samples.append(scope.path[-1])
+
     def by_step(self, *inputs: Value) -> bool:
         """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
         return False
@@ -322,7 +331,7 @@ def trace(
     finally:
         current.reset(token)
     return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
-                  scope.numbers, scope.penalised, scope.constraints, mask, several)  # fmt: skip
+                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:

@@ -30,8 +30,8 @@ class BatchNorm(Layer):
     ``trainable=False``, which then leaves them alone, as in Keras.
 
     ``momentum`` is Keras's, with PyTorch's defaults: 0.9 is what PyTorch calls 0.1 (Keras's own default is 0.99, with
-    epsilon 1e-3). Weights of samples play no part. A training batch of one vector has variance 0: its output is beta,
-    and its update pulls ``moving_variance`` towards 0, so beware of a last batch of one sample.
+    epsilon 1e-3). Weights of samples play no part. One vector has no variance, and a few give a bad
+    one, so `Model` trains vectors (n,) in batches of two or more, none much smaller than the others.
     Raises `GraphError` for a single number. Ioffe and Szegedy, "Batch normalization", ICML 2015.
 
     >>> from pellucid import input, nn
@@ -53,13 +53,15 @@ class BatchNorm(Layer):
     def __call__(self, x: Value) -> Value:
         x, shape = channels_of(x), x.shape[:1]
         gamma, beta = gamma_and_beta(self, x, (-x.ndim,))
+        space = tuple(range(1 - x.ndim, 0))
+        if math.prod(x.shape[1:]) == 1:
+            self.needs_samples()
         moving_mean = self.param("moving_mean", shape, zeros, trainable=False)
         moving_variance = self.param("moving_variance", shape, constant, trainable=False)
         if not self.training or self.frozen:
             wide = shape + (1,) * (x.ndim - 1)
             mean, variance = (ops.reshape(v, wide) for v in (moving_mean, moving_variance))
             return centred(x, mean, variance, self.epsilon) * gamma + beta
-        space = tuple(range(1 - x.ndim, 0))
         mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True))
         n = count(x, space, True)
         unbiased = variance * (n / ops.maximum(n - 1, 1))

@@ -70,8 +70,8 @@ def in_order(given: Any, names: Any, what: str, usual: Any) -> dict[str, Any]:
             raise GraphError(f"{what} has {unknown[0]!r}, but the outputs are {', '.join(names)}")
         return {name: given.get(name, usual) for name in names}
     if isinstance(given, (str, bytes)) or not hasattr(given, "__len__") or len(given) != len(names):
-        raise GraphError(f"{what} must have one entry for each of the outputs {', '.join(names)}, as a tuple or dict, got "
-                         f"{given!r:.100}")  # fmt: skip
+        raise GraphError(f"{what} must have one entry for each of the outputs {', '.join(names)}, as a tuple or dict, "
+                         f"got {given!r:.100}")  # fmt: skip
     return dict(zip(names, given, strict=True))
 
 

@@ -50,7 +50,8 @@ class Optimizer:
       1/sqrt(number of a neuron's connections), for weights and biases alike (LeCun, 1993; lecture 002).
     - ``use_ema``: outside training, weights are their moving average a' = m a + (1 - m) p, with m = ``ema_momentum``.
       Training itself goes on from p.
-    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, by their mean gradient.
+    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, and at the end of an epoch, by
+      the mean gradient of their samples: as by one batch of all of them.
     - ``maximize``: gradient ascent.
 
     The names are Keras's; `maximize` is PyTorch's.

@@ -13,13 +13,13 @@ from ..data import DataError
 from .columns import Columns
 from .preprocessing import PARTS, Preprocessing
 from .target import Target
-from .transformers import BinaryEncoder, OutlierClipper
+from .transformers import BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper
 
 if TYPE_CHECKING:
     from ..train import Model
 
 BLOB = "preprocessing"
-OURS = [f"{cls.__module__}.{cls.__qualname__}" for cls in (BinaryEncoder, OutlierClipper)]
+OURS = [f"{cls.__module__}.{cls.__qualname__}" for cls in (BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper)]
 TRUSTED = ["numpy.dtype", *OURS]  # types in our files beyond those of NumPy and scikit-learn that skops knows
 
 
@@ -38,6 +38,11 @@ def keep_in(model: Model, preprocessing: Preprocessing, target: Target) -> None:
     }
 
 
+def _target(noted: dict) -> Target:
+    lists = {name: tuple(noted.get(name, ())) for name in ("class_names", "class_values")}
+    return Target(**noted | lists)
+
+
 def restore(model: Model) -> tuple[Preprocessing, Target]:
     """The transformers and the target that `keep_in` put into a model.
 
@@ -52,7 +57,7 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
         target = model.notes["target"]
         used = {kind: tuple(model.notes["columns"].get(kind, ())) for kind in PARTS}
         columns = Columns(**used, left_out=model.notes["left_out"])
-        found = Preprocessing(columns, steps), Target(**target | {"class_names": tuple(target["class_names"])})
+        found = Preprocessing(columns, steps), _target(target)
         genuine = steps.keys() == {k for k in PARTS if used[k]} and all(
             type(step) is Pipeline and all(type(part) in PARTS[kind].get(name, ()) for name, part in step.steps)
             for kind, step in steps.items()

@@ -37,6 +37,7 @@ from .codes import Codes, check_codes, codes_of, first_specs
 from .loop import split
 from .measuring import Metrics, of_epochs
 from .outputs import check_outputs, one_output, several_targets
+from .parts import Part
 from .sharing import run_of, shared
 from .whole import WholeSteps
 
@@ -172,14 +173,13 @@ class Feeding:
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 
-    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
+    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[Part, Part]:
         """Training and validation samples; these without the weights of classes."""
         n = len(arrays["y"])
         own = as_weights(sample_weight, None, arrays["y"], n, self.dtype, self.loss, self._built().output.shape)
-        learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
-        learnt.pop("own", None)
-        held.pop("weight", None)
-        return learnt, held if own is None else {("weight" if k == "own" else k): a for k, a in held.items()}
+        learnt, held = split(arrays, fraction, self.seed)
+        plain = {name: a for name, a in arrays.items() if name != "weight"}
+        return learnt, Part(plain | ({} if own is None else {"weight": own}), held.rows)
 
     def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""

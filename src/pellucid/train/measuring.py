@@ -5,7 +5,7 @@ Imports numpy, data, graph and metrics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..nn import Loss, Losses
 from ..nn.loss import places_of
 from ..nn.penalties import PENALTY
 from .outputs import OfOutput, is_scored, of_one, outputs_of
-from .pieces import Arrays
+from .parts import Arrays, Part, as_part
 
 if TYPE_CHECKING:
     from .model import Model
@@ -38,16 +38,19 @@ def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH)
 
 
 def evaluate(
-    model: Model, parts: list[Arrays], batch_size: int | str | None = None, metrics: Metrics | None = None
+    model: Model,
+    given: Sequence[Part | Arrays],
+    batch_size: int | str | None = None,
+    metrics: Metrics | None = None,
 ) -> dict[str, Any]:
     """The weighted mean of the loss, and the metrics, over the samples of all parts."""
-    metrics = model.metrics if metrics is None else metrics
-    runs = [model._compiled("evaluate", arrays, metrics) for arrays in parts]
+    metrics, parts = model.metrics if metrics is None else metrics, [as_part(arrays) for arrays in given]
+    runs = [model._compiled("evaluate", part.whole, metrics) for part in parts]
     check(model, parts, metrics)
     sums: dict[str, Any] = {}
-    for run, arrays in zip(runs, parts, strict=True):
-        found = run.steps(model.state, arrays, None, batch_size_for(batch_size, len(arrays["y"])))
-        sums = added(sums, found, of_targets(model, metrics, arrays))
+    for run, part in zip(runs, parts, strict=True):
+        found = run.steps(model.state, part.whole, part.rows, batch_size_for(batch_size, part.samples))
+        sums = added(sums, found, of_targets(model, metrics, part.whole, part.rows))
     logs = numbers(sums, metrics)
     if any(map(is_scored, metrics.values())):
         logs |= from_predictions(model, parts, batch_size, metrics)
@@ -55,15 +58,15 @@ def evaluate(
 
 
 def from_predictions(
-    model: Model, parts: list[Arrays], batch_size: int | str | None, metrics: Metrics
+    model: Model, parts: Sequence[Part], batch_size: int | str | None, metrics: Metrics
 ) -> dict[str, float]:
     """The metrics that need all predictions at once."""
     found = []
-    for arrays in parts:
-        inputs = {name: a for name, a in arrays.items() if name not in ("y", "weight")}
-        prediction = model._in_batches(model._compiled("predict", inputs), inputs, batch_size)
+    for part in parts:
+        inputs = part.inputs
+        prediction = model._in_batches(model._compiled("predict", inputs.whole), inputs, batch_size)
         mask = steps_counted(model, inputs, batch_size)
-        found.append((arrays["y"], prediction, arrays.get("weight"), mask))
+        found.append((part["y"], prediction, part.get("weight"), mask))
     if isinstance(model.loss, Losses):
         return {name: value for o in outputs_of(model.loss, model._built()) for name, value in _scored(
                 of_one(metrics, o.name), o.loss, [(o.targets_in(t), o.prediction_in(p), w, m) for t, p, w, m in found]
@@ -82,11 +85,11 @@ def _scored(metrics: Metrics, loss: Loss, found: list[tuple]) -> dict[str, float
     return {name: metric.score(t, y, weight) for name, metric in chosen.items()}
 
 
-def steps_counted(model: Model, inputs: Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
+def steps_counted(model: Model, inputs: Part | Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
     """Which steps of the net's output count, bool (n, T); None for a net without masks."""
     if model._built().mask is None:
         return None
-    return model._in_batches(model._compiled("mask", inputs), inputs, batch_size) > 0
+    return model._in_batches(model._compiled("mask", as_part(inputs).whole), inputs, batch_size) > 0
 
 
 def of_targets(model: Model, metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def of_epochs(metrics: Metrics) -> dict[str, Metric]:
     return {name: metric for name, metric in metrics.items() if not metric.array}
 
 
-def check(model: Model, parts: list[Arrays], metrics: Metrics) -> None:
+def check(model: Model, parts: Sequence[Part], metrics: Metrics) -> None:
     """`DataError` where a metric is not defined for the targets of all parts."""
     inner = [metric.metric if isinstance(metric, OfOutput) else metric for metric in metrics.values()]
     if all(type(metric).check is Metric.check for metric in inner if metric is not None):

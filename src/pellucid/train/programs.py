@@ -17,10 +17,10 @@ from ..nn.masks import counting, quietly
 from ..nn.outputs import packed
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
-from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
+from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
 from ..optim import LBFGS, SGD, Optimizer, descend
 from .arrays import Spec
-from .outputs import of_one, outputs_of
+from .outputs import is_scored, of_one, outputs_of
 
 
 def trace_net(
@@ -88,7 +88,10 @@ def sums_of(
     total: Value | None = None
     sums: dict[str, Value] = {}
     for o in outputs_of(loss, traced):
-        each, own = _sums(o.loss, of_one(metrics, o.name), *traced.outputs[o.name], o.target_of(t), weight)
+        chosen = of_one(metrics, o.name)
+        if traced.outputs[o.name][1] is not None and (all_at_once := [n for n, m in chosen.items() if is_scored(m)]):
+            raise GraphError(f"{all_at_once[0]} cannot leave out the padding of one of several outputs; use another metric")
+        each, own = _sums(o.loss, chosen, *traced.outputs[o.name], o.target_of(t), weight)
         total = each * o.weight if total is None else total + each * o.weight
         sums |= {f"{o.name}.{name}": value for name, value in own.items()}
     assert total is not None
@@ -171,7 +174,8 @@ def training_step(
 ) -> Program:
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype, constraints_of(found.traced, constraint)))
+    limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
 
 
 def optimizer_state(traced: Traced, optimizer: Optimizer, dtype: str) -> dict[str, Value]:
