@@ -19,7 +19,7 @@ from ..optim import as_optimizer
 from . import batches, bucketed, checkpoint, loop, measuring, programs
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
-from .codes import Codes, first_specs
+from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
@@ -108,7 +108,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
-            specs, how = _specs_of_shapes(input_shape, input_dtype or dtype)
+            specs, how = specs_of_shapes(input_shape, input_dtype or dtype)
             if input_dtype is None:
                 some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
                 specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
@@ -393,13 +393,3 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             if finite and not is_finite(parts[-1]):
                 check_prediction(parts[-1], start, rows)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
-    if isinstance(shapes, dict):
-        return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
-    if isinstance(shapes, int):
-        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
-    if shapes and isinstance(shapes[0], (tuple, list)):
-        return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
-    return {"x": Spec(tuple(shapes), dtype)}, "one"

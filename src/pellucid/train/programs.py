@@ -90,7 +90,9 @@ def sums_of(
     for o in outputs_of(loss, traced):
         chosen = of_one(metrics, o.name)
         if traced.outputs[o.name][1] is not None and (all_at_once := [n for n, m in chosen.items() if is_scored(m)]):
-            raise GraphError(f"{all_at_once[0]} cannot leave out the padding of one of several outputs; use another metric")
+            raise GraphError(
+                f"{all_at_once[0]} cannot leave out the padding of one of several outputs; use another metric"
+            )
         each, own = _sums(o.loss, chosen, *traced.outputs[o.name], o.target_of(t), weight)
         total = each * o.weight if total is None else total + each * o.weight
         sums |= {f"{o.name}.{name}": value for name, value in own.items()}
