@@ -130,13 +130,11 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     def _begun(self) -> dict[str, np.ndarray]:
         """Every parameter as it begins, from the seed."""
         parameters = self._built().parameters
-        if not parameters:
-            return {}
         # by the reference, so that the same seed gives the same first weights on every executor
         first = shared(self, ("weights", self.how, *self.specs.items()),
                        lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return first({}, {"key": key})
+        return first({}, {"key": key}) if parameters else {}
 
     def _built(self) -> Traced:
         if self.traced is None:
