@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
+from ..checks import checked, whole
 from ..graph import GraphError, Shape, Value
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell
@@ -40,6 +41,10 @@ class Loss:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+
+    def __post_init__(self) -> None:
+        """Check the options. A subclass checks its own, and calls this too."""
+        checked(self, whole, "axis", least=None, optional=True)
 
     def __call__(self, y: Value, t: Value) -> Value:
         return loss_of_sample(self, y, t)[0]
