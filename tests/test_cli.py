@@ -637,3 +637,26 @@ def test_checkpoints(here):
     table = ("train", "people.csv", "--target", "label", "--folds", 3)
     assert "does not go with --folds" in fails(*table, "--checkpoint", "kept")
     assert "people.csv is a file, expected a folder for the checkpoints" in fails(*small, "--checkpoint", "people.csv")
+
+
+def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
+    """The disk fills while the net is trained: the model is beside, and the error says where."""
+    from pellucid.train import saving
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    replace = os.replace
+
+    def full(part, path):
+        if "full" in str(path):
+            raise OSError(28, "No space left on device")
+        replace(part, path)
+
+    monkeypatch.setattr(saving.os, "replace", full)
+    (tmp_path / "people.csv").write_text(people())
+    model = tmp_path / "full" / "people.pel"
+    error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 2, "--output", model, "--no-plot")
+    assert f"{model} could not be written (No space left on device); the trained model is in" in error
+    (beside,) = (tmp_path / "here").iterdir()
+    assert str(beside) in error and pel.load(beside).epochs == 2 and not list((tmp_path / "full").iterdir())
