@@ -31,6 +31,7 @@ from .losses import (
     BinaryHinge,
     ClassDistance,
     CrossEntropy,
+    Euclidean,
     HalfSquaredError,
     Hinge,
     Huber,
@@ -47,7 +48,7 @@ from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
-from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
+from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Attention",
     "AuxiliaryHead",
     "AvgPool",
+    "AvgPool1D",
     "BatchNorm",
     "Bidirectional",
     "BinaryCrossEntropy",
@@ -79,6 +81,7 @@ __all__ = [
     "DropConnect",
     "Dropout",
     "Embedding",
+    "Euclidean",
     "FeedForward",
     "Flatten",
     "GaussianNoise",
@@ -99,6 +102,7 @@ __all__ = [
     "Masking",
     "MaxNorm",
     "MaxPool",
+    "MaxPool1D",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MissProbability",
