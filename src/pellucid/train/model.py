@@ -18,6 +18,7 @@ from ..nn.losses import as_loss
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
 from . import batches, bucketed, checkpoint, loop, measuring, programs
+from .agreement import check_agreement
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
 from .codes import Codes, first_specs
@@ -279,6 +280,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                                 sample_weight, class_weight, augment)  # fmt: skip
             progress = progress_for(verbose, epochs, training.samples)
             callbacks = as_callbacks(callbacks)
+            check_agreement(self, training, callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
         program = training.steps[0].program
         slots = [v for v in program.state if v not in self.state]
