@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import faulthandler
 import gzip
 import hashlib
 import io
@@ -540,6 +541,7 @@ def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: li
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
+    faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries written in C speak there
     tried.refused = 0  # type: ignore[attr-defined]
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
