@@ -217,13 +217,19 @@ def _traced(call):
             before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
+            scope.calls.append(Call(path, self, first_of(output)))
         if self.keeps_steps:
             hand_on(output, *inputs[:1])
         told_if_lost(who, inputs[:1], output, before)
         return output
 
     return wrapped
+
+
+def first_of(output: Any) -> Any:
+    """A layer's output, or the first of several."""
+    several = tuple(output.values()) if isinstance(output, Mapping) else output
+    return several[0] if isinstance(several, tuple) and several else output
 
 
 @contextlib.contextmanager
@@ -322,14 +328,20 @@ def trace(
     try:
         with masks_kept():
             output = net(*inputs, **named)
+            several: dict[str, tuple[Value, Value | None]] = {}
             if not isinstance(output, Value):
-                raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
-            told_if_formula_lost("the net's output", [output])
-            mask = known_mask(output)
+                from .outputs import outputs_of, packed
+
+                values = outputs_of(output)
+                told_if_formula_lost("the net's output", values.values())
+                several, output = {name: (v, known_mask(v)) for name, v in values.items()}, packed(values)
+            else:
+                told_if_formula_lost("the net's output", [output])
+            mask = None if several else known_mask(output)
     finally:
         current.reset(token)
     return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
-                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples)  # fmt: skip
+                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:
