@@ -327,11 +327,14 @@ def test_a_block_is_saved_frozen_and_shared(tmp_path):
 
 OPTIONS = {
     "heads": (lambda: nn.MultiHeadAttention(0, 4), "MultiHeadAttention: heads must be a whole number >= 1, got 0"),
-    "units": (lambda: nn.MultiHeadAttention(2, 4.0), "MultiHeadAttention: units must be a whole number >= 1, got 4.0"),
+    "units": (
+        lambda: nn.MultiHeadAttention(2, 4.0),
+        "MultiHeadAttention: units must be a whole number >= 1, or None, got 4.0",
+    ),
     "not divided": (lambda: nn.MultiHeadAttention(4, 6), "heads=4 does not divide 6 units; use one of 1, 2, 3, 6"),
-    "rate": (lambda: nn.Attention(dropout=1), "dropout rate must be in"),
+    "rate": (lambda: nn.Attention(dropout=1), r"Attention: dropout must be a number in \[0, 1\), got 1"),
     "additive": (lambda: nn.AdditiveAttention(-1), "AdditiveAttention: units must be a whole number >= 1, got -1"),
-    "hidden": (lambda: nn.TransformerBlock(2, 0), "FeedForward: hidden must be a whole number >= 1, got 0"),
+    "hidden": (lambda: nn.TransformerBlock(2, 0), "TransformerBlock: hidden must be a whole number >= 1, got 0"),
     "activation": (lambda: nn.TransformerBlock(2, 8, activation="gulu"), "no activation is named 'gulu'"),
 }
 

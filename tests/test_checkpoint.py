@@ -342,8 +342,9 @@ def test_arrays_that_are_large_are_sampled(monkeypatch):
 def test_the_fingerprint_is_plain(tmp_path):
     """It has no place in memory in it, which another process would have elsewhere."""
     fit(tmp_path, model_of(nn.Sequential(nn.Dense(4), lambda v: v, nn.Dense(3))))
-    _, texts = saving.read(tmp_path / "step-000000028.pel")
-    assert " 0x" not in texts["checkpoint"] and json.loads(texts["checkpoint"])["epochs"] == 4
+    _, description = saving.read(tmp_path / "step-000000028.pel")
+    record = description["checkpoint"]
+    assert " 0x" not in json.dumps(record) and record["epochs"] == 4
 
 
 # ---- killed ---------------------------------------------------------------------------------------------------------

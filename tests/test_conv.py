@@ -177,7 +177,7 @@ INPUTS = {
     "groups": (nn.Conv(6, 3, groups=4), (4, 8, 8), "4 channels and 6 filters do not divide into 4 groups; .* be 1, 2$"),
     "mask": (nn.Conv(6, 3, mask=[[1, 0]]), (3, 8, 8), r"mask has shape \(1, 2\), the weight \(6, 3, 3, 3\), or \(6"),
     "transposed": (nn.ConvTranspose(2, 2, 3, "same"), (1, 4, 4), "'same' needs a kernel at least as large as the str"),
-    "upsampling": (nn.UpSample(2, "bicubic"), (1, 4, 4), "the method is 'nearest' or 'bilinear', got 'bicubic'"),
+    "upsampling": (nn.UpSample(2, "trilinear"), (1, 4, 4), "the method is 'nearest' or 'bilinear', got 'trilinear'"),
 }  # fmt: skip
 
 

@@ -12,15 +12,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph"}
+GRAPH = {"graph", "checks"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
-TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "metrics", "train"}
+TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"}
 TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
+    "version": set(),
     "graph": set(),
+    "checks": {"graph"},
     "ops": GRAPH,
     "autodiff": OPS,
     "passes": OPS,

@@ -340,7 +340,7 @@ def test_noise():
     y = outputs(nn.GaussianNoise(0.5), x, training=True) - 3
     assert abs(y.mean()) < 5 * 0.5 / np.sqrt(y.size) and abs(y.std() - 0.5) < 0.01
     assert (outputs(nn.GaussianNoise(0.5), x) == 3).all()
-    with pytest.raises(GraphError, match=r"GaussianNoise: stddev must be >= 0, got -1"):
+    with pytest.raises(GraphError, match=r"GaussianNoise: stddev must be a number >= 0, got -1"):
         nn.GaussianNoise(-1)
 
 
@@ -371,7 +371,7 @@ def test_dropconnect(per_sample):
 @pytest.mark.parametrize("make", [nn.Dropout, nn.SpatialDropout, lambda rate: nn.DropConnect(2, rate=rate)])
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
 def test_a_bad_rate(make, rate):
-    with pytest.raises(GraphError, match=r"rate must be in \[0, 1\)"):
+    with pytest.raises(GraphError, match=r"rate must be a number in \[0, 1\)"):
         make(rate)
 
 
@@ -522,3 +522,19 @@ def test_errors_name_the_layer(net, shape, text):
 def test_errors_when_made(make, text):
     with pytest.raises(GraphError, match=text):
         make()
+
+
+def test_options_of_a_layer_that_is_made_are_not_set():
+    from dataclasses import FrozenInstanceError
+
+    class Mine(nn.Dense):
+        more: int = 3
+
+    for layer in (nn.Dense(3), nn.Sequential(nn.Dense(3)), Mine(2)):
+        with pytest.raises(FrozenInstanceError, match=r'use model\.freeze\("layers\.0"\), .* nn\.freeze\(net'):
+            layer.trainable = False
+        with pytest.raises(FrozenInstanceError, match=r"model\.unfreeze"):
+            layer.trainable = True
+        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(layer, units=5\)"):
+            layer.units = 5
+        assert layer.trainable

@@ -125,8 +125,8 @@ def test_sequences_on_both_executors():
     [
         (lambda: nn.MixtureDensity(0), "components must be a whole number >= 1, got 0"),
         (lambda: nn.MixtureDensity(2, classes=1), "classes must be 0, or 2 or more, got 1"),
-        (lambda: nn.MixtureDensity(2, ignore_class=-1), "needs classes, got ignore_class=-1 with classes=0"),
-        (lambda: nn.MixtureDensity(2, floor=0), "floor must be > 0, got 0"),
+        (lambda: nn.MixtureDensity(2, ignore_class=-1), "ignore_class=-1 needs classes, got classes=0"),
+        (lambda: nn.MixtureDensity(2, floor=0), "floor must be a number > 0, got 0"),
         (lambda: run(LOSS, Y[0, 1:], T[0]), r"6 \* 3 \+ 4 = 22 outputs, got.*\(21,\); end the net with nn.Dense\(22\)"),
         (lambda: run(LOSS, Y[0], T[0, :2]), r"target of a sample must have shape \(3,\), got \(2,\)"),
     ],

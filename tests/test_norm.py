@@ -353,18 +353,18 @@ def test_updates_only_while_a_net_is_traced():
 @pytest.mark.parametrize(
     "make, text",
     [
-        (lambda: nn.BatchNorm(epsilon=0), r"BatchNorm: epsilon must be > 0, got 0"),
-        (lambda: nn.LayerNorm(epsilon=-1e-5), r"LayerNorm: epsilon must be > 0, got -1e-05"),
-        (lambda: nn.GroupNorm(2, epsilon=float("nan")), r"GroupNorm: epsilon must be > 0, got nan"),
-        (lambda: nn.PixelNorm(epsilon=0), r"PixelNorm: epsilon must be > 0"),
-        (lambda: nn.BatchNorm(momentum=1.0), r"BatchNorm: momentum must be in \[0, 1\), got 1\.0"),
-        (lambda: nn.BatchNorm(momentum=-0.1), r"momentum must be in"),
+        (lambda: nn.BatchNorm(epsilon=0), r"BatchNorm: epsilon must be a number > 0, got 0"),
+        (lambda: nn.LayerNorm(epsilon=-1e-5), r"LayerNorm: epsilon must be a number > 0, got -1e-05"),
+        (lambda: nn.GroupNorm(2, epsilon=float("nan")), r"GroupNorm: epsilon must be a number > 0, got nan"),
+        (lambda: nn.PixelNorm(epsilon=0), r"PixelNorm: epsilon must be a number > 0"),
+        (lambda: nn.BatchNorm(momentum=1.0), r"BatchNorm: momentum must be a number in \[0, 1\), got 1\.0"),
+        (lambda: nn.BatchNorm(momentum=-0.1), r"momentum must be a number in"),
         (lambda: nn.GroupNorm(0), r"GroupNorm: groups must be a whole number >= 1, got 0"),
         (lambda: nn.GroupNorm(1.5), r"groups must be a whole number"),
         (lambda: nn.LayerNorm(axis="last"), r"LayerNorm: axis must be a whole number, several, or None.*'last'"),
         (lambda: nn.LocalResponseNorm(4), r"LocalResponseNorm: size must be an odd number.*got 4"),
-        (lambda: nn.LocalResponseNorm(k=0), r"k must be > 0 and alpha >= 0, got k=0"),
-        (lambda: nn.LocalResponseNorm(alpha=-1), r"k must be > 0 and alpha >= 0"),
+        (lambda: nn.LocalResponseNorm(k=0), r"k must be a number > 0, got 0"),
+        (lambda: nn.LocalResponseNorm(alpha=-1), r"alpha must be a number >= 0, got -1"),
     ],
 )
 def test_bad_options(make, text):

@@ -383,7 +383,7 @@ BAD = {
     ),
     "no bias": (lambda: model(nn.Regularized(nn.Dense(1, bias=False), biases=nn.L1())), "Dense has no biases for L1"),
     "nothing to drop": (lambda: model(nn.WeightDrop(nn.Flatten())), "Flatten has no weights to drop"),
-    "rate": (lambda: nn.WeightDrop(nn.Dense(1), 1.0), r"the dropout rate must be in \[0, 1\), got 1\.0"),
+    "rate": (lambda: nn.WeightDrop(nn.Dense(1), 1.0), r"WeightDrop: rate must be a number in \[0, 1\), got 1\.0"),
     "activations per batch": (
         lambda: nn.Regularized(nn.Dense(1), activations=nn.L1(per_batch=True)),
         "activations are penalised by the mean over the samples of a batch; leave per_batch out",
@@ -398,7 +398,7 @@ BAD = {
     ),
     "negative later": (
         lambda: setattr(model(net(), regularizer=nn.L2()), "penalties", {"strength": -1}),
-        "the strength of the penalty 'strength' must be a number >= 0, got -1",
+        "penalties: 'strength' must be a number >= 0, got -1",
     ),
 }
 

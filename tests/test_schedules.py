@@ -132,16 +132,22 @@ def test_a_schedule_at_zero():
 BAD = {
     "no length": (lambda: schedules.Cosine(0.1), "Cosine: give its length as epochs=... or as steps=..., got none"),
     "both": (lambda: schedules.Cosine(0.1, epochs=1, steps=2), "got both"),
-    "length": (lambda: schedules.Step(0.1, steps=0), "length must be a number > 0, got 0"),
-    "start": (lambda: schedules.Cosine(-1, steps=2), "start must be > 0, got -1"),
-    "ratio": (lambda: schedules.Exponential(1, ratio=0, steps=2), "ratio must be > 0"),
-    "end": (lambda: schedules.Cosine(1, end=2, steps=2), "end is a share of the start"),
-    "boundaries": (lambda: schedules.Piecewise((1, 2, 3), steps=(5, 4)), "2 rising boundaries > 0"),
+    "length": (lambda: schedules.Step(0.1, steps=0), "Step: steps must be a number > 0, got 0"),
+    "start": (lambda: schedules.Cosine(-1, steps=2), "start must be a number > 0, got -1"),
+    "ratio": (lambda: schedules.Exponential(1, ratio=0, steps=2), "ratio must be a number > 0"),
+    "end": (lambda: schedules.Cosine(1, end=2, steps=2), "Cosine: end must be a number in .*share of the start"),
+    "boundaries": (
+        lambda: schedules.Piecewise((1, 2, 3), steps=(5, 4)),
+        "steps must be 2 rising boundaries between 3 values",
+    ),
     "values": (lambda: schedules.Piecewise((1,), steps=()), "two or more numbers > 0"),
-    "warm": (lambda: schedules.OneCycle(1, warm=1, steps=3), "between 0 and 1"),
+    "warm": (
+        lambda: schedules.OneCycle(1, warm=1, steps=3),
+        r"warm must be a number in \(0, 1\), got 1; it is a share of the length",
+    ),
     "units": (
         lambda: schedules.WarmUp(schedules.Cosine(1, epochs=3), steps=3),
-        "counts in epochs if the other schedule does",
+        "steps must be given as epochs=..., the unit of the other schedule, got 3",
     ),
     "momentum": (lambda: optim.SGD(0.1, momentum=schedules.Piecewise((0.5, 1.0), steps=(2,))), r"in \[0, 1\)"),
 }

@@ -7,11 +7,13 @@ that it costs nothing, and a resumed training goes on where it was. Adding one i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, dataclass_transform
 
+from .checks import checked, function, number, several, wrong
 from .graph import GraphError, Value, cached_property, state
 from .ops import exp, floor, log, maximum, minimum, sqrt, where
 
@@ -52,23 +54,23 @@ class Schedule:
         dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
-        self.must(self.start > 0, "start must be > 0", self.start)
+        checked(self, number, "start", above=0)
         if (self.epochs is None) == (self.steps is None):
             given = "both" if self.epochs is not None else "none"
             raise GraphError(f"{type(self).__name__}: give its length as epochs=... or as steps=..., got {given}")
-        self.check_length(self.length)
+        checked(self, self.check_length, self.unit)
 
-    def check_length(self, length: Any) -> None:
-        self.must(isinstance(length, (int, float)) and length > 0, "its length must be a number > 0", length)
+    def check_length(self, owner: Any, name: str, length: Any) -> Any:
+        return number(owner, name, length, above=0)
 
-    def must(self, right: bool, rule: str, given: Any) -> None:
-        """Raise `GraphError` unless right."""
-        if not right:
-            raise GraphError(f"{type(self).__name__}: {rule}, got {given!r}")
+    @property
+    def unit(self) -> str:
+        """The name of the length that was given: "epochs" or "steps"."""
+        return "steps" if self.epochs is None else "epochs"
 
     @property
     def length(self) -> Any:
-        return self.steps if self.epochs is None else self.epochs
+        return getattr(self, self.unit)
 
     def time(self, clock: Clock) -> Value:
         """t, in the schedule's unit."""
@@ -90,7 +92,8 @@ class Constant(Schedule):
     """
 
     def __post_init__(self) -> None:
-        self.must(self.start > 0, "start must be > 0", self.start)
+        checked(self, number, "start", above=0)
+        checked(self, number, "epochs", "steps", above=0, optional=True)
 
     def at(self, clock):
         return clock.steps * 0 + 1
@@ -107,7 +110,7 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.must(self.ratio > 0, "ratio must be > 0", self.ratio)
+        checked(self, number, "ratio", above=0)
 
     def factor(self, t):
         return power(self.ratio, floor(t / self.length))
@@ -127,15 +130,19 @@ class Piecewise(Schedule):
     values: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        good = len(self.values) > 1 and all(v > 0 for v in self.values)
-        self.must(good, "values must be two or more numbers > 0", self.values)
-        object.__setattr__(self, "start", self.values[0])
+        if not isinstance(self.values, (tuple, list)) or len(self.values) < 2:
+            raise wrong(self, "values", "two or more numbers > 0", self.values)
+        values = tuple(number(self, f"values[{i}]", v, above=0) for i, v in enumerate(self.values))
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "start", values[0])
         super().__post_init__()
 
-    def check_length(self, length):
-        good = isinstance(length, (tuple, list)) and len(length) == len(self.values) - 1
-        good = good and all(a < b for a, b in zip((0, *length), length, strict=False))
-        self.must(good, f"between {len(self.values)} values are {len(self.values) - 1} rising boundaries > 0", length)
+    def check_length(self, owner, name, length):
+        bounds = tuple(number(owner, f"{name}[{i}]", b, above=0) for i, b in enumerate(several(length)))
+        n = len(self.values)
+        if len(bounds) != n - 1 or any(a >= b for a, b in itertools.pairwise(bounds)):
+            raise wrong(owner, name, f"{n - 1} rising boundaries between {n} values", length)
+        return bounds
 
     def factor(self, t):
         found = t * 0 + 1
@@ -155,7 +162,7 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.must(self.ratio > 0, "ratio must be > 0", self.ratio)
+        checked(self, number, "ratio", above=0)
 
     def factor(self, t):
         return power(self.ratio, t / self.length)
@@ -172,7 +179,7 @@ class InverseTime(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.must(self.power > 0, "power must be > 0", self.power)
+        checked(self, number, "power", above=0)
 
     def factor(self, t):
         return exp(-self.power * log(1 + t / self.length))
@@ -191,7 +198,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.must(0 <= self.end <= 1, "end is a share of the start, from 0 to 1", self.end)
+        checked(self, number, "end", least=0, most=1, hint="it is a share of the start")
 
     def factor(self, t):
         return between(1.0, self.end, t / self.length)
@@ -212,8 +219,8 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.must(0 < self.warm < 1, "warm is a share of the length, between 0 and 1", self.warm)
-        self.must(self.divide >= 1 and self.final >= 1, "divide and final must be >= 1", (self.divide, self.final))
+        checked(self, number, "warm", above=0, below=1, hint="it is a share of the length")
+        checked(self, number, "divide", "final", least=1)
 
     def factor(self, t):
         part = t / self.length
@@ -236,12 +243,13 @@ class WarmUp(Schedule):
     begin: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.then, Schedule):
+            checked(self, number, "then", above=0)
         object.__setattr__(self, "start", start_of(self.then))
         super().__post_init__()
-        self.must(0 <= self.begin <= 1, "begin is a share of the start, from 0 to 1", self.begin)
-        if isinstance(self.then, Schedule) and not isinstance(self.then, Constant):
-            self.must((self.then.epochs is None) == (self.epochs is None),
-                      "counts in epochs if the other schedule does, else in steps", self.then)  # fmt: skip
+        checked(self, number, "begin", least=0, most=1, hint="it is a share of the start")
+        if isinstance(self.then, Schedule) and not isinstance(self.then, Constant) and self.then.unit != self.unit:
+            raise wrong(self, self.unit, f"given as {self.then.unit}=..., the unit of the other schedule", self.length)
 
     def factor(self, t):
         rising = self.begin + (1 - self.begin) * (t / self.length)
@@ -257,6 +265,10 @@ class Function(Schedule):
     """
 
     function: Callable[[Value], Value] = sqrt
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, function, "function", like="lambda t: 1 / (1 + t)")
 
     def factor(self, t):
         return self.function(t / self.length)

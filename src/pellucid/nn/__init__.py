@@ -24,6 +24,7 @@ from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout, WeightDrop
 from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
+from .loss import Loss
 from .losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -33,7 +34,6 @@ from .losses import (
     HalfSquaredError,
     Hinge,
     Huber,
-    Loss,
     MeanAbsoluteError,
     MeanSquaredError,
     MissProbability,

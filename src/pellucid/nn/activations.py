@@ -6,10 +6,17 @@ Give options with ``functools.partial``: ``nn.Sequential(nn.Dense(8), partial(nn
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .. import ops
-from ..graph import Value
+from ..checks import number
+from ..graph import GraphError, Value
 from .layer import as_float
+
+
+def options(owner: str, above: float | None = None, **given: Any) -> tuple[Any, ...]:
+    """Options of an activation: numbers, or Values, such as parameters that are learnt."""
+    return tuple(x if isinstance(x, Value) else number(owner, name, x, above=above) for name, x in given.items())
 
 
 def linear(v: Value) -> Value:
@@ -19,25 +26,31 @@ def linear(v: Value) -> Value:
 
 def step(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0) -> Value:
     """a where v < c, else b; slope 0 everywhere. (McCulloch and Pitts, 1943; at v = c the lectures leave it open.)"""
+    a, b, c = options("step", a=a, b=b, c=c)
     return ops.where(v < c, ops.zeros_like(v) + a, b)
 
 
 def ramp(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0, d: float = 1.0) -> Value:
-    """a below c, b above d, and the straight line between them: a + (v - c)(b - a)/(d - c)."""
+    """a up to c, b from d on, and the straight line between them: a + (v - c)(b - a)/(d - c); slope 0 at c and d."""
+    a, b, c, d = options("ramp", a=a, b=b, c=c, d=d)
+    if not isinstance(c, Value) and not isinstance(d, Value) and c >= d:
+        raise GraphError(f"ramp: d must be above c, got c={c!r} and d={d!r}; for a step use nn.step")
     line = a + (v - c) * ((b - a) / (d - c))
-    return ops.where(v < c, a, ops.where(v > d, b, line))
+    return ops.where(v <= c, a, ops.where(v >= d, b, line))
 
 
 def sign(v: Value, threshold: float = 0.0) -> Value:
     """-1, 0 or 1 as v is below, at or above the threshold; slope 0 everywhere. sign(S - 0.2) is threshold=0.2."""
+    (threshold,) = options("sign", threshold=threshold)
     return ops.sign(v - threshold)
 
 
 def sigmoid(v: Value, z: float = 0.0, x: float = 1.0, y: float = 0.0) -> Value:
     """z + 1 / (1 + exp(-x v + y)); slope at most 1/4 (for x = 1), at 0."""
+    z, x, y = options("sigmoid", z=z, x=x, y=y)
     if x != 1.0 or y != 0.0:
         v = v * x - y
-    return ops.sigmoid(v) + z if z else ops.sigmoid(v)
+    return ops.sigmoid(v) if isinstance(z, float | int) and z == 0 else ops.sigmoid(v) + z
 
 
 def tanh(v: Value) -> Value:
@@ -52,13 +65,15 @@ def relu(v: Value) -> Value:
 
 
 def leaky_relu(v: Value, slope: float = 0.01) -> Value:
-    """v for v >= 0, else slope * v."""
-    return ops.where(v >= 0, v, v * slope)
+    """v for v > 0, else slope * v; at 0 the slope is the one below, as everywhere (docs/graph.md)."""
+    (slope,) = options("leaky_relu", slope=slope)
+    return ops.where(v > 0, v, v * slope)
 
 
 def elu(v: Value, alpha: float = 1.0) -> Value:
-    """v for v >= 0, else alpha (exp(v) - 1). Clevert et al., ICLR 2016."""
-    return ops.where(v >= 0, v, alpha * ops.expm1(ops.minimum(v, 0)))
+    """v for v > 0, else alpha (exp(v) - 1). Clevert et al., ICLR 2016."""
+    (alpha,) = options("elu", alpha=alpha)
+    return ops.where(v > 0, v, alpha * ops.expm1(ops.where(v > 0, 0, v)))
 
 
 def softplus(v: Value) -> Value:
@@ -68,6 +83,8 @@ def softplus(v: Value) -> Value:
 
 def gaussian(v: Value, mu: float = 0.0, sigma: float = 1.0) -> Value:
     """exp(-((v - mu)/sigma)^2 / 2) / (sqrt(2 pi) sigma)."""
+    (mu,) = options("gaussian", mu=mu)
+    (sigma,) = options("gaussian", above=0, sigma=sigma)
     u = (v - mu) * (1 / sigma)
     return ops.exp(u * u * -0.5) * (1 / (math.sqrt(2 * math.pi) * sigma))
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
+from ..checks import checked, flag, function, whole
 from ..graph import GraphError, Value
-from .conv import whole
-from .dense import check_rate, drop
+from .dense import drop, rate
 from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros
 from .layer import Layer, apply, as_float
@@ -84,7 +84,9 @@ class Attention(Attends):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate(self.dropout)
+        super().__post_init__()
+        checked(self, rate, "dropout")
+        checked(self, flag, "causal")
 
     def __call__(
         self, query: Value, memory: Value | None = None, values: Value | None = None, *, return_weights: bool = False
@@ -120,8 +122,10 @@ class AdditiveAttention(Attends):
     score_init: Callable = uniform
 
     def __post_init__(self) -> None:
-        check_whole(self, "units")
-        check_rate(self.dropout)
+        super().__post_init__()
+        checked(self, whole, "units")
+        checked(self, rate, "dropout")
+        checked(self, function, "weight_init", "score_init")
 
     def __call__(self, query: Value, memory: Value, *, return_weights: bool = False) -> Value | tuple[Value, Value]:
         memory, q = as_steps(memory, 2), as_queries(query)
@@ -161,8 +165,12 @@ class MultiHeadAttention(Attends):
     bias_init: Callable = zeros
 
     def __post_init__(self) -> None:
-        check_whole(self, "heads", *(["units"] if self.units is not None else []))
-        check_rate(self.dropout)
+        super().__post_init__()
+        checked(self, whole, "heads")
+        checked(self, whole, "units", optional=True)
+        checked(self, rate, "dropout")
+        checked(self, flag, "causal", "bias")
+        checked(self, function, "weight_init", "bias_init")
         if self.units is not None:
             check_heads(self.heads, self.units)
 
@@ -222,11 +230,3 @@ def check_heads(heads: int, units: int) -> None:
     if units % heads:
         fitting = ", ".join(str(n) for n in range(1, units + 1) if units % n == 0)
         raise GraphError(f"heads={heads} does not divide {units} units; use one of {fitting}")
-
-
-def check_whole(layer: Any, *names: str) -> None:
-    for name in names:
-        if not whole(getattr(layer, name)):
-            raise GraphError(
-                f"{type(layer).__name__}: {name} must be a whole number >= 1, got {getattr(layer, name)!r}"
-            )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import ops
+from ..checks import checked, flag, function, several, whole, wrong
 from ..graph import GraphError, Value, sample_input
 from .dense import masked_weight
 from .init import glorot_uniform, lecun_uniform, zeros
@@ -47,7 +48,8 @@ class Conv(Layer):
     mask: Any = None
 
     def __post_init__(self) -> None:
-        check_options(self, "filters", "groups", sizes=("kernel_size", "strides", "dilation"))
+        super().__post_init__()
+        check_options(self, "filters", "groups")
 
     def __call__(self, x: Value) -> Value:
         return correlated(self, as_space(x, kernel_size=self.kernel_size), self.filters, self.groups)
@@ -76,7 +78,8 @@ class DepthwiseConv(Layer):
     mask: Any = None
 
     def __post_init__(self) -> None:
-        check_options(self, "multiplier", sizes=("kernel_size", "strides", "dilation"))
+        super().__post_init__()
+        check_options(self, "multiplier")
 
     def __call__(self, x: Value) -> Value:
         x = as_space(x, kernel_size=self.kernel_size)
@@ -107,7 +110,9 @@ class ConvTranspose(Layer):
     bias_init: Callable = zeros
 
     def __post_init__(self) -> None:
-        check_options(self, "filters", "groups", sizes=("kernel_size", "strides", "dilation"))
+        super().__post_init__()
+        check_options(self, "filters", "groups")
+        checked(self, sizes, "output_padding", least=0)
 
     def __call__(self, x: Value) -> Value:
         x = as_space(x, kernel_size=self.kernel_size)
@@ -151,26 +156,37 @@ def check_groups(channels: int, filters: int, groups: int) -> None:
                          f"groups may be {', '.join(map(str, fitting))}")  # fmt: skip
 
 
-def check_options(layer: Any, *numbers: str, sizes: Sequence[str] = ()) -> None:
-    """A layer's options that must be whole numbers, and those that may be one for each axis of space."""
-    for name in numbers:
-        if not whole(getattr(layer, name)):
-            raise GraphError(
-                f"{type(layer).__name__}: {name} must be a whole number >= 1, got {getattr(layer, name)!r}"
-            )
-    for name in sizes:
-        given = getattr(layer, name)
-        each = given if isinstance(given, (tuple, list)) else (given,)
-        if not 1 <= len(each) <= 3 or not all(map(whole, each)):
-            raise GraphError(f"{type(layer).__name__}: {name} must be a whole number >= 1, or 1 to 3 of them, one for "
-                             f"each axis of space, got {given!r}")  # fmt: skip
-    for name in ("bias", "floor"):
-        if not isinstance(getattr(layer, name, False), bool):
-            raise GraphError(f"{type(layer).__name__}: {name} must be True or False, got {getattr(layer, name)!r}")
+def check_options(layer: Any, *numbers: str) -> None:
+    """The options that layers with a kernel share, and those of ``numbers``, which are whole."""
+    checked(layer, whole, *numbers)
+    checked(layer, sizes, "kernel_size", "strides", "dilation")
+    checked(layer, padding, "padding")
+    checked(layer, flag, "bias", *(["floor"] if hasattr(layer, "floor") else []))
+    checked(layer, function, "weight_init", "bias_init")
 
 
-def whole(n: Any) -> bool:
-    return isinstance(n, int) and not isinstance(n, bool) and n >= 1
+def sizes(owner: Any, name: str, value: Any, *, least: int = 1, optional: bool = False) -> Any:
+    """The check of whole numbers, one for all axes of space or one for each."""
+    each = several(value)
+    if (optional and value is None) or (1 <= len(each) <= 3 and all(is_whole(n, least) for n in each)):
+        return value
+    wanted = f"a whole number >= {least}, or 1 to 3 of them, one for each axis of space"
+    raise wrong(owner, name, wanted, value, optional)
+
+
+def padding(owner: Any, name: str, value: Any, *, words: tuple[str, ...] = ("valid", "same")) -> Any:
+    """The check of zeros at the borders: a word, a number, or for each axis a number or a pair."""
+    each = several(value)
+    pairs = [several(p) for p in each]
+    good = 1 <= len(each) <= 3 and all(len(p) in (1, 2) and all(is_whole(n, 0) for n in p) for p in pairs)
+    if good or (isinstance(value, str) and value in words):
+        return value
+    what = "".join(f"{word!r}, " for word in words)
+    raise wrong(owner, name, f"{what}a number, or for each axis a number or a pair (before, after)", value)
+
+
+def is_whole(n: Any, least: int = 1) -> bool:
+    return isinstance(n, int) and not isinstance(n, bool) and n >= least
 
 
 PICTURE = 8  # the least height and width at which an input's shape is taken for a picture with a wrong channel axis

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
+from ..checks import checked, flag, function, number, whole
 from ..graph import GraphError, Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float, check_layer
@@ -32,10 +33,10 @@ class Dense(Layer):
     mask: Any = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.units, int) or self.units < 1:
-            raise GraphError(f"{type(self).__name__}: units must be a whole number >= 1, got {self.units!r}")
-        if not isinstance(self.bias, bool):
-            raise GraphError(f"{type(self).__name__}: bias must be True or False, got {self.bias!r}")
+        super().__post_init__()
+        checked(self, whole, "units")
+        checked(self, flag, "bias")
+        checked(self, function, "weight_init", "bias_init")
 
     def __call__(self, x: Value) -> Value:
         if x.ndim != 1:
@@ -84,7 +85,8 @@ class DropConnect(Dense):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_rate(self.rate)
+        checked(self, rate, "rate")
+        checked(self, flag, "per_sample")
 
     def __call__(self, x: Value) -> Value:
         return super().__call__(x)
@@ -111,8 +113,9 @@ class WeightDrop(Layer):
     transparent = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_layer(self)
-        check_rate(self.rate)
+        checked(self, rate, "rate")
 
     def by_step(self, *inputs: Value) -> bool:
         return self.layer.by_step(*inputs)
@@ -141,7 +144,8 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        super().__post_init__()
+        checked(self, rate, "rate")
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -160,7 +164,8 @@ class SpatialDropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        super().__post_init__()
+        checked(self, rate, "rate")
 
     def __call__(self, x: Value) -> Value:
         if x.ndim == 0:
@@ -174,8 +179,8 @@ class GaussianNoise(Layer):
     stddev: float
 
     def __post_init__(self) -> None:
-        if not self.stddev >= 0:
-            raise GraphError(f"GaussianNoise: stddev must be >= 0, got {self.stddev!r}")
+        super().__post_init__()
+        checked(self, number, "stddev", least=0)
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -187,9 +192,9 @@ class GaussianNoise(Layer):
         return x + ops.normal(self.random_key(), x.shape, x.dtype, stddev=self.stddev, kind="sample")
 
 
-def check_rate(rate: float) -> None:
-    if not 0 <= rate < 1:
-        raise GraphError(f"the dropout rate must be in [0, 1), got {rate!r}")
+def rate(owner: Any, name: str, value: Any) -> Any:
+    """The check of a rate at which units are dropped."""
+    return number(owner, name, value, least=0, below=1)
 
 
 def drop(layer: Layer, x: Value, rate: float, kind, shape: Shape | None = None) -> Value:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 
 from .. import ops
+from ..checks import checked, function, number, whole
 from ..graph import GraphError, Value
-from .conv import whole
 from .init import normal, uniform
 from .layer import Layer, as_float
 from .masks import over_features, with_mask
@@ -35,12 +35,10 @@ class Embedding(Layer):
     weight_init: Callable = uniform
 
     def __post_init__(self) -> None:
-        for name in ("rows", "units"):
-            if not whole(getattr(self, name)):
-                raise GraphError(f"Embedding: {name} must be a whole number >= 1, got {getattr(self, name)!r}")
-        p = self.padding_index
-        if p is not None and not (isinstance(p, int) and 0 <= p < self.rows):
-            raise GraphError(f"Embedding: padding_index must be a row, 0..{self.rows - 1}, or None, got {p!r}")
+        super().__post_init__()
+        checked(self, whole, "rows", "units")
+        checked(self, whole, "padding_index", least=0, most=self.rows - 1, optional=True, hint="it is a row's number")
+        checked(self, function, "weight_init")
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -70,6 +68,10 @@ class Masking(Layer):
     """
 
     value: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "value")
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -122,8 +124,9 @@ class PositionEmbedding(Layer):
     weight_init: Callable = functools.partial(normal, size=0.02)
 
     def __post_init__(self) -> None:
-        if self.length is not None and not whole(self.length):
-            raise GraphError(f"PositionEmbedding: length must be a whole number >= 1, got {self.length!r}")
+        super().__post_init__()
+        checked(self, whole, "length", optional=True)
+        checked(self, function, "weight_init")
 
     def __call__(self, x: Value) -> Value:
         x = as_steps(x, 2)

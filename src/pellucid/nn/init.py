@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from .. import ops
+from ..checks import number, wrong
 from ..graph import GraphError, Shape, Value
 
 
@@ -27,12 +28,13 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 def uniform(key: Value, shape: Shape, dtype: str, size: float = 0.05) -> Value:
     """Uniform in [-size, size)."""
+    size = number("uniform", "size", size, least=0)
     return ops.uniform(key, shape, dtype, -size, size)
 
 
 def normal(key: Value, shape: Shape, dtype: str, size: float = 0.05) -> Value:
     """Normal with mean 0 and standard deviation ``size``."""
-    return ops.normal(key, shape, dtype, stddev=size)
+    return ops.normal(key, shape, dtype, stddev=number("normal", "size", size, least=0))
 
 
 def lecun_uniform(key: Value, shape: Shape, dtype: str) -> Value:
@@ -72,6 +74,7 @@ def orthogonal(key: Value, shape: Shape, dtype: str, gain: float = 1.0) -> Value
     singular value to 1.
     """
     fans(shape)
+    gain = number("orthogonal", "gain", gain)
     rows, columns = shape[0], math.prod(shape[1:])
     x = normal(key, (rows, columns), dtype, 1 / (math.sqrt(rows) + math.sqrt(columns)))  # singular values below ~1
     if rows > columns:
@@ -90,8 +93,16 @@ def zeros(key: Value, shape: Shape, dtype: str) -> Value:
 
 
 def constant(key: Value, shape: Shape, dtype: str, value=1.0) -> Value:
-    """One number everywhere, or an array of the parameter's shape."""
-    return ops.fill(value, shape, dtype) if isinstance(value, int | float) else ops.constant(value, dtype)
+    """One number everywhere, or an array of the parameter's shape. Raises `GraphError` for what is no finite number."""
+    if not hasattr(value, "__len__") or isinstance(value, str):
+        return ops.fill(number("constant", "value", value), shape, dtype)
+    try:
+        array = ops.constant(value, dtype)
+    except (TypeError, ValueError):
+        raise wrong("constant", "value", "a number, or an array of numbers", value) from None
+    if not (abs(array.attributes["value"]) < math.inf).all():
+        raise wrong("constant", "value", "finite numbers", value)
+    return array
 
 
 INITIALISERS = {f.__name__: f for f in (uniform, normal, lecun_uniform, lecun_normal, glorot_uniform, glorot_normal,

@@ -6,63 +6,43 @@ loss is adding a class to the table. Imports graph and ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, dataclass_transform
+from dataclasses import field
 
 from .. import ops
+from ..checks import checked, function, number, several, whole, wrong
 from ..graph import GraphError, Value
-from .activations import linear, sigmoid, softmax
-from .masks import mean_where
-
-Targets = Literal["classes", "binary", "values", "any"]
-
-
-@dataclass_transform(frozen_default=True, eq_default=False)
-@dataclass(frozen=True, eq=False)
-class Loss:
-    """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
-
-    ``targets`` says what it takes: "classes" (whole numbers 0..k-1, or one-hot rows, for k outputs), "binary" (0 or 1
-    for each output), "values" (numbers of the output's shape) or "any". ``counted(t)`` says which targets count: a bool
-    Value of t's shape, or None for all.
-    """
-
-    targets: ClassVar[Targets] = "values"
-    link = staticmethod(linear)
-
-    def __init_subclass__(cls, **options) -> None:
-        super().__init_subclass__(**options)
-        dataclass(frozen=True, eq=False)(cls)
-
-    def __call__(self, y: Value, t: Value) -> Value:
-        raise NotImplementedError
-
-    def counted(self, t: Value) -> Value | None:
-        return None
+from .activations import sigmoid, softmax
+from .loss import Loss
 
 
 class HalfSquaredError(Loss):
-    """E = 1/2 sum_i (y_i - t_i)^2; dE/dy = y - t. The lectures' error for back-propagation."""
+    """E = 1/2 sum_i (y_i - t_i)^2; dE/dy = y - t. The lectures' error for back-propagation.
 
-    def __call__(self, y, t):
+    Of a sequence it is the sum over its steps, without padding.
+    """
+
+    over = "sum"
+
+    def each(self, y, t):
         d = y - t
-        return ops.sum(d * d) * 0.5
+        return sum_last(d * d) * 0.5
 
 
 class MeanSquaredError(Loss):
     """mean_i (y_i - t_i)^2."""
 
-    def __call__(self, y, t):
+    def each(self, y, t):
         d = y - t
-        return ops.mean(d * d)
+        return mean_last(d * d)
 
 
 class MeanAbsoluteError(Loss):
     """mean_i |y_i - t_i|; slope 0 where they are equal."""
 
-    def __call__(self, y, t):
-        return ops.mean(abs(y - t))
+    def each(self, y, t):
+        return mean_last(abs(y - t))
 
 
 class Huber(Loss):
@@ -70,10 +50,13 @@ class Huber(Loss):
 
     delta: float = 1.0
 
-    def __call__(self, y, t):
+    def __post_init__(self) -> None:
+        checked(self, number, "delta", above=0)
+
+    def each(self, y, t):
         d = abs(y - t)
         inside = ops.minimum(d, self.delta)
-        return ops.mean(inside * (d - 0.5 * inside))
+        return mean_last(inside * (d - 0.5 * inside))
 
 
 class Poisson(Loss):
@@ -84,34 +67,21 @@ class Poisson(Loss):
 
     link = staticmethod(ops.exp)
 
-    def __call__(self, y, t):
-        return ops.mean(ops.exp(y) - t * y)
+    def each(self, y, t):
+        return mean_last(ops.exp(y) - t * y)
 
 
-class CrossEntropy(Loss):
-    """-log of the softmax probability of the target class: -sum_j t_j log k_j with k = softmax(y); dE/dy = k - t.
+class ClassLoss(Loss):
+    """Base of losses over classes: of class numbers, or one-hot rows, for each place of the output.
 
-    Targets are class numbers or one-hot rows. ``label_smoothing`` s replaces t by (1 - s) t + s / number of classes.
-    Where y has more axes than one, classes are along the last, and the mean is taken over the others.
-    ``ignore_class``, often -1, is a label that does not count: the mean, and that of metrics, is over the other steps
-    of the sample. A sample without any has the loss 0, and is left out where means over samples are reported.
-
-    >>> from pellucid import input
-    >>> CrossEntropy(ignore_class=-1)(input("y", (7, 10)), input("t", (7,), "int32"))
-    <divide: sample float32 ()>
+    ``ignore_class``, often -1, is a label that does not count, as padding does not.
     """
 
-    label_smoothing: float = 0.0
-    ignore_class: int | None = None
-    link = staticmethod(softmax)
     targets = "classes"
+    ignore_class: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.ignore_class is not None and not isinstance(self.ignore_class, int):
-            raise GraphError(f"CrossEntropy: ignore_class must be a whole number or None, got {self.ignore_class!r}")
-
-    def __call__(self, y, t):
-        return mean_where(surprise(y, class_weights(y, t, self.label_smoothing)), self.counted(t))
+        checked(self, whole, "ignore_class", least=None, optional=True)
 
     def counted(self, t: Value) -> Value | None:
         if self.ignore_class is None:
@@ -123,68 +93,155 @@ class CrossEntropy(Loss):
         return ~ops.equal(t, self.ignore_class)
 
 
-class BinaryCrossEntropy(Loss):
-    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y), the mean over the outputs; dE/dy = p - t."""
+class CrossEntropy(ClassLoss):
+    """-log of the softmax probability of the target class: -sum_j t_j log k_j with k = softmax(y); dE/dy = k - t.
+
+    Targets are class numbers or one-hot rows. ``label_smoothing`` s replaces t by (1 - s) t + s / number of classes.
+    Classes are along ``axis`` of the output, the first of pictures (C, H, W) and the last of sequences (T, C), and the
+    mean is taken over the other axes. ``ignore_class``, often -1, is a label that does not count: the mean is over the
+    other places of the sample. A sample without any has the loss 0, and is left out where means over samples are
+    reported.
+
+    >>> from pellucid import input
+    >>> CrossEntropy(ignore_class=-1)(input("y", (7, 10)), input("t", (7,), "int32"))
+    <divide: sample float32 ()>
+    >>> CrossEntropy()(input("y", (3, 8, 8)), input("t", (8, 8), "int32")).shape
+    ()
+    """
+
+    label_smoothing: float = 0.0
+    link = staticmethod(softmax)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "label_smoothing", least=0, most=1)
+
+    def each(self, y, t):
+        return surprise(y, class_weights(y, t, self.label_smoothing))
+
+
+class LabelLoss(Loss):
+    """Base of losses over labels, each 0 or 1 for itself: the mean over the labels of ``each_label(y, t)``.
+
+    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1.
+
+    >>> from pellucid import input
+    >>> BinaryCrossEntropy(label_weights=((1.0, 5.0), (1.0, 1.0)))(input("y", (2,)), input("t", (2,))).shape
+    ()
+    """
+
+    targets = "binary"
+    label_weights: tuple[tuple[float, float], ...] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.label_weights is None:
+            return
+        pairs = [several(pair) for pair in several(self.label_weights)]
+        if not pairs or not all(
+            len(p) == 2 and all(isinstance(w, (int, float)) and 0 <= w < math.inf for w in p) for p in pairs
+        ):
+            raise wrong(self, "label_weights", "a pair of numbers >= 0 for each label", self.label_weights, True)
+
+    @property
+    def by_channel(self) -> bool:
+        return self.label_weights is not None
+
+    def each(self, y, t):
+        found = self.each_label(y, t)
+        if self.label_weights is not None:
+            if found.shape[-1:] != (len(self.label_weights),):
+                raise GraphError(f"{type(self).__name__}: label_weights are for {len(self.label_weights)} labels, but "
+                                 f"the output has shape {y.shape}")  # fmt: skip
+            no, yes = (ops.constant(w, found.dtype) for w in zip(*self.label_weights, strict=True))
+            found = found * (no + t * (yes - no))
+        return mean_last(found)
+
+    def each_label(self, y: Value, t: Value) -> Value:
+        raise NotImplementedError
+
+
+class BinaryCrossEntropy(LabelLoss):
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y), the mean over the outputs; dE/dy = p - t.
+
+    Targets are 0, 1, or probabilities between them.
+    """
 
     label_smoothing: float = 0.0
     link = staticmethod(sigmoid)
-    targets = "binary"
 
-    def __call__(self, y, t):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "label_smoothing", least=0, most=1)
+
+    def each_label(self, y, t):
         t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        return ops.mean(ops.softplus(y) - y * t)
+        return ops.softplus(y) - y * t
 
 
-class Hinge(Loss):
+class Hinge(ClassLoss):
     """max(0, margin + max_{j != t} y_j - y_t), the multi-class margin. Crammer and Singer, JMLR 2001."""
 
     margin: float = 1.0
-    targets = "classes"
 
-    def __call__(self, y, t):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "margin", least=0)
+
+    def each(self, y, t):
         t = class_weights(y, t)
-        return ops.mean(ops.max(y + self.margin * (1 - t), -1) - ops.sum(t * y, -1))  # the target itself gives the 0
+        return ops.max(y + self.margin * (1 - t), -1) - ops.sum(t * y, -1)  # the target itself gives the 0
 
 
-class BinaryHinge(Loss):
+class BinaryHinge(LabelLoss):
     """max(0, 1 - s y) with s = 1 for the target 1 and s = -1 for the target 0, the mean over the outputs."""
 
-    targets = "binary"
-
-    def __call__(self, y, t):
-        return ops.mean(ops.maximum(1 - (2 * t - 1) * y, 0))
+    def each_label(self, y, t):
+        return ops.maximum(1 - (2 * t - 1) * y, 0)
 
 
-class MissProbability(Loss):
+class MissProbability(ClassLoss):
     """1 - k[T] with k = softmax(y): the probability of not choosing the target class. Lecture 004."""
 
     link = staticmethod(softmax)
-    targets = "classes"
 
-    def __call__(self, y, t):
-        return ops.mean(1 - ops.sum(class_weights(y, t) * ops.softmax(y), -1))
+    def each(self, y, t):
+        return 1 - ops.sum(class_weights(y, t) * ops.softmax(y), -1)
 
 
-class ClassDistance(Loss):
+class ClassDistance(ClassLoss):
     """sum_j k[j] (j - T)^2 with k = softmax(y), for classes that are numbers in order. Lecture 004."""
 
     link = staticmethod(softmax)
-    targets = "classes"
 
-    def __call__(self, y, t):
+    def each(self, y, t):
         classes = ops.cast(ops.iota(y.shape[-1]), y.dtype)
         target = ops.sum(class_weights(y, t) * classes, -1, keepdims=True)
-        return ops.mean(ops.sum(ops.softmax(y) * (classes - target) ** 2, -1))
+        return ops.sum(ops.softmax(y) * (classes - target) ** 2, -1)
 
 
 class FunctionLoss(Loss):
-    """A user's function of (output, target) of one sample, with the identity as its link."""
+    """A user's function of (output, target) of one sample, with the identity as its link.
+
+    It gives one number, or one for each step of a sequence, (T,), whose mean is taken over those that count.
+    """
 
     function: Callable[[Value, Value], Value] = field(kw_only=True)
     targets = "any"
 
+    def __post_init__(self) -> None:
+        checked(self, function, "function", like="lambda y, t: ops.mean(abs(y - t))")
+
     def __call__(self, y, t):
         return self.function(y, t)
+
+
+def sum_last(x: Value) -> Value:
+    """The sum over the last axis, of a number the number itself."""
+    return ops.sum(x, -1) if x.ndim else x
+
+
+def mean_last(x: Value) -> Value:
+    return ops.mean(x, -1) if x.ndim else x
 
 
 def surprise(y: Value, weights: Value) -> Value:
@@ -199,6 +256,9 @@ def class_weights(y: Value, t: Value, smoothing: float = 0.0) -> Value:
                          "for one output use binary_cross_entropy")  # fmt: skip
     k = y.shape[-1]
     codes = ops.one_hot(t, k, like=y) if t.ndim == y.ndim - 1 else t
+    if codes.shape != y.shape:
+        raise GraphError(f"a loss over classes got targets of shape {t.shape} for outputs of {y.shape[:-1]} places "
+                         f"with {k} classes each; say with axis= where the output's classes are")  # fmt: skip
     return codes * (1 - smoothing) + smoothing / k if smoothing else codes
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from .. import ops
-from ..graph import GraphError, Value
-from .conv import whole
-from .losses import Loss, surprise
-from .masks import mean_where
+from ..checks import checked, number, whole, wrong
+from ..graph import GraphError, Shape, Value
+from .loss import Loss
+from .losses import surprise
 
 
 class MixtureDensity(Loss):
@@ -42,17 +42,16 @@ class MixtureDensity(Loss):
     targets = "any"
 
     def __post_init__(self) -> None:
-        if not whole(self.components):
-            raise GraphError(f"MixtureDensity: components must be a whole number >= 1, got {self.components!r}")
-        if self.classes != 0 and not (whole(self.classes) and self.classes > 1):
-            raise GraphError(f"MixtureDensity: classes must be 0, or 2 or more, got {self.classes!r}")
-        if self.ignore_class is not None and not (self.classes and isinstance(self.ignore_class, int)):
-            raise GraphError("MixtureDensity: ignore_class must be a whole number, and needs classes, got "
-                             f"ignore_class={self.ignore_class!r} with classes={self.classes}")  # fmt: skip
-        if not self.floor > 0:
-            raise GraphError(f"MixtureDensity: floor must be > 0, got {self.floor!r}")
+        checked(self, whole, "components")
+        checked(self, whole, "classes", least=0)
+        if self.classes == 1:
+            raise wrong(self, "classes", "0, or 2 or more", 1)
+        checked(self, whole, "ignore_class", least=None, optional=True)
+        if self.ignore_class is not None and not self.classes:
+            raise GraphError(f"MixtureDensity: ignore_class={self.ignore_class} needs classes, got classes=0")
+        checked(self, number, "floor", above=0)
 
-    def __call__(self, y: Value, t: Value) -> Value:
+    def each(self, y: Value, t: Value) -> Value:
         logits, mu_1, mu_2, s_1, s_2, r = self.parts(y)
         numbers = 3 if self.classes else 2
         if t.shape != (*y.shape[:-1], numbers):
@@ -67,7 +66,7 @@ class MixtureDensity(Loss):
         if self.classes:
             chances = y[..., 6 * self.components :]
             each = each + surprise(chances, ops.one_hot(self.label(t), self.classes, like=y))
-        return mean_where(each, self.counted(t))
+        return each
 
     def link(self, y: Value) -> Value:
         logits, mu_1, mu_2, s_1, s_2, r = self.parts(y)
@@ -75,6 +74,9 @@ class MixtureDensity(Loss):
         if self.classes:
             found.append(ops.softmax(y[..., 6 * self.components :]))
         return ops.concatenate(found, -1)
+
+    def class_axis(self, shape: Shape, masked: bool = False) -> int:
+        return super().class_axis(shape, masked=True)  # the last, if not said
 
     def counted(self, t: Value) -> Value | None:
         return None if self.ignore_class is None else ~ops.equal(self.label(t), self.ignore_class)

@@ -10,6 +10,8 @@ import math
 from string import ascii_letters
 
 from .. import ops
+from ..checks import axes as axes_option
+from ..checks import checked, flag, number, whole, wrong
 from ..graph import GraphError, Value
 from ..ops.reduce import normalise_axes
 from .init import constant, zeros
@@ -44,10 +46,9 @@ class BatchNorm(Layer):
     scale: bool = True
 
     def __post_init__(self) -> None:
-        check_epsilon(self)
-        if not 0 <= self.momentum < 1:
-            raise GraphError(f"BatchNorm: momentum must be in [0, 1), got {self.momentum!r}; "
-                             "it is what the moving averages keep")  # fmt: skip
+        super().__post_init__()
+        check_options(self)
+        checked(self, number, "momentum", least=0, below=1, hint="it is what the moving averages keep")
 
     def __call__(self, x: Value) -> Value:
         x, shape = channels_of(x), x.shape[:1]
@@ -88,10 +89,9 @@ class LayerNorm(Layer):
     scale: bool = True
 
     def __post_init__(self) -> None:
-        check_epsilon(self)
-        axes = self.axis if isinstance(self.axis, (tuple, list)) else [self.axis or 0]
-        if not all(isinstance(a, int) for a in axes):
-            raise GraphError(f"LayerNorm: axis must be a whole number, several, or None for all, got {self.axis!r}")
+        super().__post_init__()
+        check_options(self)
+        checked(self, axes_option, "axis")
 
     def by_step(self, *inputs: Value) -> bool:
         return 0 not in [a % inputs[0].ndim for a in normalise_axes(self.axis, inputs[0].ndim, "mean")]
@@ -122,9 +122,9 @@ class GroupNorm(Layer):
     scale: bool = True
 
     def __post_init__(self) -> None:
-        check_epsilon(self)
-        if not isinstance(self.groups, int) or self.groups < 1:
-            raise GraphError(f"GroupNorm: groups must be a whole number >= 1, got {self.groups!r}")
+        super().__post_init__()
+        check_options(self)
+        checked(self, whole, "groups")
 
     def __call__(self, x: Value) -> Value:
         x = channels_of(x)
@@ -150,7 +150,8 @@ class PixelNorm(Layer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        check_epsilon(self)
+        super().__post_init__()
+        check_options(self)
 
     def __call__(self, x: Value) -> Value:
         x = channels_of(x)
@@ -171,11 +172,13 @@ class LocalResponseNorm(Layer):
     k: float = 2.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1 or self.size % 2 == 0:
-            raise GraphError(f"LocalResponseNorm: size must be an odd number >= 1 (a channel and as many on either "
-                             f"side), got {self.size!r}")  # fmt: skip
-        if not (self.k > 0 and self.alpha >= 0):
-            raise GraphError(f"LocalResponseNorm: k must be > 0 and alpha >= 0, got k={self.k!r}, alpha={self.alpha!r}")
+        super().__post_init__()
+        checked(self, whole, "size")
+        if self.size % 2 == 0:
+            raise wrong(self, "size", "an odd number (a channel and as many on either side)", self.size)
+        checked(self, number, "k", above=0)
+        checked(self, number, "alpha", least=0)
+        checked(self, number, "beta")
 
     def __call__(self, x: Value) -> Value:
         x = channels_of(x)
@@ -265,10 +268,9 @@ def gamma_and_beta(layer, y: Value, axes: Axes) -> tuple[Value, Value]:
     return ops.reshape(gamma, wide), ops.reshape(beta, wide)
 
 
-def check_epsilon(layer) -> None:
-    if not 0 < layer.epsilon < math.inf:
-        raise GraphError(f"{type(layer).__name__}: epsilon must be > 0, got {layer.epsilon!r}; "
-                         "without it a variance of 0 would divide by 0")  # fmt: skip
+def check_options(layer) -> None:
+    checked(layer, number, "epsilon", above=0, hint="without it a variance of 0 would divide by 0")
+    checked(layer, flag, *(name for name in ("center", "scale") if hasattr(layer, name)))
 
 
 def check_several(x: Value, axes: Axes) -> None:

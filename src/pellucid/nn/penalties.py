@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, dataclass_transform
 
 from .. import ops
+from ..checks import axes, checked, flag, number
 from ..graph import GraphError, Value
 from .layer import Layer, check_layer
 from .scope import Extra, Number, Scope, Traced, current
@@ -37,8 +38,8 @@ class Penalty:
         dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
-        for name in self.strengths:
-            check_strength(getattr(self, name), f"{type(self).__name__}: {name}")
+        checked(self, number, *self.strengths, least=0)
+        checked(self, flag, "per_batch", *(["squared"] if hasattr(self, "squared") else []))
 
     def sizes(self, a: Value) -> tuple[Value, ...]:
         """R(a) for each strength: a number each."""
@@ -103,8 +104,7 @@ class PNorm(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _number(self.p, math.inf) or self.p < 1:
-            raise GraphError(f"PNorm: p must be a number >= 1 or math.inf, got {self.p!r}; below 1 it is no norm")
+        checked(self, number, "p", least=1, infinite=True, hint="below 1 it is no norm")
 
     def sizes(self, a):
         largest = ops.stop_gradient(ops.norm(a, math.inf))  # by which it is divided, as 0.001^40 would be 0
@@ -148,8 +148,8 @@ class MaxNorm(Constraint):
     axis: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not _number(self.limit) or self.limit <= 0:
-            raise GraphError(f"MaxNorm: limit must be a number > 0, got {self.limit!r}")
+        checked(self, number, "limit", above=0)
+        checked(self, axes, "axis")
 
     def __call__(self, w):
         return w * (self.limit / ops.maximum(unit_norms(w, self.axis), self.limit))
@@ -160,9 +160,12 @@ class UnitNorm(Constraint):
 
     axis: int | tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        checked(self, axes, "axis")
+
     def __call__(self, w):
         norms = unit_norms(w, self.axis)
-        return w / ops.where(norms > 0, norms, 1)
+        return w / ops.where(ops.equal(norms, 0), 1, norms)
 
 
 class NonNeg(Constraint):
@@ -204,6 +207,7 @@ class Regularized(Layer):
     transparent = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_layer(self)
         for name in ("weights", "biases", "activations"):
             as_penalty(getattr(self, name), f"Regularized: {name}")
@@ -298,12 +302,3 @@ def _checked(given: Any, kind: type, what: str, expected: str) -> Any:
     forgotten = isinstance(given, type) and issubclass(given, kind)
     hint = f"; did you mean nn.{given.__name__}(...)?" if forgotten else ""
     raise GraphError(f"{what} must be {expected}, got {given!r}{hint}")
-
-
-def check_strength(strength: Any, what: str) -> None:
-    if not _number(strength) or strength < 0:
-        raise GraphError(f"{what} must be a number >= 0, got {strength!r}")
-
-
-def _number(x: Any, top: float = 0.0) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and (math.isfinite(x) or x == top)

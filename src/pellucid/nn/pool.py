@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..checks import checked, choice, flag
 from ..graph import Value
-from .conv import Sizes, as_space, check_options
+from .conv import Sizes, as_space, padding, sizes
 from .layer import Layer
 
 
@@ -28,7 +29,11 @@ class MaxPool(Layer):
     dilation: Sizes = 1
 
     def __post_init__(self) -> None:
-        check_options(self, sizes=("size", "dilation", *(["strides"] if self.strides is not None else [])))
+        super().__post_init__()
+        checked(self, sizes, "size", "dilation")
+        checked(self, sizes, "strides", optional=True)
+        checked(self, padding, "padding")
+        checked(self, flag, "floor")
 
     def __call__(self, x: Value) -> Value:
         x = as_space(x, size=self.size)
@@ -48,7 +53,11 @@ class AvgPool(Layer):
     count_include_pad: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self, sizes=("size", *(["strides"] if self.strides is not None else [])))
+        super().__post_init__()
+        checked(self, sizes, "size")
+        checked(self, sizes, "strides", optional=True)
+        checked(self, padding, "padding")
+        checked(self, flag, "floor", "count_include_pad")
 
     def __call__(self, x: Value) -> Value:
         x = as_space(x, size=self.size)
@@ -84,7 +93,9 @@ class UpSample(Layer):
     method: str = "nearest"
 
     def __post_init__(self) -> None:
-        check_options(self, sizes=("factor",))
+        super().__post_init__()
+        checked(self, sizes, "factor")
+        checked(self, choice, "method", among=("nearest", "linear", "bilinear", "trilinear"))
 
     def __call__(self, x: Value) -> Value:
         return ops.upsample(as_space(x, factor=self.factor), self.factor, self.method)
@@ -94,6 +105,10 @@ class ZeroPad(Layer):
     """Zeros around the space: a number at each border, or a number or a pair (before, after) for each axis."""
 
     padding: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, padding, "padding", words=())
 
     def __call__(self, x: Value) -> Value:
         x = as_space(x)

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .. import ops
+from ..checks import checked, flag, function, number, whole
 from ..graph import GraphError, Value
-from .combine import as_callables
-from .conv import whole
+from .combine import as_callable
 from .embedding import as_steps
 from .init import glorot_uniform, orthogonal, zeros
 from .layer import Layer, as_float, within
@@ -56,17 +56,14 @@ class Recurrent(Layer):
     states: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
-        kind = type(self).__name__
-        for name in ("units", "stateful", "truncate"):
-            value = getattr(self, name)
-            if not (whole(value) or (value is None and name != "units")):
-                raise GraphError(f"{kind}: {name} must be a whole number >= 1, got {value!r}")
-        for name in ("return_sequences", "return_state", "reverse", "remat", "bias"):
-            if not isinstance(getattr(self, name), bool):
-                raise GraphError(f"{kind}: {name} must be True or False, got {getattr(self, name)!r}")
+        super().__post_init__()
+        checked(self, whole, "units")
+        checked(self, whole, "stateful", "truncate", optional=True)
+        checked(self, flag, "return_sequences", "return_state", "reverse", "remat", "bias")
+        checked(self, function, "weight_init", "recurrent_init", "bias_init")
         if self.stateful and self.reverse:
-            raise GraphError(f"{kind}: stateful={self.stateful} carries a state from the end of a batch to the "
-                             "beginning of the next, so it needs reverse=False")  # fmt: skip
+            raise GraphError(f"{type(self).__name__}: stateful={self.stateful} carries a state from the end of a batch "
+                             "to the beginning of the next, so it needs reverse=False")  # fmt: skip
 
     def __call__(self, x: Value, *initial: Value) -> Any:
         x, mask = as_steps(x, 2), mask_of(x)
@@ -167,10 +164,10 @@ class RNN(Recurrent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_callables((self.activation,), "RNN")
+        as_callable(self, "activation", self.activation)
 
     def cell(self, state: States, pre: Value) -> States:
-        (f,) = as_callables((self.activation,), "RNN")
+        f = as_callable(self, "activation", self.activation)
         return (f(ops.contract(self.recurrent_weight(), state[0], "ij,j->i") + pre),)
 
 
@@ -198,6 +195,11 @@ class LSTM(Recurrent):
 
     gates = 4
     states = ("h", "c")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, number, "forget_bias")
+        checked(self, flag, "peepholes")
 
     def cell(self, state: States, pre: Value) -> States:
         h, c = state
@@ -236,6 +238,10 @@ class GRU(Recurrent):
     reset_after: bool = True
 
     gates = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, flag, "reset_after")
 
     def cell(self, state: States, pre: Value) -> States:
         (h,), w, n = state, self.recurrent_weight(), 2 * self.units

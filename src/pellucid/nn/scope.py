@@ -42,12 +42,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Extra:
-    """What a layer adds to the cost in training: a number, or an ``output`` whose loss is added; times ``weight``."""
+    """What a layer adds to the cost in training: a number, or an ``output`` whose loss is added; times ``weight``.
+
+    ``mask``: that of an output, where it is a sequence with padding.
+    """
 
     path: str
     value: Value
     weight: float | Value
     output: bool
+    mask: Value | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class Traced:
 
     A training step of one's own takes ``updates`` (state to new value) over into its program's, and adds ``extras`` to
     its cost; ``numbers`` are state that it does not change. Weights by name: those ``penalised`` in their own layer,
-    and the ``constraints`` of their own layers.
+    and the ``constraints`` of their own layers. ``mask``: which steps of the output count, None where all do.
     """
 
     output: Value
@@ -182,6 +186,7 @@ class Traced:
     numbers: dict[str, Number] = field(default_factory=dict)
     penalised: Set[str] = frozenset()
     constraints: dict[str, Callable[[Value], Value]] = field(default_factory=dict)
+    mask: Value | None = None
 
 
 def named_part(layer: Any) -> tuple[Any, str | None]:

@@ -7,9 +7,9 @@ from dataclasses import field, replace
 from typing import Any
 
 from .. import ops
+from ..checks import checked, choice, whole, wrong
 from ..graph import GraphError, Value
-from .combine import as_callables
-from .conv import whole
+from .combine import as_callable
 from .embedding import check_steps
 from .layer import Layer, apply, as_float
 from .masks import hand_on
@@ -39,7 +39,8 @@ class TimeDistributed(Layer):
     layer: Callable | str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layer", as_callables((self.layer,), "TimeDistributed")[0])
+        super().__post_init__()
+        checked(self, as_callable, "layer")
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -91,14 +92,16 @@ class Bidirectional(Layer):
     backward: Recurrent | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.forward, Recurrent):
-            raise GraphError(f"Bidirectional takes a recurrent layer, for example nn.LSTM(8), got {self.forward!r}")
-        if self.merge not in MERGES:
-            raise GraphError(f"Bidirectional: merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
+            raise wrong(self, "forward", "a recurrent layer, for example nn.LSTM(8)", self.forward)
+        checked(self, choice, "merge", among=tuple(MERGES))
         if self.backward is None:
             name = f"{self.forward.name}_backward" if self.forward.name else None
             twin = replace(self.forward, reverse=not self.forward.reverse, name=name)
             object.__setattr__(self, "backward", twin)
+        if not isinstance(self.backward, Recurrent):
+            raise wrong(self, "backward", "a recurrent layer", self.backward, optional=True)
 
     def __call__(self, x: Value, *initial: Value) -> Any:
         assert self.backward is not None
@@ -122,8 +125,8 @@ class RepeatVector(Layer):
     length: int
 
     def __post_init__(self) -> None:
-        if not whole(self.length):
-            raise GraphError(f"RepeatVector: length must be a whole number >= 1, got {self.length!r}")
+        super().__post_init__()
+        checked(self, whole, "length")
 
     def __call__(self, x: Value) -> Value:
         if x.ndim != 1:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from ..graph import GraphError, Value
-from .conv import check_groups, check_options
+from ..checks import checked, flag, function, whole
+from ..graph import Value
+from .conv import check_groups, padding
 from .embedding import as_steps
 from .init import glorot_uniform, zeros
 from .layer import Layer
@@ -41,10 +42,11 @@ class Conv1D(Layer):
     bias_init: Callable = zeros
 
     def __post_init__(self) -> None:
-        check_options(self, "filters", "kernel_size", "strides", "dilation", "groups")
-        if isinstance(self.padding, str) and self.padding not in ("valid", "same", "causal"):
-            raise GraphError(f"Conv1D: padding must be 'valid', 'same', 'causal', a number or a pair (before, after), "
-                             f"got {self.padding!r}")  # fmt: skip
+        super().__post_init__()
+        checked(self, whole, "filters", "kernel_size", "strides", "dilation", "groups")
+        checked(self, padding, "padding", words=("valid", "same", "causal"))
+        checked(self, flag, "bias", "floor")
+        checked(self, function, "weight_init", "bias_init")
 
     def __call__(self, x: Value) -> Value:
         x, mask = as_steps(x, 2), mask_of(x)
@@ -84,10 +86,10 @@ class GlobalMaxPool1D(Layer):
     def __call__(self, x: Value) -> Value:
         x, mask = as_steps(x), mask_of(x)
         if mask is None:
-            return ops.max(x, 0)
+            return ops.largest(x, axis=0)
         there = over_features(mask, x)
         some = ops.max(ops.cast(mask, "int32")) > 0
-        return ops.where(some, ops.max(ops.where(there, x, -math.inf), 0), 0)
+        return ops.where(some, ops.largest(ops.where(there, x, -math.inf), axis=0), 0)
 
 
 class GlobalAvgPool1D(Layer):

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
+from ..checks import checked, flag, function, whole
 from ..graph import Value
-from .attention import MultiHeadAttention, check_whole, project
-from .combine import as_callables
-from .dense import check_rate, drop
+from .attention import MultiHeadAttention, project
+from .combine import as_callable
+from .dense import drop, rate
 from .embedding import as_steps
 from .init import glorot_uniform, zeros
 from .layer import Layer
@@ -36,9 +37,12 @@ class FeedForward(Layer):
     bias_init: Callable = zeros
 
     def __post_init__(self) -> None:
-        check_whole(self, "hidden")
-        check_rate(self.dropout)
-        object.__setattr__(self, "activation", as_callables((self.activation,), "FeedForward")[0])
+        super().__post_init__()
+        checked(self, whole, "hidden")
+        checked(self, rate, "dropout")
+        checked(self, flag, "bias")
+        checked(self, function, "weight_init", "bias_init")
+        checked(self, as_callable, "activation")
 
     def by_step(self, *inputs: Value) -> bool:
         return True
@@ -76,6 +80,8 @@ class TransformerBlock(Layer):
     feed_forward_norm: LayerNorm = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_block(self, "causal", "pre_norm")
         set_parts(self, attention=MultiHeadAttention(self.heads, causal=self.causal, dropout=self.dropout))
 
     def __call__(self, x: Value) -> Value:
@@ -107,6 +113,8 @@ class TransformerDecoderBlock(Layer):
     feed_forward_norm: LayerNorm = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_block(self, "pre_norm")
         set_parts(
             self,
             attention=MultiHeadAttention(self.heads, causal=True, dropout=self.dropout),
@@ -119,12 +127,20 @@ class TransformerDecoderBlock(Layer):
         return add_part(self, self.feed_forward, self.feed_forward_norm, x)
 
 
+def check_block(block: Any, *flags: str) -> None:
+    checked(block, whole, "heads", "hidden")
+    checked(block, rate, "dropout")
+    checked(block, flag, *flags)
+    checked(block, as_callable, "activation")
+
+
 def set_parts(block: Any, **attention: MultiHeadAttention) -> None:
-    """Make the parts of a block: attention, the small network, and a normalisation for each."""
+    """Make the parts of a block: attention, the small network, and a normalisation for each; a part it has stays."""
     parts: dict[str, Layer] = {**attention, "feed_forward": FeedForward(block.hidden, block.activation, block.dropout)}
     for name, part in parts.items():
-        object.__setattr__(block, name, part)
-        object.__setattr__(block, f"{name}_norm", LayerNorm())
+        for key, new in ((name, part), (f"{name}_norm", LayerNorm())):
+            if type(getattr(block, key, None)) is not type(new):
+                object.__setattr__(block, key, new)
 
 
 def add_part(block: Any, part: Layer, norm: Layer, x: Value, *memory: Value) -> Value:

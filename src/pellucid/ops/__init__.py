@@ -4,7 +4,7 @@ An elementwise primitive is one block in `elementwise.py`, a formula of primitiv
 """
 
 from ..graph import Value
-from .composite import erfinv, log_softmax, logsumexp, norm, sigmoid, softmax, softplus, with_vjp
+from .composite import erfinv, log_softmax, logsumexp, norm, safe_sqrt, sigmoid, softmax, softplus, with_vjp
 from .contract import contract, dot
 from .conv import (
     convolve,
@@ -53,7 +53,7 @@ from .movement import (
     transpose,
     zeros_like,
 )
-from .pool import avg_pool, global_avg_pool, global_max_pool, max_pool, upsample
+from .pool import avg_pool, global_avg_pool, global_max_pool, largest, max_pool, upsample
 from .random import bernoulli, fold_in, normal, random_bits, uniform
 from .reduce import (
     all_samples,

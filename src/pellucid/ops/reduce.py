@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import math
 
 from ..graph import GraphError, Primitive, Sample, Shape, Type, Value, primitive
 from .elementwise import FLOATS, NUMBERS, cast, equal
@@ -102,9 +102,12 @@ min = _wrap(reduce_min, "Smallest value over axes of one sample; where several a
 
 
 def mean(x: Value, axis=None, keepdims: bool = False) -> Value:
-    """Arithmetic mean over axes of one sample (all of them by default)."""
-    total = sum(x, axis, keepdims)
-    return total * (builtins.max(total.size, 1) / builtins.max(x.size, 1))
+    """Arithmetic mean over axes of one sample (all of them by default). Raises `GraphError` where there is nothing."""
+    axes = normalise_axes(axis, x.ndim, "mean")
+    n = math.prod(x.shape[a] for a in axes)
+    if n == 0:
+        raise GraphError(f"mean: nothing to take it of, in shape {x.shape} over axes {axes}")
+    return sum(x, axis, keepdims) * (1 / n)
 
 
 def argmax(x: Value, axis: int = -1) -> Value:

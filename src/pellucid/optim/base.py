@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import add
 from typing import Any, ClassVar
 
+from ..checks import checked, flag, number, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..schedules import Clock, Schedule, start_of
@@ -24,7 +24,16 @@ CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 def _shrink(squares: Value, limit: float) -> Value:
     """What a gradient with that sum of squares is multiplied by."""
-    return limit / sqrt(maximum(squares, limit * limit))
+    return limit / maximum(sqrt(squares), limit)
+
+
+def layer_rates(owner: Any, name: str, value: Any) -> Any:
+    """The check of factors of the learning rate by layer."""
+    if value is None or (isinstance(value, str) and value == "fan_in"):
+        return value
+    if not isinstance(value, Mapping):
+        raise wrong(owner, name, '"fan_in" or factors >= 0 by layer, as in {"layers.0": 0.1}', value, optional=True)
+    return {layer: number(owner, f"{name}[{layer!r}]", rate, least=0) for layer, rate in value.items()}
 
 
 @dataclass(frozen=True)
@@ -66,28 +75,16 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
-            self.must(self.learning_rate > 0, "learning_rate must be > 0", self.learning_rate)
-        limits = {name: getattr(self, name) for name in CLIPS if getattr(self, name) is not None}
-        for name, limit in limits.items():
-            good = isinstance(limit, (int, float)) and not isinstance(limit, bool) and 0 < limit < math.inf
-            self.must(good, f"{name} must be a number > 0, or None for none", limit)
+            checked(self, number, "learning_rate", above=0)
+        checked(self, number, *CLIPS, above=0, optional=True)
+        limits = [name for name in CLIPS if getattr(self, name) is not None]
         if len(limits) > 1:
             raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
-        self.must(self.weight_decay is None or 0 <= self.weight_decay < math.inf,
-                  "weight_decay must be a number >= 0, or None for none", self.weight_decay)  # fmt: skip
-        self.must(0 <= self.ema_momentum < 1, "ema_momentum must be in [0, 1)", self.ema_momentum)
-        k = self.gradient_accumulation_steps
-        self.must(k is None or (isinstance(k, int) and k >= 1),
-                  "gradient_accumulation_steps must be a whole number >= 1", k)  # fmt: skip
-        rates = self.layer_rates
-        good = isinstance(rates, Mapping) and all(r >= 0 for r in rates.values())
-        self.must(rates is None or rates == "fan_in" or good,
-                  'layer_rates must be "fan_in" or factors >= 0 by layer, as in {"layers.0": 0.1}', rates)  # fmt: skip
-
-    def must(self, right: bool, rule: str, given: Any) -> None:
-        """Raise `GraphError` unless right."""
-        if not right:
-            raise GraphError(f"{type(self).__name__}: {rule}, got {given!r}")
+        checked(self, number, "weight_decay", least=0, optional=True)
+        checked(self, number, "ema_momentum", least=0, below=1)
+        checked(self, whole, "gradient_accumulation_steps", optional=True)
+        checked(self, flag, "use_ema", "maximize")
+        checked(self, layer_rates, "layer_rates")
 
     def first_numbers(self) -> dict[str, float]:
         """The hyper-parameters that are state of the training step, so that others compile nothing again."""

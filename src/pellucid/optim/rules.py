@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import field
 
+from ..checks import checked, choice, flag, number, whole, wrong
 from ..graph import GraphError
 from ..ops import exp, fast_divide, fast_sqrt, log, sign, sqrt
-from ..schedules import Piecewise, Schedule, start_of
+from ..schedules import Piecewise, Schedule
 from .base import Optimizer
+
+EPSILON = "without it a gradient of 0 would be divided by 0"
 
 
 class SGD(Optimizer):
@@ -25,8 +28,11 @@ class SGD(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        highest = max(getattr(self.momentum, "values", (start_of(self.momentum),)))
-        self.must(start_of(self.momentum) >= 0 and highest < 1, "momentum must be in [0, 1)", self.momentum)
+        checked(self, flag, "nesterov")
+        if not isinstance(self.momentum, Schedule):
+            checked(self, number, "momentum", least=0, below=1)
+        elif max(getattr(self.momentum, "values", (self.momentum.start,))) >= 1:
+            raise wrong(self, "momentum", "a number in [0, 1), or a schedule of such numbers", self.momentum)
         if self.nesterov and not self.momentum:
             raise GraphError("SGD: nesterov=True needs momentum > 0, for example momentum=0.9")
 
@@ -51,6 +57,10 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-10
     slot_names = ("squares",)
 
+    def __post_init__(self):
+        super().__post_init__()
+        checked(self, number, "epsilon", above=0, hint=EPSILON)
+
     def rule(self, p, g, slots, rate, step):
         s = slots["squares"] + g * g
         return p - rate * g / (sqrt(s) + self.epsilon), {"squares": s}
@@ -71,8 +81,9 @@ class RMSprop(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("rho", "momentum"):
-            self.must(0 <= getattr(self, name) < 1, f"{name} must be in [0, 1)", getattr(self, name))
+        checked(self, number, "rho", "momentum", least=0, below=1)
+        checked(self, number, "epsilon", above=0, hint=EPSILON)
+        checked(self, flag, "centered")
 
     @property
     def slot_names(self):  # type: ignore[override]
@@ -104,7 +115,8 @@ class Adadelta(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        self.must(0 <= self.rho < 1, "rho must be in [0, 1)", self.rho)
+        checked(self, number, "rho", least=0, below=1)
+        checked(self, number, "epsilon", above=0, hint=EPSILON)
 
     def rule(self, p, g, slots, rate, step):
         s = self.rho * slots["squares"] + (1 - self.rho) * (g * g)
@@ -121,8 +133,7 @@ class _Moments(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("beta_1", "beta_2"):
-            self.must(0 <= getattr(self, name) < 1, f"{name} must be in [0, 1)", getattr(self, name))
+        checked(self, number, "beta_1", "beta_2", least=0, below=1)
 
     def moments(self, g, slots):
         return (self.beta_1 * slots["m"] + (1 - self.beta_1) * g,
@@ -137,6 +148,10 @@ class Adam(_Moments):
 
     epsilon: float = 1e-8
     slot_names = ("m", "v")
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked(self, number, "epsilon", above=0, hint=EPSILON)
 
     def rule(self, p, g, slots, rate, step):
         m, v = self.moments(g, slots)
@@ -166,6 +181,14 @@ class Nadam(_Moments):
     decay: float = 0.004
     slot_names = ("m", "v")
     scalar_slots = ("log_product",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked(self, number, "epsilon", above=0, hint=EPSILON)
+        checked(
+            self, number, "beta_1", above=0, below=1, hint="its logarithm is taken; without momentum use optim.Adam"
+        )
+        checked(self, number, "decay", least=0)
 
     def rule(self, p, g, slots, rate, step):
         m, v = self.moments(g, slots)
@@ -208,14 +231,12 @@ class LBFGS(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        self.must(isinstance(self.history, int) and self.history >= 1, "history must be a whole number >= 1",
-                  self.history)  # fmt: skip
-        self.must(self.line_search in ("strong_wolfe", None), "line_search must be 'strong_wolfe' or None",
-                  self.line_search)  # fmt: skip
-        self.must(self.max_evaluations >= 1, "max_evaluations must be >= 1", self.max_evaluations)
+        checked(self, whole, "history", "max_evaluations")
+        checked(self, choice, "line_search", among=("strong_wolfe", None))
         alone = {"layer_rates": None, "use_ema": False, "gradient_accumulation_steps": None, "weight_decay": None}
         for name, only in alone.items() if not isinstance(self.learning_rate, Schedule) else [("learning_rate", 1.0)]:
-            self.must(getattr(self, name) == only, f"{name} is not for this optimizer", getattr(self, name))
+            if getattr(self, name) != only:
+                raise wrong(self, name, f"left at {only!r}, since it is not for this optimizer", getattr(self, name))
 
 
 def lecture_momentum(epochs: float = 5) -> Schedule:

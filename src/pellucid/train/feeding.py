@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,24 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..data.names import check_names
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program
+from ..graph import GraphError, Program, Shape
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, columns_of, graph_dtype, number_dtype
+from .arrays import (
+    Spec,
+    as_inputs,
+    as_targets,
+    as_weights,
+    by_label,
+    check_finite,
+    columns_of,
+    graph_dtype,
+    label_weights,
+    number_dtype,
+)
 from .codes import Codes, check_codes, codes_of, first_specs
+from .loop import split
 from .measuring import Metrics, of_epochs
 from .sharing import run_of, shared
 from .whole import WholeSteps
@@ -30,6 +43,8 @@ LARGE = 16 << 20  # bytes
 
 class Feeding:
     """The methods of `Model` between its verbs and its programs."""
+
+    _labels: tuple[tuple[float, float], ...] | None = None  # of each label in training, by the class weights last given
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
@@ -80,7 +95,7 @@ class Feeding:
         """The net as a graph, outside training, on such inputs."""
 
         def made() -> Traced:
-            return programs.trace_net(self.net, specs, how, self.dtype, training=False)[0]
+            return programs.trace_net(self.net, specs, how, self.dtype, training=False, tell=True)[0]
 
         return shared(self, ("net", how, *specs.items()), made)
 
@@ -123,6 +138,7 @@ class Feeding:
 
     def _parts(self: Any, x, y=None, sample_weight=None, class_weight=None, fitting=False, name="") -> list[dict]:
         """The arrays of samples: one dict of them, or one for each bucket."""
+        self._labels = None
         if isinstance(x, Buckets):
             bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
             return bucketed.arrays_of(self, x, name)
@@ -136,9 +152,20 @@ class Feeding:
         n = len(next(iter(arrays.values())))
         output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
         arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
+        if class_weight is not None and by_label(self.loss, output, self._built().mask is not None):
+            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output), None
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
+
+    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
+        """Training and validation samples; these without the weights of classes."""
+        n = len(arrays["y"])
+        own = as_weights(sample_weight, None, arrays["y"], n, self.dtype, self.loss, self._built().output.shape)
+        learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
+        learnt.pop("own", None)
+        held.pop("weight", None)
+        return learnt, held if own is None else {("weight" if k == "own" else k): a for k, a in held.items()}
 
     def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""
@@ -162,12 +189,13 @@ class Feeding:
         ``metrics`` instead of the model's own.
         """
         metrics = of_epochs(self.metrics) if metrics is None else metrics
-        weighted = "weight" in arrays
+        weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values(), *(metrics.values() if target else ()))
+        labels = self._labels if what in ("step", "gradients") else None
+        key = (what, weight, target, labels, *specs.values(), *(metrics.values() if target else ()))
         if key not in self._runs:
-            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs, metrics))
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weight, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
@@ -176,15 +204,19 @@ class Feeding:
         self: Any,
         what: str,
         target: Spec | None = None,
-        weighted: bool = False,
+        weight: Shape | None = None,
         specs: dict[str, Spec] | None = None,
         metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
         if what in ("predict", "sample"):
             return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
+        if what == "mask":
+            return programs.steps_counted(self.net, specs, self.how, self.dtype)
         assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
+        labels = self._labels if what in ("step", "gradients") else None
+        loss = self.loss if labels is None else replace(self.loss, label_weights=labels)
+        common = (self.net, specs, self.how, target, weight, loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
             if what == "step":
                 refuse_constraints(self)

@@ -202,7 +202,7 @@ def _epoch(
         except NotFinite as failure:
             failure.step += place.step - place.first
             raise DivergedError(_why(model, piece.arrays, failure)) from None
-        place.sums = added(place.sums, found, of_targets(model.metrics, piece.arrays, piece.order))
+        place.sums = added(place.sums, found, of_targets(model, model.metrics, piece.arrays, piece.order))
         place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
 
 

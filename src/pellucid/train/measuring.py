@@ -12,6 +12,8 @@ import numpy as np
 
 from ..graph import GraphError
 from ..metrics import Metric, Scored, as_scored, targets_of
+from ..metrics.scores import rows_of, spread
+from ..nn.loss import places_of
 from ..nn.penalties import PENALTY
 from .pieces import Arrays
 
@@ -43,7 +45,7 @@ def evaluate(
     sums: dict[str, Any] = {}
     for run, arrays in zip(runs, parts, strict=True):
         found = run.steps(model.state, arrays, None, batch_size_for(batch_size, len(arrays["y"])))
-        sums = added(sums, found, of_targets(metrics, arrays))
+        sums = added(sums, found, of_targets(model, metrics, arrays))
     logs = numbers(sums, metrics)
     if any(isinstance(metric, Scored) for metric in metrics.values()):
         logs |= from_predictions(model, parts, batch_size, metrics)
@@ -58,21 +60,33 @@ def from_predictions(
     for arrays in parts:
         inputs = {name: a for name, a in arrays.items() if name not in ("y", "weight")}
         prediction = model._in_batches(model._compiled("predict", inputs), inputs, batch_size)
-        found.append(as_scored(arrays["y"], prediction, arrays.get("weight"), model.loss))
+        mask = steps_counted(model, inputs, batch_size)
+        found.append(as_scored(arrays["y"], prediction, arrays.get("weight"), model.loss, mask))
     t, y, weight = (None if a[0] is None else np.concatenate(a) for a in zip(*found, strict=True))
     assert t is not None and y is not None
     return {name: metric.score(t, y, weight) for name, metric in metrics.items() if isinstance(metric, Scored)}
 
 
-def of_targets(metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
-    """The sums over the samples (or some) that need the targets alone."""
+def steps_counted(model: Model, inputs: Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
+    """Which steps of the net's output count, bool (n, T); None for a net without masks."""
+    if model._built().mask is None:
+        return None
+    return model._in_batches(model._compiled("mask", inputs), inputs, batch_size) > 0
+
+
+def of_targets(model: Model, metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
+    """The sums over the samples (or some) that need the targets alone; where a net has masks, its program has them."""
     asking = {type(metric).of_targets: metric for metric in metrics.values()}  # once for those that ask alike
     asking.pop(Metric.of_targets, None)
-    if not asking:
+    if not asking or model._built().mask is not None:
         return {}
     y, weight = arrays["y"], arrays.get("weight")
     if rows is not None and len(rows) < len(y):  # else it is all of them, in some order
         y, weight = y[rows], None if weight is None else weight[rows]
+    axis = model.loss.class_axis(y.shape[1:])
+    places = places_of(y.shape[1:], axis) if y.ndim > 1 else ()
+    if places:  # a row for each
+        y, weight = rows_of(y, axis), None if weight is None else spread(weight, places)
     return {name: value for metric in asking.values() for name, value in metric.of_targets(y, weight).items()}
 
 
@@ -101,4 +115,4 @@ def check(model: Model, parts: list[Arrays], metrics: Metrics) -> None:
     output = model._built().output.shape
     t = np.concatenate([targets_of(arrays["y"], model.loss, output)[0] for arrays in parts])
     for metric in metrics.values():
-        metric.check(t, output[-1] if output else 1, "weight" in parts[0])
+        metric.check(t, output[model.loss.class_axis(output)] if output else 1, "weight" in parts[0])

@@ -118,19 +118,23 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
     def _build(self, specs: dict[str, Spec], how: str) -> None:
         """Trace the net on inputs of these shapes, and make its first weights."""
-        self.specs, self.how = specs, how
-        self.traced, weights = self._begun()
-        self.state |= first_strengths(self) | weights
+        self._trace(specs, how)
+        self.state |= first_strengths(self) | self._begun()
 
-    def _begun(self) -> tuple[Traced, dict[str, np.ndarray]]:
-        """The net as a graph, and every parameter as it begins, from the seed."""
+    def _trace(self, specs: dict[str, Spec], how: str) -> None:
+        """Make the net a graph, for inputs of these shapes."""
+        self.traced, self.specs, self.how = self._traced_on(specs, how), specs, how
 
-        traced = self._traced_on(self.specs, self.how)
+    def _begun(self) -> dict[str, np.ndarray]:
+        """Every parameter as it begins, from the seed."""
+        parameters = self._built().parameters
+        if not parameters:
+            return {}
         # by the reference, so that the same seed gives the same first weights on every executor
         first = shared(self, ("weights", self.how, *self.specs.items()),
-                       lambda: executors.get("reference").compile(init_program(traced.parameters)))  # fmt: skip
+                       lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return traced, first({}, {"key": key}) if traced.parameters else {}
+        return first({}, {"key": key})
 
     def _built(self) -> Traced:
         if self.traced is None:
@@ -248,7 +252,9 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
-        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced".
+        - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
+          training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them. Of
+          several labels of 0 or 1 the loss of each is weighted: {label: weight}, or {label: (weight of 0, of 1)}.
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
@@ -281,7 +287,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                 vx = middle_of(augment, vx, "validation_data x")
                 validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
             elif validation_split:
-                learnt, held = loop.split(parts[0], validation_split, self.seed)
+                learnt, held = self._apart(parts[0], validation_split, sample_weight)
                 if augment is not None:
                     held["x"] = middle_of(augment, held["x"])
                 parts, validation = [learnt], [loop.enough(held)]

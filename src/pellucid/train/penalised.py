@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import number
 from ..graph import GraphError
-from ..nn.penalties import PENALTY, check_strength
+from ..nn.penalties import PENALTY
 
 if TYPE_CHECKING:
     from .model import Model
@@ -38,7 +39,7 @@ class Penalised:
         for name, strength in strengths.items():
             if name not in known:
                 raise GraphError(f"no penalty is named {name!r}; there are {', '.join(known) or 'none'}")
-            check_strength(strength, f"the strength of the penalty {name!r}")
+            number("penalties", repr(name), strength, least=0)
         self.state |= {f"{PENALTY}.{name}": np.asarray(s, self.dtype) for name, s in strengths.items()}
 
 

@@ -180,7 +180,8 @@ def mixable(augment: Any, arrays: Arrays, loss: Loss, output: tuple[int, ...], d
     if loss.targets != "classes":
         raise DataError(f"{name} mixes targets, but those of {type(loss).__name__} are whole numbers of a meaning of "
                         "its own; use a loss of classes or values")  # fmt: skip
-    return arrays | {"y": np.eye(output[-1], dtype=dtype)[y]}
+    axis = loss.class_axis(output)
+    return arrays | {"y": np.moveaxis(np.eye(output[axis], dtype=dtype)[y], -1, axis + 1)}
 
 
 def middle_of(augment: Any, x: Any, name: str = "x") -> Any:

@@ -49,7 +49,7 @@ class Stepper:
         inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
         with one_step([inputs[self.name]]) as stepping:
             traced, _ = programs.trace_net(model.net, specs, model.how, model.dtype, False, inputs)
-        y = model.loss.link(traced.output)
+        y = programs.predicted(model.loss, traced)
         timed = traced.output.ndim > 1 if spec.shape[0] == 1 else traced.output.shape != built.output.shape
         if timed and traced.output.shape[:1] != (1,):
             raise GraphError(f"the net turns sequences {spec.shape} into {built.output.shape} and one step into "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import ops
+from ...checks import checked, whole
 from ...graph import GraphError, Value
 from ..activations import relu
 from ..combine import Residual, Sequential
@@ -107,6 +108,10 @@ class PadShortcut(Layer):
 
     filters: int
     strides: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, whole, "filters", "strides")
 
     def __call__(self, x: Value) -> Value:
         new = self.filters - x.shape[0]

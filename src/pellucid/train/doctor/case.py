@@ -97,7 +97,7 @@ class Case:
         first = first_seen(traced.output)
         outputs = {str(i): p.value for i, p in enumerate(probes)} | {"output": traced.output}
         outputs |= {"first": first} if first is not None else {}
-        outputs |= {"prediction": self.model.loss.link(traced.output)} if self.kind != "any" else {}
+        outputs |= {"prediction": programs.predicted(self.model.loss, traced)} if self.kind != "any" else {}
         key = ("doctor", *self.model._specs_of(self.inputs).values())
         if key not in self.model._runs:
             self.model._runs[key] = self.model.executor.compile(Program(inputs, outputs), self.model.threads)
@@ -180,7 +180,7 @@ class Case:
         """State to train on, with what the optimizer keeps, and the training step."""
         m, run = self.model, self.model._compiled("step", self.arrays)
         kept = {name: a for name, a in m.state.items() if not name.startswith(("optimizer.", "random."))}
-        known = kept | m._begun()[1] if fresh else m.state
+        known = kept | m._begun() if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
         state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
         return {name: np.array(a) for name, a in state.items()}, run

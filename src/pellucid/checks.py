@@ -1,0 +1,172 @@
+"""Checks of options: numbers, whole numbers, yes or no. One place for their rules and their words; imports graph.
+
+An option that is wrong is a `GraphError` that names its owner, the option, what it must be and what was given. What is
+right comes back as Python's own number, whatever kind it was given as, so that it can stand in formulas and in files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+from .graph import GraphError
+
+
+def number(
+    owner: Any,
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+    optional: bool = False,
+    infinite: bool = False,
+    hint: str = "",
+) -> Any:
+    """``value`` if it is a finite number within the bounds, else `GraphError`; with ``optional`` None is right too.
+
+    ``above`` and ``below`` leave their bound out, ``least`` and ``most`` take it in. ``infinite``: math.inf is right.
+
+    >>> number("Dropout", "rate", 0.5, least=0, below=1)
+    0.5
+    >>> number("Dropout", "rate", math.nan, least=0, below=1)
+    Traceback (most recent call last):
+        ...
+    pellucid.graph.GraphError: Dropout: rate must be a number in [0, 1), got nan
+    """
+    if optional and value is None:
+        return None
+    if isinstance(value, Real) and _within(value, above, least, below, most) and _finite(value, infinite):
+        return _plain(value)
+    wanted = "a number" + _range(above, least, below, most) + " or math.inf" * infinite
+    raise wrong(owner, name, wanted, value, optional, hint)
+
+
+def whole(
+    owner: Any,
+    name: str,
+    value: Any,
+    *,
+    least: int | None = 1,
+    most: int | None = None,
+    optional: bool = False,
+    hint: str = "",
+) -> Any:
+    """``value`` if it is a whole number within the bounds, and not True or False, else `GraphError`.
+
+    >>> whole("Dense", "units", 8)
+    8
+    """
+    if optional and value is None:
+        return None
+    if isinstance(value, Integral) and _within(value, None, least, None, most):
+        return _plain(value)
+    raise wrong(owner, name, "a whole number" + _range(None, least, None, most), value, optional, hint)
+
+
+def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
+    """``value`` if it is True or False, else `GraphError`.
+
+    >>> flag("Dense", "bias", False)
+    False
+    """
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's
+        return bool(value)
+    raise wrong(owner, name, "True or False", value, False, hint)
+
+
+def choice(owner: Any, name: str, value: Any, *, among: tuple) -> Any:
+    """``value`` if it is one of those, else `GraphError`.
+
+    >>> choice("LBFGS", "line_search", None, among=("strong_wolfe", None))
+    """
+    if any(type(value) is type(good) and value == good for good in among):
+        return value
+    raise wrong(owner, name, f"one of {', '.join(map(str, among))}", value)
+
+
+def axes(owner: Any, name: str, value: Any) -> Any:
+    """``value`` if it is an axis, a tuple or list of axes, or None for all, else `GraphError`."""
+    if value is None or all(isinstance(a, Integral) and not isinstance(a, bool) for a in several(value)):
+        return value
+    raise wrong(owner, name, "a whole number, several, or None for all", value)
+
+
+def function(owner: Any, name: str, value: Any, *, like: str = "nn.init.he_normal", optional: bool = False) -> Any:
+    """``value`` if it can be called, else `GraphError`."""
+    if callable(value) or (optional and value is None):
+        return value
+    raise wrong(owner, name, f"a function such as {like}", value, optional)
+
+
+def checked(owner: Any, check: Callable, *names: str, **bounds: Any) -> None:
+    """Check fields of a dataclass, frozen or not, and keep what the check gives.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Blur:
+    ...     sigma: float
+    ...     def __post_init__(self):
+    ...         checked(self, number, "sigma", above=0)
+    >>> Blur(0)
+    Traceback (most recent call last):
+        ...
+    pellucid.graph.GraphError: Blur: sigma must be a number > 0, got 0
+    """
+    for name in names:
+        given = getattr(owner, name)
+        found = check(owner, name, given, **bounds)
+        if found is not given:
+            object.__setattr__(owner, name, found)
+
+
+def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False, hint: str = "") -> GraphError:
+    """The error for an option that is not as it must be; ``owner`` is a name, or what the option belongs to."""
+    who = owner if isinstance(owner, str) else type(owner).__name__
+    wanted += ", or None" * optional
+    return GraphError(f"{who}: {name} must be {wanted}, got {value!r}{f'; {hint}' if hint else ''}")
+
+
+def several(value: Any) -> tuple:
+    """A tuple or list as a tuple, and one thing as a tuple of it."""
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _within(value: Any, above: Any, least: Any, below: Any, most: Any) -> bool:
+    """Whether a number, no True or False, is within the bounds; NaN never is."""
+    return not isinstance(value, bool) and bool(
+        value == value  # not NaN
+        and (above is None or value > above)
+        and (least is None or value >= least)
+        and (below is None or value < below)
+        and (most is None or value <= most)
+    )
+
+
+def _finite(value: Any, infinite: bool) -> bool:
+    try:
+        return math.isfinite(value) or (infinite and value > 0)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _plain(value: Any) -> Any:
+    return value if type(value) in (int, float) else int(value) if isinstance(value, Integral) else float(value)
+
+
+def _range(above: Any, least: Any, below: Any, most: Any) -> str:
+    """Bounds in words.
+
+    >>> _range(0, None, None, None), _range(None, 0, 1, None), _range(None, None, None, None)
+    (' > 0', ' in [0, 1)', '')
+    """
+    low, high = least if above is None else above, most if below is None else below
+    if low is not None and high is not None:
+        return f" in {'[' if above is None else '('}{low}, {high}{']' if below is None else ')'}"
+    if low is not None:
+        return f" {'>=' if above is None else '>'} {low}"
+    return "" if high is None else f" {'<=' if below is None else '<'} {high}"
