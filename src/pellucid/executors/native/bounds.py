@@ -106,7 +106,7 @@ def check_memory(plan: Plan, buffers: Mapping[Value, Buffer], loops: Iterable[Lo
                                   f"{n} steps")  # fmt: skip
         for group, place in loop.starts:
             for v in group.stores:
-                if not 0 <= place or (place + 1) * v.size > buffers[v].size:
+                if not place >= 0 or (place + 1) * v.size > buffers[v].size:
                     raise OutOfBounds(f"{v!r} begins at place {place} of {buffers[v].size} elements")
         for leaf, (v, each) in loop.given.items():
             if v.shape != (n, *leaf.shape)[not each :]:

@@ -166,10 +166,9 @@ class Nest:
         return b.gep(base, [I64(position.const)], source_etype=kind) if position.const else base
 
     def within(self, buffer: Buffer, position: Index, count: int = 1) -> None:
-        """Raise `OutOfBounds` unless so many elements lie in the buffer (of one sample), as far as the loops around it
-        say where they lie."""
-        ends = position.ends
-        if ends is not None and (ends[0] < 0 or ends[1] + count > buffer.size):
+        """Raise `OutOfBounds` if a loop around it takes so many elements out of the buffer (of one sample)."""
+        ends = position.ends if buffer.kind in ("shared", "sample") else None
+        if ends is not None and not 0 <= ends[0] <= ends[1] + count <= buffer.size:
             raise OutOfBounds(f"elements {ends[0]}..{ends[1] + count - 1} of {buffer.name}, which has {buffer.size}")
 
     def recall(self, key):
@@ -189,10 +188,8 @@ class Nest:
 
     def load_vector(self, buffer: Buffer, position: Index, width: int, aligned: bool) -> Lanes:
         b, dtype = self.builder, buffer.dtype
-        if buffer.kind == "shared":
-            self.within(buffer, position, width)
-        kind = memory_type(dtype)
-        kind = ir.VectorType(kind, width) if width > 1 else kind
+        self.within(buffer, position, width)
+        kind = ir.VectorType(memory_type(dtype), width) if width > 1 else memory_type(dtype)
         align = BYTES[dtype] * (width if aligned else 1)
         value = b.load(self.address(buffer, position), typ=kind, align=align)
         return self._from_memory(value, dtype, width)
@@ -272,9 +269,8 @@ class Nest:
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
         """A vector along a row, without the lanes that the mask leaves out."""
         value, address = self._to_memory(x), self.address(buffer, position)
-        if self.mask is None and buffer.kind == "shared":
-            self.within(buffer, position, x.width)
         if self.mask is None:
+            self.within(buffer, position, x.width)
             self.builder.store(value, address, align=BYTES[buffer.dtype] * (x.width if aligned else 1))
             return
         kind = value.type

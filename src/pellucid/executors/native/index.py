@@ -25,9 +25,7 @@ class Variable:
 
     __slots__ = ("ends", "extent", "first", "lane", "value")
 
-    def __init__(
-        self, value: ir.Value, extent: int, lane: bool = False, ends: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, value: ir.Value, extent: int, lane: bool = False, ends: tuple[int, int] | None = None) -> None:
         """``ends``: the least and the largest number that it does take, where that is known."""
         self.value, self.extent, self.lane, self.ends = value, extent, lane, ends
         self.first = Variable(value, extent) if lane else self  # the same for lane 0 alone
