@@ -236,6 +236,12 @@ def over_windows(c: Value) -> bool:
     return view is not None and view.kind == "sample"
 
 
+def gives_places(c: Value) -> bool:
+    """Whether such a contraction is a convolution: its result has a number for each window."""
+    view = window_operand(c) if over_windows(c) else None
+    return view is not None and parse(c.attributes["spec"])[2][-1] in "xyz"
+
+
 # ---- what users call --------------------------------------------------------------------------------------------
 
 

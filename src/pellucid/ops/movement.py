@@ -167,7 +167,7 @@ def _broadcast_vjp(g, y, x, *, shape):
     from .reduce import reduce_sum
 
     axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
-    return (reshape(reduce_sum(g, axes=axes), x.shape),)
+    return (reshape(reduce_sum(g, axes=axes) if axes else g, x.shape),)
 
 
 broadcast = primitive(
