@@ -4,8 +4,9 @@
 
 Input ``i`` is a function of the seed: a primitive, a function of `ops` or a layer with options of which some are
 changed: to numbers beside them, to other types, to what is huge, negative, no number. What is taken is computed by both
-executors, with its derivatives. That is done in processes of their own: one that dies by a signal, or is silent, is noted
-and another goes on behind it. Findings are these, errors that are not ours, and results that differ. Prints how many.
+executors, with its derivatives. That is done in processes of their own: one that dies by a signal, or is silent, is
+noted and another goes on behind it. Findings are these, errors that are not ours, and results that differ. Prints how
+many there are of each.
 """
 
 from __future__ import annotations
@@ -208,13 +209,12 @@ LAYERS: dict[str, tuple[type, dict[str, Any], tuple[int, ...], str | None]] = {
     "PositionEmbedding": (nn.PositionEmbedding, {"length": 5}, (4, 2), None),
     "PositionalEncoding": (nn.PositionalEncoding, {}, (4, 6), None),
     "MultiHeadAttention": (nn.MultiHeadAttention, {"heads": 2}, (4, 6), None),
-    "TransformerBlock": (nn.TransformerBlock, {"heads": 2}, (4, 6), None),
+    "TransformerBlock": (nn.TransformerBlock, {"heads": 2, "hidden": 5}, (4, 6), None),
     "RepeatVector": (nn.RepeatVector, {"length": 3}, (4,), None),
     "Reshape": (nn.Reshape, {"shape": (2, 6)}, (3, 4), None),
     "Dropout": (nn.Dropout, {"rate": 0.5}, (5,), None),
     "GaussianNoise": (nn.GaussianNoise, {"stddev": 0.5}, (5,), None),
     "SpatialDropout": (nn.SpatialDropout, {"rate": 0.5}, (3, 4), None),
-    "MixtureDensity": (nn.MixtureDensity, {"components": 2}, (6,), None),
 }
 PLAIN = (bool, int, float, str, tuple, type(None))
 

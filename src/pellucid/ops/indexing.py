@@ -35,7 +35,10 @@ def index(self: Value, key) -> Value:
                 raise IndexError(f"index {k} is out of range for axis {axis} of length {n}")
             r = range(int(k) % n, int(k) % n + 1)
         elif isinstance(k, slice):
-            r = range(n)[k]
+            try:
+                r = range(n)[k]
+            except (TypeError, ValueError) as error:
+                raise GraphError(f"cannot index a Value with {k}: {error}") from None
             shape.append(len(r))
         else:
             raise GraphError(f"cannot index a Value with {type(k).__name__}; use take(x, rows) to gather")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ..graph import GraphError, Option, Sample, Shape, Type, Value, primitive
@@ -261,7 +263,8 @@ pad_with = primitive(
 
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
-    pairs = [wholes(w, "pad: widths", 0) for w in widths]
+    given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", 1) else ()
+    pairs = [wholes(w, "pad: widths", 0) for w in given]
     if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
         raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
     low, high = (tuple(p[i] for p in pairs) for i in (0, 1))
