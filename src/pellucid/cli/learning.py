@@ -108,6 +108,8 @@ class Run:
         if self.checkpoint is not None:
             callbacks.append(Checkpoint(self.checkpoint, epochs=1, minutes=CHECKPOINT_MINUTES))
             options["resume"] = self.resume
+        if isinstance(self.batch_size, int) and self.batch_size > n:
+            raise DataError(f"batch_size={self.batch_size} is larger than the {n} training samples")
         batch, loudness = self.batch_size or min(r.batch_size, n), 0 if self.quiet else verbose
         model.fit(x, y, batch_size=batch, epochs=r.epochs, callbacks=callbacks, verbose=loudness, **options)
         if stopping and verbose:

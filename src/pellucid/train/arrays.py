@@ -13,6 +13,7 @@ from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
+from .finite import blocks, is_finite
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -109,10 +110,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
         return
     largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
-    for start in range(0, len(array), CHUNK):
-        part = array[start : start + CHUNK]
+    if is_finite(array, dtype):
+        return
+    for rows in blocks(array):
+        part = array[rows]
         fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
-        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + rows.start).tolist()
     if not bad:
         return
     shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")

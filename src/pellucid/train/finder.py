@@ -63,7 +63,7 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
     if isinstance(model.optimizer, LBFGS):
         raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
-    from .loop import RATE, first_state, trained_weights
+    from .loop import RATE, at_epoch, first_state, trained_weights
 
     schedule = model.optimizer.learning_rate
     if isinstance(schedule, Schedule):  # it would multiply the rates that are tried
@@ -76,6 +76,7 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         model.state |= first_state(run.program, names, model.optimizer, model.seed, model.state)
         model.state = {name: np.array(a) for name, a in model.state.items()}
         rates, losses, mean, n = [], [], 0.0, len(arrays["y"])
+        model.state |= at_epoch(model.state, model.epochs, steps)
         rows = np.concatenate([order_of(model.seed, e, n, True) for e in range(-(-steps * batch // n))])  # type: ignore[misc]
         for k, rate in enumerate(np.geomspace(low, high, steps)):
             model.state[RATE] = np.asarray(rate, model.dtype)
