@@ -8,6 +8,7 @@ import numpy as np
 
 from ..graph import GraphError
 from .finite import check_inputs
+from .outputs import one_output
 
 ROWS = 256  # rows predicted together; the random numbers of a row depend on its place among them
 
@@ -39,6 +40,7 @@ class Sampling:
         (10, 5, 2)
         """
         self._built()
+        one_output(self, "predict_samples is")
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise GraphError(f"samples must be a whole number >= 1, got {samples!r}")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
