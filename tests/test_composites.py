@@ -178,7 +178,7 @@ def test_take_refuses_rows_outside():
 
 
 @pytest.mark.parametrize(("function", "words"), [
-    (lambda x: ops.norm(x, 0.5), "p must be >= 1"),
+    (lambda x: ops.norm(x, 0.5), "p must be a number >= 1"),
     (lambda x: ops.sum(x, 2), "axis 2 is out of range"),
     (lambda x: ops.max(x, (0, -2)), "one axis twice"),
     (lambda x: ops.softmax(x, 5), "axis 5 is out of range"),

@@ -16,10 +16,11 @@ GRAPH = {"graph", "checks"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
-TRAIN = AUTODIFF | ENGINE | {"nn", "optim", "schedules", "data", "metrics", "train"}
+TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"}
 TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
+    "version": set(),
     "graph": set(),
     "checks": {"graph"},
     "ops": GRAPH,

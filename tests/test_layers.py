@@ -514,7 +514,7 @@ def test_errors_name_the_layer(net, shape, text):
         (lambda: nn.Concatenate(nn.linear, 3), "part 1 is 3, expected a layer or a function"),
         (lambda: nn.Dense(3)(pel.input("x", (2,))), "only be called while a net is traced"),
         (lambda: nn.trace(lambda x: None, pel.input("x", (2,))), "must return one Value"),
-        (lambda: nn.trace(lambda x: (x, x), pel.input("x", (2,))), "must return one Value, this one returned tuple"),
+        (lambda: nn.trace(lambda x: (x, 3), pel.input("x", (2,))), "or a tuple or dict of them, .* int in a tuple"),
         (lambda: Model(nn.Dense(3, weight_init=lambda key, shape, dtype: ops.fill(0, (2,), dtype)), loss="mse",
                        input_shape=(2,)), r"initialiser of 'weight' gives shared float32 \(2,\), expected.*\(3, 2\)"),
     ],
@@ -522,3 +522,19 @@ def test_errors_name_the_layer(net, shape, text):
 def test_errors_when_made(make, text):
     with pytest.raises(GraphError, match=text):
         make()
+
+
+def test_options_of_a_layer_that_is_made_are_not_set():
+    from dataclasses import FrozenInstanceError
+
+    class Mine(nn.Dense):
+        more: int = 3
+
+    for layer in (nn.Dense(3), nn.Sequential(nn.Dense(3)), Mine(2)):
+        with pytest.raises(FrozenInstanceError, match=r'use model\.freeze\("layers\.0"\), .* nn\.freeze\(net'):
+            layer.trainable = False
+        with pytest.raises(FrozenInstanceError, match=r"model\.unfreeze"):
+            layer.trainable = True
+        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(layer, units=5\)"):
+            layer.units = 5
+        assert layer.trainable

@@ -10,6 +10,7 @@ from tools import check_gradient, run
 import pellucid as pel
 from pellucid import GraphError, nn, ops
 from pellucid.nn.layer import LayerError
+from pellucid.nn.masks import MaskWarning
 
 
 def masks_seen(net, *inputs):
@@ -81,20 +82,21 @@ def test_masks_travel_through_layers_and_functions():
         tokens(),
     )
     assert [key for key, mask in seen.items() if mask is not None] == [
-        "embedded", "functions", "residual", "concatenate", "nested"]  # fmt: skip
+        "embedded", "functions", "residual", "concatenate", "nested", "longer"]  # fmt: skip
     assert len({seen[key] for key in ("embedded", "functions", "nested")}) == 1
 
 
 def test_masks_come_out_of_branches_and_not_to_vectors():
-    seen = masks_seen(
-        lambda look: nn.Sequential(
-            nn.Concatenate(nn.Embedding(5, 4, padding_index=0), nn.Embedding(5, 2), axis=-1),
-            look("branches"),
-            nn.Flatten(),
-            look("flat"),
-        ),
-        tokens(),
-    )
+    with pytest.warns(MaskWarning, match=r"Flatten 'layers.2' makes \(36,\) of the sequence \(6, 6\)"):
+        seen = masks_seen(
+            lambda look: nn.Sequential(
+                nn.Concatenate(nn.Embedding(5, 4, padding_index=0), nn.Embedding(5, 2), axis=-1),
+                look("branches"),
+                nn.Flatten(),
+                look("flat"),
+            ),
+            tokens(),
+        )
     assert seen["branches"] is not None and seen["flat"] is None
 
 

@@ -77,6 +77,20 @@ def test_targets_in_their_forms():
     assert len({round(v, 5) for v in losses}) == 1
 
 
+def test_probabilities_as_targets_of_two_classes():
+    """Cross-entropy is least where the prediction is the target, not where it is 0 or 1."""
+    x, p = np.array([[0.0], [1.0]]), np.array([0.2, 0.9])
+    model = Model(nn.Dense(1), "binary_cross_entropy", optim.Adam(0.1), ["accuracy", "log_loss", "brier_score_loss"])
+    model.fit(x, p, epochs=400, verbose=0)
+    np.testing.assert_allclose(model.predict(x)[:, 0], p, atol=0.01)
+    entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()
+    found = model.evaluate(x, p)
+    assert found["loss"] == pytest.approx(entropy, abs=1e-3) and found["log_loss"] == pytest.approx(entropy, abs=1e-3)
+    assert found["accuracy"] == 1 and found["brier_score_loss"] == pytest.approx(0, abs=1e-3)
+    same = Model(nn.Dense(1), "binary_cross_entropy")
+    same.fit(x, [0.3, 0.3], verbose=0)
+
+
 def test_inputs_in_their_forms(tmp_path):
     import pandas
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import pellucid as pel
 from pellucid import DataError, GraphError, Model, nn, ops, optim
+from pellucid.train import saving
 
 random = np.random.default_rng(2)
 X = random.normal(size=(40, 6))
@@ -233,8 +234,6 @@ def test_fields_that_cannot_be_written(thing, text, tmp_path):
 
 @pytest.mark.parametrize("failing", ["write", "replace"])
 def test_a_failing_disk_leaves_the_old_file(failing, tmp_path, monkeypatch):
-    from pellucid.train import saving
-
     path = tmp_path / "m.pel"
     path.write_bytes(b"old")
 
@@ -283,23 +282,20 @@ def test_a_foreign_file(data, tmp_path):
 
 def test_safetensors_of_another_program(tmp_path):
     save_file({"w": np.ones(3)}, tmp_path / "m.pel", {"format": "pt"})
-    with pytest.raises(DataError, match="not a Pellucid model: its format is 'pt', expected 'pellucid-1'"):
+    with pytest.raises(DataError, match="not a Pellucid model: its format is 'pt'"):
         pel.load(tmp_path / "m.pel")
 
 
 def rewritten(good_file, path, change):
-    """The good file with its description or arrays changed."""
-    with safetensors.safe_open(good_file, "numpy") as file:
-        meta = file.metadata()
-    tensors, described = load_file(good_file), json.loads(meta["pellucid"])
-    described = change(described, tensors) or described
-    save_file(tensors, path, meta | {"pellucid": json.dumps(described)})
+    """The good file with its description or arrays changed, and a digest that is right: as if it were written so."""
+    tensors, described = saving.read(good_file)
+    described.pop("digest")
+    saving.write(path, tensors, change(described, tensors) or described)
     return path
 
 
 BREAKS = {
     "no net": lambda d, t: {k: v for k, v in d.items() if k != "net"},
-    "no list": lambda d, t: [1],
     "an unknown array": lambda d, t: d["net"]["fields"]["layers"]["tuple"][0]["fields"].update(mask={"array": "none"}),
     "a layer that was not before": lambda d, t: d.update(net={"again": 7}),
     "an unknown field": lambda d, t: d["net"]["fields"].update(color="red"),

@@ -217,9 +217,16 @@ def test_lenet_learns_digits():
         (lambda: zoo.resnet(20), "resnet: depth must be one of 18, 34, 50, 101, 152, got 20"),
         (lambda: zoo.resnet_cifar(18), "resnet_cifar: depth must be 6n \\+ 2, for example 20"),
         (lambda: zoo.resnet_cifar(20, shortcut="B"), "shortcut must be 'pad' or 'project', got 'B'"),
-        (lambda: zoo.googlenet(width=0), "googlenet: width must be > 0, got 0; 1 is the net as published"),
+        (lambda: zoo.googlenet(width=0), "googlenet: width must be a number > 0, got 0; 1 is the net as published"),
         (lambda: traced(zoo.vgg(11), 3, 40, 40), "MaxPool 'layers.pool4'.*an axis of 5"),
-        (lambda: traced(zoo.lenet5(), 1, 28, 28), r"Conv 'layers\.C5': windows of 5 are larger than an axis of 4"),
+        (
+            lambda: traced(zoo.lenet5(), 1, 28, 28),
+            r"lenet5 was made for images of 32 x 32, got \(1, 28, 28\); use "
+            r"lenet5\(size=28\)",
+        ),
+        (lambda: traced(zoo.lenet5(modern=True), 1, 28, 28), r"FirstConv 'layers\.0': lenet5 was made for .*size=28"),
+        (lambda: traced(zoo.lenet5(), 3, 28, 32), r"got \(3, 28, 32\); make them square"),
+        (lambda: traced(zoo.alexnet(), 3, 224, 224), r"alexnet was made for images of 227 x 227.*alexnet\(size=224\)"),
         (lambda: traced(zoo.Subsampling(), 1, 28, 27), "Subsampling: expects an image .* of even height and width"),
         (lambda: traced(zoo.googlenet(), 3, 64, 64), r"AvgPool 'layers\.head_4a\.head\.layers\.0'"),
         (lambda: traced(zoo.PadShortcut(2, 1), 3, 8, 8), r"PadShortcut: expects an image .* at most 2 channels"),

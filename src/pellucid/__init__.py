@@ -29,10 +29,9 @@ from .train import (
     minimize,
 )
 from .train.doctor import Diagnosis, Doctor, DoctorWarning, Finding
+from .version import __version__
 
 from . import stopping  # isort: skip  # above train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",

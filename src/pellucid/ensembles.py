@@ -11,9 +11,12 @@ import numpy as np
 from .data import DataError
 from .graph import GraphError
 from .nn.activations import sigmoid, softmax
+from .nn.masks import with_mask
 from .report import aligned
 from .train import Callback, Model
 from .train.callbacks import Monitor
+from .train.measuring import steps_counted
+from .train.outputs import one_output
 from .train.together import fit_members, processors, side_by_side
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
@@ -146,6 +149,7 @@ class Committee:
             raise GraphError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
         first = self.models[0]
         for m in self.models:
+            one_output(m, "a committee is")
             if type(m.loss) is not type(first.loss) or m._built().output.shape != first._built().output.shape:
                 raise GraphError("the members must have outputs of one shape and one kind of loss, got "
                                  f"{_kind(first)} and {_kind(m)}")  # fmt: skip
@@ -167,23 +171,32 @@ class Committee:
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the common prediction, as `Model.evaluate` has them; of a majority without the loss."""
-        return self._judged(self.predict(x), y, sample_weight)
+        first = self.models[0]
+        return self._judged(self.predict(x), y, sample_weight, steps_counted(first, first._inputs(x)[0]))
 
     def _voted(self, each: np.ndarray) -> np.ndarray:
         if self.vote == "mean":
             return each.mean(axis=0)
         if self.models[0].loss.targets == "binary":
             return (each > 0.5).mean(axis=0, dtype=each.dtype)
-        chosen = each.argmax(axis=-1)[..., None] == np.arange(each.shape[-1])
-        return chosen.mean(axis=0, dtype=each.dtype)
+        output = self.models[0]._built().output.shape
+        axis = self.models[0].loss.class_axis(output) - len(output)
+        chosen = np.moveaxis(each, axis, -1).argmax(axis=-1)[..., None] == np.arange(each.shape[axis])
+        return np.moveaxis(chosen.mean(axis=0, dtype=each.dtype), -1, axis)
 
-    def _judged(self, predicted: np.ndarray, y: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Loss and metrics of predictions: those of a net that gives just these, before the loss's link."""
+    def _judged(
+        self, predicted: np.ndarray, y: Any, sample_weight: Any = None, counted: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Loss and metrics of predictions: those of a net that gives just these, before the loss's link.
+
+        ``counted``: which of their steps count, (n, T), None for all.
+        """
         first = self.models[0]
-        own = first.clone(net=_same, regularizer=None, constraint=None)
-        logits = _before_link(predicted, first.loss.link)
-        own._build(*_specs(logits))
-        found = own.evaluate(logits, y, sample_weight=sample_weight)
+        given: Any = _before_link(predicted, first.loss.link)
+        given = given if counted is None else (given, counted.astype(np.uint8))
+        own = first.clone(net=_same if counted is None else _with_steps, regularizer=None, constraint=None)
+        own._build(*_specs(given))
+        found = own.evaluate(given, y, sample_weight=sample_weight)
         return {k: v for k, v in found.items() if self.vote == "mean" or k != "loss"}
 
 
@@ -192,10 +205,17 @@ def _same(x):
     return x
 
 
-def _specs(array: np.ndarray) -> tuple[dict, str]:
+def _with_steps(x, counted):
+    """The net that gives its first input, of which these steps count."""
+    return with_mask(x, counted > 0)
+
+
+def _specs(given: Any) -> tuple[dict, str]:
     from .train.arrays import Spec
 
-    return {"x": Spec(array.shape[1:], str(array.dtype))}, "one"
+    if isinstance(given, tuple):
+        return {f"x.{i}": Spec(a.shape[1:], str(a.dtype)) for i, a in enumerate(given)}, "tuple"
+    return {"x": Spec(given.shape[1:], str(given.dtype))}, "one"
 
 
 def _before_link(p: np.ndarray, link: Callable) -> np.ndarray:
@@ -273,4 +293,5 @@ class Bagging(Committee):
             return
         predicted = np.stack([self._voted(each[unseen[:, i], i]) for i in rows])
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
-        self.out_of_bag = self._judged(predicted, y[rows], weight)
+        counted = steps_counted(self.models[0], self.models[0]._inputs(x)[0])
+        self.out_of_bag = self._judged(predicted, y[rows], weight, None if counted is None else counted[rows])

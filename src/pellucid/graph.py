@@ -11,6 +11,7 @@ An operation on any sample value gives a sample value; `batch_sum` turns sample 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,6 +21,7 @@ import numpy as np
 Shape = tuple[int, ...]
 Kind = Literal["sample", "shared"]
 
+MOST_ELEMENTS = 1 << 40  # of one Value: indices of them stay far within 64 bits
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")
 
 
@@ -47,6 +49,13 @@ class GraphError(ValueError):
     """A graph that cannot be built: shapes, dtypes or kinds that do not fit."""
 
 
+class Option(NamedTuple):
+    """What an option of a primitive may be, in words and as a test."""
+
+    text: str
+    test: Callable[[Any], bool]
+
+
 class Type(NamedTuple):
     """What is known of a Value before anything runs."""
 
@@ -63,6 +72,8 @@ class Primitive:
     """One operation: its shape rule, its formula and its derivative rule.
 
     - ``rule(*types, **attributes) -> (shape, dtype)``
+    - ``options``: what each attribute may be, checked before the rule sees it (None: the rule checks them).
+    - ``check(inputs, attributes)``: where the rule needs more than types.
     - ``forward(xp, *arrays, **attributes)``: the formula. ``xp`` has numpy's names; axes are counted from the
       right, so that a leading axis of samples, where there is one, stays out of the way.
     - ``vjp(g, y, *inputs, **attributes) -> one cotangent per input`` (None: no derivative), in graph operations.
@@ -81,16 +92,34 @@ class Primitive:
     needs_batch: bool = False
     forward_summed: Callable[..., Any] | None = None
     samples: tuple[Sample, ...] = ()
+    options: Mapping[str, Option] | None = None
+    check: Callable[[tuple[Value, ...], Mapping[str, Any]], None] | None = None
 
     def __call__(self, *inputs: Value, name: str | None = None, **attributes: Any) -> Value:
         for i in inputs:
             if not isinstance(i, Value):
                 raise GraphError(f"{self.name}: expected Values, got {type(i).__name__} {i!r}")
-        shape, dtype = self.rule(*(i.type for i in inputs), **attributes)
+        if self.options is not None:
+            self._check_options(self.options, attributes)
+        if self.check is not None:
+            self.check(inputs, attributes)
+        lengths, dtype = self.rule(*(i.type for i in inputs), **attributes)
+        shape = tuple(lengths)
+        if any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > MOST_ELEMENTS:
+            raise GraphError(f"{self.name}: a shape is made of whole numbers >= 0, at most {MOST_ELEMENTS} elements in "
+                             f"all, got {shape}")  # fmt: skip
         kind = self.kind
         if kind == "any":
             kind = "sample" if any(i.kind == "sample" for i in inputs) else "shared"
-        return Value(self, inputs, attributes, Type(tuple(shape), dtype, kind), name)
+        return Value(self, inputs, attributes, Type(shape, dtype, kind), name)
+
+    def _check_options(self, options: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+        if given.keys() != options.keys():
+            takes, got = (", ".join(names) or "none" for names in (options, given))
+            raise GraphError(f"{self.name}: takes the options {takes}, got {got}")
+        for name, (text, test) in options.items():
+            if not test(given[name]):
+                raise GraphError(f"{self.name}: {name} must be {text}, got {given[name]!r}")
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -133,7 +162,7 @@ class Value:
     name: str | None
 
     def __init__(self, primitive, inputs, attributes, type, name=None) -> None:
-        if type.dtype not in DTYPES:
+        if not isinstance(type.dtype, str) or type.dtype not in DTYPES:
             raise GraphError(f"{primitive.name}: dtype {type.dtype!r} is not one of {', '.join(DTYPES)}")
         self.primitive, self.inputs, self.attributes, self.type, self.name = primitive, inputs, attributes, type, name
 
@@ -209,8 +238,10 @@ def input(name: str, shape: Shape = (), dtype: str = "float32", kind: Kind = "sa
     >>> input("x", (2,))
     <sample_input 'x': sample float32 (2,)>
     """
+    if kind not in ("sample", "shared"):
+        raise GraphError(f"input {name!r}: kind must be 'sample' or 'shared', got {kind!r}")
     make = sample_input if kind == "sample" else shared_input
-    return make(name=name, shape=tuple(shape), dtype=dtype)
+    return make(name=name, shape=_lengths(shape, "input", name), dtype=dtype)
 
 
 def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
@@ -219,7 +250,18 @@ def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
     >>> state("w", (3, 2))
     <state 'w': shared float32 (3, 2)>
     """
-    return state_leaf(name=name, shape=tuple(shape), dtype=dtype)
+    return state_leaf(name=name, shape=_lengths(shape, "state", name), dtype=dtype)
+
+
+def _lengths(shape: Iterable[Any], what: str, name: str) -> Shape:
+    """A shape as ints, NumPy's whole numbers too."""
+    try:
+        lengths = tuple(-1 if isinstance(n, (bool, np.bool_)) else operator.index(n) for n in shape)
+    except TypeError:
+        lengths = (-1,)
+    if min(lengths, default=0) < 0:
+        raise GraphError(f"{what} {name!r}: a shape is made of whole numbers >= 0, got {shape!r}")
+    return lengths
 
 
 # ---- walking ----------------------------------------------------------------------------------------------------
@@ -334,19 +376,6 @@ class Program:
         return "\n".join(lines)
 
     __str__ = listing
-
-
-def one_each(cotangents: Any, inputs: tuple[Value, ...], name: str) -> tuple[Value | None, ...]:
-    """What the derivative rule called ``name`` gave, if that is one Value or None for each input."""
-    if not isinstance(cotangents, (tuple, list)):
-        got = f"gives {cotangents!r}, not a tuple"
-    elif len(cotangents) != len(inputs):
-        got = f"gives {len(cotangents)} derivatives"
-    elif wrong := [c for c in cotangents if not (c is None or isinstance(c, Value))]:
-        got = f"gives {wrong[0]!r}, neither a Value nor None"
-    else:
-        return tuple(cotangents)
-    raise GraphError(f"the derivative rule of {name} {got}; expected one derivative for each of {len(inputs)} inputs")
 
 
 def attributes_text(attributes: Mapping[str, Any]) -> str:

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import ops
 from ..data import DataError
 from ..graph import GraphError, Value
-from ..nn.losses import Loss
+from ..nn.loss import Loss, over_places, places_that_count, share_of
+from ..nn.masks import known_mask, over_features, reads, step_weight_of, tell, with_mask
 
 Sums = Mapping[str, Any]
 
@@ -22,10 +24,14 @@ class Metric:
     ``sums(y, t, loss)`` are Values of one sample, from the net's output and the target, by names of their own; their
     weighted sums over all samples, with the sum of the weights as "weight", go to ``finish``, which gives a number.
     Metrics that need the same sums share them. ``of_targets`` are sums that need the targets alone.
+
+    Of sequences and pictures each place that counts is a sample: a metric that is ``by_place`` weighs the places by
+    itself (`summed`); the sums of others are of whole samples, of which one counts unless nothing in it does.
     """
 
     name: str
     array: ClassVar[bool] = False  # evaluate gives it, the history of numbers does not
+    by_place: ClassVar[bool] = False
 
     def sums(self, y: Value, t: Value, loss: Loss) -> dict[str, Value]:
         raise NotImplementedError
@@ -40,33 +46,87 @@ class Metric:
         """`DataError` for targets (as in `Scored`) of a net of k outputs that the metric is not defined for."""
 
 
+PLACES = "places"  # the sum of the weights of all places, where a sample has several or some do not count
+
+
+def place_weights(y: Value, t: Value, loss: Loss, dtype: str) -> Value | None:
+    """How much each place of a sample counts, (*places,): 1 or the weight of its step, 0 where it does not count.
+
+    None for the only place there is, which counts.
+    """
+    counted, weight, shape = places_that_count(loss, y, t), step_weight_of(y), loss.places(y)
+    if counted is None:
+        return ops.to_samples(ops.fill(1, shape, dtype)) if shape else None
+    one = ops.cast(counted, dtype)
+    return one if weight is None else one * over_places(ops.cast(weight, dtype), shape)
+
+
+def summed(sums: dict[str, Value], y: Value, t: Value, loss: Loss) -> dict[str, Value]:
+    """Numbers at each place (*places, ...) of one sample, summed over the places with their weights; the sum of these
+    is `PLACES`. Numbers of the only place there is, which counts, stay as they are."""
+    weights = place_weights(y, t, loss, y.dtype)
+    if weights is None:
+        return sums
+    found, axes, mask = {}, tuple(range(weights.ndim)), places_that_count(loss, y, t)
+    for name, v in sums.items():
+        there = v if mask is None else ops.where(over_features(mask, v), v, 0)
+        found[name] = ops.sum(there * over_features(ops.cast(weights, v.dtype), v), axes)
+    return {**found, PLACES: ops.sum(weights)}
+
+
 @dataclass(frozen=True)
 class Mean(Metric):
-    """The mean over the samples of ``function(y, t, loss)``, a number for each."""
+    """The mean over all places that count of ``function(y, t, loss)``, a number for each."""
 
     function: Callable[..., Value]
+    by_place = True
 
     def sums(self, y, t, loss):
-        value = self.each(y, t, loss)
-        if value.shape != ():
-            raise GraphError(f"metric {self.name!r} must give one number for each sample, got shape {value.shape}")
-        return {self.name: value}
+        return summed({self.name: self.each(y, t, loss)}, y, t, loss)
 
     def each(self, y: Value, t: Value, loss: Loss) -> Value:
         return self.function(y, t, loss)
 
     def finish(self, sums):
-        return sums[self.name] / sums["weight"] if sums["weight"] else float("nan")
+        return divided_by(sums[self.name], sums.get(PLACES, sums["weight"]))
 
 
 @dataclass(frozen=True)
 class MeanOfPrediction(Mean):
-    """The mean of a user's ``function(prediction, target)`` of one sample."""
+    """The mean of a user's ``function(prediction, target)``: one number a sample, or one for each of its steps."""
 
     function: Callable[..., Value]
 
     def each(self, y, t, loss):
-        return self.function(loss.link(y), t)
+        prediction = loss.prediction(y)
+        return self.function(prediction if known_mask(y) is None else with_mask(prediction, known_mask(y)), t)
+
+    def sums(self, y, t, loss):
+        counted, before = places_that_count(loss, y, t), reads()
+        value = self.each(y, t, loss)
+        if not isinstance(value, Value) or value.shape != loss.places(y)[: value.ndim]:
+            got = f"shape {value.shape}" if isinstance(value, Value) else repr(value)
+            raise GraphError(f"metric {self.name!r} must give one number for each sample, or one for each step, got "
+                             f"{got}")  # fmt: skip
+        if value.ndim:
+            found = summed({self.name: value}, y, t, loss)
+            return {self.name: found[self.name], self.places: found[PLACES]}
+        if known_mask(y) is not None and reads() == before:
+            tell(f"metric {self.name!r} gives one number for the whole sequence {y.shape} and does not ask for its "
+                 "mask; let it give one for each step, (T,), or use nn.mask_of(prediction)")  # fmt: skip
+        return {self.name: value if counted is None else value * share_of(y, counted, value.dtype)}
+
+    @property
+    def places(self) -> str:
+        return f"{self.name}.{PLACES}"
+
+    def finish(self, sums):
+        return divided_by(sums[self.name], sums.get(self.places, sums["weight"]))
+
+
+def divided_by(total: Any, weight: Any) -> Any:
+    """A mean, which of nothing is NaN."""
+    return total / weight if weight else float("nan")
 
 
 @dataclass(frozen=True)

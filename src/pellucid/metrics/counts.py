@@ -1,6 +1,6 @@
 """Metrics of classes from counts: how much is right, was predicted and is true of each class. Imports ops and nn.
 
-The samples of a sequence are its steps, without those that the loss does not count.
+Each place of a sequence or picture is a sample, without those that do not count.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from .. import ops
 from ..graph import GraphError, Value
-from ..nn.losses import Loss
+from ..nn.loss import Loss
 from ..nn.masks import over_features
-from .base import Metric, Sums
+from .base import PLACES, Metric, Sums, place_weights, summed
 from .each import RATIOS, binary_codes, class_numbers, is_binary
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
@@ -37,6 +37,7 @@ def codes(y: Value, t: Value, loss: Loss, name: str) -> tuple[str, Value, Value]
 
     One output of 0 or 1 is two classes.
     """
+    y, t = loss.aligned(y, t)
     if is_binary(y, t, loss):
         y, t = (ops.reshape(v, (1,)) if not v.ndim else v for v in (y, t))
         pair = binary_codes(y, t)
@@ -47,15 +48,7 @@ def codes(y: Value, t: Value, loss: Loss, name: str) -> tuple[str, Value, Value]
     true, found = class_numbers(y, t, loss, name)
     k = y.shape[-1]
     true, found = (ops.one_hot(v, k, like=y) for v in (true, found))
-    counted = loss.counted(t)
-    if counted is not None:
-        true, found = (v * ops.cast(over_features(counted, v), v.dtype) for v in (true, found))
     return "classes", true, found
-
-
-def over_steps(x: Value) -> Value:
-    """The sum over all axes but the last."""
-    return ops.sum(x, tuple(range(x.ndim - 1))) if x.ndim > 1 else x
 
 
 @dataclass(frozen=True)
@@ -64,15 +57,13 @@ class Counted(Metric):
 
     function: Callable[..., Any]
     labels: ClassVar[bool] = False  # whether there may be several labels for each sample
+    by_place = True
 
     def sums(self, y, t, loss):
         kind, true, found = codes(y, t, loss, self.name)
         self.fits(kind, true.shape[-1])
-        return {
-            f"{kind}.right": over_steps(true * found),
-            f"{kind}.predicted": over_steps(found),
-            f"{kind}.true": over_steps(true),
-        }
+        each = {f"{kind}.right": true * found, f"{kind}.predicted": found, f"{kind}.true": true}
+        return summed(each, y, t, loss)
 
     def fits(self, kind: str, k: int) -> None:
         """`GraphError` where the metric is not defined for so many classes or labels."""
@@ -87,7 +78,8 @@ def counts_of(sums: Sums) -> Counts:
     """The sums over all samples, by their names."""
     kind = "labels" if "labels.true" in sums else "classes"
     right, predicted, true = (np.asarray(sums[f"{kind}.{word}"], float) for word in ("right", "predicted", "true"))
-    return Counts(right, predicted, true, sums["weight"] if kind == "labels" else true.sum(), kind == "labels")
+    total = sums.get(PLACES, sums["weight"]) if kind == "labels" else true.sum()
+    return Counts(right, predicted, true, total, kind == "labels")
 
 
 @dataclass(frozen=True)
@@ -177,6 +169,8 @@ class Confusion(Counted):
     def sums(self, y, t, loss):
         kind, true, found = codes(y, t, loss, self.name)
         self.fits(kind, true.shape[-1])
+        weights = place_weights(y, t, loss, true.dtype)
+        true = true if weights is None else true * over_features(weights, true)
         true, found = (ops.reshape(v, (-1, v.shape[-1])) for v in (true, found))
         return {"classes.confusion": ops.contract(true, found, "ti,tj->ij")}
 

@@ -1,18 +1,19 @@
-"""Metrics that are means over the samples: ``metric(y, t, loss)`` of a net's output and a target. Imports ops and nn.
+"""Metrics that are means over places: ``metric(y, t, loss)``, a number for each place of a net's output and a target.
 
-What they have in common: which classes a target and an output stand for.
+What they have in common: which classes a target and an output stand for, along the last axis. Imports ops and nn.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from .. import ops
 from ..graph import GraphError, Value
 from ..nn.activations import sigmoid, softmax
-from ..nn.losses import Loss, class_weights, surprise
-from ..nn.masks import mean_where
+from ..nn.loss import Loss
+from ..nn.losses import binary_surprise, class_weights, is_target, mean_last, of_class, surprise
 
 
 def is_binary(y: Value, t: Value, loss: Loss) -> bool:
@@ -32,6 +33,9 @@ def class_numbers(y: Value, t: Value, loss: Loss, name: str) -> tuple[Value, Val
                          f"{type(loss).__name__} with output shape {y.shape} has neither. Give a function of "
                          "(prediction, target) instead")  # fmt: skip
     wanted = t if t.ndim == y.ndim - 1 else ops.argmax(t)
+    if wanted.shape != y.shape[:-1]:
+        raise GraphError(f"{name}: targets of shape {t.shape} do not fit outputs of {y.shape[:-1]} places with "
+                         f"{y.shape[-1]} classes each; say with the loss's axis= where its classes are")  # fmt: skip
     return ops.cast(wanted, "int32"), ops.argmax(y)
 
 
@@ -41,10 +45,14 @@ def class_numbers(y: Value, t: Value, loss: Loss, name: str) -> tuple[Value, Val
 def accuracy(y: Value, t: Value, loss: Loss) -> Value:
     """1 where the largest output is the target class (or the output's sign the 0/1 target), else 0.
 
-    The mean over all, or over those that the loss counts (its ``ignore_class``).
+    Of several 0/1 targets the share that is right.
     """
-    wanted, found = binary_codes(y, t) if is_binary(y, t, loss) else class_numbers(y, t, loss, "accuracy")
-    return mean_where(ops.cast(ops.equal(found, wanted), y.dtype), loss.counted(t))
+    y, t = loss.aligned(y, t)
+    if is_binary(y, t, loss):
+        wanted, found = binary_codes(y, t)
+        return mean_last(ops.cast(ops.equal(found, wanted), y.dtype))
+    wanted, found = class_numbers(y, t, loss, "accuracy")
+    return ops.cast(ops.equal(found, wanted), y.dtype)
 
 
 def hamming_loss(y: Value, t: Value, loss: Loss) -> Value:
@@ -53,49 +61,59 @@ def hamming_loss(y: Value, t: Value, loss: Loss) -> Value:
 
 
 def subset_accuracy(y: Value, t: Value, loss: Loss) -> Value:
-    """1 where all labels of a sample are right, else 0: what scikit-learn calls the accuracy of several labels."""
+    """1 where all labels are right, else 0: what scikit-learn calls the accuracy of several labels."""
     return ops.cast(accuracy(y, t, loss) > 1 - 0.5 / y.size, y.dtype)
 
 
 def top_accuracy(y: Value, t: Value, loss: Loss, k: int) -> Value:
     """1 where the target class is among the k largest outputs, else 0."""
     name = f"top_{k}_accuracy"
+    y, t = loss.aligned(y, t)
     if is_binary(y, t, loss):
         raise GraphError(f"{name} needs one output per class, but {type(loss).__name__} has 0/1 targets")
     wanted, _ = class_numbers(y, t, loss, name)
-    own = ops.sum(ops.one_hot(wanted, y.shape[-1], like=y) * y, -1, keepdims=True)
+    own = ops.max(ops.where(is_target(y, wanted), y, -math.inf), -1, keepdims=True)
     larger = ops.sum(ops.cast(y > own, y.dtype), -1)
-    return mean_where(ops.cast(larger < k, y.dtype), loss.counted(t))
+    return ops.cast(larger < k, y.dtype)
 
 
 def log_loss(y: Value, t: Value, loss: Loss) -> Value:
     """-log of the probability of the target class, by the loss's softmax or sigmoid, without label smoothing."""
-    if is_binary(y, t, loss) and loss.link is sigmoid and y.size == 1:
-        return ops.mean(ops.softplus(y) - y * t)
+    y, t = loss.aligned(y, t)
+    if is_one_label(y, t, loss):
+        return mean_last(binary_surprise(y, t))
     if loss.link is not softmax:
         raise GraphError(f"log_loss needs the probabilities of classes; {type(loss).__name__} with output shape "
                          f"{y.shape} gives none")  # fmt: skip
-    return mean_where(surprise(y, class_weights(y, t)), loss.counted(t))
+    return surprise(y, t)
 
 
 def brier_score(y: Value, t: Value, loss: Loss) -> Value:
     """(p - t)^2 of the probability of class 1; for several classes the sum over them of (p_j - t_j)^2. Brier, 1950."""
-    if is_binary(y, t, loss) and loss.link is sigmoid and y.size == 1:
-        return mean_squared_error(y, t, loss)
+    y, t = loss.aligned(y, t)
+    if is_one_label(y, t, loss):
+        d = sigmoid(y) - t
+        return mean_last(d * d)
     if loss.link is not softmax:
         raise GraphError(f"brier_score_loss needs the probabilities of classes; {type(loss).__name__} with output "
                          f"shape {y.shape} gives none")  # fmt: skip
     d = softmax(y) - class_weights(y, t)
-    return mean_where(ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1), loss.counted(t))
+    return of_class(y, t, ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1))
+
+
+def is_one_label(y: Value, t: Value, loss: Loss) -> bool:
+    """Whether an output is the logit of one 0/1 target at each place."""
+    return is_binary(y, t, loss) and loss.link is sigmoid and (not y.ndim or y.shape[-1] == 1)
 
 
 def of_labels(y: Value, t: Value, loss: Loss, name: str) -> Value:
-    """Precision, recall, F1 or Jaccard index of one sample's labels; 0 where it is 0/0."""
-    if not is_binary(y, t, loss) or y.ndim != 1 or y.size < 2:
+    """Precision, recall, F1 or Jaccard index of the labels of one sample or step; 0 where it is 0/0."""
+    y, t = loss.aligned(y, t)
+    if not is_binary(y, t, loss) or not y.ndim or y.shape[-1] < 2:
         raise GraphError(f"{name}_samples needs several 0/1 labels for each sample; {type(loss).__name__} with output "
                          f"shape {y.shape} has not")  # fmt: skip
     wanted, found = binary_codes(y, t)
-    top, bottom = RATIOS[name](*(ops.sum(v) for v in (wanted * found, found, wanted)))
+    top, bottom = RATIOS[name](*(ops.sum(v, -1) for v in (wanted * found, found, wanted)))
     return top / ops.maximum(bottom, 0.5)
 
 
@@ -110,20 +128,28 @@ RATIOS = {  # of what is right, what was predicted and what is true: numbers or 
 # ---- values -------------------------------------------------------------------------------------------------------
 
 
+def differences(y: Value, t: Value, loss: Loss) -> tuple[Value, Value]:
+    """Prediction minus target, channels last, and the target."""
+    y, t = loss.aligned(y, t)
+    return loss.link(y) - t, t
+
+
 def mean_squared_error(y: Value, t: Value, loss: Loss) -> Value:
     """Mean of the squared differences of prediction and target."""
-    d = loss.link(y) - t
-    return ops.mean(d * d)
+    d, _ = differences(y, t, loss)
+    return mean_last(d * d)
 
 
 def mean_absolute_error(y: Value, t: Value, loss: Loss) -> Value:
     """Mean of the absolute differences of prediction and target."""
-    return ops.mean(abs(loss.link(y) - t))
+    d, _ = differences(y, t, loss)
+    return mean_last(abs(d))
 
 
 def mean_absolute_percentage_error(y: Value, t: Value, loss: Loss) -> Value:
     """Mean of |prediction - target| / |target|, as a share of 1."""
-    return ops.mean(abs(loss.link(y) - t) / ops.maximum(abs(t), 2.0**-52))
+    d, t = differences(y, t, loss)
+    return mean_last(abs(d) / ops.maximum(abs(t), 2.0**-52))
 
 
 FORMULAS: dict[str, Callable[..., Value]] = {

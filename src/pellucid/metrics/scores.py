@@ -14,7 +14,7 @@ import numpy as np
 from ..data import DataError
 from ..graph import GraphError
 from ..nn.activations import softmax
-from ..nn.losses import Loss
+from ..nn.loss import Loss, places_of
 from .base import Metric, Scored
 from .each import class_numbers, is_binary
 from .values import must_be_values
@@ -35,12 +35,13 @@ class OfScikitLearn(Scored):
     weights: bool = True
 
     def sums(self, y, t, loss):
+        own, target = loss.aligned(y, t)
         if not self.classes:
             must_be_values(y, t, loss, self.name)
-            if y.size > 1 and not self.several:
-                raise GraphError(f"{self.name} takes one value for each sample, but the net gives {y.size}")
-        elif not is_binary(y, t, loss):
-            class_numbers(y, t, loss, self.name)
+            if own.ndim and own.shape[-1] > 1 and not self.several:
+                raise GraphError(f"{self.name} takes one value for each sample, but the net gives {own.shape[-1]}")
+        elif not is_binary(own, target, loss):
+            y, _ = own, class_numbers(own, target, loss, self.name)
             if y.shape[-1] > 2 and not self.several:
                 raise GraphError(f"{self.name} takes two classes, or several labels, but the net has {y.shape[-1]} "
                                  f"classes; use {self.name}_ovr or {self.name}_ovo")  # fmt: skip
@@ -66,37 +67,59 @@ class OfScikitLearn(Scored):
             raise DataError(f"{self.name} is not defined: {missing[0]} {len(t)} samples")
 
 
-def targets_of(t: np.ndarray, loss: Loss, output: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """A model's targets (n, ...) as `Scored` describes them; and which steps of sequences count, None for all.
+def targets_of(
+    t: np.ndarray, loss: Loss, output: tuple[int, ...], mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A model's targets (n, ...) as `Scored` describes them; and which places of sequences count, None for all.
 
-    ``output`` is the shape of the net's output.
+    ``output`` is the shape of the net's output, ``mask`` (n, T) which of its steps count.
     """
+    axis = loss.class_axis(output, mask is not None)
     if loss.targets != "classes" and t.ndim == len(output) + 1:  # a number for each output
-        return flat(t), None
-    t = (t.argmax(axis=-1) if t.ndim == len(output) + 1 else t).reshape(-1)
+        places, own = places_of(t.shape[1:], axis), rows_of(t, axis)
+        own = own[:, 0] if own.shape[1] == 1 else own
+    else:
+        t = t.argmax(axis=axis + 1) if t.ndim == len(output) + 1 else t
+        places, own = t.shape[1:], t.reshape(-1)
     ignored = getattr(loss, "ignore_class", None)
-    counted = None if ignored is None else t != ignored
-    return (t if counted is None else t[counted]), counted
+    counted = None if ignored is None or own.ndim > 1 else own != ignored
+    if mask is not None:
+        there = spread(mask, places)
+        counted = there if counted is None else counted & there
+    return (own if counted is None else own[counted]), counted
+
+
+def rows_of(a: np.ndarray, axis: int) -> np.ndarray:
+    """One row for each sample and place, (n, k); ``axis`` is that of the channels, of one sample."""
+    return np.moveaxis(a, axis + 1, -1).reshape(-1, a.shape[axis + 1]) if a.ndim > 1 else a[:, None]
+
+
+def spread(v: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """A number for each sample, (n,), or each of its first places, (n, T), for each of all places, flat."""
+    v = v.reshape(*v.shape, *(1,) * (1 + len(places) - v.ndim))
+    return np.broadcast_to(v, (len(v), *places)).reshape(-1)
 
 
 def as_scored(
-    t: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None, loss: Loss
+    t: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None, loss: Loss, mask: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """A model's targets, predictions and weights as `Scored` describes them."""
-    own, counted = targets_of(t, loss, prediction.shape[1:])
-    rows = flat(prediction)
-    weight = None if weight is None else np.repeat(weight, len(rows) // len(prediction))
+    output = prediction.shape[1:]
+    if weight is not None and weight.ndim > 1:  # of steps: one of weight 0 does not count
+        there = weight > 0
+        mask = there if mask is None else there & mask.reshape(*mask.shape, *(1,) * (weight.ndim - mask.ndim))
+    if mask is not None and len(output) == 1:  # one number a step
+        t, prediction, output = t[..., None], prediction[..., None], (*output, 1)
+    axis = loss.class_axis(output, mask is not None)
+    own, counted = targets_of(t, loss, output, mask)
+    rows = rows_of(prediction, axis)
+    rows = rows[:, 0] if rows.shape[1] == 1 else rows
+    weight = None if weight is None else spread(weight, places_of(output, axis) if output else ())
     if counted is not None:
         rows, weight = rows[counted], None if weight is None else weight[counted]
     if own.ndim == 1 and rows.ndim == 2 and rows.shape[1] == 2:
         rows = rows[:, 1] if loss.link is softmax else rows[:, 1] - rows[:, 0]
     return own, rows, weight
-
-
-def flat(a: np.ndarray) -> np.ndarray:
-    """One row for each sample and step, (n, k); (n,) where that is one number."""
-    rows = a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1)
-    return rows[:, 0] if rows.shape[1] == 1 else rows
 
 
 OVR, OVO = (("multi_class", "ovr"),), (("multi_class", "ovo"),)

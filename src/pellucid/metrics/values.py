@@ -1,7 +1,7 @@
 """Metrics of values from sums: of the residuals, by the net, and of the targets, beforehand. Imports ops.
 
-Sums of the targets are made in float64 from the arrays: of float32 numbers far from 0, sum t^2 - (sum t)^2 / n would
-have no digit right.
+Sums of the targets are made in float64, from the arrays, or where a mask says which count in the program: of float32
+numbers far from 0, sum t^2 - (sum t)^2 / n would have no digit right.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import ops
 from ..data import DataError
 from ..graph import GraphError, Value
-from ..nn.losses import Loss
-from .base import Metric, Sums
+from ..nn.loss import Loss
+from ..nn.masks import known_mask
+from .base import PLACES, Metric, Sums, summed
+from .each import differences
 
 
 def must_be_values(y: Value, t: Value, loss: Loss, name: str) -> None:
@@ -30,11 +33,17 @@ class OfResiduals(Metric):
 
     function: Callable[[Sums], np.ndarray]
     least: int = 1  # samples
+    by_place = True
 
     def sums(self, y, t, loss):
         must_be_values(y, t, loss, self.name)
-        d = loss.link(y) - t
-        return {"residuals.sum": d, "residuals.squares": d * d}
+        masked = known_mask(y) is not None
+        d, own = differences(y, t, loss)
+        found = summed({"residuals.sum": d, "residuals.squares": d * d}, y, t, loss)
+        if masked:
+            exact = ops.cast(own, "float64")
+            found |= summed({"targets.sum": exact, "targets.squares": exact * exact}, y, t, loss)
+        return found
 
     def of_targets(self, t, weight):
         t = np.asarray(t, np.float64)
@@ -50,10 +59,15 @@ class OfResiduals(Metric):
             raise DataError(f"{self.name} needs at least {self.least} samples, got {len(t)}")
 
 
+def number(sums: Sums) -> float:
+    """The weight of all places, or of all samples where each has one."""
+    return sums.get(PLACES, sums["weight"])
+
+
 def variance(sums: Sums, of: str) -> np.ndarray:
     """sum w (v - mean v)^2; 0 where it is nothing but rounding."""
     squares = np.asarray(sums[f"{of}.squares"])
-    found = squares - np.asarray(sums[f"{of}.sum"]) ** 2 / sums.get(f"{of}.weight", sums["weight"])
+    found = squares - np.asarray(sums[f"{of}.sum"]) ** 2 / sums.get(f"{of}.weight", number(sums))
     return np.where(found > 1e-12 * squares, found, 0.0)
 
 
@@ -80,7 +94,7 @@ def explained_variance(sums: Sums) -> np.ndarray:
 
 def root_mean_squared_error(sums: Sums) -> np.ndarray:
     """sqrt(mean d^2)."""
-    return np.sqrt(np.asarray(sums["residuals.squares"]) / sums["weight"])
+    return np.sqrt(np.asarray(sums["residuals.squares"]) / number(sums))
 
 
 VALUES: list[Metric] = [

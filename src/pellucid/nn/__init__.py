@@ -24,16 +24,17 @@ from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout, WeightDrop
 from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
+from .loss import Loss
 from .losses import (
     LOSSES,
     BinaryCrossEntropy,
     BinaryHinge,
     ClassDistance,
     CrossEntropy,
+    Euclidean,
     HalfSquaredError,
     Hinge,
     Huber,
-    Loss,
     MeanAbsoluteError,
     MeanSquaredError,
     MissProbability,
@@ -42,12 +43,13 @@ from .losses import (
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .outputs import Losses
 from .parts import freeze
 from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
-from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
+from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Attention",
     "AuxiliaryHead",
     "AvgPool",
+    "AvgPool1D",
     "BatchNorm",
     "Bidirectional",
     "BinaryCrossEntropy",
@@ -79,6 +82,7 @@ __all__ = [
     "DropConnect",
     "Dropout",
     "Embedding",
+    "Euclidean",
     "FeedForward",
     "Flatten",
     "GaussianNoise",
@@ -96,9 +100,11 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "Loss",
+    "Losses",
     "Masking",
     "MaxNorm",
     "MaxPool",
+    "MaxPool1D",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MissProbability",

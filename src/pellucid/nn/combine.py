@@ -12,7 +12,7 @@ from ..graph import GraphError, Value
 from .activations import ACTIVATIONS
 from .conv import is_whole
 from .layer import Layer, apply, as_float
-from .masks import hand_on
+from .masks import hand_on, known_mask, mask_of, with_mask
 from .stepping import function_must_step
 
 
@@ -44,6 +44,7 @@ class Sequential(Layer):
     """
 
     layers: tuple[Callable, ...]
+    around_others = True
 
     def __init__(self, *layers, name: str | None = None, trainable: bool = True) -> None:
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
@@ -103,7 +104,10 @@ class Residual(Layer):
 
 
 class Concatenate(Layer):
-    """The results of several branches on one input, one after the other along ``axis`` (of one sample)."""
+    """The results of several branches on one input, one after the other along ``axis`` (of one sample).
+
+    Along time the masks of sequences are put together as they are; else the first mask is that of all.
+    """
 
     branches: tuple[Callable, ...]
     axis: int = 0
@@ -124,7 +128,12 @@ class Concatenate(Layer):
     def __call__(self, *inputs: Value) -> Value:
         floats = tuple(as_float(v) for v in inputs)  # a layer may want the whole numbers: an Embedding
         results = [as_float(branch(*(inputs if isinstance(branch, Layer) else floats))) for branch in self.branches]
-        return hand_on(ops.concatenate(results, self.axis), *results)
+        y = ops.concatenate(results, self.axis)
+        masks = [known_mask(v) for v in results]
+        if self.axis % y.ndim or y.ndim < 2 or not any(m is not None for m in masks):
+            return hand_on(y, *results)
+        each = [ops.fill(True, v.shape[:1], "bool") if m is None else m for m, v in zip(masks, results, strict=True)]
+        return with_mask(y, ops.concatenate(each))
 
 
 class AuxiliaryHead(Layer):
@@ -155,6 +164,7 @@ class Lambda(Layer):
     """Any function of Values as a layer, so that it has a name."""
 
     function: Callable
+    around_others = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,10 +175,10 @@ class Lambda(Layer):
 
 
 class Flatten(Layer):
-    """Any shape to a vector: (C, H, W) to (C*H*W,)."""
+    """Any shape to a vector: (C, H, W) to (C*H*W,). A sequence of one number a step, (T, 1), keeps its mask."""
 
     def __call__(self, x: Value) -> Value:
-        return ops.reshape(x, (-1,)) if x.size else ops.reshape(x, (0,))
+        return same_steps(ops.reshape(x, (-1,)) if x.size else ops.reshape(x, (0,)), x)
 
 
 class Reshape(Layer):
@@ -185,4 +195,11 @@ class Reshape(Layer):
         return self.shape[0] == -1 and math.prod(self.shape[1:]) == math.prod(inputs[0].shape[1:])
 
     def __call__(self, x: Value) -> Value:
-        return ops.reshape(x, tuple(self.shape))
+        return same_steps(ops.reshape(x, tuple(self.shape)), x)
+
+
+def same_steps(y: Value, x: Value) -> Value:
+    """The numbers of x in another shape, with its mask, if the first axis is the steps still."""
+    if x.ndim and y.shape[:1] == x.shape[:1] and known_mask(x) is not None:
+        return with_mask(y, mask_of(x))
+    return y

@@ -11,13 +11,13 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
-from .masks import hand_on, mask_of, masks_kept, with_mask
+from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
 from .stepping import must_step
 
@@ -46,6 +46,8 @@ class Layer(Declared):
     """
 
     transparent: ClassVar[bool] = False  # True: all it does is around its field ``layer``, whose name it has
+    around_others: ClassVar[bool] = False  # whether it has no formulas of its own, but those of what it is given
+    keeps_steps: ClassVar[bool] = True  # whether its output, where it is as long, has the steps of its first input
 
     name: str | None = field(default=None, kw_only=True)
     trainable: bool = field(default=True, kw_only=True)
@@ -59,6 +61,7 @@ class Layer(Declared):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+        cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
 
@@ -138,7 +141,16 @@ class Layer(Declared):
         if scope is None:
             raise GraphError(f"{type(self).__name__} adds to the loss: it can only be called while a net is traced")
         if scope.training:
-            scope.extras.append(Extra(scope.path[-1], value, weight, output))
+            scope.extras.append(Extra(scope.path[-1], value, weight, output, known_mask(value)))
+
+    def needs_samples(self) -> None:
+        """In training, this layer takes statistics over the samples of a batch alone: `Model` sees to two or more.
+
+        Nothing happens in a frozen layer.
+        """
+        scope = current.get()
+        if scope is not None and not self.frozen and scope.path[-1] not in scope.over_samples:
+            scope.over_samples.append(scope.path[-1])
 
     def by_step(self, *inputs: Value) -> bool:
         """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
@@ -173,6 +185,15 @@ class Layer(Declared):
 Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
 
 
+def _refuse_change(layer: Layer, name: str, value: Any) -> None:
+    """Options do not change once a layer is made: nets share layers, and graphs were traced with them."""
+    hint = f"make another: dataclasses.replace(layer, {name}={value!r})"
+    if name == "trainable":
+        word = "unfreeze" if value else "freeze"
+        hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
+    raise FrozenInstanceError(f"{type(layer).__name__}: {name!r} of a layer that is made cannot be set; {hint}")
+
+
 def check_layer(wrapper: Any) -> None:
     """Raise `GraphError` unless what a layer is around, its field ``layer``, is a layer."""
     if not isinstance(wrapper.layer, Layer):
@@ -190,12 +211,25 @@ def _traced(call):
             return call(self, *inputs, **options)
         with within(self) as path:
             must_step(inputs, self.by_step)
+            who = _called(self, path)
+            if not _within_one(scope.active[:-1]):
+                told_if_formula_lost(who, inputs)
+            before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
-        return hand_on(output, *inputs[:1])
+            scope.calls.append(Call(path, self, first_of(output)))
+        if self.keeps_steps:
+            hand_on(output, *inputs[:1])
+        told_if_lost(who, inputs[:1], output, before)
+        return output
 
     return wrapped
+
+
+def first_of(output: Any) -> Any:
+    """A layer's output, or the first of several."""
+    several = tuple(output.values()) if isinstance(output, Mapping) else output
+    return several[0] if isinstance(several, tuple) and several else output
 
 
 @contextlib.contextmanager
@@ -211,14 +245,28 @@ def within(layer: Layer) -> Iterator[str]:
         except LayerError:
             raise
         except GraphError as error:
-            place = path or layer.name
-            raise LayerError(f"{type(layer).__name__}{f' {place!r}' if place else ''}: {error}") from error
+            raise LayerError(f"{_called(layer, path or layer.name)}: {error}") from error
+
+
+def _within_one(active: list[Any]) -> bool:
+    """Whether the layer around is one of this package with formulas of its own, which knows what it does with masks."""
+    kind = type(active[-1]) if active else None
+    return kind is not None and kind.__module__.startswith(f"{__package__}.") and not kind.around_others  # type: ignore[attr-defined]
+
+
+def _called(layer: Any, place: str | None) -> str:
+    """What a layer or function is called in messages: its kind and place."""
+    kind = type(layer).__name__ if isinstance(layer, Layer) else getattr(layer, "__name__", type(layer).__name__)
+    return f"{kind} {place!r}" if place else kind
 
 
 def apply(place: str, function: Callable, *inputs: Value) -> Value:
     """Call a plain function within a layer: errors name its place, and its output is noted, as for a layer."""
     scope = current.get()
     path = ".".join(p for p in (*(scope.path[-1:] if scope else ()), place) if p)
+    if scope is not None and not _within_one(scope.active):
+        told_if_formula_lost(_called(function, path), inputs)
+    before = reads()
     try:
         output = function(*inputs)
         if not isinstance(output, Value):
@@ -226,10 +274,12 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     except LayerError:
         raise
     except GraphError as error:
-        raise LayerError(f"{getattr(function, '__name__', type(function).__name__)} {path!r}: {error}") from error
+        raise LayerError(f"{_called(function, path)}: {error}") from error
     if scope is not None:
         scope.calls.append(Call(path, function, output))
-    return hand_on(output, *inputs[:1])
+    hand_on(output, *inputs[:1])
+    told_if_lost(_called(function, path), inputs[:1], output, before)
+    return output
 
 
 def _places(net: Any, path: str) -> Iterator[tuple[int, str]]:
@@ -278,12 +328,20 @@ def trace(
     try:
         with masks_kept():
             output = net(*inputs, **named)
+            several: dict[str, tuple[Value, Value | None]] = {}
+            if not isinstance(output, Value):
+                from .outputs import outputs_of, packed
+
+                values = outputs_of(output)
+                told_if_formula_lost("the net's output", values.values())
+                several, output = {name: (v, known_mask(v)) for name, v in values.items()}, packed(values)
+            else:
+                told_if_formula_lost("the net's output", [output])
+            mask = None if several else known_mask(output)
     finally:
         current.reset(token)
-    if not isinstance(output, Value):
-        raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
     return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
-                  scope.numbers, scope.penalised, scope.constraints)  # fmt: skip
+                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:
@@ -303,4 +361,4 @@ def as_float(x: Value) -> Value:
     scope = current.get()
     if x.dtype in ("float32", "float64"):
         return x
-    return with_mask(cast(x, scope.dtype if scope else "float32"), mask_of(x))
+    return with_mask(cast(x, scope.dtype if scope else "float32"), known_mask(x))

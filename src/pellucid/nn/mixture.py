@@ -6,9 +6,9 @@ import math
 
 from .. import ops
 from ..checks import checked, number, whole, wrong
-from ..graph import GraphError, Value
-from .losses import Loss, surprise
-from .masks import mean_where
+from ..graph import GraphError, Shape, Value
+from .loss import Loss
+from .losses import surprise
 
 
 class MixtureDensity(Loss):
@@ -42,6 +42,7 @@ class MixtureDensity(Loss):
     targets = "any"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, whole, "components")
         checked(self, whole, "classes", least=0)
         if self.classes == 1:
@@ -51,7 +52,7 @@ class MixtureDensity(Loss):
             raise GraphError(f"MixtureDensity: ignore_class={self.ignore_class} needs classes, got classes=0")
         checked(self, number, "floor", above=0)
 
-    def __call__(self, y: Value, t: Value) -> Value:
+    def each(self, y: Value, t: Value) -> Value:
         logits, mu_1, mu_2, s_1, s_2, r = self.parts(y)
         numbers = 3 if self.classes else 2
         if t.shape != (*y.shape[:-1], numbers):
@@ -65,8 +66,8 @@ class MixtureDensity(Loss):
         each = ops.logsumexp(logits, -1) - ops.logsumexp(logits + gaussians, -1)
         if self.classes:
             chances = y[..., 6 * self.components :]
-            each = each + surprise(chances, ops.one_hot(self.label(t), self.classes, like=y))
-        return mean_where(each, self.counted(t))
+            each = each + surprise(chances, self.label(t))
+        return each
 
     def link(self, y: Value) -> Value:
         logits, mu_1, mu_2, s_1, s_2, r = self.parts(y)
@@ -74,6 +75,9 @@ class MixtureDensity(Loss):
         if self.classes:
             found.append(ops.softmax(y[..., 6 * self.components :]))
         return ops.concatenate(found, -1)
+
+    def class_axis(self, shape: Shape, masked: bool = False) -> int:
+        return super().class_axis(shape, masked=True)  # the last, if not said
 
     def counted(self, t: Value) -> Value | None:
         return None if self.ignore_class is None else ~ops.equal(self.label(t), self.ignore_class)

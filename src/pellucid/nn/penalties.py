@@ -165,7 +165,7 @@ class UnitNorm(Constraint):
 
     def __call__(self, w):
         norms = unit_norms(w, self.axis)
-        return w / ops.where(norms > 0, norms, 1)
+        return w / ops.where(ops.equal(norms, 0), 1, norms)
 
 
 class NonNeg(Constraint):

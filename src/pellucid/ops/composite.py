@@ -6,10 +6,13 @@ import functools
 import math
 from collections.abc import Callable
 
-from ..graph import GraphError, Value
+from ..checks import number
+from ..graph import Value
 from . import reduce
-from .elementwise import exp, log, log1p, sqrt, where
+from .elementwise import equal, exp, log, log1p, spread, sqrt, where
 from .movement import ruled
+
+equals = spread(equal)
 
 
 def with_vjp(rule: Callable) -> Callable:
@@ -48,11 +51,11 @@ def softplus(x: Value) -> Value:
 def _logsumexp_vjp(g, y, x, *, axis, keepdims):
     if not keepdims:
         g, y = (reduce._spread_back(v, x, reduce.normalise_axes(axis, x.ndim, "logsumexp")) for v in (g, y))
-    return (g * exp(x - y),)
+    return (g * exp(x - where(equals(y, -math.inf), 0, y)),)  # all -inf: every share is 0
 
 
 def logsumexp(x: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
-    """log(sum(exp(x))) over axes, without overflow; -inf where all are -inf. Its derivative is the softmax."""
+    """log(sum(exp(x))) over axes, without overflow; -inf where all are -inf. Its derivative is the softmax, there 0."""
     return _logsumexp(x, axis=axis, keepdims=keepdims)
 
 
@@ -65,7 +68,7 @@ def _logsumexp(x, *, axis, keepdims):
 
 
 def log_softmax(x: Value, axis: int = -1) -> Value:
-    """x - logsumexp(x): the logarithms of `softmax`, without overflow or log(0)."""
+    """x - logsumexp(x): the logarithms of `softmax`, without overflow or log(0); NaN where all are -inf."""
     return x - logsumexp(x, axis, keepdims=True)
 
 
@@ -74,7 +77,7 @@ def _softmax_vjp(g, y, x, *, axis):
 
 
 def softmax(x: Value, axis: int = -1) -> Value:
-    """exp(x_i) / sum_j exp(x_j): numbers >= 0 that sum to 1, 0 where x_i is -inf; NaN where all are -inf."""
+    """exp(x_i) / sum_j exp(x_j): numbers >= 0 that sum to 1, 0 where x_i is -inf; NaN where all are, or one is inf."""
     return _softmax(x, axis=axis)
 
 
@@ -84,33 +87,47 @@ def _softmax(x, *, axis):
     return e / reduce.sum(e, axis, keepdims=True)
 
 
+def safe_sqrt(x: Value) -> Value:
+    """The square root, with the slope 0 at 0, where that of `sqrt` is inf: for distances, sqrt(sum of squares).
+
+    >>> from pellucid import input
+    >>> safe_sqrt(input("x", (3,)))
+    <select: sample float32 (3,)>
+    """
+    zero = equals(x, 0)
+    return where(zero, 0, sqrt(where(zero, 1, x)))
+
+
 def norm(x: Value, p: float = 2, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Value:
-    """The p-norm (sum |x|^p)^(1/p) over axes; p may be ``math.inf``. At 0 its derivative is 0."""
+    """The p-norm (sum |x|^p)^(1/p) over axes; p may be ``math.inf``. At 0 its derivative is 0. NaN gives NaN."""
     if p == math.inf:
         return reduce.max(abs(x), axis, keepdims)
     if p == 1:
         return reduce.sum(abs(x), axis, keepdims)
-    if p < 1:
-        raise GraphError(f"norm: p must be >= 1, got {p}")
+    p = number("norm", "p", p, least=1)
     if p == 2:
-        total = reduce.sum(x * x, axis, keepdims)
-        nonzero = total > 0
-        return where(nonzero, sqrt(where(nonzero, total, 1)), 0)
-    magnitude = where(abs(x) > 0, abs(x), 1)
-    total = reduce.sum(where(abs(x) > 0, magnitude**p, 0), axis, keepdims)
-    nonzero = total > 0
-    return where(nonzero, where(nonzero, total, 1) ** (1 / p), 0)
+        return safe_sqrt(reduce.sum(x * x, axis, keepdims))
+    zero = equals(x, 0)
+    total = reduce.sum(where(zero, 0, where(zero, 1, abs(x)) ** p), axis, keepdims)
+    zero = equals(total, 0)
+    return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
 CENTRAL = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
 TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
         -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+FAR = (-1.335117764e-06, 5.165792719e-06, -1.929693760e-05, 7.552693617e-05,
+       -2.151760813e-04, -1.386153665e-04, 1.010300479, 4.849906398)  # fmt: skip
+# a least-squares fit of erfinv(x) / x in sqrt(w) - 5, for w from 16, beyond float32, to 38
 
 
 @with_vjp(lambda g, y, x: (g * (math.sqrt(math.pi) / 2) * exp(y * y),))
 def erfinv(x: Value) -> Value:
-    """The inverse of erf on (-1, 1), to about 1e-6: M. Giles, "Approximating the erfinv function", 2012."""
+    """The inverse of erf: inf at 1, -inf at -1, NaN beyond; its relative error is below 1e-6.
+
+    M. Giles, "Approximating the erfinv function", 2012, with a polynomial more for the float64 numbers nearest to 1.
+    """
 
     def polynomial(coefficients, w):
         total = coefficients[0]
@@ -119,6 +136,9 @@ def erfinv(x: Value) -> Value:
         return total
 
     w = -log((1 - x) * (1 + x))
-    central = w < 5
-    return x * where(central, polynomial(CENTRAL, where(central, w, 5) - 2.5),
-                     polynomial(TAIL, sqrt(where(central, 5, w)) - 3))  # fmt: skip
+    central, end = w < 5, equals(w, math.inf)
+    root = sqrt(where(central, 5, where(end, 5, w)))
+    tail = polynomial(TAIL, root - 3)
+    if x.dtype == "float64":
+        tail = where(root > 4, polynomial(FAR, root - 5), tail)
+    return x * where(central, polynomial(CENTRAL, where(central, w, 5) - 2.5), where(end, math.inf, tail))

@@ -6,6 +6,7 @@ from string import ascii_letters
 
 from ..graph import GraphError, Sample, Type, Value, primitive
 from .elementwise import FLOATS
+from .options import TEXT
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -72,6 +73,7 @@ contract_of = primitive(
         Sample(((3,), (3,)), {"spec": "i,i->"}),
         Sample(((3,), ()), {"spec": "i,->i"}),
     ),
+    options={"spec": TEXT},
 )
 
 
@@ -85,7 +87,7 @@ def contract(x: Value, y: Value, spec: str) -> Value:
     >>> contract(state("w", (3, 2)), input("x", (2,)), "ij,j->i")
     <contract: sample float32 (3,)>
     """
-    return contract_of(x, y, spec=spec.replace(" ", ""))
+    return contract_of(x, y, spec=spec.replace(" ", "") if isinstance(spec, str) else spec)
 
 
 def dot(x: Value, y: Value) -> Value:

@@ -21,22 +21,15 @@ from ..graph import GraphError, Sample, Shape, Type, Value, primitive
 from .composite import with_vjp
 from .contract import contract, contract_of, parse
 from .movement import concatenate, fill, flip, pad, pad_with, reshape, transpose
-
-Sizes = tuple[int, ...]
-Widths = Sequence[tuple[int, int]]  # zeros (before, after) each axis
-
-
-def window_count(n: int, kernel: int, stride: int, dilation: int) -> int:
-    """How many windows fit along an axis of length n, the last one starting within stride of the end."""
-    return (n - (kernel - 1) * dilation - 1) // stride + 1
-
+from .options import LENGTHS, whole, wholes
+from .sizes import Sizes, Widths, each_axis, fitted, padding_widths, window_count
 
 # ---- windows and their adjoint ----------------------------------------------------------------------------------
 
 
 def _windows_rule(x: Type, *, kernel, strides, dilations):
     rank = len(kernel)
-    if not len(strides) == len(dilations) == rank <= len(x.shape) or min(*kernel, *strides, *dilations) < 1:
+    if not len(strides) == len(dilations) == rank <= len(x.shape) or not rank:
         raise GraphError(f"windows: {kernel}, strides {strides} and dilations {dilations} do not fit shape {x.shape}")
     lead, space = x.shape[: len(x.shape) - rank], x.shape[len(x.shape) - rank :]
     counts = tuple(map(window_count, space, kernel, strides, dilations))
@@ -61,14 +54,17 @@ windows_of = primitive(
         Sample(((2, 7),), {"kernel": (3,), "strides": (2,), "dilations": (1,)}),
         Sample(((2, 6, 5),), {"kernel": (2, 3), "strides": (1, 2), "dilations": (2, 1)}),
     ),
+    options={"kernel": LENGTHS, "strides": LENGTHS, "dilations": LENGTHS},
 )
 
 
 def _overlap_add_rule(x: Type, *, size, strides, dilations):
     rank = len(size)
     counts, kernel = x.shape[len(x.shape) - 2 * rank : len(x.shape) - rank], x.shape[len(x.shape) - rank :]
-    if not len(strides) == len(dilations) == rank or counts != tuple(
-        map(window_count, size, kernel, strides, dilations)
+    if (
+        not len(strides) == len(dilations) == rank <= len(x.shape) // 2
+        or not rank
+        or counts != tuple(map(window_count, size, kernel, strides, dilations))
     ):
         raise GraphError(f"overlap_add: {x.shape} does not hold the windows of an input of size {size}")
     return (*x.shape[: len(x.shape) - 2 * rank], *size), x.dtype
@@ -97,6 +93,7 @@ overlap_add_of = primitive(
         Sample(((2, 4, 2, 2, 3),), {"size": (6, 5), "strides": (1, 2), "dilations": (2, 1)}),
         Sample(((2, 2, 2),), {"size": (6,), "strides": (3,), "dilations": (1,)}),
     ),
+    options={"size": LENGTHS, "strides": LENGTHS, "dilations": LENGTHS},
 )
 
 
@@ -107,13 +104,18 @@ def windows(x: Value, kernel: Sizes, strides: Sizes | None = None, dilations: Si
     >>> windows(input("x", (3, 8, 8)), (5, 5)).shape
     (3, 4, 4, 5, 5)
     """
+    kernel = wholes(kernel, "windows: kernel", 1)
     one = (1,) * len(kernel)
-    return windows_of(x, kernel=tuple(kernel), strides=tuple(strides or one), dilations=tuple(dilations or one))
+    strides, dilations = (one if g is None else wholes(g, f"windows: {name}", 1)
+                          for name, g in (("strides", strides), ("dilations", dilations)))  # fmt: skip
+    return windows_of(x, kernel=kernel, strides=strides, dilations=dilations)
 
 
 def overlap_add(x: Value, size: Sizes, strides: Sizes, dilations: Sizes) -> Value:
     """The adjoint of `windows`: (..., *counts, *kernel) to (..., *size), what overlaps added up."""
-    return overlap_add_of(x, size=tuple(size), strides=tuple(strides), dilations=tuple(dilations))
+    size, strides, dilations = (wholes(g, f"overlap_add: {name}", 1) for name, g in (
+        ("size", size), ("strides", strides), ("dilations", dilations)))  # fmt: skip
+    return overlap_add_of(x, size=size, strides=strides, dilations=dilations)
 
 
 # ---- cross-correlation ------------------------------------------------------------------------------------------
@@ -234,76 +236,13 @@ def over_windows(c: Value) -> bool:
     return view is not None and view.kind == "sample"
 
 
+def gives_places(c: Value) -> bool:
+    """Whether such a contraction is a convolution: its result has a number for each window."""
+    view = window_operand(c) if over_windows(c) else None
+    return view is not None and parse(c.attributes["spec"])[2][-1] in "xyz"
+
+
 # ---- what users call --------------------------------------------------------------------------------------------
-
-
-def each_axis(given: int | Sequence[int], rank: int, name: str, least: int = 1) -> Sizes:
-    """One number for all axes, or one for each; raises `GraphError` for anything else.
-
-    >>> each_axis(2, 3, "strides"), each_axis((1, 2), 2, "strides")
-    ((2, 2, 2), (1, 2))
-    """
-    sizes = (given,) * rank if isinstance(given, int) else tuple(given)
-    if len(sizes) != rank or not all(isinstance(n, int) and n >= least for n in sizes):
-        raise GraphError(f"{name} must be a whole number >= {least}, or {rank} of them, got {given!r}")
-    return sizes
-
-
-def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilations: Sizes) -> list[tuple[int, int]]:
-    """Zeros (before, after) each axis: "valid" none; "same" for ceil(n / stride) results; numbers, or pairs of them."""
-    if padding == "valid":
-        return [(0, 0)] * len(space)
-    if padding == "same":
-        totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
-                  for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
-        return [(t // 2, t - t // 2) for t in totals]
-    each = (
-        (padding,) * len(space) if isinstance(padding, int) else padding if isinstance(padding, (tuple, list)) else ()
-    )
-    pairs = [(p, p) if isinstance(p, int) else tuple(p) if isinstance(p, (tuple, list)) else () for p in each]
-    if len(pairs) != len(space) or not all(
-        len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs
-    ):
-        raise GraphError(f"padding must be 'valid', 'same', a number, or for each of {len(space)} axes a number or a "
-                         f"pair (before, after), got {padding!r}")  # fmt: skip
-    return pairs
-
-
-def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int], floor: bool) -> None:
-    """Raise `GraphError` unless windows cover an axis exactly: (n - kernel + padding) / stride + 1 is whole.
-
-    ``floor`` allows a rest that no window covers.
-
-    >>> check_fit(7, 3, 3, 1, (0, 0), False)
-    Traceback (most recent call last):
-    pellucid.graph.GraphError: windows of 3 with stride 3 do not fit an axis of 7 with padding 0: (7 - 3 + 0)/3 + 1 = \
-2.33. It fits with stride 1, 2 or 4, with padding 2 in all, or for an axis of 6 or 9; floor=True leaves the rest out
-    """
-    total, reach = sum(widths), (kernel - 1) * dilation + 1
-    room = n + total - reach
-    if room < 0:
-        raise GraphError(f"windows of {reach} are larger than an axis of {n} with padding {total}; "
-                         f"use a kernel of at most {(n + total - 1) // dilation + 1}, or padding='same'")  # fmt: skip
-    if floor or room % stride == 0:
-        return
-    strides = [s for s in range(1, room + 1) if room % s == 0][:3]
-    raise GraphError(
-        f"windows of {reach} with stride {stride} do not fit an axis of {n} with padding {total}: "
-        f"({n} - {reach} + {total})/{stride} + 1 = {room / stride + 1:.2f}. It fits with stride "
-        f"{', '.join(map(str, strides[:-1]))}{' or ' * (len(strides) > 1)}{strides[-1]}, with padding "
-        f"{total + stride - room % stride} in all, or for an axis of {n - room % stride} or "
-        f"{n - room % stride + stride}; floor=True leaves the rest out"
-    )
-
-
-def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool) -> tuple[Sizes, Sizes, Widths]:
-    """Strides, dilations and padding for each axis, where windows with them fit; else a `GraphError`."""
-    strides = each_axis(strides, len(space), "strides")
-    dilations = each_axis(dilations, len(space), "dilations")
-    widths = padding_widths(padding, space, kernel, strides, dilations)
-    for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
-        check_fit(n, k, s, d, p, floor or padding == "same")
-    return strides, dilations, tuple(widths)
 
 
 def padded(x: Value, widths: Widths, value: float = 0) -> Value:
@@ -342,11 +281,11 @@ def correlate(
     >>> correlate(input("x", (3, 32, 32)), state("w", (6, 3, 5, 5))).shape
     (6, 28, 28)
     """
-    rank = w.ndim - 2
+    rank, groups = w.ndim - 2, whole(groups, "correlate: groups", 1)
     if not 1 <= rank <= 3 or x.ndim != rank + 1:
         raise GraphError(f"correlate: a kernel of shape {w.shape} (filters, channels, *size) needs an input of shape "
                          f"(channels, *space) with {rank} axes of space, got {x.shape}")  # fmt: skip
-    if groups < 1 or x.shape[0] != w.shape[1] * groups or w.shape[0] % groups:
+    if x.shape[0] != w.shape[1] * groups or w.shape[0] % groups:
         raise GraphError(f"correlate: {x.shape[0]} channels in {groups} groups do not fit a kernel of shape {w.shape}: "
                          f"{w.shape[0]} filters for {w.shape[1]} channels each")  # fmt: skip
     space, kernel = x.shape[1:], w.shape[2:]
@@ -374,14 +313,14 @@ def correlate_transposed(
     >>> correlate_transposed(input("x", (6, 14, 14)), state("w", (6, 3, 2, 2)), strides=2).shape
     (3, 28, 28)
     """
-    rank = w.ndim - 2
-    if not 1 <= rank <= 3 or x.ndim != rank + 1 or x.shape[0] != w.shape[0] or groups < 1 or x.shape[0] % groups:
+    rank, groups = w.ndim - 2, whole(groups, "correlate_transposed: groups", 1)
+    if not 1 <= rank <= 3 or x.ndim != rank + 1 or x.shape[0] != w.shape[0] or x.shape[0] % groups:
         raise GraphError(f"correlate_transposed: an input of shape {x.shape} (filters, *places) in {groups} groups "
                          f"does not fit a kernel of shape {w.shape} (filters, channels, *size)")  # fmt: skip
     strides, dilations = each_axis(strides, rank, "strides"), each_axis(dilations, rank, "dilations")
     more = each_axis(output_padding, rank, "output_padding", least=0)
     reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
-    whole = tuple((n - 1) * s + r + m for n, s, r, m in zip(x.shape[1:], strides, reach, more, strict=True))
+    full = tuple((n - 1) * s + r + m for n, s, r, m in zip(x.shape[1:], strides, reach, more, strict=True))
     if padding == "same":
         totals = [r + m - s for r, m, s in zip(reach, more, strides, strict=True)]
         if min(totals) < 0:
@@ -389,12 +328,14 @@ def correlate_transposed(
                              f"got {w.shape[2:]} and {strides}")  # fmt: skip
         widths = [(t // 2, t - t // 2) for t in totals]
     else:
-        widths = padding_widths(padding, whole, w.shape[2:], strides, dilations)
+        widths = padding_widths(padding, full, w.shape[2:], strides, dilations)
     if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
-        raise GraphError(f"correlate_transposed: output_padding must be less than the stride, got {output_padding}")
-    size = tuple(n - a - b for n, (a, b) in zip(whole, widths, strict=True))
+        raise GraphError(
+            f"correlate_transposed: output_padding must be less than the stride or the dilation, got {output_padding}"
+        )
+    size = tuple(n - a - b for n, (a, b) in zip(full, widths, strict=True))
     if min(size) < 1:
-        raise GraphError(f"correlate_transposed: padding {padding!r} leaves nothing of {whole}")
+        raise GraphError(f"correlate_transposed: padding {padding!r} leaves nothing of {full}")
     x, w_grouped = split_groups(x, groups), split_groups(w, groups)
     y = _transposed(x, w_grouped, strides=strides, dilations=dilations, widths=tuple(widths), size=size)
     return y if groups == 1 else reshape(y, (w.shape[1] * groups, *y.shape[2:]))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..graph import GraphError, Primitive, Sample, Value, primitive
+from .options import DTYPE
 
 FLOATS = ("float32", "float64")
 
@@ -30,7 +31,7 @@ def elementwise(name, forward, vjp=None, samples=(), dtypes=FLOATS, result=None)
 
     points = tuple(np.array(s, None if dtypes[0] in FLOATS else dtypes[-1]) for s in samples)
     case = (Sample(points, {}, check_gradient=vjp is not None),) if samples else ()
-    return primitive(name, rule=rule, forward=forward, vjp=vjp, elementwise=True, samples=case)
+    return primitive(name, rule=rule, forward=forward, vjp=vjp, elementwise=True, samples=case, options={})
 
 
 NUMBERS = (*FLOATS, "int32", "int64", "uint32")
@@ -131,6 +132,7 @@ select = primitive(
     vjp=lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)),
     elementwise=True,
     samples=(Sample((np.array([True, False, True, False]), np.array(POINTS), np.array(OTHERS)), {}),),
+    options={},
 )
 
 cast_to = primitive(
@@ -141,6 +143,7 @@ cast_to = primitive(
     elementwise=True,
     samples=(Sample((np.array(POINTS),), {"dtype": "float64"}),
              Sample((np.array(POINTS),), {"dtype": "int32"}, check_gradient=False)),
+    options={"dtype": DTYPE},
 )  # fmt: skip
 
 # ---- integers (for random bits) ---------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ def where(condition: Value, a, b) -> Value:
 
 def cast(x: Value, dtype: str) -> Value:
     """``x`` in another dtype; integers are cut towards zero. No derivative passes through an integer."""
-    return x if x.dtype == dtype else cast_to(x, dtype=dtype)
+    return x if isinstance(dtype, str) and x.dtype == dtype else cast_to(x, dtype=dtype)
 
 
 def ones_like(x: Value) -> Value:

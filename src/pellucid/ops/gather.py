@@ -7,6 +7,7 @@ import numpy as np
 from ..graph import GraphError, Sample, Type, Value, primitive
 from .elementwise import cast, equal
 from .movement import broadcast_to, expand_dims, iota
+from .options import COUNT, whole
 
 INDICES = ("int32", "int64")
 
@@ -14,6 +15,8 @@ INDICES = ("int32", "int64")
 def _take_rule(table: Type, rows: Type, *, table_ndim, rows_ndim):
     if rows.dtype not in INDICES:
         raise GraphError(f"take: rows must be {' or '.join(INDICES)}, got {rows.dtype}; use cast(rows, dtype)")
+    if (table_ndim, rows_ndim) != (len(table.shape), len(rows.shape)):
+        raise GraphError(f"take: made for {table_ndim} and {rows_ndim} axes, got {table} and {rows}")
     if not table.shape:
         raise GraphError("take: a scalar has no rows")
     return rows.shape + table.shape[1:], table.dtype
@@ -47,6 +50,7 @@ take_rows = primitive(
         Sample(((4, 3), np.array([2, 0, 2])), {"table_ndim": 2, "rows_ndim": 1}),
         Sample(((4,), np.array(1)), {"table_ndim": 1, "rows_ndim": 0}),
     ),
+    options={"table_ndim": COUNT, "rows_ndim": COUNT},
 )
 
 
@@ -61,7 +65,9 @@ def take(table: Value, rows: Value) -> Value:
 
 
 def _scatter_rule(values: Type, rows: Type, *, size, values_ndim, rows_ndim):
-    if values.shape[: len(rows.shape)] != rows.shape or rows.dtype not in INDICES:
+    given = len(values.shape), len(rows.shape)
+    fit = values.shape[: given[1]] == rows.shape and given == (values_ndim, rows_ndim)
+    if not fit or rows.dtype not in INDICES:
         raise GraphError(f"scatter_rows: values {values} and rows {rows} do not fit")
     return (size, *values.shape[len(rows.shape) :]), values.dtype
 
@@ -88,12 +94,15 @@ scatter_of = primitive(
     forward_summed=lambda xp, *inputs, **attributes: _scatter(xp, *inputs, **attributes, summed=True),
     vjp=lambda g, y, values, rows, **_: (take(g, rows), None),
     samples=(Sample(((3, 2), np.array([1, 4, 1])), {"size": 5, "values_ndim": 2, "rows_ndim": 1}),),
+    options={"size": COUNT, "values_ndim": COUNT, "rows_ndim": COUNT},
 )
 
 
 def scatter_rows(values: Value, rows: Value, size: int) -> Value:
     """A table of ``size`` rows of zeros to which each of ``values`` is added at its row: the adjoint of `take`."""
-    return scatter_of(values, rows, size=size, values_ndim=values.ndim, rows_ndim=rows.ndim)
+    return scatter_of(
+        values, rows, size=whole(size, "scatter_rows: size", 0), values_ndim=values.ndim, rows_ndim=rows.ndim
+    )
 
 
 def one_hot(labels: Value, k: int, like: Value | None = None) -> Value:
@@ -103,6 +112,7 @@ def one_hot(labels: Value, k: int, like: Value | None = None) -> Value:
     >>> one_hot(input("label", (), "int32"), 10)
     <cast: sample int32 (10,)>
     """
+    k = whole(k, "one_hot: k", 0)
     shape = (*labels.shape, k)
     codes = equal(broadcast_to(expand_dims(labels, -1), shape), broadcast_to(iota(k, labels.dtype), shape))
     return cast(codes, like.dtype if like is not None else "int32")

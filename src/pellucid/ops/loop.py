@@ -6,13 +6,15 @@ the body was at each step, side by side along a leading axis of time. What a ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Program, Type, Value, cached_property, primitive, toposort
-from .movement import broadcast_to, expand_dims
+from ..graph import GraphError, Option, Program, Type, Value, cached_property, primitive, toposort
+from .movement import broadcast_to, constant_of, expand_dims, fill_with, iota_of
+from .options import FLAG, LENGTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +51,22 @@ class Body:
 
 
 def _scan_rule(*types: Type, body: Body, length, reverse, remat):
+    if len(types) != len(body.leaves) or not body.carries or len(body.new) != len(body.carries):
+        raise GraphError(f"scan: the body takes {len(body.leaves)} values and leaves {len(body.new)} of "
+                         f"{len(body.carries)} states, got {len(types)}")  # fmt: skip
+    for c, v in zip(body.carries, body.new, strict=True):
+        if v.type != c.type or c.kind != body.carries[0].kind:
+            raise GraphError(f"scan: a step turns the state {c.type} into {v.type}")
+    for v in body.order:
+        if not v.inputs and v not in body.leaves and v.primitive not in (fill_with, constant_of, iota_of):
+            raise GraphError(f"scan: {v!r} in the body is not given to it")
     inits, sequences, consts = body.split(types)
     pairs = [*zip(inits, body.carries, strict=True), *zip(consts, body.consts, strict=True)]
     pairs += [(Type(t.shape[1:], t.dtype, t.kind), x) for t, x in zip(sequences, body.steps, strict=True)]
     for t, leaf in pairs:
         if (t.shape, t.dtype) != (leaf.shape, leaf.dtype) or (t.kind == "sample" and leaf.kind == "shared"):
             raise GraphError(f"scan: the body takes {leaf.type}, got {t}")
-    if any(t.shape[0] != length for t in sequences):
+    if any(t.shape[:1] != (length,) for t in sequences):
         raise GraphError(f"scan: a sequence is not {length} steps long")
     return (), body.carries[0].dtype
 
@@ -98,12 +109,28 @@ def _scan_vjp(g, y, *inputs, **attributes):
     return backwards(g, y, *inputs, **attributes)
 
 
-scan_of = primitive("scan", rule=_scan_rule, forward=_scan, vjp=_scan_vjp)
+BODY = Option("the body of a loop", lambda given: type(given) is Body)
+scan_of = primitive("scan", rule=_scan_rule, forward=_scan, vjp=_scan_vjp,
+                    options={"body": BODY, "length": LENGTH, "reverse": FLAG, "remat": FLAG})  # fmt: skip
+
+
+def _check_result(inputs: tuple[Value, ...], attributes: Mapping[str, Any]) -> None:
+    """A result has as many steps as the loop that it is of."""
+    (loop,) = inputs
+    body = getattr(loop.attributes.get("body"), "order", ())
+    of, length, carry = (attributes[name] for name in ("of", "length", "carry"))
+    if loop.primitive is not scan_of or of not in body:
+        raise GraphError(f"result: {of!r} is no value of the body of {loop!r}")
+    if length != loop.attributes["length"] or carry != (of in loop.attributes["body"].carries):
+        raise GraphError(f"result: {loop!r} has {loop.attributes['length']} steps, not {length}")
+
 
 result_of = primitive(
     "result",
     rule=lambda loop, *, of, length, carry: ((length + carry, *of.shape), of.dtype),
     forward=lambda xp, loop, *, of, length, carry: loop[()][of],
+    options={"of": Option("a Value", lambda given: isinstance(given, Value)), "length": LENGTH, "carry": FLAG},
+    check=_check_result,
 )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from ..graph import GraphError, Sample, Shape, Type, Value, one_each, primitive
+from ..graph import GraphError, Option, Sample, Shape, Type, Value, primitive
+from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits, whole, wholes
+from .rules import one_each
 
 
 def _lead(x, ndim: int) -> Shape:
@@ -18,12 +22,20 @@ def _common_lead(arrays, ndim: int) -> Shape:
 
 # ---- constants --------------------------------------------------------------------------------------------------
 
+
+def _fill_rule(*, value, shape, dtype):
+    if not fits(value, dtype):
+        raise GraphError(f"fill: {value!r} is no {dtype}")
+    return shape, dtype
+
+
 fill_with = primitive(
     "fill",
-    rule=lambda *, value, shape, dtype: (shape, dtype),
+    rule=_fill_rule,
     forward=lambda xp, *, value, shape, dtype: xp.broadcast_to(xp.asarray(value, dtype=dtype), shape),
     kind="shared",
     samples=(Sample((), {"value": 2.5, "shape": (2, 3), "dtype": "float64"}),),
+    options={"value": NUMBER, "shape": COUNTS, "dtype": DTYPE},
 )
 constant_of = primitive(
     "constant",
@@ -31,20 +43,30 @@ constant_of = primitive(
     forward=lambda xp, *, value: xp.asarray(value),
     kind="shared",
     samples=(Sample((), {"value": np.arange(6.0).reshape(2, 3)}),),
+    options={"value": Option("an array in C order", lambda a: type(a) is np.ndarray and a.flags.c_contiguous)},
 )
+
+
+def _iota_rule(*, n, dtype):
+    if dtype == "bool" or not fits(n, dtype):
+        raise GraphError(f"iota: {dtype} does not hold the numbers 0..{n - 1}")
+    return (n,), dtype
+
+
 iota_of = primitive(
     "iota",
-    rule=lambda *, n, dtype: ((n,), dtype),
+    rule=_iota_rule,
     forward=lambda xp, *, n, dtype: xp.arange(n, dtype=dtype),
     kind="shared",
     samples=(Sample((), {"n": 4, "dtype": "int32"}),),
+    options={"n": COUNT, "dtype": DTYPE},
 )
 
 
 def fill(value, shape: Shape, dtype: str) -> Value:
     """A shared value whose every element is one number."""
     return fill_with(value=value.item() if isinstance(value, np.generic | np.ndarray) else value,
-                     shape=tuple(shape), dtype=dtype)  # fmt: skip
+                     shape=wholes(shape, "fill: shape", 0), dtype=dtype)  # fmt: skip
 
 
 def constant(array, dtype: str | None = None) -> Value:
@@ -54,7 +76,7 @@ def constant(array, dtype: str | None = None) -> Value:
 
 def iota(n: int, dtype: str = "int32") -> Value:
     """0, 1, ..., n-1."""
-    return iota_of(n=n, dtype=dtype)
+    return iota_of(n=whole(n, "iota: n", 0), dtype=dtype)
 
 
 def zeros_like(x: Value) -> Value:
@@ -80,6 +102,7 @@ reshape_to = primitive(
     forward=lambda xp, x, *, old, shape: xp.reshape(x, _lead(x, len(old)) + shape),
     vjp=lambda g, y, x, *, old, shape: (reshape(g, old),),
     samples=(Sample(((2, 6),), {"old": (2, 6), "shape": (3, 4)}), Sample(((4,),), {"old": (4,), "shape": (2, 1, 2)})),
+    options={"old": COUNTS, "shape": COUNTS},
 )
 
 
@@ -90,7 +113,7 @@ def reshape(x: Value, shape) -> Value:
     >>> reshape(input("x", (2, 6)), (3, -1)).shape
     (3, 4)
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    shape = wholes(shape, "reshape: shape", -1)
     if shape.count(-1) == 1:
         known = int(np.prod([n for n in shape if n != -1], dtype=int))
         if known == 0 or x.size % known:
@@ -103,6 +126,7 @@ def reshape(x: Value, shape) -> Value:
 
 def expand_dims(x: Value, axis: int) -> Value:
     """A new axis of length 1 at position ``axis`` of the result."""
+    axis = whole(axis, "expand_dims: axis")
     if not -x.ndim - 1 <= axis <= x.ndim:
         raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes")
     axis = axis if axis >= 0 else x.ndim + 1 + axis
@@ -125,12 +149,13 @@ transpose_of = primitive(
     forward=lambda xp, x, *, axes: xp.transpose(x, (*range(x.ndim - len(axes)), *(x.ndim + a for a in axes))),
     vjp=lambda g, y, x, *, axes: (transpose_of(g, axes=_inverse(axes)),),
     samples=(Sample(((2, 3, 4),), {"axes": (-1, -3, -2)}), Sample(((2, 3),), {"axes": (-1, -2)})),
+    options={"axes": AXES},
 )
 
 
 def transpose(x: Value, axes=None) -> Value:
     """Axes in another order (reversed by default)."""
-    axes = range(x.ndim)[::-1] if axes is None else axes
+    axes = range(x.ndim)[::-1] if axes is None else wholes(axes, "transpose: axes")
     return transpose_of(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes))
 
 
@@ -144,7 +169,7 @@ def _broadcast_vjp(g, y, x, *, shape):
     from .reduce import reduce_sum
 
     axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
-    return (reshape(reduce_sum(g, axes=axes), x.shape),)
+    return (reshape(reduce_sum(g, axes=axes) if axes else g, x.shape),)
 
 
 broadcast = primitive(
@@ -153,12 +178,13 @@ broadcast = primitive(
     forward=lambda xp, x, *, shape: xp.broadcast_to(x, _lead(x, len(shape)) + shape),
     vjp=_broadcast_vjp,
     samples=(Sample(((1, 3, 1),), {"shape": (2, 3, 4)}), Sample(((1,),), {"shape": (5,)})),
+    options={"shape": COUNTS},
 )
 
 
 def broadcast_to(x: Value, shape) -> Value:
     """``x`` stretched to ``shape`` by numpy's rules: axes of length 1 repeated, new axes at the left."""
-    shape = tuple(shape)
+    shape = wholes(shape, "broadcast: shape", 0)
     if x.primitive is fill_with:
         return fill(x.attributes["value"], shape, x.dtype)
     x = reshape(x, (1,) * (len(shape) - x.ndim) + x.shape)
@@ -194,58 +220,15 @@ slice_of = primitive(
     vjp=_slice_vjp,
     samples=(Sample(((4, 5),), {"starts": (1, 0), "stops": (3, 5), "steps": (1, 2)}),
              Sample(((7,),), {"starts": (2,), "stops": (6,), "steps": (3,)})),
+    options={"starts": COUNTS, "stops": COUNTS, "steps": LENGTHS},
 )  # fmt: skip
-
-
-def index(self: Value, key) -> Value:
-    """``x[key]`` with whole numbers, slices, None and ``...``, on the axes of one sample.
-
-    >>> from pellucid import input
-    >>> x = input("x", (3, 4)); x[0].shape, x[:, ::2].shape, x[..., None].shape, x[::-1, -1].shape
-    ((4,), (3, 2), (3, 4, 1), (3,))
-    """
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if sum(k is Ellipsis for k in keys) > 1:
-        raise GraphError("an index can have only one '...'")
-    used = sum(k is not None and k is not Ellipsis for k in keys)
-    if used > self.ndim:
-        raise GraphError(f"{used} indices for a value with {self.ndim} axes (of one sample), shape {self.shape}")
-    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
-    keys[at : at + 1] = [slice(None)] * (self.ndim - used)
-    starts, stops, steps, flips, shape = [], [], [], [], []
-    axis = 0
-    for k in keys:
-        if k is None:
-            shape.append(1)
-            continue
-        n = self.shape[axis]
-        if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
-            if not -n <= k < n:
-                raise IndexError(f"index {k} is out of range for axis {axis} of length {n}")
-            r = range(int(k) % n, int(k) % n + 1)
-        elif isinstance(k, slice):
-            r = range(n)[k]
-            shape.append(len(r))
-        else:
-            raise GraphError(f"cannot index a Value with {type(k).__name__}; use take(x, rows) to gather")
-        if r.step < 0:  # a reversed slice is a flip of a forward one
-            flips.append(axis)
-            r = r[::-1]
-        starts.append(r.start if len(r) else 0)
-        stops.append(r[-1] + 1 if len(r) else 0)
-        steps.append(r.step)
-        axis += 1
-    part = self
-    if any(r != (0, n, 1) for r, n in zip(zip(starts, stops, steps, strict=True), self.shape, strict=True)):
-        part = slice_of(self, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
-    if flips:
-        part = flip(part, flips)
-    return reshape(part, shape)
 
 
 def _pad_rule(x: Type, *, low, high, interior, value):
     if not len(low) == len(high) == len(interior) == len(x.shape) or any(n < 0 for n in (*low, *high, *interior)):
         raise GraphError(f"pad: needs widths >= 0 for each axis of {x.shape}, got {low}, {high}, {interior}")
+    if not fits(value, x.dtype):
+        raise GraphError(f"pad: {value!r} is no {x.dtype}")
     return tuple(
         a + b + n + max(n - 1, 0) * i for n, a, b, i in zip(x.shape, low, high, interior, strict=True)
     ), x.dtype
@@ -274,16 +257,24 @@ pad_with = primitive(
     vjp=lambda g, y, x, *, low, high, interior, value: (slice_of(g, **_inside(y.shape, low, high, interior)),),
     samples=(Sample(((2, 3),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
              Sample(((3, 2),), {"low": (0, 1), "high": (1, 1), "interior": (2, 1), "value": 1.5})),
+    options={"low": COUNTS, "high": COUNTS, "interior": COUNTS, "value": NUMBER},
 )  # fmt: skip
 
 
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
-    low, high = (tuple(int(w[i]) for w in widths) for i in (0, 1))
+    given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", 1) else ()
+    pairs = [wholes(w, "pad: widths", 0) for w in given]
+    if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
+        raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
+    low, high = (tuple(p[i] for p in pairs) for i in (0, 1))
     return pad_with(x, low=low, high=high, interior=(0,) * len(low), value=value)
 
 
 def _concatenate_rule(*types: Type, axis):
+    if not types or axis < -len(types[0].shape):
+        raise GraphError(f"concatenate: needs values that have axis {axis}, got {', '.join(map(str, types)) or 'none'}")
+
     def without(shape):
         return [n for i, n in enumerate(shape) if i - len(shape) != axis]
 
@@ -310,7 +301,7 @@ def _concatenate_vjp(g, y, *inputs, axis):
     for x in inputs:
         keys = [slice(None)] * x.ndim
         keys[axis] = slice(start, start + x.shape[axis])
-        parts.append(index(g, tuple(keys)))
+        parts.append(g[tuple(keys)])
         start += x.shape[axis]
     return tuple(parts)
 
@@ -321,6 +312,7 @@ concatenate_of = primitive(
     forward=_concatenate,
     vjp=_concatenate_vjp,
     samples=(Sample(((2, 3), (2, 1)), {"axis": -1}), Sample(((2, 3), (1, 3), (2, 3)), {"axis": -2})),
+    options={"axis": AXIS},
 )
 
 
@@ -329,6 +321,7 @@ def concatenate(values, axis: int = 0) -> Value:
     values = tuple(values)
     if not values or not values[0].ndim:
         raise GraphError("concatenate: needs at least one value, each with an axis; use stack for scalars")
+    axis = whole(axis, "concatenate: axis")
     if not -values[0].ndim <= axis < values[0].ndim:
         raise GraphError(f"concatenate: axis {axis} is out of range for shape {values[0].shape}")
     return concatenate_of(*values, axis=axis - values[0].ndim if axis >= 0 else axis)
@@ -351,12 +344,13 @@ flip_axes = primitive(
     forward=lambda xp, x, *, axes: xp.flip(x, axis=axes),
     vjp=lambda g, y, x, *, axes: (flip_axes(g, axes=axes),),
     samples=(Sample(((2, 3),), {"axes": (-1,)}), Sample(((2, 3, 2),), {"axes": (-3, -1)})),
+    options={"axes": AXES},
 )
 
 
 def flip(x: Value, axis=None) -> Value:
     """Elements in reverse order along axes (all of them by default)."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else wholes(axis, "flip: axis")
     return flip_axes(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes)) if x.ndim else x
 
 
@@ -367,6 +361,7 @@ stop_gradient = primitive(
     rule=lambda x: (x.shape, x.dtype),
     forward=lambda xp, x: x,
     samples=(Sample(((3,),), {}, False),),
+    options={},
 )
 
 ruled = primitive(
@@ -374,9 +369,9 @@ ruled = primitive(
     rule=lambda y, *inputs, rule: (y.shape, y.dtype),
     forward=lambda xp, y, *inputs, rule: y,
     vjp=lambda g, y, _, *inputs, rule: (None, *one_each(rule(g, y, *inputs), inputs, rule.__name__)),
+    options={"rule": FUNCTION},
 )
 
 
-Value.__getitem__ = index
 Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
 Value.T = property(transpose)  # type: ignore[assignment]

@@ -17,9 +17,11 @@ import numpy as np
 from ..graph import GraphError, Value
 from . import reduce
 from .composite import with_vjp
-from .conv import Sizes, Widths, correlate, each_axis, fitted, padded, window_count, windows
+from .conv import correlate, padded, windows
 from .elementwise import FLOATS, equal, spread, where
-from .movement import broadcast_to, concatenate, constant, fill, reshape, transpose
+from .movement import broadcast_to, concatenate, constant, expand_dims, fill, iota, reshape, transpose
+from .options import flag
+from .sizes import Sizes, Widths, each_axis, fitted, window_count
 
 equals = spread(equal)
 
@@ -56,7 +58,7 @@ def avg_pool(
     """
     kernel, strides, dilations, widths = _geometry("avg_pool", x, size, strides, padding, 1, floor)
     places, axes = _places(padded(x, widths), kernel, strides, dilations)
-    if count_include_pad or not any(map(any, widths)):
+    if flag(count_include_pad, "avg_pool: count_include_pad") or not any(map(any, widths)):
         return reduce.mean(places, axes)
     axis = zip(x.shape[1:], kernel, strides, dilations, widths, strict=True)
     counts = [np.sum(_inside(*a), axis=1) for a in axis]  # of elements that are no padding
@@ -64,8 +66,20 @@ def avg_pool(
 
 
 def global_max_pool(x: Value) -> Value:
-    """The largest value of each channel: (channels, *space) to (channels,)."""
-    return reduce.max(x, tuple(range(1, x.ndim)))
+    """The largest value of each channel: (channels, *space) to (channels,). The first of them has its derivative."""
+    return largest(reshape(x, (x.shape[0], math.prod(x.shape[1:]))), axis=1)
+
+
+def _largest_vjp(g, y, x, *, axis):
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
+    first = equals(reshape(iota(x.shape[axis]), shape), expand_dims(reduce.argmax(x, axis), axis))
+    return (where(first, expand_dims(g, axis), 0),)
+
+
+@with_vjp(_largest_vjp)
+def largest(x: Value, *, axis: int) -> Value:
+    """The largest value along an axis, counted from the left, with all of its derivative to the first of them."""
+    return reduce.max(x, axis)
 
 
 def global_avg_pool(x: Value) -> Value:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
+import math
 
 from ..graph import GraphError, Primitive, Sample, Shape, Type, Value, primitive
 from .elementwise import FLOATS, NUMBERS, cast, equal
 from .movement import broadcast_to, reshape
+from .options import AXIS, DTYPE, IN_ORDER, LENGTH, flag, whole, wholes
 
 
 def normalise_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
@@ -17,7 +18,7 @@ def normalise_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(-ndim, 0))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = wholes(axis, f"{name}: axis")
     for a in axes:
         if not -ndim <= a < ndim:
             raise GraphError(f"{name}: axis {a} is out of range for a value with {ndim} axes (of one sample)")
@@ -37,6 +38,8 @@ def _kept(shape: Shape, axes) -> Shape:
 
 def _reduction(name, forward, vjp, dtypes=NUMBERS, result=None) -> Primitive:
     def rule(x: Type, *, axes):
+        if axes[0] < -len(x.shape):
+            raise GraphError(f"{name}: shape {x.shape} has no axis {axes[0]}")
         if x.dtype not in dtypes:
             raise GraphError(f"{name}: takes {' or '.join(dtypes)}, got {x.dtype}; use cast(x, dtype)")
         if name != "sum" and 0 in (x.shape[a] for a in axes):
@@ -44,7 +47,7 @@ def _reduction(name, forward, vjp, dtypes=NUMBERS, result=None) -> Primitive:
         return _without(x.shape, axes), result or x.dtype
 
     samples = tuple(Sample(((2, 3, 4),), {"axes": axes}, vjp is not None) for axes in [(-1,), (-3, -1), (-2,)])
-    return primitive(name, rule=rule, forward=forward, vjp=vjp, samples=samples)
+    return primitive(name, rule=rule, forward=forward, vjp=vjp, samples=samples, options={"axes": IN_ORDER})
 
 
 def _spread_back(v: Value, x: Value, axes) -> Value:
@@ -67,6 +70,8 @@ reduce_min = _reduction("min", lambda xp, x, *, axes: xp.min(x, axis=axes), _ext
 
 
 def _argmax_rule(x: Type, *, axis):
+    if axis < -len(x.shape):
+        raise GraphError(f"argmax: shape {x.shape} has no axis {axis}")
     if x.shape[axis] == 0:
         raise GraphError(f"argmax: nothing to take it of, in shape {x.shape} along axis {axis}")
     return _without(x.shape, (axis,)), "int32"
@@ -77,12 +82,13 @@ argmax_axis = primitive(
     rule=_argmax_rule,
     forward=lambda xp, x, *, axis: xp.astype(xp.argmax(x, axis=axis), "int32"),
     samples=(Sample(((2, 3, 4),), {"axis": -1}, False), Sample(((2, 3, 4),), {"axis": -3}, False)),
+    options={"axis": AXIS},
 )
 
 
 def _wrap(op: Primitive, doc: str):
     def function(x: Value, axis=None, keepdims: bool = False) -> Value:
-        axes = normalise_axes(axis, x.ndim, op.name)
+        axes, keepdims = normalise_axes(axis, x.ndim, op.name), flag(keepdims, f"{op.name}: keepdims")
         y = op(x, axes=axes) if axes else x
         return reshape(y, _kept(x.shape, axes)) if keepdims else y
 
@@ -96,9 +102,12 @@ min = _wrap(reduce_min, "Smallest value over axes of one sample; where several a
 
 
 def mean(x: Value, axis=None, keepdims: bool = False) -> Value:
-    """Arithmetic mean over axes of one sample (all of them by default)."""
-    total = sum(x, axis, keepdims)
-    return total * (builtins.max(total.size, 1) / builtins.max(x.size, 1))
+    """Arithmetic mean over axes of one sample (all of them by default). Raises `GraphError` where there is nothing."""
+    axes = normalise_axes(axis, x.ndim, "mean")
+    n = math.prod(x.shape[a] for a in axes)
+    if n == 0:
+        raise GraphError(f"mean: nothing to take it of, in shape {x.shape} over axes {axes}")
+    return sum(x, axis, keepdims) * (1 / n)
 
 
 def argmax(x: Value, axis: int = -1) -> Value:
@@ -132,6 +141,7 @@ batch_sum = primitive(
     vjp=lambda g, y, x: (to_samples(g),),
     kind="shared",
     samples=(Sample(((3,),), {}), Sample(((2, 3),), {})),
+    options={},
 )
 
 
@@ -148,6 +158,7 @@ to_samples = primitive(
     kind="sample",
     needs_batch=True,
     samples=(Sample(((3,),), {}), Sample(((),), {})),
+    options={},
 )
 batch_count = primitive(
     "batch_count",
@@ -156,6 +167,7 @@ batch_count = primitive(
     kind="shared",
     needs_batch=True,
     samples=(Sample((), {"dtype": "float64"}),),
+    options={"dtype": DTYPE},
 )
 sample_index = primitive(
     "sample_index",  # the position of the sample in its batch: 0, 1, 2, ...
@@ -163,6 +175,7 @@ sample_index = primitive(
     forward=lambda xp, *, batch: xp.arange(batch, dtype="uint32"),
     kind="sample",
     needs_batch=True,
+    options={},
 )
 
 
@@ -185,6 +198,7 @@ all_samples_of = primitive(
     kind="shared",
     needs_batch=True,
     samples=(Sample(((3,),), {"n": 5}),),
+    options={"n": LENGTH},
 )
 
 
@@ -209,12 +223,13 @@ each_sample = primitive(
     kind="sample",
     needs_batch=True,
     samples=(Sample(((5, 2),), {}),),
+    options={},
 )
 
 
 def all_samples(x: Value, n: int) -> Value:
     """A sample value of a batch of exactly ``n`` samples as one shared value with a leading axis of length n."""
-    return all_samples_of(x, n=n)
+    return all_samples_of(x, n=whole(n, "all_samples: n", 1))
 
 
 def batch_size(dtype: str = "float32") -> Value:

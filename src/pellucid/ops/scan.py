@@ -42,6 +42,7 @@ from .movement import (
     transpose_of,
     zeros_like,
 )
+from .options import flag, whole
 from .reduce import argmax_axis, reduce_max, reduce_min, reduce_sum, to_samples
 
 HEAVY = (contract_of, scatter_of, take_rows, reduce_sum, reduce_max, reduce_min, argmax_axis, threefry)
@@ -80,15 +81,15 @@ def scan(
     ((), (5,))
     """
     inits, sequences = _several(init, "init"), () if xs is None else _several(xs, "xs")
-    n = common_length("scan", sequences) if sequences else length
-    if n is None or not isinstance(n, (int, np.integer)) or n < 1 or (length is not None and length != n):
+    asked = None if length is None else whole(length, "scan: length", 1)
+    n = common_length("scan", sequences) if sequences else asked
+    if not n or asked not in (None, n):
         raise GraphError(f"scan: needs xs, or length= of 1 or more, got {length!r}"
                          + (f" for sequences of {n} steps" if sequences else ""))  # fmt: skip
+    reverse, remat = flag(reverse, "scan: reverse"), flag(remat, "scan: remat")
     more = [] if mask is None else [_flags(mask, n)]
     if truncate is not None:
-        if isinstance(truncate, bool) or not isinstance(truncate, (int, np.integer)) or truncate < 1:
-            raise GraphError(f"scan: truncate must be a whole number of steps, 1 or more, got {truncate!r}")
-        flows = np.arange(n) % truncate != 0
+        flows = np.arange(n) % whole(truncate, "scan: truncate", 1) != 0
         more.append(constant(flows[::-1] if reverse else flows))
 
     def step(carries: Sequence[Value], given: Sequence[Value]) -> tuple[tuple, tuple, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..graph import GraphError, Primitive, Type, Value
 from .conv import windows_of
+from .options import LENGTHS
 from .reduce import batch_sum
 
 SIDE = 4  # of a tile of the input
@@ -93,6 +94,7 @@ winograd_product = Primitive(
     "winograd_product",  # kernel (16, filters, channels), input (channels, *space) to (filters, *size)
     rule=_product_rule,
     forward=_product,
+    options={"size": LENGTHS},
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 from ..data import DataError, Table, as_table
 from ..tabular import Preprocessor
 from ..tabular.preprocessor import orders_of
+from ..train.remarks import remark
 
 TRUTHS = {"False": 0.0, "True": 1.0}
 EXACT = 1 << 53  # whole numbers beyond it are not all different as float64
@@ -167,9 +167,8 @@ def warn_of_long_numbers(dtypes: Iterable, columns: Iterable[np.ndarray], labels
         if str(dtype).lower() not in ("int64", "uint64") or column.dtype.kind != "f":
             continue
         if (np.abs(column) > EXACT).any():
-            warnings.warn(f"column {label!r} of X holds whole numbers beyond 2^53, which are not all different as "
-                          "floats; if they are identifiers, leave the column out or make it text", UserWarning,
-                          stacklevel=5)  # fmt: skip
+            remark(f"column {label!r} of X holds whole numbers beyond 2^53, which are not all different as floats; if "
+                   "they are identifiers, leave the column out or make it text")  # fmt: skip
 
 
 def weights_of(
@@ -226,5 +225,4 @@ def warn_of_target(X: Any, y: np.ndarray, names: Any = None) -> None:
             texts = [str(v) for v in y] if texts is None else texts
             same = not numeric and list(column) == texts
         if same and len(np.unique(y)) > 1:
-            warnings.warn(f"column {name!r} of X equals y: the target is among the features; leave it out",
-                          UserWarning, stacklevel=4)  # fmt: skip
+            remark(f"column {name!r} of X equals y: the target is among the features; leave it out")

@@ -6,7 +6,6 @@ Imports sklearn, numpy and the siblings.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y, column_or_1d
 
 from .. import nn
+from ..train.remarks import remark
 from .inputs import finite, refuse_overflow
 from .neural import NeuralEstimator
 
@@ -118,17 +118,17 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         rows, number = np.arange(len(t)), np.bincount(t, minlength=len(self.classes_))
         rare = np.flatnonzero(number == 1)
         if len(rare):
-            warnings.warn(f"class {self.classes_[rare[0]]!r} has one sample, which is learnt from: early stopping is "
-                          f"judged without {'it' if len(rare) == 1 else f'it and {len(rare) - 1} other classes'}",
-                          UserWarning, stacklevel=6)  # fmt: skip
+            more = f" and {len(rare) - 1} other classes" * (len(rare) > 1)
+            remark(f"class {self.classes_[rare[0]]!r} has one sample, which is learnt from: early stopping is judged "
+                   f"without it{more}")  # fmt: skip
         alone = np.isin(t, rare)
         rows, several = rows[~alone], len(np.unique(t[~alone]))
         held = math.ceil(self.validation_fraction * len(rows))
         shares = min(held, len(rows) - held) >= several
         if not shares:
             fraction = self.validation_fraction
-            warnings.warn(f"validation_fraction={fraction} holds {held} of {len(rows)} samples back, too few for a "
-                          f"share of each of the {several} classes", UserWarning, stacklevel=6)  # fmt: skip
+            remark(f"validation_fraction={fraction} holds {held} of {len(rows)} samples back, too few for a share of "
+                   f"each of the {several} classes")  # fmt: skip
         if len(rows) < 2:
             return np.flatnonzero(alone), rows
         drawn = check_random_state(self.random_state)

@@ -5,7 +5,6 @@ Imports sklearn, numpy and the siblings.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from ..ensembles import restarts
 from ..nn.losses import as_loss
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
+from ..train.remarks import remark
 from ..train.unchanged import unchanged_on_error
 from .inputs import Features, finite, refuse_streams, warn_of_target, weights_of
 from .nets import LOSS_NAMES, net_of
@@ -50,7 +50,7 @@ class InverseScaling(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         assert self.model.training is not None
-        seen = self.seen + (self.model.epochs - self.first) * len(self.model.training.parts[0]["y"])
+        seen = self.seen + (self.model.epochs - self.first) * self.model.training.samples
         self.model.learning_rate = self.start / (seen + 1) ** self.power
 
 
@@ -261,8 +261,8 @@ class NeuralEstimator(BaseEstimator):
         self.loss_curve_ = model.history["loss"]
         self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
         if not partial and self.n_iter_ == epochs and not model.stop_training and self.tol > 0:
-            warnings.warn(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
-                          ConvergenceWarning, stacklevel=4)  # fmt: skip
+            remark(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
+                   ConvergenceWarning)  # fmt: skip
 
     def _batch(self, model: Model, n: int) -> int | str:
         """The samples a step."""
@@ -271,8 +271,7 @@ class NeuralEstimator(BaseEstimator):
         if self.batch_size == "auto":
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(f"Got `batch_size` {self.batch_size}, larger than the {n} samples. It is going to be clipped",
-                          UserWarning, stacklevel=5)  # fmt: skip
+            remark(f"Got `batch_size` {self.batch_size}, larger than the {n} samples. It is going to be clipped")
         return min(self.batch_size, n)
 
     def _split(self, x: np.ndarray, t: np.ndarray, weight: Any, own: Any) -> tuple:

@@ -11,7 +11,9 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..data.names import column_names
 from ..graph import Shape
-from ..nn import Loss
+from ..nn import Loss, sigmoid
+from ..nn.loss import places_of
+from .finite import blocks, is_finite
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -108,10 +110,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
         return
     largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
-    for start in range(0, len(array), CHUNK):
-        part = array[start : start + CHUNK]
+    if is_finite(array, dtype):
+        return
+    for rows in blocks(array):
+        part = array[rows]
         fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
-        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + rows.start).tolist()
     if not bad:
         return
     shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
@@ -126,12 +130,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    return "int32" if array.dtype.kind in "iu" and array.dtype != np.uint8 else number_dtype(array, dtype)
+    return "int32" if array.dtype.kind in "iu" and array.dtype.char != "B" else number_dtype(array, dtype)
 
 
 def number_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
-    return "uint8" if array.dtype in (np.uint8, np.bool_) else dtype
+    return "uint8" if array.dtype.char in "B?" else dtype
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
@@ -170,7 +174,7 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     check_finite(y, name, dtype)
     kind = type(loss).__name__
     if loss.targets == "classes":
-        return _classes(y, output, dtype, fitting, name, kind, getattr(loss, "ignore_class", None))
+        return _classes(y, loss, output, dtype, fitting, name)
     if loss.targets == "any":
         return y.astype(np.int32 if y.dtype.kind in "iub" else dtype, copy=False)
     if y.shape[1:] != output:
@@ -181,10 +185,12 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
             raise DataError(f"{name} has shape {y.shape[1:]} for each sample, but the net's output has {output}{hint}")
         y = y.reshape(n, *output)
     if loss.targets == "binary":
-        wrong = (y != 0) & (y != 1)
+        soft = loss.link is sigmoid  # what it predicts is a probability, and so may be what it is to predict
+        wrong = (y < 0) | (y > 1) if soft else (y != 0) & (y != 1)
         if wrong.any():
-            raise DataError(f"{name} must be 0 or 1 for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
-        if fitting and len(y) > 1 and not wrong.size == 0 and (y == y[:1]).all():
+            takes = "0 or 1, or a probability between them," if soft else "0 or 1"
+            raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+        if fitting and len(y) > 1 and y.size and (y == y[:1]).all() and ((y == 0) | (y == 1)).all():
             raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
     return y.astype(dtype, copy=False)
 
@@ -192,31 +198,36 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
 def example_target(loss: Loss, output: Shape, dtype: str) -> np.ndarray:
     """The target of one sample as the loss takes it, all zeros: a class number, or numbers of the output's shape."""
     classes = loss.targets == "classes"
-    return np.zeros((1, *(output[:-1] if classes else output)), np.int32 if classes else dtype)
+    shape = places_of(output, loss.class_axis(output)) if classes and output else output
+    return np.zeros((1, *shape), np.int32 if classes else dtype)
 
 
-def _classes(
-    y: np.ndarray, output: Shape, dtype: str, fitting: bool, name: str, kind: str, ignored: int | None
-) -> np.ndarray:
-    k = output[-1] if output else 1
-    if y.shape[1:] == output and k > 1 and not (len(output) > 1 and y.dtype.kind in "iu"):
-        sums = y.sum(axis=-1)
+def _classes(y: np.ndarray, loss: Loss, output: Shape, dtype: str, fitting: bool, name: str) -> np.ndarray:
+    """Class numbers for each place of the output as int32; or rows of one-hot numbers or probabilities, as floats."""
+    kind, ignored = type(loss).__name__, getattr(loss, "ignore_class", None)
+    axis = loss.class_axis(output)
+    k, places = (output[axis], places_of(output, axis)) if output else (1, ())
+    if y.shape[1:] == output and k > 1:
+        sums = y.sum(axis=axis + 1)
         if (y < 0).any() or not np.allclose(sums, 1, atol=1e-3):
             raise DataError(f"{name} has rows of {k} numbers that are not one-hot or probabilities: "
-                            "they must be >= 0 and sum to 1")  # fmt: skip
+                            f"they must be >= 0 and sum to 1{_axis_hint(y, loss, output, axis)}")  # fmt: skip
         if fitting and len(y) > 1 and (y == y[:1]).all():
             raise DataError(f"all rows of {name} are the same class: there is nothing to tell apart")
         return y.astype(dtype, copy=False)
-    if y.ndim == len(output) + 1 and y.shape[-1] == 1:
-        y = y[..., 0]  # a column of labels
-    if y.ndim == len(output) == 2 and y.shape[1] != output[0]:
+    if y.ndim == len(output) + 1 and y.shape[axis + 1] == 1:
+        y = y.squeeze(axis + 1)  # a column of labels
+    if y.ndim == len(output) == 2 and axis == 1 and y.shape[1] != output[0]:
         word = "longer" if y.shape[1] > output[0] else "shorter"
         raise DataError(f"{name} has {y.shape[1]} labels for each sample, but the net gives {output[0]} steps: the "
                         f"labels are {word} than the inputs; pad or cut both to one length (data.pad_sequences), with "
-                        "nn.CrossEntropy(ignore_class=-1) and the label -1 at padding")  # fmt: skip
-    if y.shape[1:] != output[:-1]:
-        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs takes one class "
-                        f"number 0..{k - 1}, or a row of {k}")  # fmt: skip
+                        "nn.CrossEntropy(ignore_class=-1) and the label -1 at padding"
+                        + _axis_hint(y, loss, output, axis))  # fmt: skip
+    if y.shape[1:] != places:
+        where = f" along axis {axis} of its output {output}" if len(output) > 1 else ""
+        raise DataError(f"{name} has shape {y.shape[1:]} for each sample; {kind} with {k} outputs{where} takes one "
+                        f"class number 0..{k - 1}{f' for each of {places}' if places else ''}, or a row of {k}"
+                        f"{_axis_hint(y, loss, output, axis)}")  # fmt: skip
     if y.dtype.kind == "f":
         raise DataError(f"{name} holds floats (e.g. {y.flat[0]}), but {kind} takes whole class numbers 0..{k - 1} "
                         "or one-hot rows; use y.astype(int) if they are classes, loss='mse' if they are values"
@@ -227,7 +238,8 @@ def _classes(
     if wrong.any():
         values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
         raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
-                        f"the net has {k} outputs, the labels need {int(y.max()) + 1}"
+                        f"the net has {k} outputs{f' along axis {axis} of {output}' if len(output) > 1 else ''}, "
+                        f"the labels need {int(y.max()) + 1}"
                         + (" and must not be negative" if y.min() < 0 else "")
                         + ("; nn.CrossEntropy(ignore_class=-1) leaves -1 out" if y[wrong].max() == -1 else "")
                         )  # fmt: skip
@@ -236,31 +248,96 @@ def _classes(
     return y.astype(np.int32, copy=False)
 
 
-def as_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str) -> np.ndarray | None:
-    """One weight a sample from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None."""
+def _axis_hint(y: np.ndarray, loss: Loss, output: Shape, axis: int) -> str:
+    """The axis of classes that these targets speak for, where it is not the one that the loss takes."""
+    for other in range(len(output)):
+        rows = y.shape[1:] == output and np.allclose(y.sum(axis=other + 1), 1, atol=1e-3)
+        if other != axis and (y.shape[1:] == places_of(output, other) or rows):
+            return f"; if the classes are along axis {other} of the output, give nn.{type(loss).__name__}(axis={other})"
+    return ""
+
+
+def as_weights(
+    sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str, loss: Loss, output: Shape
+) -> np.ndarray | None:
+    """Weights from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None.
+
+    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W). Raises `DataError` for class
+    weights where targets are not classes.
+    """
     if sample_weight is None and class_weight is None:
         return None
+    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else output
     weights = np.ones(n, dtype)
     if sample_weight is not None:
         given = as_array(sample_weight, "sample_weight")
-        if given.shape != (n,):
-            raise DataError(f"sample_weight has shape {given.shape}, expected ({n},)")
+        if len(given) != n or (given.ndim > 1 and given.shape[1:] not in [places[: k + 1] for k in range(len(places))]):
+            more = f", or {(n, *places[:1])}, one for each step" if len(output) > 1 else ""
+            raise DataError(f"sample_weight has shape {given.shape}, expected ({n},){more}")
         check_finite(given, "sample_weight", dtype)
         if (given < 0).any() or not given.any():
             raise DataError("sample_weight must be >= 0, and not all 0")
-        weights = weights * given.astype(dtype)
+        weights = given.astype(dtype)
     if class_weight is not None:
-        if y.ndim > 1 and y.shape[1] > 1 and y.dtype.kind == "i":
-            raise DataError(f"class_weight takes one class for each sample, but y has {y.shape[1]} labels for each")
-        classes = y if y.ndim == 1 else y.argmax(axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
-        present, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
-        if isinstance(class_weight, str):
-            if class_weight != "balanced":
-                raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
-            each = n / (len(present) * counts)
-        else:
-            if missing := sorted(set(present.tolist()) - set(class_weight)):
-                raise DataError(f"class_weight says nothing of class {missing[0]}")
-            each = np.array([class_weight[c] for c in present.tolist()], float)
-        weights = weights * each[position].astype(dtype)
+        of_places = _class_weights(class_weight, y, loss, output).astype(dtype)
+        weights = weights.reshape(*weights.shape, *(1,) * (of_places.ndim - weights.ndim)) * of_places
     return weights
+
+
+def by_label(loss: Loss, output: Shape, steps: bool) -> bool:
+    """Whether a sample (or a place of it) has several labels of 0 or 1; ``steps``: a vector is one number a step."""
+    several = loss.targets == "binary" and bool(output) and output[loss.class_axis(output)] > 1
+    return several and not (steps and len(output) == 1)
+
+
+def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> np.ndarray:
+    """The weight of the class of each sample, (n,), or of each of its places; of probabilities the mean weight."""
+    kind, ignored, axis = type(loss).__name__, getattr(loss, "ignore_class", None), loss.class_axis(output)
+    if loss.targets == "values" or (loss.targets == "any" and (y.dtype.kind == "f" or y.ndim > 1)):
+        raise DataError(f"class_weight weighs classes, but the targets of {kind} are numbers of shape {y.shape[1:]}; "
+                        "give sample_weight, one number a sample")  # fmt: skip
+    if y.dtype.kind == "f":
+        shares = np.moveaxis(y, axis + 1, 0) if y.ndim == len(output) + 1 and output and loss.targets != "binary" else (
+            np.stack([1 - (p := y.squeeze(axis + 1) if output and output[axis] == 1 else y), p]))  # fmt: skip
+        present = np.flatnonzero(shares.reshape(len(shares), -1).any(axis=1))
+        shares = shares[present]
+        each = _each_weight(class_weight, present, shares.reshape(len(shares), -1).sum(axis=1, dtype=np.float64))
+        return np.tensordot(each, shares, 1)
+    counted = np.ones(y.shape, bool) if ignored is None else y != ignored
+    present, position, counts = np.unique(y[counted], return_inverse=True, return_counts=True)
+    found = np.ones(y.shape)
+    found[counted] = _each_weight(class_weight, present, counts)[position.reshape(-1)]
+    return found
+
+
+def _each_weight(class_weight: Any, present: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights of the classes that occur, so often each."""
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+        return counts.sum() / (len(present) * counts)
+    if missing := sorted(set(present.tolist()) - set(class_weight)):
+        raise DataError(f"class_weight says nothing of class {missing[0]}")
+    each = np.array([class_weight[c] for c in present.tolist()], float)
+    if not ((each >= 0).all() and (each < np.inf).all() and each.any()):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return each
+
+
+def label_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> tuple[tuple[float, float], ...]:
+    """The weights of each label's loss where it is 0 and where it is 1.
+
+    ``class_weight``: {label: weight}, or {label: (weight of 0, weight of 1)}; "balanced" gives both the same sum.
+    """
+    axis = loss.class_axis(output)
+    k, ones = output[axis], np.moveaxis(y, axis + 1, -1).reshape(-1, output[axis])
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        share = ones.mean(axis=0, dtype=np.float64)
+        return tuple((0.5 / (1 - p), 0.5 / p) if 0 < p < 1 else (1.0, 1.0) for p in share.tolist())
+    if not isinstance(class_weight, Mapping) or set(class_weight) != set(range(k)):
+        raise DataError(f"class_weight for {k} labels is {{label: weight}} or {{label: (weight of 0, weight of 1)}} of "
+                        f"the labels 0..{k - 1}, or 'balanced'; got {class_weight!r}")  # fmt: skip
+    pairs = [np.broadcast_to(np.asarray(class_weight[j], float), 2).tolist() for j in range(k)]
+    if not all(0 <= w < np.inf for pair in pairs for w in pair) or not np.any(pairs):
+        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
+    return tuple((no, yes) for no, yes in pairs)

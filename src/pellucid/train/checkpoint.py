@@ -5,8 +5,6 @@ Imports numpy, data, graph and the sibling modules.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 import warnings
@@ -17,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data import DataError
-from ..graph import GraphError
+from ..graph import GraphError, Program
 from . import saving
 from .callbacks import Callback, Monitor
-from .codec import decode, encode
-from .fingerprint import Fingerprint, check_same, fingerprint
+from .codec import decode, encode, fits
+from .fingerprint import KINDS, Fingerprint, check_same, fingerprint
 from .history import History
 from .pieces import Place
 
@@ -88,8 +86,13 @@ class Checkpoint(Callback):
             return
         value = self.monitor.value(logs)
         if self.monitor.improved(value, self.best_value):
-            self.best_value = value
-            self.model.save(self.folder / "best.pel")
+            try:
+                self.model.save(self.folder / "best.pel")
+            except (OSError, saving.NotFiniteError) as error:
+                warnings.warn(f"{str(self.folder / 'best.pel')!r} could not be written ({error}); training goes on",
+                              stacklevel=3)  # fmt: skip
+            else:
+                self.best_value = value
 
     def due(self, place: Place) -> bool:
         """Whether the fit is to be written at this place, which is between two epochs if ``rows`` is 0."""
@@ -111,24 +114,24 @@ class Checkpoint(Callback):
             description: dict[str, Any] = saving.describe(model, arrays)
         except GraphError as error:  # there is code in the net that has no name; `resume` does not need it
             arrays, description = {}, {"unsaved": str(error)}
-        record = {
-            "place": encode(vars(place), arrays),
-            "epochs": model.epochs,
-            "history": model.history.columns,
-            "stopping": [model.stop_training, model.stopped],
-            "callbacks": [[type(c).__name__, encode(s, arrays)] for c in callbacks if (s := c.state_dict())],
-            "fit": self.fit,
-        }
-        tensors = saving.tensors_of(model, arrays)
-        texts = {"pellucid": json.dumps(description), "checkpoint": json.dumps(record)}
         path = self.folder / f"step-{place.step:09d}.pel"
         try:
-            saving.write(path, tensors, texts | {"digest": _digest(tensors, texts)})
-        except OSError as error:
-            if not self.files():
+            record = {
+                "place": encode(vars(place), arrays),
+                "epochs": model.epochs,
+                "history": model.history.columns,
+                "stopping": [model.stop_training, model.stopped],
+                "callbacks": [[type(c).__name__, encode(s, arrays)] for c in callbacks if (s := c.state_dict())],
+                "fit": self.fit,
+            }
+            saving.must_be_finite(model, model.state)
+            saving.write(path, saving.tensors_of(model, arrays), description | {"checkpoint": record})
+        except (OSError, saving.NotFiniteError) as error:
+            if isinstance(error, OSError) and not self.files():
                 raise
+            last = self.files()[0].name if self.files() else "there is none before it"
             warnings.warn(f"the checkpoint {str(path)!r} could not be written ({error}); training goes on, and "
-                          f"the last checkpoint is {self.files()[0].name}", stacklevel=4)  # fmt: skip
+                          f"the last checkpoint is {last}", stacklevel=4)  # fmt: skip
         self.written = time.monotonic()
         for old in self.files()[self.keep :] if self.keep else []:
             old.unlink(missing_ok=True)
@@ -150,11 +153,11 @@ class Saved(NamedTuple):
             raise GraphError(f"the checkpoint {str(self.path)!r} is of a fit with the callbacks {then} (of those that "
                              f"remember something), this one has {now}; give the same in the same order")  # fmt: skip
         for c, (_, state) in zip(ours, theirs, strict=True):
-            c.load_state_dict(decode(state, self.tensors, {}))
+            c.load_state_dict(state)
         model.state = {k[6:]: np.array(a) for k, a in self.tensors.items() if k.startswith("state.")}
         model.history, model.epochs = History(self.record["history"]), self.record["epochs"]
         model.stop_training, model.stopped = self.record["stopping"]
-        return Place(**self.record["place"])
+        return self.record["place"]
 
 
 def keeper_of(callbacks: Sequence[Callback]) -> Checkpoint | None:
@@ -172,7 +175,11 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
         if resume:
             raise GraphError("resume=True goes on from a checkpoint: give callbacks=[pellucid.Checkpoint(folder)]")
         return None
-    arguments = {"batch_size": t.batch, "shuffle": t.shuffle, "augment": t.augment}
+    arguments = {
+        "batch_size": t.batch if len({*t.batches}) == 1 else t.batches,
+        "shuffle": t.shuffle,
+        "augment": t.augment,
+    }
     keeper.fit = fingerprint(model, t.steps[0].program, t.parts, t.validation, **arguments)
     files = keeper.files()
     if files and not resume:
@@ -187,8 +194,12 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
             warnings.warn(f"{error}; going back to the checkpoint before it", stacklevel=3)
             continue
         check_same(record["fit"], keeper.fit, path)
-        done = record["place"]["epoch"]
-        if done > t.epochs or (done == t.epochs and record["place"]["rows"]):
+        if misfit := _misfit(tensors, t.steps[0].program):
+            damaged.append(path)
+            warnings.warn(f"{str(path)!r} is damaged: {misfit}; going back to the checkpoint before it", stacklevel=3)
+            continue
+        done = record["place"].epoch
+        if done > t.epochs or (done == t.epochs and record["place"].rows):
             raise GraphError(f"the checkpoint {str(path)!r} is in epoch {done + 1} of its fit, but epochs={t.epochs}; "
                              "with resume=True these are the epochs of the whole fit")  # fmt: skip
         if model.epochs < record["epochs"] - done:
@@ -205,20 +216,30 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A checkpoint's arrays and record; `DataError` where a bit of it is not as it was written."""
-    tensors, texts = saving.read(path)
-    if "checkpoint" not in texts:
+    """A checkpoint's arrays and record; `DataError` where it is not as it was written."""
+    tensors, description = saving.read(path)
+    if "checkpoint" not in description:
         raise DataError(f"{str(path)!r} is a model, but not a checkpoint")
-    own = {name: texts[name] for name in ("pellucid", "checkpoint")}
-    if texts.get("digest") != _digest(tensors, own):
-        raise DataError(f"{str(path)!r} is damaged: its content is not what was written")
-    record = json.loads(texts["checkpoint"])
-    return tensors, record | {"place": decode(record["place"], tensors, {})}
+    with saving.damage(path, description.get("version")):
+        record = description["checkpoint"]
+        good = isinstance(record, dict) and all(fits(record[name], kind) for name, kind in RECORD.items())
+        if not (good and record["fit"].keys() >= KINDS.keys()):
+            raise DataError("it is not the record of a fit")
+        place = Place(**decode(record["place"], tensors, {}))
+        if not all(fits(getattr(place, f), int) and getattr(place, f) >= 0 for f in ("epoch", "step", "first", "rows")):
+            raise DataError(f"no fit can be at {place}")
+        states = [[fits(name, str) and name, decode(state, tensors, {})] for name, state in record["callbacks"]]
+    return tensors, record | {"place": place, "callbacks": states}
 
 
-def _digest(tensors: dict[str, np.ndarray], texts: dict[str, str]) -> str:
-    found = hashlib.blake2b(json.dumps(sorted(texts.items())).encode(), digest_size=16)
-    for name, a in sorted(tensors.items()):
-        found.update(f"{name} {a.dtype} {a.shape}".encode())
-        found.update(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+def _misfit(tensors: dict[str, np.ndarray], step: Program) -> str | None:
+    """What of a training step's state is not in a checkpoint, or is of another type."""
+    for name, v in step.state.items():
+        a = tensors.get(f"state.{name}")
+        if a is None or (a.shape, str(a.dtype)) != (v.shape, v.dtype):
+            return f"its {name!r} is {'missing' if a is None else f'{a.dtype} {a.shape}'}, expected {v.dtype} {v.shape}"
+    return None
+
+
+RECORD = {"epochs": int, "history": dict[str, list[float]], "stopping": tuple[bool, str], "callbacks": list[list],
+          "fit": dict[str, dict[str, Any]]}  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Hashable, Mapping
-from dataclasses import fields, is_dataclass
-from types import FunctionType, ModuleType
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from types import FunctionType, ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -29,6 +29,10 @@ OWN: dict[str, Any] = {
     **{f"zoo.{part.__name__}": part for part in nn.zoo.PARTS},
 }
 NAME_OF = {v: k for k, v in OWN.items()}
+
+
+class UnknownCode(GraphError):
+    """A net in a file has code of its user in it that is not at hand."""
 
 
 def encode(
@@ -92,35 +96,120 @@ def name_of(thing: Any, custom: dict | None = None) -> str:
 
 
 def decode(code: Any, arrays: Mapping[str, np.ndarray], custom: Mapping[str, Any], seen: list | None = None) -> Any:
-    """What `encode` wrote. User code is taken from ``custom`` by its name, or from modules already imported."""
+    """What `encode` wrote. User code is taken from ``custom`` by its name, or from modules already imported.
+
+    A layer's options are checked as when it is made: its fields must be of their types, and `__post_init__` runs.
+    """
     seen = [] if seen is None else seen
-    if not isinstance(code, dict):
+    if code is None or isinstance(code, (bool, int, float, str)):
         return code
+    if not isinstance(code, dict):
+        raise GraphError(f"expected a number, text or a description, got {code!r}")
+
+    def inner(part: Any) -> Any:
+        return decode(part, arrays, custom, seen)
+
     if "array" in code:
+        if code["array"] not in arrays:
+            raise GraphError(f"there is no array {code['array']!r}")
         return np.array(arrays[code["array"]])
     if "tuple" in code:
-        return tuple(decode(c, arrays, custom, seen) for c in code["tuple"])
+        return tuple(inner(c) for c in code["tuple"])
     if "list" in code:
-        return [decode(c, arrays, custom, seen) for c in code["list"]]
+        return [inner(c) for c in code["list"]]
     if "dict" in code:
-        return {k: decode(v, arrays, custom, seen) for k, v in code["dict"].items()}
+        return {k: inner(v) for k, v in code["dict"].items()}
     if "partial" in code:
-        options = {k: decode(v, arrays, custom, seen) for k, v in code["options"].items()}
-        args = [decode(a, arrays, custom, seen) for a in code["args"]]
-        return functools.partial(decode(code["partial"], arrays, custom, seen), *args, **options)
+        options = {k: inner(v) for k, v in code["options"].items()}
+        args = [inner(a) for a in code["args"]]
+        return functools.partial(inner(code["partial"]), *args, **options)
     if "again" in code:
-        return seen[code["again"]]
+        return _again(code["again"], seen)
     if "name" in code:
         return find(code["name"], custom)
     cls = find(code["class"], custom)
-    thing = object.__new__(cls)
-    seen.append(thing)
-    known = {f.name for f in fields(cls)}
-    if unknown := set(code["fields"]) - known:
-        raise GraphError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}: another version of it wrote the file")
-    for name, value in code["fields"].items():
-        object.__setattr__(thing, name, decode(value, arrays, custom, seen))
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        raise GraphError(f"{code['class']!r} is not a class of layers or options")
+    place = len(seen)
+    seen.append(UNDER_WAY)
+    thing: Any = object.__new__(cls)
+    given = {name: inner(value) for name, value in code["fields"].items()}
+    _check_fields(cls, given)
+    _set(thing, given)
+    if hasattr(cls, "__post_init__"):
+        thing.__post_init__()
+        _set(thing, given)  # parts that it made anew may be others in the file: frozen ones
+    seen[place] = thing
     return thing
+
+
+def _set(thing: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        object.__setattr__(thing, name, value)
+
+
+UNDER_WAY = object()  # stands for what is being read: nothing can be a part of itself
+
+
+def _again(place: Any, seen: list) -> Any:
+    """What was read before, by its number."""
+    if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(seen):
+        raise GraphError(f"there is no part {place!r} before this one")
+    if seen[place] is UNDER_WAY:
+        raise GraphError(f"part {place} contains itself")
+    return seen[place]
+
+
+def _check_fields(cls: type, given: Mapping[str, Any]) -> None:
+    """All fields that a class must have, no others; of a class of our own each of the type it is declared with."""
+    known = {f.name: f for f in fields(cls)}
+    if unknown := [name for name in given if name not in known]:
+        raise GraphError(f"{cls.__name__} has no field {unknown[0]!r}: another version of it wrote the file")
+    if missing := [n for n, f in known.items() if n not in given and f.default is f.default_factory is MISSING]:
+        raise GraphError(f"{cls.__name__}: the field {missing[0]!r} is missing")
+    if cls in NAME_OF:
+        types = _types(cls)
+        for name, value in given.items():
+            if not fits(value, types[name]):
+                raise GraphError(f"{cls.__name__}: {name} cannot be {value!r}")
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def fits(value: Any, declared: Any) -> bool:
+    """Whether a value is of the type that a field is declared with; lists count as tuples, 0 and 1 as bools.
+
+    >>> fits(2, bool), fits(2, float), fits([1, 2], int | tuple[int, ...]), fits("a", int | None)
+    (False, True, True, False)
+    """
+    origin, args = get_origin(declared), get_args(declared)
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in args)
+    if declared is bool:
+        return isinstance(value, (bool, int)) and value in (0, 1)
+    if declared in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, declared)):
+            return False
+        return not isinstance(value, int) or abs(value) <= LARGEST
+    if origin in (tuple, list, Sequence):
+        if not isinstance(value, (tuple, list)):
+            return False
+        if origin is tuple and args[-1] is not Ellipsis:
+            return len(value) == len(args) and all(map(fits, value, args))
+        return all(fits(v, args[0]) for v in value)
+    if origin in (Mapping, dict):
+        return isinstance(value, Mapping) and all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
+    if Callable in (origin, declared):
+        return callable(value)
+    if isinstance(declared, type) and origin is None and declared is not Any:
+        return isinstance(value, declared)
+    return True
+
+
+LARGEST = int(sys.float_info.max)  # a larger whole number is no option: as a float it would overflow
 
 
 def find(name: str, custom: Mapping[str, Any]) -> Any:
@@ -136,15 +225,15 @@ def find(name: str, custom: Mapping[str, Any]) -> Any:
         return custom[path]
     give = f"give pellucid.load(path, custom_objects={{{path!r}: ...}})"
     if module not in sys.modules:
-        raise GraphError(f"the model uses {path!r} of module {module!r}, which is not imported: import it first, "
-                         f"or {give}")  # fmt: skip
+        raise UnknownCode(f"the model uses {path!r} of module {module!r}, which is not imported: import it first, "
+                          f"or {give}")  # fmt: skip
     thing: Any = sys.modules[module] if _uses_pellucid(module) else None
     for part in path.split("."):
         thing = getattr(thing, part, None)
     defined_there = (getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)) == (module, path)
     if not (defined_there and isinstance(thing, (type, FunctionType))):
-        raise GraphError(f"the model uses {path!r} of module {module!r}, which is not a layer or function defined "
-                         f"there, in a module that uses pellucid; {give}")  # fmt: skip
+        raise UnknownCode(f"the model uses {path!r} of module {module!r}, which is not a layer or function defined "
+                          f"there, in a module that uses pellucid; {give}")  # fmt: skip
     return thing
 
 

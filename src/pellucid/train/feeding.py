@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,28 @@ import numpy as np
 from ..data import Buckets, DataError
 from ..data.names import check_names
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program
+from ..graph import GraphError, Program, Shape
+from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
-from .arrays import Spec, as_inputs, as_targets, as_weights, check_finite, columns_of, graph_dtype, number_dtype
+from .arrays import (
+    Spec,
+    as_inputs,
+    as_targets,
+    as_weights,
+    by_label,
+    check_finite,
+    columns_of,
+    graph_dtype,
+    label_weights,
+    number_dtype,
+)
 from .codes import Codes, check_codes, codes_of, first_specs
+from .loop import split
 from .measuring import Metrics, of_epochs
+from .outputs import check_outputs, one_output, several_targets
+from .parts import Part
 from .sharing import run_of, shared
 from .whole import WholeSteps
 
@@ -30,6 +46,8 @@ LARGE = 16 << 20  # bytes
 
 class Feeding:
     """The methods of `Model` between its verbs and its programs."""
+
+    _labels: tuple[tuple[float, float], ...] | None = None  # of each label in training, by the class weights last given
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
         arrays, how = as_inputs(x, name)
@@ -53,7 +71,11 @@ class Feeding:
             hint = _shape_hint(given, built) or (reason if told else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
-        arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in self._codes().items()}
+        for k, c in self._codes().items():
+            arrays[k] = check_codes(arrays[k], c, k.replace("x", name, 1))
+        for k, a in arrays.items():
+            if a.dtype.kind in "iu" and a.nbytes <= LARGE:
+                arrays[k] = a.astype(self._dtype_of(k, a), copy=False)
         return arrays, how
 
     def _learn_columns(self: Any, x: Any) -> None:
@@ -65,6 +87,8 @@ class Feeding:
 
         A warning, once, where one of both has names and the other has none.
         """
+        if type(x) is np.ndarray and not self.columns:
+            return
         given = columns_of(x)
         for k in self.columns.keys() & given.keys():
             try:
@@ -80,7 +104,7 @@ class Feeding:
         """The net as a graph, outside training, on such inputs."""
 
         def made() -> Traced:
-            return programs.trace_net(self.net, specs, how, self.dtype, training=False)[0]
+            return programs.trace_net(self.net, specs, how, self.dtype, training=False, tell=True)[0]
 
         return shared(self, ("net", how, *specs.items()), made)
 
@@ -94,13 +118,16 @@ class Feeding:
         """The dtype that an array has in the graph, by its name there."""
         if k not in self.specs:
             return graph_dtype(a, self.dtype)
-        return "int32" if k in self._codes() and a.dtype.kind in "iu" and a.dtype != np.uint8 else number_dtype(
-            a, self.dtype)  # fmt: skip
+        return graph_dtype(a, self.dtype) if k in self._codes() else number_dtype(a, self.dtype)
 
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
         """The net's inputs in the shapes and dtypes of these arrays; where there is no array, as it was built."""
         return {k: Spec(arrays[k].shape[1:], self._dtype_of(k, arrays[k])) if k in arrays else s
                 for k, s in self.specs.items()}  # fmt: skip
+
+    def _traced_for(self: Any, arrays: dict[str, np.ndarray]) -> Traced:
+        """The net as a graph on samples of these shapes."""
+        return self._others.get(tuple(self._specs_of(arrays).values()), self._built())
 
     def _refuses(self: Any, arrays: dict[str, np.ndarray]) -> str:
         """Why the net cannot take samples of these shapes with the weights it has; empty if it can."""
@@ -123,7 +150,9 @@ class Feeding:
 
     def _parts(self: Any, x, y=None, sample_weight=None, class_weight=None, fitting=False, name="") -> list[dict]:
         """The arrays of samples: one dict of them, or one for each bucket."""
+        self._labels = None
         if isinstance(x, Buckets):
+            one_output(self, "Buckets are")
             bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
             return bucketed.arrays_of(self, x, name)
         if y is None:
@@ -134,11 +163,28 @@ class Feeding:
         """Inputs, targets and weights by the names that programs use, checked."""
         arrays, _ = self._inputs(x, f"{name}x", finite=True)
         n = len(next(iter(arrays.values())))
-        output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
-        arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype)
+        traced = self._traced_for(arrays)
+        check_outputs(self.loss, traced)
+        output = traced.output.shape
+        if isinstance(self.loss, Losses):
+            if class_weight is not None:
+                raise GraphError("class_weight is for nets of one output; give sample_weight, or loss_weights to Model")
+            arrays["y"], output = several_targets(y, self.loss, traced, n, self.dtype, fitting, f"{name}y"), ()
+        else:
+            arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+        if class_weight is not None and by_label(self.loss, output, self._built().mask is not None):
+            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output), None
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
+
+    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[Part, Part]:
+        """Training and validation samples; these without the weights of classes."""
+        n = len(arrays["y"])
+        own = as_weights(sample_weight, None, arrays["y"], n, self.dtype, self.loss, self._built().output.shape)
+        learnt, held = split(arrays, fraction, self.seed)
+        plain = {name: a for name, a in arrays.items() if name != "weight"}
+        return learnt, Part(plain | ({} if own is None else {"weight": own}), held.rows)
 
     def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""
@@ -162,12 +208,13 @@ class Feeding:
         ``metrics`` instead of the model's own.
         """
         metrics = of_epochs(self.metrics) if metrics is None else metrics
-        weighted = "weight" in arrays
+        weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
         specs = self._specs_of(arrays)
-        key = (what, weighted, target, *specs.values(), *(metrics.values() if target else ()))
+        labels = self._labels if what in ("step", "gradients") else None
+        key = (what, weight, target, labels, *specs.values(), *(metrics.values() if target else ()))
         if key not in self._runs:
-            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weighted, specs, metrics))
+            run = run_of(self, (*key, self.how), lambda: self._program(what, target, weight, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         return self._runs[key]
@@ -176,15 +223,19 @@ class Feeding:
         self: Any,
         what: str,
         target: Spec | None = None,
-        weighted: bool = False,
+        weight: Shape | None = None,
         specs: dict[str, Spec] | None = None,
         metrics: Metrics | None = None,
     ) -> Program:
         specs = specs or self.specs
         if what in ("predict", "sample"):
             return programs.prediction(self.net, specs, self.how, self.loss, self.dtype, dropping=what == "sample")
+        if what == "mask":
+            return programs.steps_counted(self.net, specs, self.how, self.dtype)
         assert target is not None
-        common = (self.net, specs, self.how, target, weighted, self.loss, self.metrics if metrics is None else metrics)
+        labels = self._labels if what in ("step", "gradients") else None
+        loss = self.loss if labels is None else replace(self.loss, label_weights=labels)
+        common = (self.net, specs, self.how, target, weight, loss, self.metrics if metrics is None else metrics)
         if what == "gradients" or (what == "step" and isinstance(self.optimizer, LBFGS)):
             if what == "step":
                 refuse_constraints(self)

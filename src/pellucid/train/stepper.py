@@ -12,6 +12,7 @@ from ..ops.contract import contract_of
 from ..passes.tables import with_tables
 from . import programs
 from .arrays import Spec
+from .outputs import one_output
 
 if TYPE_CHECKING:
     from .model import Model
@@ -41,6 +42,7 @@ class Stepper:
 
     def __init__(self, model: Model, moving: str | int | None = None) -> None:
         built = model._built()
+        one_output(model, "a stepper is")
         self.model, self.name = model, _moving_input(model, moving)
         spec = model.specs[self.name]
         if not spec.shape:
@@ -49,7 +51,7 @@ class Stepper:
         inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
         with one_step([inputs[self.name]]) as stepping:
             traced, _ = programs.trace_net(model.net, specs, model.how, model.dtype, False, inputs)
-        y = model.loss.link(traced.output)
+        y = programs.predicted(model.loss, traced)
         timed = traced.output.ndim > 1 if spec.shape[0] == 1 else traced.output.shape != built.output.shape
         if timed and traced.output.shape[:1] != (1,):
             raise GraphError(f"the net turns sequences {spec.shape} into {built.output.shape} and one step into "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..executors import NotFinite
+from ..graph import GraphError
 from ..optim import LBFGS
 from .programs import gradient_name
 
@@ -69,6 +70,14 @@ class WholeSteps:
             most = self.optimizer.history
             moves, changes = np.vstack([moves, move])[-most:], np.vstack([changes, change])[-most:]
         return moves, changes
+
+
+def check_memory(state: Mapping[str, Any], n: int) -> None:
+    """`GraphError` unless what L-BFGS remembers is that of a net of n weights, all of it or nothing."""
+    there = {name: np.shape(state[name]) for name in (MOVES, CHANGES, MOVE, LAST) if name in state}
+    if there and not (list(there.values()) == [(len(state.get(MOVES, ())), n)] * 2 + [(n,)] * 2
+                      and all(state[name].dtype == np.float64 for name in there)):  # fmt: skip
+        raise GraphError(f"what L-BFGS remembers does not fit a net of {n} weights: {there}")
 
 
 class Cost:

@@ -7,8 +7,9 @@ from .alexnet import alexnet
 from .googlenet import googlenet
 from .lenet import EuclideanRBF, Subsampling, c3_weights, lecun_1998, lenet5, scaled_tanh, signs
 from .resnet import PadShortcut, resnet, resnet_cifar
+from .sizes import FirstConv
 from .vgg import vgg
 
 __all__ = ["alexnet", "googlenet", "lenet5", "resnet", "resnet_cifar", "vgg"]
 
-PARTS = (EuclideanRBF, PadShortcut, Subsampling, c3_weights, lecun_1998, scaled_tanh, signs)
+PARTS = (EuclideanRBF, FirstConv, PadShortcut, Subsampling, c3_weights, lecun_1998, scaled_tanh, signs)

@@ -13,7 +13,7 @@ from ..conv import Conv
 from ..dense import Dense, Dropout
 from ..norm import LocalResponseNorm
 from ..pool import MaxPool
-from .sizes import widths
+from .sizes import FirstConv, widths
 
 
 def alexnet(classes: int = 1000, size: int = 227, width: float = 1.0) -> Sequential:
@@ -36,7 +36,8 @@ def alexnet(classes: int = 1000, size: int = 227, width: float = 1.0) -> Sequent
     weights: dict[str, Any] = {"weight_init": partial(init.normal, size=0.01)}
     ones = weights | {"bias_init": init.constant}  # so that ReLUs get positive inputs at first
     return Sequential(
-        Conv(by(96), 11, strides=4, padding=[margin, margin], name="conv1", **weights), relu,  # (96, 55, 55)
+        FirstConv(by(96), 11, strides=4, padding=[margin, margin], name="conv1", size=size, net="alexnet", **weights),
+        relu,  # (96, 55, 55)
         LocalResponseNorm(), MaxPool(3, strides=2, floor=True),  # (96, 27, 27)
         Conv(by(256), 5, padding="same", groups=2, name="conv2", **ones), relu,  # (256, 27, 27)
         LocalResponseNorm(), MaxPool(3, strides=2, floor=True),  # (256, 13, 13)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from ... import ops
 from ...checks import checked, whole
@@ -14,6 +15,7 @@ from ..conv import Conv
 from ..dense import Dense
 from ..layer import Layer, as_float
 from ..pool import MaxPool
+from .sizes import FirstConv
 
 # the maps of S2 that each filter of C3 sees: table I of the paper
 SEEN = (
@@ -42,16 +44,16 @@ def lenet5(classes: int = 10, size: int = 32, modern: bool = False) -> Sequentia
     if not (isinstance(size, int) and 1 <= size <= 32):
         raise GraphError(f"lenet5: size is the side of the image, a whole number up to 32, got {size!r}")
     margin = ((32 - size) // 2, (33 - size) // 2)
-    first = [margin, margin]
+    first: dict[str, Any] = {"padding": [margin, margin], "size": size, "net": "lenet5"}
     if modern:
         he = init.he_normal
         return Sequential(
-            Conv(6, 5, padding=first, weight_init=he), relu, MaxPool(2),  # (6, 28, 28), (6, 14, 14)
+            FirstConv(6, 5, **first, weight_init=he), relu, MaxPool(2),  # (6, 28, 28), (6, 14, 14)
             Conv(16, 5, weight_init=he), relu, MaxPool(2),  # (16, 10, 10), (16, 5, 5)
             Flatten(), Dense(120, weight_init=he), relu, Dense(84, weight_init=he), relu, Dense(classes),
         )  # fmt: skip
     return Sequential(
-        Conv(6, 5, padding=first, weight_init=lecun_1998, name="C1"), scaled_tanh,  # (6, 28, 28)
+        FirstConv(6, 5, **first, weight_init=lecun_1998, name="C1"), scaled_tanh,  # (6, 28, 28)
         Subsampling(name="S2"), scaled_tanh,  # (6, 14, 14)
         Conv(16, 5, weight_init=c3_weights, mask=MASK, name="C3"), scaled_tanh,  # (16, 10, 10)
         Subsampling(name="S4"), scaled_tanh,  # (16, 5, 5)
