@@ -369,7 +369,7 @@ def test_messages():
         (lambda: nn.LSTM(0), "LSTM: units must be a whole number >= 1, got 0"),
         (lambda: nn.GRU(4, stateful=0), "GRU: stateful must be"),
         (lambda: nn.GRU(4, return_sequences=1), "return_sequences must be True or False"),
-        (lambda: nn.RNN(4, "tan"), "RNN: no activation is named 'tan'"),
+        (lambda: nn.RNN(4, "tan"), "RNN: activation: no activation is named 'tan'"),
         (lambda: nn.RNN(4, stateful=2, reverse=True), "needs reverse=False"),
         (lambda: nn.trace(nn.LSTM(4), pel.input("x", (7,))), r"LSTM: expects a sequence \(T, features\).*nn.Reshape"),
         (lambda: nn.trace(nn.LSTM(4), long), r"length 0 has no steps: shape \(0, 3\)"),
