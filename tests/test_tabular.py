@@ -200,23 +200,24 @@ def test_kept_in_the_saved_model_without_pickle(tmp_path):
     assert model.blobs[tabular.BLOB].dtype == np.uint8 and b"pickle" not in (tmp_path / "m.pel").read_bytes()
 
 
-class Evil:
-    """A type that is on nobody's list."""
-
-
 def test_other_types_are_not_loaded():
-    import skops.io
-    from sklearn.decomposition import PCA
+    import json
+    import zlib
 
     model, _ = trained_on(table(a=[1.5, 2.5, 4.5], y=["u", "v", "u"]))
     kept = model.blobs[tabular.BLOB]
-    for thing in (Evil(), {"numbers": Evil()}, {"numbers": PCA()}, [1, 2]):
-        model.blobs[tabular.BLOB] = np.frombuffer(skops.io.dumps(thing), np.uint8)
+    scaler = {"class": "StandardScaler", "attributes": {"dict": []}}
+    for thing in ({"class": "Evil"}, {"dict": [["numbers", {"class": "Evil", "attributes": {"dict": []}}]]},
+                  {"dict": [["numbers", {"class": "os.system"}]]}, {"dict": [["numbers", scaler]]}, [1, 2], 5, None,
+                  {"array": "<f8", "shape": [10**9], "values": []}, {"dict": 5}):  # fmt: skip
+        model.blobs[tabular.BLOB] = np.frombuffer(zlib.compress(json.dumps(thing).encode()), np.uint8)
         with pytest.raises(DataError, match="preprocessing"):
             restore(model)
-    model.blobs[tabular.BLOB] = kept[: len(kept) // 2]
-    with pytest.raises(DataError, match="damaged"):
-        restore(model)
+    nested = zlib.compress(b"[" * 10**6)
+    for damaged in (kept[: len(kept) // 2], kept[:0], kept[::-1], np.frombuffer(nested, np.uint8)):
+        model.blobs[tabular.BLOB] = damaged
+        with pytest.raises(DataError, match="damaged"):
+            restore(model)
     model.blobs[tabular.BLOB] = kept
     restore(model)
     del model.notes["columns"]
@@ -224,6 +225,28 @@ def test_other_types_are_not_loaded():
         restore(model)
     with pytest.raises(DataError, match="not trained on a table"):
         restore(Model(nn.Dense(1), "mse"))
+
+
+def test_models_of_earlier_versions_are_read():
+    """Their transformers were kept by skops."""
+    import skops.io
+
+    t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
+    model, preprocessing = trained_on(t)
+    model.blobs[tabular.BLOB] = np.frombuffer(skops.io.dumps(preprocessing.steps), np.uint8)
+    assert restore(model)[0].transform(t).tolist() == preprocessing.transform(t).tolist()
+
+
+def test_a_model_of_a_table_is_read_without_slow_packages(tmp_path):
+    import subprocess
+    import sys
+
+    model, _ = trained_on(table(a=[1.5, 2.5, 4.5], y=["u", "v", "u"]))
+    model.save(tmp_path / "m.pel")
+    code = ("import sys; from pellucid import load, tabular; tabular.restore(load(sys.argv[1]));"
+            "print([m for m in ('torch', 'skops', 'matplotlib') if m in sys.modules])")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "m.pel"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_titanic(shared_data):
@@ -297,13 +320,19 @@ def test_unknown_ways(option):
         {"impute": "neighbours", "scale": "robust", "encode": "binary", "clip": "iqr"},
         {"scale": "minmax", "encode": "ordinal", "clip": "robust_z"},
         {"scale": None, "order": {"b": ["v", "u"]}},
+        {},
     ],
 )
 def test_all_ways_are_kept_in_the_model(how, tmp_path):
     from pellucid import load
 
     t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
-    fitted = Preprocessing.fit(t, choose_columns(t.drop("y")), Preparation(**how))
+    dates = np.datetime64("2024-01-01T12:30", "us") + np.arange(12) * np.timedelta64(11, "D")
+    dates[5] = np.datetime64("NaT")
+    words = np.array([f"some {'red' if i % 2 else 'blue'} thing {i}" for i in range(12)], object)
+    t = Table(t.columns | {"d": dates, "t": words}, t.source)
+    fitted = Preprocessing.fit(t, choose_columns(t.drop("y"), keep=["t"]), Preparation(**how))
+    assert fitted.columns.dates == ("d",) and fitted.columns.texts == ("t",)
     model = Model(nn.Dense(1), "mse", input_shape=(fitted.transform(t).shape[1],))
     keep_in(model, fitted, read_target(t, "y").scaled_on(t["y"]))
     model.save(tmp_path / "m.pel")

@@ -105,7 +105,7 @@ class _Column:
 
     def note(self, texts: Sequence[str], values: np.ndarray) -> None:
         """Count the words that meant "missing"."""
-        for i in np.flatnonzero(np.isnan(values)):
+        for i in np.flatnonzero(np.isnan(values)).tolist():
             if word := texts[i].strip():
                 self.words[word] = self.words.get(word, 0) + 1
 

@@ -11,14 +11,18 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from os import PathLike
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from .dataset import DataError, listed
 
 BLOCK = 1 << 20
-PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}  # first bytes, whatever the name
+PACKED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"BZh": bz2.open,
+}  # first bytes, whatever the name
 
 
 @contextmanager
@@ -64,7 +68,7 @@ def opened(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
                 yield member
         elif unpack := next((open_as for magic, open_as in PACKED.items() if head.startswith(magic)), None):
             with unpack(raw) as stream:
-                yield stream  # type: ignore[misc]
+                yield stream
         else:
             yield raw
 

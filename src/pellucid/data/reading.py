@@ -123,7 +123,7 @@ class Reading:
             return None
         if keep and PADDED.search(behind):
             return None
-        if keep and (large := np.flatnonzero(abs(values) >= EXACT)).size and any(_inexact(texts[i]) for i in large):
+        if keep and any(_inexact(texts[i]) for i in np.flatnonzero(abs(values) >= EXACT).tolist()):
             return None
         return values
 

@@ -185,7 +185,7 @@ def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
             numbers[~gone] = np.array([float(v) for v in given], np.float64)
             return numbers
     elif not all(issubclass(kind, str) for kind in kinds):  # numbers and text of numbers
-        values = Reading().numbers(["" if out else text_of_value(v) for v, out in zip(array, gone, strict=True)])
+        values = Reading().numbers(["" if out else text_of_value(v) or "" for v, out in zip(array, gone, strict=True)])
         if values is not None:
             return values
     return np.array([None if out else text_of_value(v) for v, out in zip(array, gone, strict=True)], object)

@@ -67,5 +67,5 @@ def prepared(
     if validation is not None:
         measuring.check(model, validation, measuring.of_epochs(model.metrics))
     for step, part, chunk in zip(steps, parts, chunks, strict=True):
-        check_batches(step.program, chunk, part.samples, shuffle)
+        check_batches(step.program, chunk, part.samples, shuffle, bool(validation_split))
     return Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)
