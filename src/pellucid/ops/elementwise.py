@@ -245,7 +245,7 @@ def where(condition: Value, a, b) -> Value:
 
 def cast(x: Value, dtype: str) -> Value:
     """``x`` in another dtype; integers are cut towards zero. No derivative passes through an integer."""
-    return x if x.dtype == dtype else cast_to(x, dtype=dtype)
+    return x if isinstance(dtype, str) and x.dtype == dtype else cast_to(x, dtype=dtype)
 
 
 def ones_like(x: Value) -> Value:
