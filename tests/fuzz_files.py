@@ -2,9 +2,9 @@
 
     python tests/fuzz_files.py --count 100000 --seed 0 [--only NAME] [--workers 2] [--keep FOLDER]
 
-Each input is made from a valid file (cut, bits flipped, spliced, header fields and numbers exchanged), or generated:
-a description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is silent
-for 5 seconds, is noted and another goes on. Findings are these, hangs, exceptions that are not ours, memory beyond ten
+Each input is made from a valid file (cut, bits flipped, spliced, fields and numbers exchanged), or generated: a
+description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is
+silent for 5 seconds, is noted and another goes on. Findings are these, exceptions that are not ours, memory beyond ten
 times the file or what its header says, and a file with a checksum that was changed and is read nevertheless. Input
 ``i`` of a reader is a function of the seed, so that it can be made again. A new reader is one row of `READERS`.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import faulthandler
 import gzip
 import hashlib
 import io
@@ -163,8 +164,8 @@ def gzipped(r: random.Random, valid: list[bytes]) -> bytes:
 
 
 VALUES: list[Any] = [None, True, False, 0, 1, 2, -1, 7, 1.5, 1e300, -0.1, float("nan"), 10**400, "", "x", "relu",
-                     "state.x", [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1}, {"again": 3},
-                     {"name": "tanh"}, {"name": "Dense"}, {"name": "ops.reshape"}, {"name": "os:system"},
+                     "state.x", [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1},
+                     {"again": 3}, {"name": "tanh"}, {"name": "Dense"}, {"name": "ops.reshape"}, {"name": "os:system"},
                      {"array": "state.optimizer.step"}, {"array": "none"}, {"class": "Dense", "fields": {}},
                      {"partial": {"name": "ops.pad"}, "args": [], "options": {}}]  # fmt: skip
 
@@ -199,27 +200,32 @@ def treewise(r: random.Random, tree: Any) -> Any:
             del node[key]
         elif isinstance(node, list):
             node.insert(key, json.loads(json.dumps(node[key])))
-        elif isinstance(node[key], (int, float)) and not isinstance(node[key], bool):
+        elif isinstance(node[key], (int, float)) and abs(node[key]) < 1e300 and not isinstance(node[key], bool):
             node[key] = r.choice((-node[key], node[key] * 1000003, node[key] + 0.5, str(node[key]), bool(node[key])))
     return tree
 
 
-def generated(r: random.Random, valid: list[bytes]) -> bytes:
-    """A model file with another description, and now and then other arrays, whose checksum is right."""
+def noted(r: random.Random, valid: list[bytes]) -> bytes:
+    """A model file with other notes or another history."""
+    return generated(r, valid, r.choice(("notes", "notes", "notes", "history", None)))
+
+
+def generated(r: random.Random, valid: list[bytes], part: str | None = None) -> bytes:
+    """A model file with another description (or part of it), now and then other arrays, whose checksum is right."""
     from safetensors.numpy import load, save
 
     file = r.choice(valid)
     tensors, text = load(file), _metadata(file)
     tree = json.loads(text)
     tree.pop("digest")
-    if r.random() < 0.15:
+    if part is None and r.random() < 0.15:
         name = r.choice(sorted(tensors))
         a = tensors.pop(name)
         if way := r.randrange(6):
             made = [a.reshape(-1), a.astype("float64"), a.astype("uint8"), a[None], np.full_like(a, 0) / 0][way - 1]
             tensors[name] = np.ascontiguousarray(made)
     else:
-        treewise(r, tree)
+        treewise(r, tree if part is None else tree[part])
     body = json.dumps(tree)[1:]
     return save(tensors, {"pellucid": saving.DIGEST % saving.digest(tensors, body, hashlib.sha256()) + body})
 
@@ -260,11 +266,33 @@ def models() -> list[bytes]:
         for net, inputs, options in given:
             model = pel.Model(net, "cross_entropy", executor="reference", **options)
             model.fit(inputs, y, epochs=1, verbose=0)
-            model.notes |= {"kind": "images", "source": "x", "task": "classification", "image": [1, 2, 4], "scale": 255,
+            image = [1, 1, int(inputs[0].size)]
+            model.notes |= {"kind": "pixels", "source": "x", "task": "classification", "image": image, "scale": 255,
                             "class_names": ["a", "b"]}  # fmt: skip
             model.save(Path(folder) / "m.pel")
             files.append((Path(folder) / "m.pel").read_bytes())
     KEPT["models"] = files
+    return files
+
+
+def commanded() -> list[bytes]:
+    """Models of a table, a text and pictures, with the notes that the command line keeps."""
+    from click.testing import CliRunner
+
+    from pellucid import cli
+
+    files = models()[:1]
+    rows = "".join(f"{i % 7},{'ab'[i % 2]},2020-01-0{i % 9 + 1},{'yn'[i % 2]}\n" for i in range(40))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "t.csv").write_text(f"x,c,d,y\n{rows}")
+        (Path(folder) / "t.txt").write_text("to be or not to be " * 20)
+        for what in (["t.csv", "--target", "y"], ["t.txt", "--units", "4"]):
+            out = Path(folder) / f"{what[0]}.pel"
+            asked = ["train", f"{folder}/{what[0]}", *what[1:], "--epochs", "1", "--output", str(out), "--no-plot"]
+            found = CliRunner().invoke(cli.cli, [*asked, "--executor", "reference"])
+            if found.exit_code:
+                raise AssertionError(found.output)
+            files.append(out.read_bytes())
     return files
 
 
@@ -285,7 +313,7 @@ KEY = "0123456789abcdef" * 4
 
 
 def entries() -> list[bytes]:
-    codes = [b"\x7fELF" + bytes(range(256)) * 4, machine.packed([b"one", b"", b"three" * 50])]
+    codes = [machine.packed([b"\x7fELF" + bytes(range(256)) * 4]), machine.packed([b"one", b"", b"three" * 50])]
     return [machine.checksum(KEY, code) + code for code in codes]
 
 
@@ -372,16 +400,21 @@ def load_and_predict(path: Path) -> None:
 
 
 def on_the_command_line(path: Path) -> None:
-    """Notes are read there: an array of another file goes through a damaged model."""
+    """Notes are read there: a table, an array or a text goes through a damaged model."""
     from click.testing import CliRunner
 
     from pellucid import cli
 
-    array = path.with_suffix(".npy")
-    if not array.exists():
+    if not (array := path.with_suffix(".npy")).exists():
         np.save(array, np.zeros((2, 8), "uint8"))
-    command = ["summary", str(path)] if path.stat().st_size % 2 else ["predict", str(path), str(array)]
-    found = CliRunner().invoke(cli.cli, [*command, "--executor", "reference"] if command[0] == "predict" else command)
+        path.with_suffix(".csv").write_text("x,c,d,y\n1,a,2020-01-01,y\n2,,,n\n")
+        path.with_suffix(".txt").write_text("to be or not to be " * 9)
+    kind = saving.read(path)[1].get("notes", {})
+    given = {"table": ".csv", "text": ".txt"}.get(str(kind.get("kind") if isinstance(kind, dict) else kind), ".npy")
+    command = (["summary", str(path)], ["predict", str(path), str(path.with_suffix(given))],
+               ["evaluate", str(path), str(path.with_suffix(given))], ["sample", str(path), "--length", "2"],
+               )[path.stat().st_size % 4]  # fmt: skip
+    found = CliRunner().invoke(cli.cli, [*command, "--executor", "reference"] if command[0] != "summary" else command)
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     if found.exit_code:
@@ -439,7 +472,7 @@ READERS = [
     Reader("model", "m.pel", models, pel.load, bytewise, sealed=True, share=12),
     Reader("model, generated", "m.pel", models, load_and_predict, generated, share=4),
     Reader("model, first format", "m.pel", first_formats, load_and_predict, bytewise, share=4),
-    Reader("notes on the command line", "m.pel", models, on_the_command_line, generated, share=1),
+    Reader("notes on the command line", "m.pel", commanded, on_the_command_line, noted, share=1),
     Reader("checkpoint", "step-000000001.pel", checkpoints, checkpoint._read, bytewise, sealed=True, share=12),
     Reader("checkpoint, generated", "step-000000001.pel", checkpoints, checkpoint._read, generated, share=4),
     Reader("cache entry", f"{KEY}.o", entries, entry, bytewise, sealed=True, share=12),
@@ -474,7 +507,7 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
     """What is wrong with how a file is read; None if nothing is. The second word is how it went."""
     with open(path, "wb") as out:
         out.write(file)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    before = peak(anew=True)
     try:
         reader.read(path)
     except reader.allowed:
@@ -486,7 +519,7 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
     else:
         if reader.sealed and file not in valid:
             return "a changed file was read"
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+    grown = peak() - before
     if grown > FLOOR and grown > MEMORY * max(len(file), reader.said(file)):
         return f"memory: {grown >> 20} MB for a file of {len(file)} bytes"
     return None
@@ -495,11 +528,21 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
 tried.refused = 0  # type: ignore[attr-defined]
 
 
+def peak(anew: bool = False) -> int:
+    """The most bytes that this process has had in memory, since it was asked ``anew``."""
+    if anew:
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:
+            file.write(b"5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
 def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: list[bytes]) -> None:
     """In a process of its own: read the inputs of these numbers, and say what was found and how many were refused."""
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
+    faulthandler.disable()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries written in C speak there
     tried.refused = 0  # type: ignore[attr-defined]
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     path = folder / reader.file

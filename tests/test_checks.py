@@ -55,6 +55,7 @@ NEEDED = {
     "FunctionLoss": {"function": lambda y, t: ops.mean(abs(y - t))},
     "SGD": {"momentum": 0.9},
     "EuclideanRBF": {"classes": 3},
+    "FirstConv": {"filters": 4, "kernel_size": 3, "size": 28, "net": "lenet5"},
     "PadShortcut": {"filters": 8, "strides": 2},
     **{
         name: {"steps": 10}
@@ -103,8 +104,10 @@ RIGHT = {
     **{("*", name): {"list"} for name in ("padding", "output_padding")},
     **{("Conv1D", name): set() for name in ("kernel_size", "dilation")},
     ("LocalResponseNorm", "size"): set(),
+    ("FirstConv", "size"): set(),
+    ("FirstConv", "net"): {"text"},
     ("*", "name"): {"text", "none"},
-    ("*", "shortcut"): {"none"},
+    **{("*", name): {"none"} for name in ("shortcut", "label_weights")},
     ("*", "backward"): {"none"},
     **{("*", name): {"none"} for name in ("weights", "biases", "activations", "constraint")},
 }  # fmt: skip
@@ -121,6 +124,8 @@ def tries():
 
 def right(cls, field, default):
     """Which of the values are right for a field: those of the table, and yes and no where it is that."""
+    if issubclass(cls, nn.Loss) and field == "axis":
+        return {"minus", "none"}
     found = RIGHT.get((cls.__name__, field), RIGHT.get(("*", field)))
     return ({"true"} if isinstance(default, bool) else set()) if found is None else found
 

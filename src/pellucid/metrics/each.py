@@ -6,13 +6,14 @@ What they have in common: which classes a target and an output stand for, along 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from .. import ops
 from ..graph import GraphError, Value
 from ..nn.activations import sigmoid, softmax
 from ..nn.loss import Loss
-from ..nn.losses import class_weights, mean_last, surprise
+from ..nn.losses import binary_surprise, class_weights, is_target, mean_last, of_class, surprise
 
 
 def is_binary(y: Value, t: Value, loss: Loss) -> bool:
@@ -71,7 +72,7 @@ def top_accuracy(y: Value, t: Value, loss: Loss, k: int) -> Value:
     if is_binary(y, t, loss):
         raise GraphError(f"{name} needs one output per class, but {type(loss).__name__} has 0/1 targets")
     wanted, _ = class_numbers(y, t, loss, name)
-    own = ops.sum(ops.one_hot(wanted, y.shape[-1], like=y) * y, -1, keepdims=True)
+    own = ops.max(ops.where(is_target(y, wanted), y, -math.inf), -1, keepdims=True)
     larger = ops.sum(ops.cast(y > own, y.dtype), -1)
     return ops.cast(larger < k, y.dtype)
 
@@ -80,11 +81,11 @@ def log_loss(y: Value, t: Value, loss: Loss) -> Value:
     """-log of the probability of the target class, by the loss's softmax or sigmoid, without label smoothing."""
     y, t = loss.aligned(y, t)
     if is_one_label(y, t, loss):
-        return mean_last(ops.softplus(y) - y * t)
+        return mean_last(binary_surprise(y, t))
     if loss.link is not softmax:
         raise GraphError(f"log_loss needs the probabilities of classes; {type(loss).__name__} with output shape "
                          f"{y.shape} gives none")  # fmt: skip
-    return surprise(y, class_weights(y, t))
+    return surprise(y, t)
 
 
 def brier_score(y: Value, t: Value, loss: Loss) -> Value:
@@ -97,7 +98,7 @@ def brier_score(y: Value, t: Value, loss: Loss) -> Value:
         raise GraphError(f"brier_score_loss needs the probabilities of classes; {type(loss).__name__} with output "
                          f"shape {y.shape} gives none")  # fmt: skip
     d = softmax(y) - class_weights(y, t)
-    return ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1)
+    return of_class(y, t, ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1))
 
 
 def is_one_label(y: Value, t: Value, loss: Loss) -> bool:

@@ -50,7 +50,8 @@ class Optimizer:
       1/sqrt(number of a neuron's connections), for weights and biases alike (LeCun, 1993; lecture 002).
     - ``use_ema``: outside training, weights are their moving average a' = m a + (1 - m) p, with m = ``ema_momentum``.
       Training itself goes on from p.
-    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, by their mean gradient.
+    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, and at the end of an epoch, by
+      the mean gradient of their samples: as by one batch of all of them.
     - ``maximize``: gradient ascent.
 
     The names are Keras's; `maximize` is PyTorch's.
@@ -82,6 +83,9 @@ class Optimizer:
             raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
         checked(self, number, "weight_decay", least=0, optional=True)
         checked(self, number, "ema_momentum", least=0, below=1)
+        if not self.use_ema and self.ema_momentum != 0.99:
+            raise GraphError(f"{type(self).__name__}: ema_momentum={self.ema_momentum!r} is of the averages that "
+                             "use_ema=True keeps; give that too, or leave it out")  # fmt: skip
         checked(self, whole, "gradient_accumulation_steps", optional=True)
         checked(self, flag, "use_ema", "maximize")
         checked(self, layer_rates, "layer_rates")

@@ -13,6 +13,7 @@ from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
+from .finite import blocks, is_finite
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -109,10 +110,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
         return
     largest = np.finfo(dtype).max if np.finfo(array.dtype).max > np.finfo(dtype).max else None
     bad: list[int] = []
-    for start in range(0, len(array), CHUNK):
-        part = array[start : start + CHUNK]
+    if is_finite(array, dtype):
+        return
+    for rows in blocks(array):
+        part = array[rows]
         fits = np.isfinite(part) if largest is None else np.abs(part) <= largest
-        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + start).tolist()
+        bad += (np.flatnonzero(~fits.reshape(len(part), -1).all(axis=1)) + rows.start).tolist()
     if not bad:
         return
     shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
@@ -127,12 +130,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    return "int32" if array.dtype.kind in "iu" and array.dtype != np.uint8 else number_dtype(array, dtype)
+    return "int32" if array.dtype.kind in "iu" and array.dtype.char != "B" else number_dtype(array, dtype)
 
 
 def number_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
-    return "uint8" if array.dtype in (np.uint8, np.bool_) else dtype
+    return "uint8" if array.dtype.char in "B?" else dtype
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:

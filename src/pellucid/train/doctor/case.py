@@ -17,7 +17,9 @@ from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from .. import loop, measuring, programs
 from ..arrays import graph_dtype
-from ..pieces import Arrays
+from ..batches import DEFAULT_BATCH, traced_for
+from ..outputs import one_output
+from ..parts import Arrays, Part, as_part
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
 if TYPE_CHECKING:
@@ -48,12 +50,17 @@ class Case:
     ``targets`` is a table of what is to be found out: one-hot rows of classes, else the targets themselves.
     """
 
-    def __init__(self, model: Model, arrays: Arrays, batch: int | None = None, rows: int = ROWS) -> None:
-        self.model, self.whole, self.n = model, arrays, len(arrays["y"])
+    def __init__(self, model: Model, arrays: Part | Arrays, batch: int | None = None, rows: int = ROWS) -> None:
+        one_output(model, "the doctor is")
+        self.model, self.whole = model, as_part(arrays)
+        self.n = self.whole.samples
         self.random = np.random.Generator(np.random.Philox(key=[model.seed, 1 << 41]))
         chosen = np.sort(self.random.permutation(self.n)[:rows])
-        self.arrays = {name: np.asarray(a[chosen]) for name, a in arrays.items()}
-        self.batch = batch or min(loop.DEFAULT_BATCH, self.n)
+        self.arrays = {name: np.asarray(a) for name, a in self.whole.some(chosen).items()}
+        usual = min(DEFAULT_BATCH, self.n)
+        self.asked = batch or usual
+        refused = self.asked == 1 and traced_for(model, self.whole.whole).over_samples
+        self.batch = usual if refused else self.asked  # what is tried out
         self.kind = model.loss.targets
         self.trained = model.history.epochs > 0
 
@@ -183,6 +190,7 @@ class Case:
         known = kept | m._begun() if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
         state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
+        state |= loop.at_epoch(state, m.epochs, -(-self.n // self.batch))
         return {name: np.array(a) for name, a in state.items()}, run
 
 
