@@ -71,7 +71,11 @@ class Feeding:
             hint = _shape_hint(given, built) or (reason if told else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
-        arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in self._codes().items()}
+        for k, c in self._codes().items():
+            arrays[k] = check_codes(arrays[k], c, k.replace("x", name, 1))
+        for k, a in arrays.items():
+            if a.dtype.kind in "iu" and a.nbytes <= LARGE:
+                arrays[k] = a.astype(self._dtype_of(k, a), copy=False)
         return arrays, how
 
     def _learn_columns(self: Any, x: Any) -> None:
@@ -83,6 +87,8 @@ class Feeding:
 
         A warning, once, where one of both has names and the other has none.
         """
+        if type(x) is np.ndarray and not self.columns:
+            return
         given = columns_of(x)
         for k in self.columns.keys() & given.keys():
             try:
@@ -112,8 +118,7 @@ class Feeding:
         """The dtype that an array has in the graph, by its name there."""
         if k not in self.specs:
             return graph_dtype(a, self.dtype)
-        return "int32" if k in self._codes() and a.dtype.kind in "iu" and a.dtype != np.uint8 else number_dtype(
-            a, self.dtype)  # fmt: skip
+        return graph_dtype(a, self.dtype) if k in self._codes() else number_dtype(a, self.dtype)
 
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
         """The net's inputs in the shapes and dtypes of these arrays; where there is no array, as it was built."""
