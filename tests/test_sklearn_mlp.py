@@ -150,16 +150,17 @@ def test_sparse_samples_of_all_kinds(all_sparse):
     assert_alike(*both("MLPRegressor", {"batch_size": 70}, x, np.stack([y, 2.0 * y], 1)))
     assert_alike(*both("MLPRegressor", {"loss": "poisson", "solver": "lbfgs", "max_iter": 9}, x, y), 1e-4)
     assert_alike(*both("MLPClassifier", {}, sparse(dtype="float32")[0], y), 2e-3)
-    a, b = (m.MLPClassifier((6,), random_state=0) for m in (theirs, ours))
-    for m in (a, b):
-        m.partial_fit(x[:100], y[:100], classes=[0, 1, 2]).partial_fit(x[100:], y[100:])
-    assert_alike(a, b)
+    for solver in ("adam", "sgd"):
+        a, b = (m.MLPClassifier((6,), solver=solver, random_state=0, batch_size=20) for m in (theirs, ours))
+        for m in (a, b):
+            m.partial_fit(x[:100], y[:100], classes=[0, 1, 2]).partial_fit(x[100:], y[100:])
+        assert_alike(a, b)
     before = [c.copy() for c in b.coefs_]
-    known = b._optimizer.state["m.coefs.0"].copy()
+    known = b._optimizer.state["velocity.coefs.0"].copy()
     with pytest.raises(ValueError, match="non-finite"), np.errstate(all="ignore"):
         b.partial_fit(x * 1e307, y)
     assert all((p == q).all() for p, q in zip(before, b.coefs_, strict=True))
-    assert (b._optimizer.state["m.coefs.0"] == known).all()
+    assert (b._optimizer.state["velocity.coefs.0"] == known).all()
 
 
 def test_wide_sparse_samples_take_no_memory_of_dense_ones():
