@@ -263,7 +263,7 @@ pad_with = primitive(
 
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
-    given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", 1) else ()
+    given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", True) else ()
     pairs = [wholes(w, "pad: widths", 0) for w in given]
     if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
         raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
