@@ -12,6 +12,7 @@ times the file or what its header says, and a file with a checksum that was chan
 from __future__ import annotations
 
 import argparse
+import bz2
 import collections
 import contextlib
 import faulthandler
@@ -19,6 +20,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import multiprocessing
 import os
 import random
@@ -32,6 +34,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -336,13 +339,12 @@ def entries() -> list[bytes]:
 
 
 def tables() -> list[bytes]:
-    texts = [
-        "a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n",
-        'a;"b ""q""";c\n1,5;"two\nlines";x\n',
-        "a\tb\n1\t2\n",
-        "\ufeffid,when\n1,2020-01-01\n",
-    ]
-    return [text.encode() for text in texts] + [gzip.compress(texts[0].encode()), "ä,ö\n1,2\n".encode("utf-16")]
+    texts = ["a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n", 'a;"b ""q""";c\n1,5;"two\nlines";x\n', "a\tb\n1\t2\n",
+             "\ufeffid,when\n1,2020-01-01\n", "sep=;\na;b\n$5;12 %\n1.000,5;NA\n"]  # fmt: skip
+    packed = [pack(texts[0].encode()) for pack in (gzip.compress, lzma.compress, bz2.compress)]
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
+        file.writestr("t.csv", texts[0])
+    return [text.encode() for text in texts] + [*packed, archive.getvalue(), "ä,ö\n1,2\n".encode("utf-16")]
 
 
 def idxs() -> list[bytes]:
@@ -448,9 +450,34 @@ def entry(path: Path) -> bytes:
     return machine.unpacked(code) and code
 
 
+WAYS_OF_TABLES: list[dict[str, Any]] = [
+    {}, {"delimiter": ";", "decimal": ",", "thousands": "."}, {"categorical": ["a"], "missing": ["x", "3"]},
+    {"numeric": ["a"], "thousands": "'"}, {"dates": ["when"]}, {"dates": {"a": "%d.%m.%Y"}}, {"delimiter": "\t"},
+]  # fmt: skip
+ENCODINGS = [
+    "utf-8",
+    "utf-16",
+    "utf-32-le",
+    "utf-7",
+    "idna",
+    "punycode",
+    "hex",
+    "cp1252",
+    "shift_jis",
+    "unicode_escape",
+]
+
+
+def any_table(path: Path) -> None:
+    data.read_csv(path, **WAYS_OF_TABLES[path.stat().st_size % len(WAYS_OF_TABLES)])
+
+
 def any_text(path: Path) -> None:
-    size = path.stat().st_size % 3
-    (data.read_text, data.read_pairs, data.read_conllu)[size](path)
+    size = path.stat().st_size
+    if size % 4 == 3:
+        data.read_text(path, ENCODINGS[size // 4 % len(ENCODINGS)])
+    else:
+        (data.read_text, data.read_pairs, data.read_conllu)[size % 4](path)
 
 
 def vocabulary(path: Path) -> None:
@@ -495,7 +522,7 @@ READERS = [
     Reader("checkpoint", "step-000000001.pel", checkpoints, checkpoint._read, bytewise, sealed=True, share=12),
     Reader("checkpoint, generated", "step-000000001.pel", checkpoints, checkpoint._read, generated, share=4),
     Reader("cache entry", f"{KEY}.o", entries, entry, bytewise, sealed=True, share=12),
-    Reader("table", "t.csv", tables, data.read_csv, bytewise, share=12),
+    Reader("table", "t.csv", tables, any_table, bytewise, share=12),
     Reader("idx", "i", idxs, data.idx, bytewise, share=12),
     Reader("idx, gzipped", "i.gz", lambda: [gzip.compress(i) for i in idxs()], data.idx, gzipped, share=8),
     Reader("picture", "one/p.png", pictures, lambda path: data.images(path.parent.parent), bytewise,
