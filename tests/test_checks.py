@@ -29,6 +29,8 @@ NEEDED = {
     "DepthwiseConv": {"kernel_size": 3},
     "MaxPool": {"size": 2},
     "AvgPool": {"size": 2},
+    "MaxPool1D": {"size": 2},
+    "AvgPool1D": {"size": 2},
     "UpSample": {"factor": 2},
     "ZeroPad": {"padding": 1},
     "Embedding": {"rows": 5, "units": 3},
@@ -72,7 +74,9 @@ FOUND = [
     *schedules.SCHEDULES.values(),
     *(part for part in PARTS if isinstance(part, type)),
 ]
+MADE = {"Losses"}  # made by `Model` of several losses, of which it checks each
 CLASSES = {cls.__name__: cls for cls in FOUND if issubclass(cls, BASES) and cls not in BASES}
+CLASSES = {name: cls for name, cls in CLASSES.items() if name not in MADE}
 WRONG = {"nan": math.nan, "inf": math.inf, "minus": -1, "text": "0.1", "true": True, "none": None, "list": [1]}
 NUMBER, WHOLE, FLAG = {"minus"}, {"minus"}, {"true"}
 
@@ -80,7 +84,8 @@ NUMBER, WHOLE, FLAG = {"minus"}, {"minus"}, {"true"}
 RIGHT = {
     **{("*", name): {"none"} for name in ("clipvalue", "clipnorm", "global_clipnorm", "weight_decay", "layer_rates")},
     **{("*", name): {"none"} for name in ("gradient_accumulation_steps", "stateful", "truncate")},
-    ("*", "axis"): {"minus", "none", "list"},
+    ("*", "axis"): {"minus", "none"},
+    **{(name, "axis"): {"minus", "none", "list"} for name in ("LayerNorm", "MaxNorm", "UnitNorm")},
     ("Concatenate", "axis"): {"minus"},
     ("*", "ignore_class"): {"none", "minus"},
     ("*", "value"): {"minus"},
@@ -93,10 +98,12 @@ RIGHT = {
     ("MaxPool", "strides"): {"none", "list"},
     ("AvgPool", "strides"): {"none", "list"},
     ("Conv1D", "strides"): set(),
+    **{(f"{kind}Pool1D", name): {"none"} for kind in ("Max", "Avg") for name in ("strides",)},
+    **{(f"{kind}Pool1D", name): set() for kind in ("Max", "Avg") for name in ("size",)},
     ("MultiHeadAttention", "units"): {"none"},
     **{("Constant", name): {"none"} for name in ("epochs", "steps")},
     ("LBFGS", "line_search"): {"none"},
-    **{("LBFGS", name): set() for name in ("use_ema",)},
+    **{("LBFGS", name): set() for name in ("use_ema", "maximize")},
     ("PadShortcut", "strides"): set(),
     ("*", "layer"): set(),
     ("Reshape", "shape"): {"list"},
@@ -124,8 +131,6 @@ def tries():
 
 def right(cls, field, default):
     """Which of the values are right for a field: those of the table, and yes and no where it is that."""
-    if issubclass(cls, nn.Loss) and field == "axis":
-        return {"minus", "none"}
     found = RIGHT.get((cls.__name__, field), RIGHT.get(("*", field)))
     return ({"true"} if isinstance(default, bool) else set()) if found is None else found
 

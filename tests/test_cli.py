@@ -637,3 +637,65 @@ def test_checkpoints(here):
     table = ("train", "people.csv", "--target", "label", "--folds", 3)
     assert "does not go with --folds" in fails(*table, "--checkpoint", "kept")
     assert "people.csv is a file, expected a folder for the checkpoints" in fails(*small, "--checkpoint", "people.csv")
+
+
+def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
+    """The disk fills while the net is trained: the model is beside, and the error says where."""
+    from pellucid.train import saving
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    replace = os.replace
+
+    def full(part, path):
+        if "full" in str(path):
+            raise OSError(28, "No space left on device")
+        replace(part, path)
+
+    monkeypatch.setattr(saving.os, "replace", full)
+    (tmp_path / "people.csv").write_text(people())
+    model = tmp_path / "full" / "people.pel"
+    error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 2, "--output", model, "--no-plot")
+    assert f"{model} could not be written (No space left on device); the trained model is in" in error
+    (beside,) = (tmp_path / "here").iterdir()
+    assert str(beside) in error and pel.load(beside).epochs == 2 and not list((tmp_path / "full").iterdir())
+
+
+NOTES = {
+    "a table without a target": ("target", lambda n: n.update(kind="table")),
+    "a size that is text": ("image", lambda n: n.update(image=[1, 8, "8"])),
+    "a size that is not the net's": ("image", lambda n: n.update(image=[1, 10**6, 10**6])),
+    "no size": ("image", lambda n: n.pop("image")),
+    "scale 0": ("scale", lambda n: n.update(scale=0)),
+    "classes of numbers": ("class_names", lambda n: n.update(class_names=[1] * 10)),
+    "a class too few": ("class_names", lambda n: n["class_names"].pop()),
+    "results of text": ("test", lambda n: n.update(test={"accuracy": "x"})),
+    "a text without its characters": ("vocabulary", lambda n: n.update(kind="text")),
+}
+
+
+@pytest.mark.parametrize("name, change", NOTES.values(), ids=list(NOTES))
+def test_notes_that_are_damaged(name, change, tmp_path):
+    """As if they were written so: whatever the command, one line says which note."""
+    model = pel.Model(pel.nn.Sequential(pel.nn.Flatten(), pel.nn.Dense(10)), "cross_entropy", input_shape=(1, 8, 8))
+    model.notes |= {"kind": "pixels", "source": "digits", "image": [1, 8, 8], "scale": 16,
+                    "class_names": [str(i) for i in range(10)]}  # fmt: skip
+    model.save(tmp_path / "good.pel")
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8), "uint8"))
+    ok("summary", tmp_path / "good.pel"), ok("predict", tmp_path / "good.pel", tmp_path / "x.npy")
+    change(model.notes)
+    model.save(tmp_path / "m.pel")
+    for command in (["summary"], ["predict", tmp_path / "x.npy"], ["evaluate", tmp_path / "x.npy"], ["sample"]):
+        error = fails(command[0], tmp_path / "m.pel", *command[1:])
+        assert "the model's notes are damaged" in error and repr(name) in error
+
+
+def test_notes_of_a_users_own(tmp_path):
+    """They may mean something else under the same names."""
+    model = pel.Model(pel.nn.Dense(2), "mse", input_shape=(3,))
+    model.notes |= {"test": 0.5, "class_names": 3, "kind": ["mine"]}
+    model.save(tmp_path / "m.pel")
+    assert "parameters" in ok("summary", tmp_path / "m.pel")
+    np.save(tmp_path / "x.npy", np.zeros((2, 3)))
+    assert len(ok("predict", tmp_path / "m.pel", tmp_path / "x.npy").splitlines()) == 3

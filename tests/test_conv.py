@@ -9,7 +9,7 @@ from tools import BATCH, check_gradient, distinct, gradients, run
 
 from pellucid import GraphError, Model, Program, grad, input, nn, ops, state
 from pellucid.executors import reference
-from pellucid.ops.conv import check_fit
+from pellucid.ops.sizes import check_fit
 
 
 @pytest.mark.parametrize("seed", [*range(40), 5098])  # the last: windows of padding alone

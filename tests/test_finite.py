@@ -67,6 +67,9 @@ def test_samples_to_predict_are_finite(number, n, row):
     for given in (x, x.tolist()) if number == "beyond float32" else (x, x.astype("float32"), x.tolist()):
         with pytest.raises(DataError, match=rf"x has .* in row {row}, column 2: fill it"):
             model.predict(given)
+    dropping = Model(nn.Sequential(nn.Dropout(0.5), nn.Dense(2), nn.tanh), "mse", input_shape=(3,))
+    with pytest.raises(DataError, match=rf"x has .* in row {row}, column 2"):
+        dropping.predict_samples(x, samples=2)
     with np.errstate(all="ignore"):
         asked = model.predict(x, finite=False)
     assert asked.shape == fine.shape and (np.delete(asked, row, 0) == np.delete(fine, row, 0)).all()

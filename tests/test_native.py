@@ -837,3 +837,14 @@ def test_sums_over_samples_begin_at_once():
 def test_the_executor_is_listed():
     assert pel.executors.get("native").compile(pel.Program([], {"y": ops.iota(3)}))()["y"].tolist() == [0, 1, 2]
     assert os.environ["PELLUCID_CACHE"], "tests leave the user's cache alone"
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (9, 4), (20, 33)])
+def test_one_number_turned(shape):
+    """A matrix that is one number everywhere has no memory to be turned in."""
+    x = pel.input("x", (), kind="shared")
+    given = {
+        "spread": ops.transpose(ops.broadcast_to(x, shape)),
+        "a number": ops.transpose(ops.fill(2.5, shape, "float32")),
+    }
+    agree(pel.Program([x], given), {"x": np.float32(3)})

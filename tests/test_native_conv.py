@@ -83,6 +83,15 @@ def test_training(net, tmp_path):
     assert (again.predict(X) == models[0].predict(X)).all()
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_kernel_for_each_sample(groups):
+    """And its gradient, which is one for each sample too."""
+    x, w = pel.input("x", (4, 5, 6), "float64"), pel.input("w", (6, 4 // groups, 2, 3), "float64")
+    y = ops.correlate(x, w, padding=1, groups=groups, strides=(2, 1), floor=True)
+    outputs = dict(zip(("y", "x", "w"), with_slopes(y, [x, w]), strict=True))
+    agree(pel.Program([x, w], outputs), {"x": distinct((19, 4, 5, 6)), "w": distinct((19, *w.shape), 1)})
+
+
 def test_a_shortcut_with_padded_channels_and_pooling_that_leaves_a_rest():
     """The pool takes a part of the sum of a padded value and another."""
     x, w = pel.input("x", (2, 5, 5), "float64"), pel.state("w", (4, 2, 3, 3), "float64")

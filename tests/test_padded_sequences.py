@@ -131,6 +131,7 @@ PARTS = [
     lambda: nn.Concatenate(nn.Conv1D(2, 1), nn.LayerNorm(), axis=-1),
     lambda: nn.relu,
     lambda: lambda x: x * 0.5 + 0.1,
+    lambda: nn.BatchNorm(axis=-1, trainable=False),
 ]
 ENDS = [
     lambda: (nn.TimeDistributed(nn.Dense(3)), nn.CrossEntropy()),

@@ -131,6 +131,29 @@ def test_a_rate_that_is_set_at_the_end_of_an_epoch_is_used():
     assert model.parameters["weight"].item() == pytest.approx(-0.02, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [{"epochs": 3}, {"steps": 21}])
+def test_a_log_has_the_rate_that_was_used(unit, tmp_path):
+    """That of an epoch's last step, also where a callback before the log has changed it since."""
+    loss = lambda y, t: pel.ops.sum(y * 1.0 - t * 0)
+    net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+    model = Model(net, loss, optim.SGD(schedules.Step(0.1, ratio=0.5, **unit)), dtype="float64", input_shape=(1,))
+    last, moved = np.zeros((7, 1)), []
+    last[6] = 1  # the gradient is that of the last step alone
+
+    class Moved(pel.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            moved.append(-self.model.parameters["weight"].item())
+            self.model.set_parameters({"weight": [[0.0]]})
+
+    plateau = pel.ReduceLROnPlateau("loss", 0.1, patience=4, min_delta=100)
+    log = pel.CSVLogger(tmp_path / "log.csv")
+    model.fit(last, last, batch_size=1, shuffle=False, epochs=9, callbacks=[Moved(), plateau, log], verbose=0)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    logged = [float(row[rows[0].index("learning_rate")]) for row in rows[1:]]
+    assert logged == pytest.approx(moved, rel=1e-9) and logged[2:4] == pytest.approx([0.1, 0.05])
+    assert len(set(np.round(logged, 9))) == 4
+
+
 @pytest.mark.parametrize("steps", [7, 60_000, 3_000_000])
 def test_a_change_comes_at_its_step_and_at_no_other(steps):
     """The last step of an epoch and the first of the next, late in a training of many steps an epoch."""
@@ -162,6 +185,17 @@ def test_a_momentum_by_epochs_while_a_rate_is_searched():
         for m in (schedules.Piecewise((0.5, 0.9), epochs=(50,)), 0.5)
     )
     np.testing.assert_array_equal(changing, steady)
+
+
+def test_a_rate_is_searched_a_step_a_rate():
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3))
+    often, once = (
+        Model(nn.Dense(3), "mse", optim.SGD(0.1, gradient_accumulation_steps=k), input_shape=(3,))
+        .find_learning_rate(x, y, batch_size=4)
+        .losses
+        for k in (4, None)
+    )
+    np.testing.assert_array_equal(often, once)
 
 
 def test_a_fit_goes_on_where_the_schedule_was(tmp_path):

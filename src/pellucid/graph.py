@@ -100,11 +100,11 @@ class Primitive:
             if not isinstance(i, Value):
                 raise GraphError(f"{self.name}: expected Values, got {type(i).__name__} {i!r}")
         if self.options is not None:
-            self._check_options(attributes)
+            self._check_options(self.options, attributes)
         if self.check is not None:
             self.check(inputs, attributes)
-        shape, dtype = self.rule(*(i.type for i in inputs), **attributes)
-        shape = tuple(shape)
+        lengths, dtype = self.rule(*(i.type for i in inputs), **attributes)
+        shape = tuple(lengths)
         if any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > MOST_ELEMENTS:
             raise GraphError(f"{self.name}: a shape is made of whole numbers >= 0, at most {MOST_ELEMENTS} elements in "
                              f"all, got {shape}")  # fmt: skip
@@ -113,15 +113,13 @@ class Primitive:
             kind = "sample" if any(i.kind == "sample" for i in inputs) else "shared"
         return Value(self, inputs, attributes, Type(shape, dtype, kind), name)
 
-    def _check_options(self, attributes: Mapping[str, Any]) -> None:
-        assert self.options is not None
-        if attributes.keys() != self.options.keys():
-            takes = ", ".join(self.options) or "none"
-            raise GraphError(f"{self.name}: takes the options {takes}, got {', '.join(attributes) or 'none'}")
-        for name, given in attributes.items():
-            text, test = self.options[name]
-            if not test(given):
-                raise GraphError(f"{self.name}: {name} must be {text}, got {given!r}")
+    def _check_options(self, options: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+        if given.keys() != options.keys():
+            takes, got = (", ".join(names) or "none" for names in (options, given))
+            raise GraphError(f"{self.name}: takes the options {takes}, got {got}")
+        for name, (text, test) in options.items():
+            if not test(given[name]):
+                raise GraphError(f"{self.name}: {name} must be {text}, got {given[name]!r}")
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -378,19 +376,6 @@ class Program:
         return "\n".join(lines)
 
     __str__ = listing
-
-
-def one_each(cotangents: Any, inputs: tuple[Value, ...], name: str) -> tuple[Value | None, ...]:
-    """What the derivative rule called ``name`` gave, if that is one Value or None for each input."""
-    if not isinstance(cotangents, (tuple, list)):
-        got = f"gives {cotangents!r}, not a tuple"
-    elif len(cotangents) != len(inputs):
-        got = f"gives {len(cotangents)} derivatives"
-    elif wrong := [c for c in cotangents if not (c is None or isinstance(c, Value))]:
-        got = f"gives {wrong[0]!r}, neither a Value nor None"
-    else:
-        return tuple(cotangents)
-    raise GraphError(f"the derivative rule of {name} {got}; expected one derivative for each of {len(inputs)} inputs")
 
 
 def attributes_text(attributes: Mapping[str, Any]) -> str:

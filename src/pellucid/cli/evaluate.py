@@ -35,7 +35,8 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
       pellucid evaluate titanic.pel more-passengers.csv
       pellucid evaluate mnist.pel t10k-images-idx3-ubyte.gz --target t10k-labels-idx1-ubyte.gz
     """
-    from .. import DataError, load, report
+    from .. import DataError, report
+    from .notes import load
 
     model = load(model_file, executor=executor, threads=threads)
     if "sha256" in model.notes and Path(what).is_file() and files.digest(what) == model.notes["sha256"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,9 +122,27 @@ class Run:
         model.notes["pellucid"] = __version__
         return model
 
+    def save(self, model: Model) -> None:
+        """Save the model where it was asked for; if that fails it is saved elsewhere, and a `DataError` says where."""
+        try:
+            model.save(self.model_path)
+            return
+        except OSError as error:
+            why = error.strerror or str(error)
+        told = f"{self.model_path} could not be written ({why})"
+        name = f"{self.model_path.stem}.{os.getpid()}{self.model_path.suffix}"
+        for folder in (Path.cwd(), Path(tempfile.gettempdir()), Path.home()):
+            try:
+                model.save(folder / name)
+            except OSError:
+                continue
+            raise DataError(f"{told}; the trained model is in {folder / name} instead")
+        raise DataError(f"{told}, nor could any file in the current folder, {tempfile.gettempdir()} or {Path.home()}; "
+                        "the trained model is lost")  # fmt: skip
+
     def keep(self, model: Model) -> None:
         """Save the model, and draw its learning curves; without matplotlib, say how to get it. Dump what was asked."""
-        model.save(self.model_path)
+        self.save(model)
         self.say(f"model saved in {self.model_path}")
         if self.dump_folder is not None:
             asked = self.batch_size

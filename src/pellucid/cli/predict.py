@@ -32,7 +32,8 @@ def command(model_file, what, output, invert, executor, threads, reading) -> Non
       pellucid predict titanic.pel passengers.csv --output survival.csv
       pellucid predict digits.pel scan.png --invert
     """
-    from .. import DataError, load
+    from .. import DataError
+    from .notes import load
 
     path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
     model = load(model_file, executor=executor, threads=threads)

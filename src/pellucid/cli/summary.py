@@ -19,8 +19,9 @@ def command(model_file) -> None:
     Example:
       pellucid summary digits.pel
     """
-    from .. import load
     from ..train.summary import kind, summary_text
+    from .notes import load
+    from .text import vocabulary_of
 
     model = load(model_file)
     click.echo(summary_text(model))
@@ -50,7 +51,7 @@ def command(model_file) -> None:
             )
         )
     elif notes.get("kind") == "text":
-        known = sorted(notes["vocabulary"]["tokens"])
+        known = sorted(vocabulary_of(model, model_file).tokens)
         lines.append(("data", f"{notes['source']}, a text of {len(known)} different characters"))
         lines.append(("characters", repr("".join(known))))
     if notes.get("class_names"):

@@ -43,6 +43,7 @@ from .losses import (
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .outputs import Losses
 from .parts import freeze
 from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
@@ -99,6 +100,7 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "Loss",
+    "Losses",
     "Masking",
     "MaxNorm",
     "MaxPool",

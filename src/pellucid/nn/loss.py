@@ -172,7 +172,7 @@ def over_places(v: Value, shape: Shape) -> Value:
 def places_that_count(loss: Loss, y: Value, t: Value) -> Value | None:
     """Which places of a sample's output count: those that the mask, the loss (its ``ignore_class``) and weights of
     steps, where they are not 0, leave in. A bool Value (*places,), or None for all."""
-    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(t), step_weight_of(y)
+    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(loss.aligned(y, t)[1]), step_weight_of(y)
     found: Value | None = None
     for part in (mask, counted, None if weight is None else weight > 0):
         if part is not None:

@@ -249,3 +249,12 @@ def mean_where(x: Value, counted: Value | None, axis: int | None = None) -> Valu
 def over_features(mask: Value, x: Value) -> Value:
     """A mask (T,) with an axis of length 1 for each further one of x (T, ...)."""
     return ops.reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
+
+
+def channel_axis(layer: Any, x: Value) -> int:
+    """The axis of channels, counted from the end: as the layer's ``axis`` says, else the first; of a sequence, whose
+    mask says so, the last."""
+    axis = layer.axis if layer.axis is not None else -1 if known_mask(x) is not None else 0
+    if x.ndim and not -x.ndim <= axis < x.ndim:
+        raise GraphError(f"axis={axis} is none of the input's, of shape {x.shape}")
+    return axis % x.ndim - x.ndim if x.ndim else -1

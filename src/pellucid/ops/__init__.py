@@ -10,10 +10,8 @@ from .conv import (
     convolve,
     correlate,
     correlate_transposed,
-    each_axis,
     overlap_add,
     padded,
-    padding_widths,
     windows,
 )
 from .elementwise import (
@@ -37,6 +35,7 @@ from .elementwise import fast_divide as _fast_divide
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
 from .gather import one_hot, scatter_rows, take
+from .indexing import index as _index
 from .lift import vmap
 from .movement import (
     broadcast_to,
@@ -54,7 +53,7 @@ from .movement import (
     zeros_like,
 )
 from .pool import avg_pool, global_avg_pool, global_max_pool, largest, max_pool, upsample
-from .random import bernoulli, fold_in, normal, random_bits, uniform
+from .random import bernoulli, fold_in, normal, orthonormal, random_bits, uniform
 from .reduce import (
     all_samples,
     argmax,
@@ -70,6 +69,7 @@ from .reduce import (
     to_samples,
 )
 from .scan import scan
+from .sizes import each_axis, padding_widths
 
 equal = spread(_equal)
 fast_divide = spread(_fast_divide)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..graph import GraphError, Value, one_each, toposort
+from ..graph import GraphError, Value, toposort
 from .elementwise import FLOATS
 from .loop import result_of
 from .reduce import batch_sum, to_samples
+from .rules import one_each
 
 
 def pull_back(seeds: Mapping[Value, Value], targets: Sequence[Value]) -> list[Value | None]:

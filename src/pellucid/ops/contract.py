@@ -87,7 +87,7 @@ def contract(x: Value, y: Value, spec: str) -> Value:
     >>> contract(state("w", (3, 2)), input("x", (2,)), "ij,j->i")
     <contract: sample float32 (3,)>
     """
-    return contract_of(x, y, spec=spec.replace(" ", ""))
+    return contract_of(x, y, spec=spec.replace(" ", "") if isinstance(spec, str) else spec)
 
 
 def dot(x: Value, y: Value) -> Value:

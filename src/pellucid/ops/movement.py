@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from ..graph import GraphError, Option, Sample, Shape, Type, Value, one_each, primitive
+from ..graph import GraphError, Option, Sample, Shape, Type, Value, primitive
 from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits, whole, wholes
+from .rules import one_each
 
 
 def _lead(x, ndim: int) -> Shape:
@@ -166,7 +169,7 @@ def _broadcast_vjp(g, y, x, *, shape):
     from .reduce import reduce_sum
 
     axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
-    return (reshape(reduce_sum(g, axes=axes), x.shape),)
+    return (reshape(reduce_sum(g, axes=axes) if axes else g, x.shape),)
 
 
 broadcast = primitive(
@@ -221,52 +224,6 @@ slice_of = primitive(
 )  # fmt: skip
 
 
-def index(self: Value, key) -> Value:
-    """``x[key]`` with whole numbers, slices, None and ``...``, on the axes of one sample.
-
-    >>> from pellucid import input
-    >>> x = input("x", (3, 4)); x[0].shape, x[:, ::2].shape, x[..., None].shape, x[::-1, -1].shape
-    ((4,), (3, 2), (3, 4, 1), (3,))
-    """
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if sum(k is Ellipsis for k in keys) > 1:
-        raise GraphError("an index can have only one '...'")
-    used = sum(k is not None and k is not Ellipsis for k in keys)
-    if used > self.ndim:
-        raise GraphError(f"{used} indices for a value with {self.ndim} axes (of one sample), shape {self.shape}")
-    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
-    keys[at : at + 1] = [slice(None)] * (self.ndim - used)
-    starts, stops, steps, flips, shape = [], [], [], [], []
-    axis = 0
-    for k in keys:
-        if k is None:
-            shape.append(1)
-            continue
-        n = self.shape[axis]
-        if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
-            if not -n <= k < n:
-                raise IndexError(f"index {k} is out of range for axis {axis} of length {n}")
-            r = range(int(k) % n, int(k) % n + 1)
-        elif isinstance(k, slice):
-            r = range(n)[k]
-            shape.append(len(r))
-        else:
-            raise GraphError(f"cannot index a Value with {type(k).__name__}; use take(x, rows) to gather")
-        if r.step < 0:  # a reversed slice is a flip of a forward one
-            flips.append(axis)
-            r = r[::-1]
-        starts.append(r.start if len(r) else 0)
-        stops.append(r[-1] + 1 if len(r) else 0)
-        steps.append(r.step)
-        axis += 1
-    part = self
-    if any(r != (0, n, 1) for r, n in zip(zip(starts, stops, steps, strict=True), self.shape, strict=True)):
-        part = slice_of(self, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
-    if flips:
-        part = flip(part, flips)
-    return reshape(part, shape)
-
-
 def _pad_rule(x: Type, *, low, high, interior, value):
     if not len(low) == len(high) == len(interior) == len(x.shape) or any(n < 0 for n in (*low, *high, *interior)):
         raise GraphError(f"pad: needs widths >= 0 for each axis of {x.shape}, got {low}, {high}, {interior}")
@@ -306,7 +263,8 @@ pad_with = primitive(
 
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
-    pairs = [wholes(w, "pad: widths", 0) for w in widths]
+    given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", True) else ()
+    pairs = [wholes(w, "pad: widths", 0) for w in given]
     if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
         raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
     low, high = (tuple(p[i] for p in pairs) for i in (0, 1))
@@ -343,7 +301,7 @@ def _concatenate_vjp(g, y, *inputs, axis):
     for x in inputs:
         keys = [slice(None)] * x.ndim
         keys[axis] = slice(start, start + x.shape[axis])
-        parts.append(index(g, tuple(keys)))
+        parts.append(g[tuple(keys)])
         start += x.shape[axis]
     return tuple(parts)
 
@@ -415,6 +373,5 @@ ruled = primitive(
 )
 
 
-Value.__getitem__ = index
 Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
 Value.T = property(transpose)  # type: ignore[assignment]

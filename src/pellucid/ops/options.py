@@ -34,8 +34,8 @@ LENGTHS = Option("a tuple of whole numbers >= 1", _tuple_of(LENGTH.test))
 AXIS = Option("an axis counted from the right, a whole number < 0", lambda n: type(n) is int and n < 0)
 AXES = Option("a tuple of different axes counted from the right, whole numbers < 0",
               lambda given: _tuple_of(AXIS.test)(given) and len(set(given)) == len(given))  # fmt: skip
-IN_ORDER = Option("a tuple of axes counted from the right, whole numbers < 0 in ascending order",
-                  lambda given: AXES.test(given) and list(given) == sorted(given))  # fmt: skip
+IN_ORDER = Option("a tuple of one or more axes counted from the right, whole numbers < 0 in ascending order",
+                  lambda given: AXES.test(given) and given != () and list(given) == sorted(given))  # fmt: skip
 FLAG = Option("True or False", lambda given: type(given) is bool)
 NUMBER = Option("a number", lambda given: type(given) in (int, float, bool))
 DTYPE = Option(f"one of {', '.join(DTYPES)}", lambda given: type(given) is str and given in DTYPES)

@@ -17,10 +17,11 @@ import numpy as np
 from ..graph import GraphError, Value
 from . import reduce
 from .composite import with_vjp
-from .conv import Sizes, Widths, correlate, each_axis, fitted, padded, window_count, windows
+from .conv import correlate, padded, windows
 from .elementwise import FLOATS, equal, spread, where
 from .movement import broadcast_to, concatenate, constant, expand_dims, fill, iota, reshape, transpose
 from .options import flag
+from .sizes import Sizes, Widths, each_axis, fitted, window_count
 
 equals = spread(equal)
 

@@ -38,7 +38,7 @@ def _kept(shape: Shape, axes) -> Shape:
 
 def _reduction(name, forward, vjp, dtypes=NUMBERS, result=None) -> Primitive:
     def rule(x: Type, *, axes):
-        if axes and axes[0] < -len(x.shape):
+        if axes[0] < -len(x.shape):
             raise GraphError(f"{name}: shape {x.shape} has no axis {axes[0]}")
         if x.dtype not in dtypes:
             raise GraphError(f"{name}: takes {' or '.join(dtypes)}, got {x.dtype}; use cast(x, dtype)")

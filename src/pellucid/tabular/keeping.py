@@ -55,13 +55,15 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
         columns = Columns(**used, left_out=model.notes["left_out"])
         found = Preprocessing(columns, steps), _target(model.notes["target"])
         genuine = steps.keys() == {k for k in PARTS if used[k]} and all(
-            type(step) is Pipeline and all(type(part) in PARTS[kind].get(name, ()) for name, part in step.steps)
+            type(step) is Pipeline
+            and all(type(part) in PARTS[kind].get(name, ()) for name, part in step.steps)
+            and step.n_features_in_ == len(used[kind])
             for kind, step in steps.items()
         )
     except Exception as error:  # a damaged or foreign file may fail anywhere in there
         raise DataError(f"the model's preprocessing is damaged or not Pellucid's ({error})") from None
     if not genuine:
-        raise DataError("the model's preprocessing is not Pellucid's: it holds other transformers")
+        raise DataError("the model's preprocessing is not Pellucid's: it holds other transformers or columns")
     return found
 
 

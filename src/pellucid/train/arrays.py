@@ -130,12 +130,12 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    return "int32" if array.dtype.kind in "iu" and array.dtype != np.uint8 else number_dtype(array, dtype)
+    return "int32" if array.dtype.kind in "iu" and array.dtype.char != "B" else number_dtype(array, dtype)
 
 
 def number_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
-    return "uint8" if array.dtype in (np.uint8, np.bool_) else dtype
+    return "uint8" if array.dtype.char in "B?" else dtype
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
@@ -187,6 +187,8 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     if loss.targets == "binary":
         soft = loss.link is sigmoid  # what it predicts is a probability, and so may be what it is to predict
         wrong = (y < 0) | (y > 1) if soft else (y != 0) & (y != 1)
+        if getattr(loss, "ignore_class", None) is not None:
+            wrong &= y != loss.ignore_class  # type: ignore[attr-defined]
         if wrong.any():
             takes = "0 or 1, or a probability between them," if soft else "0 or 1"
             raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
@@ -267,7 +269,7 @@ def as_weights(
     """
     if sample_weight is None and class_weight is None:
         return None
-    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else output
+    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else ()
     weights = np.ones(n, dtype)
     if sample_weight is not None:
         given = as_array(sample_weight, "sample_weight")

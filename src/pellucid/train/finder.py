@@ -10,7 +10,7 @@ import numpy as np
 from ..executors import NotFinite
 from ..graph import GraphError
 from ..optim import LBFGS
-from ..schedules import Schedule
+from ..schedules import Schedule, start_of
 from .pieces import Arrays, order_of
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
     from .loop import RATE, at_epoch, first_state, trained_weights
 
-    schedule = model.optimizer.learning_rate
-    if isinstance(schedule, Schedule):  # it would multiply the rates that are tried
-        own, model = model, model.clone(optimizer=replace(model.optimizer, learning_rate=schedule.start))
+    rate, k = start_of(model.optimizer.learning_rate), model.optimizer.gradient_accumulation_steps
+    if isinstance(model.optimizer.learning_rate, Schedule) or k:  # which would multiply the rates, and keep steps back
+        optimizer = replace(model.optimizer, learning_rate=rate, gradient_accumulation_steps=None)
+        own, model = model, model.clone(optimizer=optimizer)
         model._build(own.specs, own.how)
         model.state = dict(own.state)
     kept, run = dict(model.state), model._compiled("step", arrays)

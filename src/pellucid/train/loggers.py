@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import DataError
 from .callbacks import Callback
+from .loop import rate_used
 
 if TYPE_CHECKING:
     from .model import Model
@@ -159,5 +160,5 @@ class JSONLinesLogger(FileLogger):
 
 
 def row_of(model: Model, logs: dict[str, float] | None) -> dict[str, float]:
-    """An epoch's numbers: which it is, from 1, what was measured, and the learning rate."""
-    return {"epoch": model.epochs, **(logs or {}), "learning_rate": model.learning_rate}
+    """An epoch's numbers: which it is, from 1, what was measured, and the learning rate of its last step."""
+    return {"epoch": model.epochs, **(logs or {}), "learning_rate": rate_used(model)}

@@ -46,7 +46,7 @@ class DivergedError(ArithmeticError):
 def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
     """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
@@ -160,10 +160,13 @@ def fit(
                 except Exception:
                     model.state = before
                     raise
-                model.epochs += 1
+                model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
+                    found = evaluate(model, t.validation, metrics=metrics)
+                    if not np.isfinite(found["loss"]):
+                        remark("the loss of the validation samples is NaN or infinite; model.evaluate says for which")
+                    logs |= {f"val_{name}": v for name, v in found.items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
@@ -240,20 +243,27 @@ def _swap(state: dict[str, np.ndarray]) -> None:
         state[slot], state[name] = state[name], state[slot]
 
 
-def base_rate(model: Model) -> float:
+def base_rate(model: Model, rate: np.ndarray | None = None) -> float:
     """The learning rate that a schedule multiplies, as short as it can be written (0.1, not 0.10000000149)."""
     first = model.optimizer.first_numbers()[RATE]
-    return float(str(np.asarray(model.state.get(RATE, first)).astype(model.dtype)))
+    return float(str(np.asarray(model.state.get(RATE, first) if rate is None else rate).astype(model.dtype)))
 
 
-def factor_of(model: Model) -> float:
-    """What a schedule multiplies the base rate with at the next step; 1 without a schedule."""
+def rate_used(model: Model) -> float:
+    """At the end of an epoch: the learning rate of its last step, whatever callbacks have made of it since."""
+    return base_rate(model, model._rate) * factor_of(model, back=1)
+
+
+def factor_of(model: Model, back: int = 0) -> float:
+    """What a schedule multiplies the base rate with at the next step, or so many before; 1 without a schedule."""
     schedule = model.optimizer.learning_rate
     if not isinstance(schedule, Schedule):
         return 1.0
     program = Program([], {"factor": schedule.at(Clock(state_value("optimizer.step", (), "int32")))})
     known = {name: model.state.get(name, 0) for name in program.state}
-    known |= at_epoch(known, model.epochs, 1)  # the next step is an epoch's first
+    steps = max(1, int(known.get(PER_EPOCH, 1)))
+    known |= at_epoch(known, model.epochs, steps)  # the next step is an epoch's first
+    known |= {name: known[name] - back for name in ("optimizer.step", EPOCH_STEPS) if name in known}
     return float(executors.get("reference").compile(program)(known)["factor"])
 
 

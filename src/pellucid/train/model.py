@@ -11,21 +11,22 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from ..metrics import as_metrics
-from ..nn import Constraint, Penalty, init_program
+from ..nn import Constraint, Losses, Penalty, init_program
 from ..nn.layer import Traced
-from ..nn.losses import as_loss
+from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
 from . import batches, bucketed, checkpoint, loop, measuring, programs
+from .agreement import check_agreement
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
-from .codes import Codes, first_specs
+from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
 from .finite import check_inputs, check_prediction, is_finite
 from .history import History
+from .outputs import apart, metrics_for, one_output
 from .parts import as_part
 from .penalised import Penalised, first_strengths
 from .preparing import prepared
@@ -51,6 +52,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
       `nn.Embedding` does, else the model's own.
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
+    - A net that returns a tuple or a dict of Values has several outputs: ``loss``, ``metrics`` and ``loss_weights`` (of
+      the sum of losses that is minimised) are then tuples or dicts alike, and so are targets and predictions.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -76,6 +79,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         input_dtype: str | None = None,
         regularizer: Penalty | None = None,
         constraint: Constraint | None = None,
+        loss_weights: Any = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -84,14 +88,15 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
-        self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.net, self.loss, self.optimizer = net, as_losses(loss, loss_weights), as_optimizer(optimizer)
+        self.metric_names, self.metrics = metrics_for(self.loss, metrics)
         self.regularizer = as_penalty(regularizer, "regularizer")
         self.constraint = as_constraint(constraint, "constraint")
         self.seed, self.dtype = int(seed), dtype
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
         self.history, self.epochs = History(), 0
+        self._rate: np.ndarray | None = None  # the base learning rate that the last epoch had
         self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
         self.training: loop.Training | None = None  # during `fit`: what it was given
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
@@ -105,7 +110,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
-            specs, how = _specs_of_shapes(input_shape, input_dtype or dtype)
+            specs, how = specs_of_shapes(input_shape, input_dtype or dtype)
             if input_dtype is None:
                 some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
                 specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
@@ -271,7 +276,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss or a weight becomes NaN or infinite.
         """
-        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
         with self._unchanged_on_error():
             self._learn_columns(x)
@@ -279,6 +284,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
                                 sample_weight, class_weight, augment)  # fmt: skip
             progress = progress_for(verbose, epochs, training.samples)
             callbacks = as_callbacks(callbacks)
+            check_agreement(self, training, callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
         program = training.steps[0].program
         slots = [v for v in program.state if v not in self.state]
@@ -299,7 +305,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         ``metrics``: others than the model's own, for this once. Raises `DataError` where predictions are not finite.
         """
         self._built()
-        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        chosen = self.metrics if metrics is None else metrics_for(self.loss, metrics)[1]
         parts = self._parts(x, y, sample_weight)
         found = measuring.evaluate(self, parts, batch_size, chosen)
         if not np.isfinite(found["loss"]):
@@ -319,7 +325,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             return bucketed.predict(self, x, batch_size, finite)
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        return self._in_batches(run, arrays, batch_size, finite)
+        found = self._in_batches(run, arrays, batch_size, finite)
+        return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -355,6 +362,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         executor makes no machine code.
         """
         executors.must_dump(self.executor)
+        one_output(self, "dump is")
         output = self._built().output.shape
         made = {what: run for (what, *_), run in self._runs.items()}  # as last used: with weights or without
         for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):
@@ -388,13 +396,3 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             if finite and not is_finite(parts[-1]):
                 check_prediction(parts[-1], start, rows)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
-    if isinstance(shapes, dict):
-        return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
-    if isinstance(shapes, int):
-        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
-    if shapes and isinstance(shapes[0], (tuple, list)):
-        return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
-    return {"x": Spec(tuple(shapes), dtype)}, "one"

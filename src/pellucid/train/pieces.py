@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data import DataError
 from ..graph import GraphError
-from ..nn import Loss
+from ..nn import Loss, Losses
 from .arrays import as_array, check_finite
 from .parts import Arrays, Part, as_part
 
@@ -185,6 +185,10 @@ def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:
 def mixable(augment: Any, arrays: Arrays, loss: Loss, output: tuple[int, ...], dtype: str) -> Arrays:
     """Class numbers as rows of 0 and 1, where an augmentation mixes targets; else the arrays as they are."""
     y = arrays["y"]
+    if getattr(augment, "mixes", False) and isinstance(loss, Losses):
+        raise GraphError(
+            f"{type(augment).__name__} mixes the targets of nets of one output; this one has several outputs"
+        )
     if not getattr(augment, "mixes", False) or y.dtype.kind == "f":
         return arrays
     name = type(augment).__name__

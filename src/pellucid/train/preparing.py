@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..data import Buckets
 from ..graph import GraphError
 from ..optim import LBFGS
@@ -37,6 +39,8 @@ def prepared(
     augment: Callable | None,
 ) -> Training:
     """The training that `Model.fit` is asked for; a net without weights gets them."""
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise GraphError(f"shuffle must be True or False, got {shuffle!r}")
     if validation_data is not None and validation_split:
         raise GraphError("give validation_split or validation_data, not both")
     if isinstance(x, Buckets):
@@ -67,5 +71,5 @@ def prepared(
     if validation is not None:
         measuring.check(model, validation, measuring.of_epochs(model.metrics))
     for step, part, chunk in zip(steps, parts, chunks, strict=True):
-        check_batches(step.program, chunk, part.samples, shuffle)
+        check_batches(step.program, chunk, part.samples, shuffle, bool(validation_split))
     return Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)

@@ -18,6 +18,7 @@ from ...ops.movement import constant_of
 from ...passes.tables import with_tables
 from ...passes.winograd import with_winograd
 from . import ir
+from .bounds import check_memory
 from .driver import Steps, Task, emit_run
 from .emit import Buffer, Nest
 from .index import NotVectorisable
@@ -92,6 +93,7 @@ class Builder:
         self._make_buffers()
         if all(v.kind == "shared" for v in self.program.outputs.values()):
             self.built.counted = list(self.program.outputs)
+        check_memory(self.plan, self.buffers, self.loops.values())
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}

@@ -15,6 +15,7 @@ from ...ops.movement import fill_with, reshape_to
 from . import ir
 from . import lanes as L
 from .apart import load_apart
+from .bounds import OutOfBounds
 from .index import I64, Index, NotVectorisable, Variable, linear
 from .kinds import LEAVES, PACK, is_inline, packed
 from .lanes import Lanes
@@ -68,7 +69,7 @@ class Nest:
             a.add_attribute("noalias")
         self.pointers: dict[Buffer, ir.Value] = dict(zip(used, self.function.args, strict=False))
         self.lo, self.hi, self.n, *step = self.function.args[len(used) :]
-        self.step = Index.of(Variable(step[0], steps)) if step else Index()
+        self.step = Index.of(Variable(step[0], steps, ends=(0, steps - 1))) if step else Index()
         self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
         self.times: dict[Value, Index] = {}  # the place in time of Values that lie there side by side
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -87,6 +88,7 @@ class Nest:
     ) -> list[Lanes]:
         """``for i in range(lo, hi, step): carried = body(i, carried)``; gives the last carried."""
         b = self.builder
+        known = range(lo, hi, step) if isinstance(lo, int) and isinstance(hi, int) else ()
         lo = I64(lo) if isinstance(lo, int) else lo
         hi = I64(hi) if isinstance(hi, int) else hi
         before, head = b.block, b.append_basic_block("head")
@@ -102,7 +104,7 @@ class Nest:
         b.position_at_end(inside)
         self.memo.append({})
         now = [Lanes(b, phi, c.dtype, c.width) for phi, c in zip(phis, carried, strict=True)]
-        new = body(Variable(i, extent), now) or []
+        new = body(Variable(i, extent, ends=(known[0], known[-1]) if known else None), now) or []
         self.memo.pop()
         i.add_incoming(b.add(i, I64(step)), b.block)
         for phi, c in zip(phis, new, strict=True):
@@ -163,6 +165,12 @@ class Nest:
             self.memo[-1][key] = base
         return b.gep(base, [I64(position.const)], source_etype=kind) if position.const else base
 
+    def within(self, buffer: Buffer, position: Index, count: int = 1) -> None:
+        """Raise `OutOfBounds` if a loop around it takes so many elements out of the buffer (of one sample)."""
+        ends = position.ends if buffer.kind in ("shared", "sample") else None
+        if ends is not None and not 0 <= ends[0] <= ends[1] + count <= buffer.size:
+            raise OutOfBounds(f"elements {ends[0]}..{ends[1] + count - 1} of {buffer.name}, which has {buffer.size}")
+
     def recall(self, key):
         for scope in reversed(self.memo):
             if key in scope:
@@ -180,8 +188,8 @@ class Nest:
 
     def load_vector(self, buffer: Buffer, position: Index, width: int, aligned: bool) -> Lanes:
         b, dtype = self.builder, buffer.dtype
-        kind = memory_type(dtype)
-        kind = ir.VectorType(kind, width) if width > 1 else kind
+        self.within(buffer, position, width)
+        kind = ir.VectorType(memory_type(dtype), width) if width > 1 else memory_type(dtype)
         align = BYTES[dtype] * (width if aligned else 1)
         value = b.load(self.address(buffer, position), typ=kind, align=align)
         return self._from_memory(value, dtype, width)
@@ -204,6 +212,7 @@ class Nest:
             assert block is not None
             if position.lane:
                 raise NotVectorisable
+            self.within(buffer, position)
             return self.load_vector(buffer, (block * buffer.stride + position) * self.width, self.width, True)
         if not position.lane:
             return self.load_vector(buffer, position, 1, True)
@@ -221,6 +230,7 @@ class Nest:
         b = self.builder
         if buffer.kind == "sample":
             assert block is not None
+            self.within(buffer, position)
             value = self._to_memory(L.splat(x, self.width))
             b.store(
                 value,
@@ -230,6 +240,7 @@ class Nest:
         elif not position.lane:
             if x.width != 1:
                 raise NotVectorisable
+            self.within(buffer, position)
             b.store(self._to_memory(x), self.address(buffer, position), align=BYTES[buffer.dtype])
         elif position.lane != 1:
             raise NotVectorisable
@@ -259,6 +270,7 @@ class Nest:
         """A vector along a row, without the lanes that the mask leaves out."""
         value, address = self._to_memory(x), self.address(buffer, position)
         if self.mask is None:
+            self.within(buffer, position, x.width)
             self.builder.store(value, address, align=BYTES[buffer.dtype] * (x.width if aligned else 1))
             return
         kind = value.type

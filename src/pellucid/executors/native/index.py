@@ -23,10 +23,11 @@ class Variable:
     ``lane`` marks the one that lanes run over: its value is that of lane 0, the next lanes have 1, 2, ... more.
     """
 
-    __slots__ = ("extent", "first", "lane", "value")
+    __slots__ = ("ends", "extent", "first", "lane", "value")
 
-    def __init__(self, value: ir.Value, extent: int, lane: bool = False) -> None:
-        self.value, self.extent, self.lane = value, extent, lane
+    def __init__(self, value: ir.Value, extent: int, lane: bool = False, ends: tuple[int, int] | None = None) -> None:
+        """``ends``: the least and the largest number that it does take, where that is known."""
+        self.value, self.extent, self.lane, self.ends = value, extent, lane, ends
         self.first = Variable(value, extent) if lane else self  # the same for lane 0 alone
 
 
@@ -67,6 +68,17 @@ class Index:
     def largest(self) -> int:
         """A value that it never exceeds."""
         return self.const + sum(c * (v.extent - 1) for v, c in self.terms.items() if c > 0)
+
+    @property
+    def ends(self) -> tuple[int, int] | None:
+        """The least and the largest value that it takes, where all its variables are known to take theirs."""
+        least = most = self.const
+        for v, c in self.terms.items():
+            if v.ends is None:
+                return None
+            low, high = v.ends
+            least, most = (least + c * low, most + c * high) if c > 0 else (least + c * high, most + c * low)
+        return least, most
 
     def divmod(self, m: int, builder: ir.IRBuilder) -> tuple[Index, Index]:
         """Quotient and remainder by a constant, kept affine where that can be known."""

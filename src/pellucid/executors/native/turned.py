@@ -19,7 +19,7 @@ from . import across
 from .emit import Nest
 from .index import Index, Variable
 from .kinds import PACK, copy, packed
-from .lanes import shuffle
+from .lanes import shuffle, splat
 from .nests import lane_mask
 from .plan import Group
 
@@ -163,7 +163,7 @@ def turn_nest(nest: Nest, group: Group) -> int:
     def square(row: Index, height: int, column: Index, wide: int) -> None:
         nest.mask = lane_mask(width, height) if height < width else None
         lane = Index.of(Variable(row.emit(nest.builder), rows, lane=True))
-        given = [nest.value(x, [column + min(k, wide - 1), lane]) for k in range(width)]
+        given = [splat(nest.value(x, [column + min(k, wide - 1), lane]), width) for k in range(width)]
         nest.mask = lane_mask(width, wide) if wide < width else None
         lane = Index.of(Variable(column.emit(nest.builder), columns, lane=True))
         for k, y in enumerate(across.transpose(given)[:height]):
@@ -209,6 +209,7 @@ def pack_nest(nest: Nest, group: Group) -> int:
                     nest.mask = lane_mask(PACK, height) if height < PACK else None
                     lane = Index.of(Variable(row.emit(nest.builder), rows, lane=True))
                     y = nest.value(x, [lane, Index.of(k)])
+                    y = splat(y, PACK) if y.width == 1 else y  # a matrix of one number
                     nest.store_vector(y, nest.buffers[v], nest.position(v, [row, Index.of(k)]))
                     nest.mask, nest.feature_width = None, width
 
@@ -218,7 +219,7 @@ def pack_nest(nest: Nest, group: Group) -> int:
             def square(start: Index, wide: int) -> None:
                 nest.mask = lane_mask(width, wide) if wide < width else None
                 lane = Index.of(Variable(start.emit(nest.builder), columns, lane=True))
-                given = [nest.value(x, [row + min(k, height - 1), lane]) for k in range(width)]
+                given = [splat(nest.value(x, [row + min(k, height - 1), lane]), width) for k in range(width)]
                 nest.mask = None
                 for k, y in enumerate(across.transpose(given)[:wide]):
                     half = y.like(shuffle(nest.builder, y.value, y.value, list(range(PACK))))

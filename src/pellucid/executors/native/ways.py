@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ...graph import Value
-from ...ops.conv import over_windows
+from ...ops.conv import gives_places, over_windows
 from ...ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
 from .chunks import LONG, steps_of, weights_in_chunks
 from .dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
@@ -54,7 +54,7 @@ class Ways(NamedTuple):
                 yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
             elif g.core.primitive is winograd_product:
                 yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
-            elif over_windows(g.core) and not inside:
+            elif gives_places(g.core) and not inside:
                 yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
             else:
                 yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)

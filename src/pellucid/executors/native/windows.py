@@ -97,7 +97,7 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
         places = [at | {across: place + c} | ({t.filter: filter + r} if t.filter else {})
                   for r in range(m) for c in range(n)]  # fmt: skip
         zero = L.splat(nest.constant(0, core.dtype), nest.width)
-        outer = [*t.channel, *t.kernel[:-1]]
+        outer, own = [*t.channel, *t.kernel[:-1]], block if t.other.kind == "sample" else None
 
         def loops(done: list[Index], rest: list[str], sums):
             """Over channels and the outer axes of the kernel, without the rows that lie in the padding."""
@@ -111,7 +111,7 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
             inside = dict(zip(outer, index, strict=True))
             for k in range(window):
                 here = [p | inside | {unrolled: Index(k)} for p in places]
-                sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters]),
+                sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters], own),
                               nest.value(t.view, [h[c] for c in t.view_letters], block), s)
                         for h, s in zip(here, sums, strict=True)]  # fmt: skip
             return sums

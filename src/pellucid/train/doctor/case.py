@@ -18,6 +18,7 @@ from ...optim import LBFGS
 from .. import loop, measuring, programs
 from ..arrays import graph_dtype
 from ..batches import DEFAULT_BATCH, traced_for
+from ..outputs import one_output
 from ..parts import Arrays, Part, as_part
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
@@ -50,6 +51,7 @@ class Case:
     """
 
     def __init__(self, model: Model, arrays: Part | Arrays, batch: int | None = None, rows: int = ROWS) -> None:
+        one_output(model, "the doctor is")
         self.model, self.whole = model, as_part(arrays)
         self.n = self.whole.samples
         self.random = np.random.Generator(np.random.Philox(key=[model.seed, 1 << 41]))

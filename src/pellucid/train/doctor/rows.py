@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -240,5 +241,10 @@ def row_keys(arrays: Part | Arrays) -> np.ndarray:
     part = as_part(arrays)
     inputs = list(part.inputs.whole.values())
     rows = range(part.samples) if part.rows is None else part.rows
-    digests = [blake2b(b"".join(a[i].tobytes() for a in inputs), digest_size=8).digest() for i in rows]
-    return np.frombuffer(b"".join(digests), np.uint64)
+    keys = np.empty(part.samples, np.uint64)
+    for k, i in enumerate(rows):
+        digest = blake2b(digest_size=8)
+        for a in inputs:
+            digest.update(np.ascontiguousarray(a[i]).reshape(-1).view(np.uint8).data)
+        keys[k] = int.from_bytes(digest.digest(), sys.byteorder)
+    return keys
