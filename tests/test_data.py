@@ -149,6 +149,7 @@ DAMAGED = {
     "header cut": (RAW[:9], ["truncated", "9 bytes", "2 dimensions", "takes 12"]),
     "truncated": (RAW[:-1], ["truncated", "23 bytes", "expected 24", "uint8 of shape (3, 4)"]),
     "trailing": (RAW + b"\0\0", ["trailing", "26 bytes", "expected 24"]),
+    "nothing of a huge size": (b"\0\0\x0e\3" + bytes(4) + b"\xff" * 8, ["no array can have", "(0, 4294967295, 42949"]),
     "huge": (b"\0\0\x0e\3" + b"\xff" * 12, ["truncated", "16 bytes", "(4294967295, 4294967295, 4294967295)"]),
 }
 

@@ -331,16 +331,24 @@ def _over_places(steps: np.ndarray, shape: Shape) -> np.ndarray:
 
 def _each_weight(class_weight: Any, present: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The weights of the classes that occur, so often each."""
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+    if isinstance(class_weight, str) and class_weight == "balanced":
         return counts.sum() / (len(present) * counts)
+    if not isinstance(class_weight, Mapping):
+        raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
     if missing := sorted(set(present.tolist()) - set(class_weight)):
         raise DataError(f"class_weight says nothing of class {missing[0]}")
-    each = np.array([class_weight[c] for c in present.tolist()], float)
-    if not ((each >= 0).all() and (each < np.inf).all() and each.any()):
+    return _weights_of(class_weight, present.tolist(), ())
+
+
+def _weights_of(class_weight: Any, classes: list, shape: Shape) -> np.ndarray:
+    """The weights of some classes as numbers, each of this shape; `DataError` for others."""
+    try:
+        found = np.stack([np.broadcast_to(np.asarray(class_weight[c], float), shape) for c in classes])
+    except (TypeError, ValueError):
+        found = np.full((1,), np.nan)
+    if not ((found >= 0).all() and (found < np.inf).all() and found.any()):
         raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
-    return each
+    return found
 
 
 def label_weights(
@@ -360,7 +368,4 @@ def label_weights(
     if not isinstance(class_weight, Mapping) or set(class_weight) != set(range(k)):
         raise DataError(f"class_weight for {k} labels is {{label: weight}} or {{label: (weight of 0, weight of 1)}} of "
                         f"the labels 0..{k - 1}, or 'balanced'; got {class_weight!r}")  # fmt: skip
-    pairs = [np.broadcast_to(np.asarray(class_weight[j], float), 2).tolist() for j in range(k)]
-    if not all(0 <= w < np.inf for pair in pairs for w in pair) or not np.any(pairs):
-        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
-    return tuple((no, yes) for no, yes in pairs)
+    return tuple((no, yes) for no, yes in _weights_of(class_weight, list(range(k)), (2,)).tolist())

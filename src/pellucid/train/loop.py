@@ -46,7 +46,7 @@ class DivergedError(ArithmeticError):
 def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
     """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
@@ -163,7 +163,10 @@ def fit(
                 model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
+                    found = evaluate(model, t.validation, metrics=metrics)
+                    if not np.isfinite(found["loss"]):
+                        remark("the loss of the validation samples is NaN or infinite; model.evaluate says for which")
+                    logs |= {f"val_{name}": v for name, v in found.items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:

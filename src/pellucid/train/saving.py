@@ -254,8 +254,8 @@ def damage(path: Path, version: Any = None) -> Iterator[None]:
     """Whatever goes wrong within, in making something of a file's content, is a `DataError` that names the file."""
     try:
         yield
-    except UnknownCode:
-        raise
+    except UnknownCode as error:
+        raise UnknownCode(f"{str(path)!r}: {error}") from None
     except Exception as error:  # whatever a reader, or a layer made from the file, raises
         what = str(error) if isinstance(error, (DataError, GraphError)) else repr(error)
         by = "" if version in (None, __version__) else f"; Pellucid {version} wrote it, this is {__version__}"
