@@ -535,6 +535,12 @@ def test_options_of_a_layer_that_is_made_are_not_set():
             layer.trainable = False
         with pytest.raises(FrozenInstanceError, match=r"model\.unfreeze"):
             layer.trainable = True
-        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(layer, units=5\)"):
+        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(this, units=5\)"):
             layer.units = 5
         assert layer.trainable
+    with pytest.raises(FrozenInstanceError, match=r"Adam: learning_rate cannot .*; set model\.learning_rate = 0\.1"):
+        optim.Adam().learning_rate = 0.1
+    with pytest.raises(FrozenInstanceError, match=r"SGD: momentum cannot .*model\.clone\(optimizer="):
+        optim.SGD().momentum = 0.9
+    with pytest.raises(FrozenInstanceError, match="CrossEntropy: label_smoothing cannot be set any more; make another"):
+        nn.CrossEntropy().label_smoothing = 0.1
