@@ -119,7 +119,9 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         rare = np.flatnonzero(number == 1)
         if len(rare):
             more = f" and {len(rare) - 1} other classes" * (len(rare) > 1)
-            remark(f"class {self.classes_[rare[0]]!r} has one sample, which is learnt from: early stopping is judged "
+            label = self.classes_[rare[0]]
+            label = label.item() if isinstance(label, np.generic) else label
+            remark(f"class {label!r} has one sample, which is learnt from: early stopping is judged "
                    f"without it{more}")  # fmt: skip
         alone = np.isin(t, rare)
         rows, several = rows[~alone], len(np.unique(t[~alone]))

@@ -304,7 +304,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _predicted(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return finite(self.model_.predict(self.features_(self, X)))
+        return finite(self.model_.predict(self.features_(self, X), finite=False))
 
     # ---- what the kinds of estimators differ in -------------------------------------------------------------------
 
