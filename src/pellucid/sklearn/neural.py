@@ -304,7 +304,9 @@ class NeuralEstimator(BaseEstimator):
 
     def _predicted(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return finite(self.model_.predict(self.features_(self, X), finite=False))
+        x = self.features_(self, X)
+        with np.errstate(over="ignore"):
+            return finite(self.model_.predict(x, finite=False))
 
     # ---- what the kinds of estimators differ in -------------------------------------------------------------------
 
