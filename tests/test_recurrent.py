@@ -334,14 +334,6 @@ def test_dropout_in_time_distributed_is_one_draw_for_all_steps():
     assert (inside == inside[0]).all() and not (beside == beside[0]).all()
 
 
-def test_statistics_of_each_step_are_refused():
-    net = nn.TimeDistributed(nn.BatchNorm())
-    traced_on(net)
-    traced_on(nn.freeze(net, "layer"), training=True)
-    with pytest.raises(GraphError, match=r"TimeDistributed.*updates its state"):
-        traced_on(net, training=True)
-
-
 # ---- summary, files, words of errors ----------------------------------------------------------------------------
 
 
