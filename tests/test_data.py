@@ -1,12 +1,15 @@
 """pellucid.data: real files where they are there, and damaged ones, each with its clear error."""
 
 import gzip
+import re
 import struct
 import sys
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pellucid import data
 from pellucid.data import DataError, Dataset, Table
@@ -313,6 +316,43 @@ def test_columns_are_what_is_said(csv):
 def test_dates(csv, text, date):
     column = data.read_csv(csv(f"d\n2020-01-01\n{text}\n"))["d"]
     assert column[1] == (text if date is None else np.datetime64(date))
+
+
+@given(st.lists(st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr), st.floats(-1e6, 1e6).map(lambda v: f"{v:.6f}"),
+    st.integers().map(str), st.integers(0, 10**19).map(lambda v: f"{v:019}"), st.text("0123456789.-+e ", max_size=22),
+    st.decimals(-10, 10, places=18).map(str), st.sampled_from(["", "-", ".", "5.", ".5", "-0.0", "1.2.3", "7é", "0"]),
+), min_size=1, max_size=50))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_blocks_are_read_as_python_reads_their_fields(texts):
+    """Numbers that are found in blocks of bytes are those of `float`, to the last bit; others are named."""
+    from pellucid.data.numerals import Fields
+
+    fields = Fields.of("".join(f"{text};x\n" for text in texts).encode(), ";", 2)
+    values, others = fields.numbers(0)
+    assert fields.texts(0) == texts and fields.texts(0, others) == [texts[i] for i in others]
+    for i in {*range(len(texts))} - {*others.tolist()}:
+        expected = float(texts[i] or "nan")
+        assert repr(values[i].item()) == repr(expected), texts[i]
+        assert not re.match("-?0[0-9]", texts[i]), "leading zeros are looked at"
+
+
+def test_lines_with_and_without_quotes_give_the_same(csv):
+    """What the fast way reads and what is read field by field."""
+    rng = np.random.default_rng(0)
+    columns = [rng.normal(size=9000).astype(str), rng.integers(0, 99, 9000).astype(str),
+               rng.choice(["red", " é ", ""], 9000),
+               rng.choice(["NA", "1.5", "", "-2e3", " 7"], 9000), np.r_[["1"] * 8000, ["01"] * 1000]]  # fmt: skip
+    lines = [",".join(row) for row in zip(*columns, strict=True)]
+    quoted = ['"' + line.replace(",", '","') + '"' for line in lines]
+    plain = data.read_csv(csv("\n".join(["a,b,c,d,e", *lines])))
+    for body in (quoted, [*lines[:5000], *quoted[5000:]], [line + "\r" for line in lines], [*lines, "", ""]):
+        table = data.read_csv(csv("\n".join(["a,b,c,d,e", *body])))
+        assert table.remarks == plain.remarks and table.names == plain.names
+        for name in plain.names:
+            np.testing.assert_array_equal(table[name], plain[name])
+    np.testing.assert_array_equal(plain["a"], columns[0].astype(float))
+    assert [plain.kind(name) for name in plain.names] == ["numbers", "numbers", "categories", "numbers", "categories"]
 
 
 DIALECTS = {

@@ -129,6 +129,8 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     ),
     "convolution over time": (nn.Conv1D(4, 3), (5, 3), (3, 4), {"weight": (4, 3, 3), "bias": (4,)}),
     "max over time": (nn.GlobalMaxPool1D(), (5, 3), (3,), {}),
+    "max of windows of time": (nn.MaxPool1D(2, floor=True), (5, 3), (2, 3), {}),
+    "mean of windows of time": (nn.AvgPool1D(3, 1), (5, 3), (3, 3), {}),
     "mean over time": (nn.GlobalAvgPool1D(), (5, 3), (3,), {}),
     "simple recurrent": (
         nn.RNN(4, "relu"),

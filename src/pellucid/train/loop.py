@@ -136,6 +136,7 @@ def fit(
     """Train for some epochs, or go on from a saved place among them, and return the model's history."""
     t, keeper, metrics = training, keeper_of(callbacks), of_epochs(model.metrics)
     model.stop_training, model.stopped, model.training = False, "", training
+    diverged: dict[str, np.ndarray] | None = None  # the state before the epoch that did
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
@@ -157,8 +158,9 @@ def fit(
                             check_weights(model, t)
                             keeper.write(place, callbacks)
                     check_weights(model, t)
-                except Exception:
+                except Exception as error:
                     model.state = before
+                    diverged = dict(before) if isinstance(error, DivergedError) else None
                     raise
                 model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
@@ -182,6 +184,8 @@ def fit(
         for c in callbacks:
             c.on_train_end()
         model.training = None
+        if diverged is not None:  # whatever callbacks have put in its place
+            model.state = diverged
     return model.history
 
 
