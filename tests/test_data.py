@@ -462,6 +462,57 @@ def test_csv_that_is_not_there(tmp_path):
     fails(lambda: data.read_csv(tmp_path), tmp_path, "cannot be read")
 
 
+def test_sets_and_generators_are_refused():
+    rows, labels = [[1.0], [2.0]] * 5, [0, 1] * 5
+    for call in (lambda: data.split((r for r in rows), labels), lambda: data.split(rows, iter(labels)),
+                 lambda: data.split(rows, {0, 1}), lambda: data.balance(v for v in labels),
+                 lambda: data.oversample({0, 1}), lambda: data.outliers(r for r in rows),
+                 lambda: data.split(rows, labels, groups=iter(labels))):  # fmt: skip
+        fails(call, "give a list or an array of its rows")
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-32", "idna", "punycode", "undefined", "rot13", "hex", "utf-7", "x"]
+)
+def test_text_that_an_encoding_does_not_have(tmp_path, encoding):
+    path = tmp_path / "t.txt"
+    path.write_bytes("Zürich\n".encode("latin-1") * 3)
+    fails(lambda: data.read_text(path, encoding), path)
+
+
+def test_packed_files_do_not_take_more_than_their_header_says(tmp_path):
+    """40 MB of zeros behind the numbers of an idx file, or where a table should be, or a line without end."""
+    import tracemalloc
+
+    path = tmp_path / "packed.gz"
+    for content, call in ((RAW + bytes(40 << 20), data.idx), (bytes(40 << 20), data.read_csv),
+                          (b"a,b\n" + b"1" * (40 << 20), data.read_csv)):  # fmt: skip
+        path.write_bytes(gzip.compress(content))
+        assert path.stat().st_size < 50_000
+        tracemalloc.start()
+        fails(lambda call=call: call(path), path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20 << 20
+
+
+def test_damaged_arrays_on_the_way_in(tmp_path):
+    """Each byte of the header of a .npy file changed: an error that names the file, or an array."""
+    from pellucid.data.files import array_of
+
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in range(128):
+        for value in (*rng.integers(0, 256, 3).tolist(), 0, ord("9"), ord("("), ord('"')):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                assert isinstance(array_of(path), np.ndarray)
+            except DataError as error:
+                assert str(path) in str(error)
+
+
 def test_unknown_column_lists_close_matches(csv):
     path = csv("Survived,Pclass,Age\n1,2,3\n")
     table = data.read_csv(path)

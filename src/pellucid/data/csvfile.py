@@ -19,6 +19,7 @@ from .reading import Reading
 from .table import Table, checked_names, unknown_column
 
 ROWS = 4096  # that are turned into columns at once
+LONGEST = 1 << 22  # bytes of a line
 ADVICE = "save it as UTF-8 (CSV UTF-8)"
 
 
@@ -195,7 +196,7 @@ class _Source:
 
     def lines(self) -> Iterator[str]:
         """The lines of the file with their ends."""
-        return _lines(blocks_of(self.path, ADVICE))
+        return _lines(blocks_of(self.path, ADVICE, LONGEST))
 
     def rows(self, lines: Iterator[str] | None = None) -> Iterator[list[str]]:
         """The fields of each line, [] for a blank one."""
@@ -217,7 +218,7 @@ class _Source:
     def read_into(self, columns: list[_Column], wanted: Iterable[bool] | None = None) -> None:
         """Give each (wanted) column its entries, some thousand rows at a time."""
         n, chosen = len(columns), list(wanted or [True] * len(columns))
-        blocks = blocks_of(self.path, ADVICE)
+        blocks = blocks_of(self.path, ADVICE, LONGEST)
         rest, begun = self._plain_blocks(blocks, columns, chosen)
         lines = _lines(chain([rest], blocks))
         given = self.rows(lines if begun else islice(lines, self.skipped, None))
