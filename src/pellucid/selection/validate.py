@@ -196,8 +196,8 @@ def folds_of(
     parameters = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
     inner = next((name for name in ("validation_split", "early_stopping") if parameters.get(name)), None)
     if groups is not None and inner is not None:
-        remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave it "
-               "out, or give validation data of other groups")  # fmt: skip
+        remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave "
+               "it out, or give validation data of other groups")  # fmt: skip
     if getattr(estimator, "rows_overlap", False) and not time_ordered and isinstance(folds, (int, np.integer)):
         remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbours, and folds "
                "drawn by chance are tested on what was learnt from; use time_ordered=True")  # fmt: skip
