@@ -100,7 +100,7 @@ def first_specs(
 def _forms(arrays: Mapping[str, np.ndarray], dtype: str) -> Iterator[dict[str, Spec]]:
     """The dtypes in which a net may take arrays, the likeliest first."""
     for whole_floats in (False, True):
-        options = []
+        options: list[tuple[str, ...]] = []
         for a in arrays.values():
             if a.dtype.char in "B?":
                 options.append(("uint8", "int32", dtype))
