@@ -303,7 +303,7 @@ SICK: dict[str, tuple[str, Callable[[Data], Visit]]] = {
     "digits, zeros": ("symmetric_units", lambda d: trained(
         nn.Sequential(nn.Dense(32, weight_init=nn.init.zeros), nn.tanh, nn.Dense(10, weight_init=nn.init.zeros)), CE,
         optim.SGD(0.1), d.digits, 5)),
-    "power, batches of one": ("small_batch_norm", lambda d: trained(
-        nn.Sequential(nn.Dense(16), nn.BatchNorm(), nn.relu, nn.Dense(2)), CE, optim.Adam(0.001), d.power, 2, batch=1,
-        batch_size=1)),
+    "power, batches of two": ("small_batch_norm", lambda d: trained(
+        nn.Sequential(nn.Dense(16), nn.BatchNorm(), nn.relu, nn.Dense(2)), CE, optim.Adam(0.001), d.power, 2, batch=2,
+        batch_size=2)),
 }  # fmt: skip

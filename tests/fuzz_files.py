@@ -2,9 +2,9 @@
 
     python tests/fuzz_files.py --count 100000 --seed 0 [--only NAME] [--workers 2] [--keep FOLDER]
 
-Each input is made from a valid file (cut, bits flipped, spliced, header fields and numbers exchanged), or generated:
-a description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is silent
-for 5 seconds, is noted and another goes on. Findings are these, hangs, exceptions that are not ours, memory beyond ten
+Each input is made from a valid file (cut, bits flipped, spliced, fields and numbers exchanged), or generated: a
+description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is
+silent for 5 seconds, is noted and another goes on. Findings are these, exceptions that are not ours, memory beyond ten
 times the file or what its header says, and a file with a checksum that was changed and is read nevertheless. Input
 ``i`` of a reader is a function of the seed, so that it can be made again. A new reader is one row of `READERS`.
 """
@@ -12,12 +12,15 @@ times the file or what its header says, and a file with a checksum that was chan
 from __future__ import annotations
 
 import argparse
+import bz2
 import collections
 import contextlib
+import faulthandler
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import multiprocessing
 import os
 import random
@@ -31,7 +34,9 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,11 +47,10 @@ from pellucid import data, nn, optim, schedules
 from pellucid.executors.native import machine
 from pellucid.train import checkpoint, saving
 
-HANG = 5.0  # seconds
+HANG = 5.0  # seconds of a core; or ten times that by the clock, since the machine may be busy
 MEMORY = 10  # times the file
-FLOOR = 48 << 20  # bytes that any reader may take: its code, and what the allocator keeps
+FLOOR = 96 << 20  # bytes that any reader may take: its code, LLVM, what the allocator keeps
 LIMIT = 6 << 30  # of a worker's address space
-ROUND = 256  # inputs after which readers take turns
 
 Change = Callable[[random.Random, list[bytes]], bytes]
 
@@ -163,8 +167,8 @@ def gzipped(r: random.Random, valid: list[bytes]) -> bytes:
 
 
 VALUES: list[Any] = [None, True, False, 0, 1, 2, -1, 7, 1.5, 1e300, -0.1, float("nan"), 10**400, "", "x", "relu",
-                     "state.x", [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1}, {"again": 3},
-                     {"name": "tanh"}, {"name": "Dense"}, {"name": "ops.reshape"}, {"name": "os:system"},
+                     "state.x", [], {}, [1], {"tuple": []}, {"tuple": [2, 2]}, {"again": 0}, {"again": -1},
+                     {"again": 3}, {"name": "tanh"}, {"name": "Dense"}, {"name": "ops.reshape"}, {"name": "os:system"},
                      {"array": "state.optimizer.step"}, {"array": "none"}, {"class": "Dense", "fields": {}},
                      {"partial": {"name": "ops.pad"}, "args": [], "options": {}}]  # fmt: skip
 
@@ -199,27 +203,32 @@ def treewise(r: random.Random, tree: Any) -> Any:
             del node[key]
         elif isinstance(node, list):
             node.insert(key, json.loads(json.dumps(node[key])))
-        elif isinstance(node[key], (int, float)) and not isinstance(node[key], bool):
+        elif isinstance(node[key], (int, float)) and abs(node[key]) < 1e300 and not isinstance(node[key], bool):
             node[key] = r.choice((-node[key], node[key] * 1000003, node[key] + 0.5, str(node[key]), bool(node[key])))
     return tree
 
 
-def generated(r: random.Random, valid: list[bytes]) -> bytes:
-    """A model file with another description, and now and then other arrays, whose checksum is right."""
+def noted(r: random.Random, valid: list[bytes]) -> bytes:
+    """A model file with other notes or another history."""
+    return generated(r, valid, r.choice(("notes", "notes", "notes", "history", None)))
+
+
+def generated(r: random.Random, valid: list[bytes], part: str | None = None) -> bytes:
+    """A model file with another description (or part of it), now and then other arrays, whose checksum is right."""
     from safetensors.numpy import load, save
 
     file = r.choice(valid)
     tensors, text = load(file), _metadata(file)
     tree = json.loads(text)
     tree.pop("digest")
-    if r.random() < 0.15:
+    if part is None and r.random() < 0.15:
         name = r.choice(sorted(tensors))
         a = tensors.pop(name)
         if way := r.randrange(6):
             made = [a.reshape(-1), a.astype("float64"), a.astype("uint8"), a[None], np.full_like(a, 0) / 0][way - 1]
             tensors[name] = np.ascontiguousarray(made)
     else:
-        treewise(r, tree)
+        treewise(r, tree if part is None else tree[part])
     body = json.dumps(tree)[1:]
     return save(tensors, {"pellucid": saving.DIGEST % saving.digest(tensors, body, hashlib.sha256()) + body})
 
@@ -237,6 +246,21 @@ def objects(r: random.Random, valid: list[bytes]) -> bytes:
 # ---- valid files ----------------------------------------------------------------------------------------------------
 
 KEPT: dict[str, list[bytes]] = {}
+
+
+UNTRAINED: list[tuple[Callable, tuple]] = [
+    (lambda: nn.Sequential(nn.ConvTranspose(2, 3, strides=2, output_padding=1), nn.AvgPool(2, floor=True),
+                           nn.UpSample(2), nn.ZeroPad(((1, 0), 2)), nn.GlobalMaxPool()), (1, 3, 3)),
+    (lambda: nn.Sequential(nn.DepthwiseConv(2, multiplier=2), nn.GroupNorm(2), nn.LocalResponseNorm(3), nn.PixelNorm(),
+                           nn.SpatialDropout(0.1), nn.LayerNorm(axis=(0, 1)), nn.Flatten(), nn.DropConnect(2)),
+     (2, 3, 3)),
+    (lambda: nn.Sequential(nn.Reshape((2, 3)), nn.Masking(0.0), nn.RNN(2, return_sequences=True, activation="relu"),
+                           nn.TimeDistributed(nn.Dense(2)), nn.GlobalAvgPool1D()), (6,)),
+    (lambda: nn.Sequential(nn.Dense(4), nn.RepeatVector(3), nn.PositionEmbedding(), nn.LSTM(2, peepholes=True),
+                           nn.WeightDrop(nn.Dense(2)), nn.Regularized(nn.Dense(2), weights=nn.L1L2(0.1, 0.2))), (3,)),
+    (lambda: nn.Sequential(nn.MultiHeadAttention(2), nn.FeedForward(3), nn.Concatenate(nn.linear, nn.linear, axis=1),
+                           nn.Lambda(nn.silu), partial(nn.leaky_relu, slope=0.2), partial(nn.ramp, a=-1.0)), (3, 4)),
+]  # fmt: skip
 
 
 def models() -> list[bytes]:
@@ -257,14 +281,39 @@ def models() -> list[bytes]:
     ]  # fmt: skip
     files = []
     with tempfile.TemporaryDirectory() as folder:
+        for net, shape in UNTRAINED:
+            pel.Model(net(), "mse", "sgd", input_shape=shape, executor="reference").save(Path(folder) / "m.pel")
+            files.append((Path(folder) / "m.pel").read_bytes())
         for net, inputs, options in given:
             model = pel.Model(net, "cross_entropy", executor="reference", **options)
             model.fit(inputs, y, epochs=1, verbose=0)
-            model.notes |= {"kind": "images", "source": "x", "task": "classification", "image": [1, 2, 4], "scale": 255,
+            image = [1, 1, int(inputs[0].size)]
+            model.notes |= {"kind": "pixels", "source": "x", "task": "classification", "image": image, "scale": 255,
                             "class_names": ["a", "b"]}  # fmt: skip
             model.save(Path(folder) / "m.pel")
             files.append((Path(folder) / "m.pel").read_bytes())
-    KEPT["models"] = files
+    KEPT["models"] = files[::-1]
+    return KEPT["models"]
+
+
+def commanded() -> list[bytes]:
+    """Models of a table, a text and pictures, with the notes that the command line keeps."""
+    from click.testing import CliRunner
+
+    from pellucid import cli
+
+    files = models()[3:4]
+    rows = "".join(f"{i % 7},{'ab'[i % 2]},2020-01-0{i % 9 + 1},{'yn'[i % 2]}\n" for i in range(40))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "t.csv").write_text(f"x,c,d,y\n{rows}")
+        (Path(folder) / "t.txt").write_text("to be or not to be " * 20)
+        for what in (["t.csv", "--target", "y"], ["t.txt", "--units", "4"]):
+            out = Path(folder) / f"{what[0]}.pel"
+            asked = ["train", f"{folder}/{what[0]}", *what[1:], "--epochs", "1", "--output", str(out), "--no-plot"]
+            found = CliRunner().invoke(cli.cli, [*asked, "--executor", "reference"])
+            if found.exit_code:
+                raise AssertionError(found.output)
+            files.append(out.read_bytes())
     return files
 
 
@@ -285,18 +334,17 @@ KEY = "0123456789abcdef" * 4
 
 
 def entries() -> list[bytes]:
-    codes = [b"\x7fELF" + bytes(range(256)) * 4, machine.packed([b"one", b"", b"three" * 50])]
+    codes = [machine.packed([b"\x7fELF" + bytes(range(256)) * 4]), machine.packed([b"one", b"", b"three" * 50])]
     return [machine.checksum(KEY, code) + code for code in codes]
 
 
 def tables() -> list[bytes]:
-    texts = [
-        "a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n",
-        'a;"b ""q""";c\n1,5;"two\nlines";x\n',
-        "a\tb\n1\t2\n",
-        "\ufeffid,when\n1,2020-01-01\n",
-    ]
-    return [text.encode() for text in texts] + [gzip.compress(texts[0].encode()), "ä,ö\n1,2\n".encode("utf-16")]
+    texts = ["a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n", 'a;"b ""q""";c\n1,5;"two\nlines";x\n', "a\tb\n1\t2\n",
+             "\ufeffid,when\n1,2020-01-01\n", "sep=;\na;b\n$5;12 %\n1.000,5;NA\n"]  # fmt: skip
+    packed = [pack(texts[0].encode()) for pack in (gzip.compress, lzma.compress, bz2.compress)]
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
+        file.writestr("t.csv", texts[0])
+    return [text.encode() for text in texts] + [*packed, archive.getvalue(), "ä,ö\n1,2\n".encode("utf-16")]
 
 
 def idxs() -> list[bytes]:
@@ -364,24 +412,30 @@ def tars() -> list[bytes]:
 
 def load_and_predict(path: Path) -> None:
     """Now and then a model that could be loaded predicts, too: options that were let through must do no harm."""
-    model = pel.load(path, executor="reference")
-    if path.stat().st_size % 16 == 0 and sum(np.prod(s.shape, dtype=float) for s in model.specs.values()) < 1e5:
+    size = path.stat().st_size
+    model = pel.load(path, executor="native" if size % 320 == 0 else "reference")
+    if size % 16 == 0 and sum(np.prod(s.shape, dtype=float) for s in model.specs.values()) < 1e5:
         x = {k: np.zeros((2, *s.shape), s.dtype) for k, s in model.specs.items()}
         named = {k.removeprefix("x."): a for k, a in x.items()}
         model.predict(x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else named)
 
 
 def on_the_command_line(path: Path) -> None:
-    """Notes are read there: an array of another file goes through a damaged model."""
+    """Notes are read there: a table, an array or a text goes through a damaged model."""
     from click.testing import CliRunner
 
     from pellucid import cli
 
-    array = path.with_suffix(".npy")
-    if not array.exists():
+    if not (array := path.with_suffix(".npy")).exists():
         np.save(array, np.zeros((2, 8), "uint8"))
-    command = ["summary", str(path)] if path.stat().st_size % 2 else ["predict", str(path), str(array)]
-    found = CliRunner().invoke(cli.cli, [*command, "--executor", "reference"] if command[0] == "predict" else command)
+        path.with_suffix(".csv").write_text("x,c,d,y\n1,a,2020-01-01,y\n2,,,n\n")
+        path.with_suffix(".txt").write_text("to be or not to be " * 9)
+    kind = saving.read(path)[1].get("notes", {})
+    given = {"table": ".csv", "text": ".txt"}.get(str(kind.get("kind") if isinstance(kind, dict) else kind), ".npy")
+    command = (["summary", str(path)], ["predict", str(path), str(path.with_suffix(given))],
+               ["evaluate", str(path), str(path.with_suffix(given))], ["sample", str(path), "--length", "2"],
+               )[path.stat().st_size % 4]  # fmt: skip
+    found = CliRunner().invoke(cli.cli, [*command, "--executor", "reference"] if command[0] != "summary" else command)
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     if found.exit_code:
@@ -396,9 +450,34 @@ def entry(path: Path) -> bytes:
     return machine.unpacked(code) and code
 
 
+WAYS_OF_TABLES: list[dict[str, Any]] = [
+    {}, {"delimiter": ";", "decimal": ",", "thousands": "."}, {"categorical": ["a"], "missing": ["x", "3"]},
+    {"numeric": ["a"], "thousands": "'"}, {"dates": ["when"]}, {"dates": {"a": "%d.%m.%Y"}}, {"delimiter": "\t"},
+]  # fmt: skip
+ENCODINGS = [
+    "utf-8",
+    "utf-16",
+    "utf-32-le",
+    "utf-7",
+    "idna",
+    "punycode",
+    "hex",
+    "cp1252",
+    "shift_jis",
+    "unicode_escape",
+]
+
+
+def any_table(path: Path) -> None:
+    data.read_csv(path, **WAYS_OF_TABLES[path.stat().st_size % len(WAYS_OF_TABLES)])
+
+
 def any_text(path: Path) -> None:
-    size = path.stat().st_size % 3
-    (data.read_text, data.read_pairs, data.read_conllu)[size](path)
+    size = path.stat().st_size
+    if size % 4 == 3:
+        data.read_text(path, ENCODINGS[size // 4 % len(ENCODINGS)])
+    else:
+        (data.read_text, data.read_pairs, data.read_conllu)[size % 4](path)
 
 
 def vocabulary(path: Path) -> None:
@@ -439,11 +518,11 @@ READERS = [
     Reader("model", "m.pel", models, pel.load, bytewise, sealed=True, share=12),
     Reader("model, generated", "m.pel", models, load_and_predict, generated, share=4),
     Reader("model, first format", "m.pel", first_formats, load_and_predict, bytewise, share=4),
-    Reader("notes on the command line", "m.pel", models, on_the_command_line, generated, share=1),
+    Reader("notes on the command line", "m.pel", commanded, on_the_command_line, noted, share=1),
     Reader("checkpoint", "step-000000001.pel", checkpoints, checkpoint._read, bytewise, sealed=True, share=12),
     Reader("checkpoint, generated", "step-000000001.pel", checkpoints, checkpoint._read, generated, share=4),
     Reader("cache entry", f"{KEY}.o", entries, entry, bytewise, sealed=True, share=12),
-    Reader("table", "t.csv", tables, data.read_csv, bytewise, share=12),
+    Reader("table", "t.csv", tables, any_table, bytewise, share=12),
     Reader("idx", "i", idxs, data.idx, bytewise, share=12),
     Reader("idx, gzipped", "i.gz", lambda: [gzip.compress(i) for i in idxs()], data.idx, gzipped, share=8),
     Reader("picture", "one/p.png", pictures, lambda path: data.images(path.parent.parent), bytewise,
@@ -474,7 +553,7 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
     """What is wrong with how a file is read; None if nothing is. The second word is how it went."""
     with open(path, "wb") as out:
         out.write(file)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    before = peak(anew=True)
     try:
         reader.read(path)
     except reader.allowed:
@@ -486,7 +565,7 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
     else:
         if reader.sealed and file not in valid:
             return "a changed file was read"
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+    grown = peak() - before
     if grown > FLOOR and grown > MEMORY * max(len(file), reader.said(file)):
         return f"memory: {grown >> 20} MB for a file of {len(file)} bytes"
     return None
@@ -495,11 +574,22 @@ def tried(reader: Reader, path: Path, file: bytes, valid: list[bytes]) -> str | 
 tried.refused = 0  # type: ignore[attr-defined]
 
 
+def peak(anew: bool = False) -> int:
+    """The most bytes that this process has had in memory, since it was asked ``anew``."""
+    if anew:
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:
+            file.write(b"5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
 def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: list[bytes]) -> None:
     """In a process of its own: read the inputs of these numbers, and say what was found and how many were refused."""
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
+    faulthandler.disable()
+    os.environ["PELLUCID_CACHE"] = ""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries written in C speak there
     tried.refused = 0  # type: ignore[attr-defined]
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     path = folder / reader.file
@@ -521,7 +611,12 @@ class Worker:
 
     def __init__(self, reader: Reader, seed: int, numbers: range, valid: list[bytes]) -> None:
         self.reader, self.seed, self.numbers, self.valid = reader, seed, numbers, valid
-        self.at, self.seen, self.since = multiprocessing.Value("q", -1, lock=False), -1, time.monotonic()
+        self.at, self.seen, self.since, self.used = (
+            multiprocessing.Value("q", -1, lock=False),
+            -1,
+            time.monotonic(),
+            0.0,
+        )
         self.inlet, outlet = multiprocessing.Pipe(duplex=False)
         self.process = multiprocessing.get_context("fork").Process(
             target=work, args=(reader, seed, numbers, self.at, outlet, valid), daemon=True)  # fmt: skip
@@ -538,9 +633,10 @@ class Worker:
                 else:
                     refused[self.reader.name] += got
         if self.at.value != self.seen:
-            self.seen, self.since = self.at.value, time.monotonic()
+            self.seen, self.since, self.used = self.at.value, time.monotonic(), self.seconds()
         if self.process.is_alive():
-            if time.monotonic() - self.since < HANG or self.seen < 0:
+            passed = time.monotonic() - self.since
+            if self.seen < 0 or passed < HANG or (passed < 10 * HANG and self.seconds() - self.used < HANG):
                 return True
             os.kill(self.process.pid or 0, signal.SIGKILL)
             self.process.join()
@@ -551,6 +647,13 @@ class Worker:
             found.append(Finding(self.reader.name, self.seen, f"the process ended with {self.process.exitcode}"))
         rest = range(max(self.seen, self.numbers.start) + 1, self.numbers.stop)
         return Worker(self.reader, self.seed, rest, self.valid) if rest else None
+
+    def seconds(self) -> float:
+        """How long the process has computed."""
+        with contextlib.suppress(OSError, IndexError):
+            words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic()
 
 
 # ---- all of them ----------------------------------------------------------------------------------------------------

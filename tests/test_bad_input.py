@@ -203,14 +203,6 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         (DataError, GraphError),
         "1 outputs|at least 2",
     ),
-    "batch larger than the set": (
-        classifier(),
-        X,
-        LABELS,
-        {"batch_size": 11},
-        DataError,
-        "batch_size=11 is larger than the 10 training samples; use batch_size=10 or 'all'",
-    ),
     "batch of 0": (
         classifier(),
         X,
@@ -337,8 +329,8 @@ def test_after_bad_arrays_others_may_follow():
     for bad in (hole([1]), X.reshape(10, 2, 2)):
         with pytest.raises(ValueError):
             model.fit(bad, LABELS, verbose=0)
-    with pytest.raises(DataError):
-        model.fit(X[:, :3], LABELS, batch_size=99, verbose=0)
+    with pytest.raises(GraphError):
+        model.fit(X[:, :3], LABELS, batch_size=0, verbose=0)
     assert model.fit(X, LABELS, verbose=0).epochs == 1  # another shape than the last
 
 
@@ -464,6 +456,6 @@ def test_callbacks_and_a_validation_set_of_one():
         with pytest.raises(GraphError, match=text):
             model.fit(x, y, callbacks=given, verbose=0)
     for options in ({"validation_data": (x[:1], y[:1])}, {"validation_split": 0.1}):
-        with pytest.raises(DataError, match="one sample for validation says nothing of others; give two or more"):
+        with pytest.warns(UserWarning, match="one sample for validation says next to nothing of others") as seen:
             model.fit(x, y, verbose=0, **options)
-    assert model.traced is None
+        assert seen[0].filename == __file__ and np.isfinite(model.history["val_loss"]).all()

@@ -138,7 +138,7 @@ def test_an_epoch_has_every_sample_once_and_mixes_the_buckets(batch, longest_run
     parts = [{"y": np.zeros(n)} for n in (100, 0, 33)]
     orders = []
     for epoch in (0, 0, 1):
-        runs = list(mixed(parts, 3, epoch, batch, shuffle=True))
+        runs = list(mixed(parts, 3, epoch, [batch] * 3, shuffle=True))
         for i, part in enumerate(parts):
             rows = [row for run in runs if run.part == i for row in run.order]
             assert sorted(rows) == list(range(len(part["y"])))
@@ -147,7 +147,7 @@ def test_an_epoch_has_every_sample_once_and_mixes_the_buckets(batch, longest_run
     assert orders[0] == orders[1] != orders[2]
     if batch == 1:
         assert len(runs) >= RUNS and len({run.part for run in runs[:12]}) > 1
-    plain = list(mixed(parts, 3, 0, batch, shuffle=False))
+    plain = list(mixed(parts, 3, 0, [batch] * 3, shuffle=False))
     assert [run.part for run in plain] == sorted(run.part for run in plain)
     assert [row for run in plain for row in run.order] == [*range(100), *range(33)]
 

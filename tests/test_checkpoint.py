@@ -1,5 +1,6 @@
 """Checkpoints: a fit that goes on ends with the same bits; what cannot go on is told."""
 
+import errno
 import json
 
 import killed
@@ -9,6 +10,7 @@ import pytest
 import pellucid as pel
 from pellucid import nn, optim, stopping
 from pellucid.train import checkpoint, fingerprint, saving
+from pellucid.train.pieces import Place
 
 X, Y = np.random.default_rng(0).normal(size=(50, 4)).astype("float32"), np.arange(50) % 3
 
@@ -259,6 +261,100 @@ def test_a_full_disk(tmp_path, monkeypatch):
     (tmp_path / "b").write_text("a file")
     with pytest.raises(FileExistsError):
         fit(tmp_path / "b")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_under_the_best(failing, tmp_path, monkeypatch):
+    """Training goes on, told which file could not be written; when there is room again the best is written."""
+    calls, real = [], getattr(saving.os, failing)
+
+    def full(*arguments):
+        calls.append(arguments)
+        if 4 <= len(calls) < 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(saving.os, failing, full)
+    with pytest.warns(UserWarning, match=r"best\.pel.*could not be written .*No space left on device"):
+        keeper = pel.Checkpoint(tmp_path, best="loss")
+        model = model_of(nn.Dense(3), optim.SGD(0.05))
+        model.fit(X, Y, epochs=20, batch_size=8, callbacks=[keeper], verbose=0)
+    assert model.epochs == 20 and not list(tmp_path.glob(".*"))
+    assert pel.load(tmp_path / "best.pel").epochs == 20
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = model_of(input_shape=(4,))
+    monkeypatch.setattr(saving.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*m\.pel'") as caught:
+        model.save(tmp_path / "m.pel")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    """The checkpoint before them stays, and the best model too."""
+    keeper = pel.Checkpoint(tmp_path, best="loss")
+    model = model_of()
+    model.fit(X, Y, epochs=2, batch_size=8, callbacks=[keeper], verbose=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    model.state["layers.3.weight"][0, 1] = np.nan
+    keeper.best_value = np.inf
+    with pytest.warns(UserWarning, match=r"'layers\.3\.weight' has NaN or infinity in 1 of 18 numbers") as told:
+        keeper.on_epoch_end(2, {"loss": 0.5})
+        keeper.write(Place(3, 21, 21), [])
+    assert len(told) == 2 and keeper.best_value == np.inf
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+RECORDS = {
+    "no place": lambda record: record.pop("place"),
+    "a place that is none": lambda record: record.update(place=3),
+    "a place of other fields": lambda record: record["place"]["dict"].update(color=1),
+    "a place of half a step": lambda record: record["place"]["dict"].update(step=1.5),
+    "a place before the first": lambda record: record["place"]["dict"].update(rows=-1),
+    "no fit": lambda record: record.pop("fit"),
+    "a fit of other fields": lambda record: record.update(fit={"net": {}}),
+    "no callbacks": lambda record: record.pop("callbacks"),
+    "callbacks of numbers": lambda record: record.update(callbacks=[1]),
+    "history of text": lambda record: record.update(history={"loss": "x"}),
+    "epochs of text": lambda record: record.update(epochs="3"),
+    "stopping of text": lambda record: record.update(stopping="x"),
+}
+
+
+@pytest.mark.parametrize("change", [*RECORDS.values(), "array", "state"], ids=[*RECORDS, "an array", "the state"])
+def test_a_record_that_cannot_be(change, tmp_path):
+    """As if it were written so, with a right checksum: the fit goes on from the one before."""
+    expected = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", callbacks=[StopAfter(1)])
+    path = pel.Checkpoint(tmp_path / "cut").files()[0]
+    tensors, description = saving.read(path)
+    description.pop("digest")
+    if change == "array":
+        tensors["state.layers.0.weight"] = tensors["state.layers.0.weight"].T.copy()
+    elif change == "state":
+        del tensors["state.optimizer.v.layers.0.weight"]
+    else:
+        change(description["checkpoint"])
+    saving.write(path, tensors, description)
+    with pytest.warns(UserWarning, match="is damaged.*going back to the checkpoint before it"):
+        again = fit(tmp_path / "cut")
+    assert {k: a.tobytes() for k, a in again.state.items()} == {k: a.tobytes() for k, a in expected.state.items()}
+
+
+class StopAfter(pel.Callback):
+    """Interrupts a fit at the end of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):

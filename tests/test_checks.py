@@ -29,6 +29,8 @@ NEEDED = {
     "DepthwiseConv": {"kernel_size": 3},
     "MaxPool": {"size": 2},
     "AvgPool": {"size": 2},
+    "MaxPool1D": {"size": 2},
+    "AvgPool1D": {"size": 2},
     "UpSample": {"factor": 2},
     "ZeroPad": {"padding": 1},
     "Embedding": {"rows": 5, "units": 3},
@@ -55,6 +57,7 @@ NEEDED = {
     "FunctionLoss": {"function": lambda y, t: ops.mean(abs(y - t))},
     "SGD": {"momentum": 0.9},
     "EuclideanRBF": {"classes": 3},
+    "FirstConv": {"filters": 4, "kernel_size": 3, "size": 28, "net": "lenet5"},
     "PadShortcut": {"filters": 8, "strides": 2},
     **{
         name: {"steps": 10}
@@ -71,7 +74,9 @@ FOUND = [
     *schedules.SCHEDULES.values(),
     *(part for part in PARTS if isinstance(part, type)),
 ]
+MADE = {"Losses"}  # made by `Model` of several losses, of which it checks each
 CLASSES = {cls.__name__: cls for cls in FOUND if issubclass(cls, BASES) and cls not in BASES}
+CLASSES = {name: cls for name, cls in CLASSES.items() if name not in MADE}
 WRONG = {"nan": math.nan, "inf": math.inf, "minus": -1, "text": "0.1", "true": True, "none": None, "list": [1]}
 NUMBER, WHOLE, FLAG = {"minus"}, {"minus"}, {"true"}
 
@@ -79,7 +84,8 @@ NUMBER, WHOLE, FLAG = {"minus"}, {"minus"}, {"true"}
 RIGHT = {
     **{("*", name): {"none"} for name in ("clipvalue", "clipnorm", "global_clipnorm", "weight_decay", "layer_rates")},
     **{("*", name): {"none"} for name in ("gradient_accumulation_steps", "stateful", "truncate")},
-    ("*", "axis"): {"minus", "none", "list"},
+    ("*", "axis"): {"minus", "none"},
+    **{(name, "axis"): {"minus", "none", "list"} for name in ("LayerNorm", "MaxNorm", "UnitNorm")},
     ("Concatenate", "axis"): {"minus"},
     ("*", "ignore_class"): {"none", "minus"},
     ("*", "value"): {"minus"},
@@ -92,10 +98,12 @@ RIGHT = {
     ("MaxPool", "strides"): {"none", "list"},
     ("AvgPool", "strides"): {"none", "list"},
     ("Conv1D", "strides"): set(),
+    **{(f"{kind}Pool1D", name): {"none"} for kind in ("Max", "Avg") for name in ("strides",)},
+    **{(f"{kind}Pool1D", name): set() for kind in ("Max", "Avg") for name in ("size",)},
     ("MultiHeadAttention", "units"): {"none"},
     **{("Constant", name): {"none"} for name in ("epochs", "steps")},
     ("LBFGS", "line_search"): {"none"},
-    **{("LBFGS", name): set() for name in ("use_ema",)},
+    **{("LBFGS", name): set() for name in ("use_ema", "maximize")},
     ("PadShortcut", "strides"): set(),
     ("*", "layer"): set(),
     ("Reshape", "shape"): {"list"},
@@ -103,8 +111,10 @@ RIGHT = {
     **{("*", name): {"list"} for name in ("padding", "output_padding")},
     **{("Conv1D", name): set() for name in ("kernel_size", "dilation")},
     ("LocalResponseNorm", "size"): set(),
+    ("FirstConv", "size"): set(),
+    ("FirstConv", "net"): {"text"},
     ("*", "name"): {"text", "none"},
-    ("*", "shortcut"): {"none"},
+    **{("*", name): {"none"} for name in ("shortcut", "label_weights")},
     ("*", "backward"): {"none"},
     **{("*", name): {"none"} for name in ("weights", "biases", "activations", "constraint")},
 }  # fmt: skip

@@ -324,6 +324,112 @@ def test_summary(trained):
     assert "8 x 8 pixels" in ok("summary", trained / "digits.pel")
 
 
+# ---- how a file is read
+
+
+def write(name: str, columns: str, rows) -> None:
+    Path(name).write_text("\n".join([columns, *(",".join(map(str, row)) for row in rows)]) + "\n")
+
+
+def learnt(name: str, *options) -> list[dict[str, str]]:
+    """The predictions for the file that a model was trained on, after a training that must be right."""
+    quick = ("--quiet", "--no-plot", "--epochs", 60, "--learning-rate", 0.02, "--dropout", 0, "--output", "m.pel")
+    assert float(last(ok("train", name, "--target", "y", *quick, *options)).split()[-1]) > 0.85
+    assert float(last(ok("evaluate", "m.pel", name)).split()[-1]) > 0.85
+    return list(csv.DictReader(io.StringIO(ok("predict", "m.pel", name))))
+
+
+@pytest.mark.parametrize("classes", [
+    ("01", "02"), (str(2**60), str(2**60 + 1)), ("NA", "null"), ("1.0", "2.0"), ("NA", "x"), ("007", "5"),
+])  # fmt: skip
+def test_a_class_is_predicted_as_it_was_written(here, classes):
+    x = np.random.default_rng(0).normal(size=80)
+    truth = [classes[int(v > 0)] for v in x]
+    write("t.csv", "x,y", zip(x, truth, strict=True))
+    predicted = [row["y"] for row in learnt("t.csv")]
+    assert np.mean([a == b for a, b in zip(predicted, truth, strict=True)]) > 0.85
+    assert {*predicted} == {*classes}
+
+
+def test_the_type_of_the_target_can_be_said(here):
+    x = np.random.default_rng(0).normal(size=80)
+    write("t.csv", "x,y", [(v, ("1", "01", "2")[int(v > 0) * (1 + i % 2)]) for i, v in enumerate(x)])
+    train = ("train", "t.csv", "--target", "y", "--no-plot", "--epochs", 1)
+    assert "into 3 classes" in ok(*train) and "classes: 01 " in ok(*train)
+    assert "into 2 classes" in ok(*train, "--target-type", "number")
+    assert "column 'x' holds" in fails("train", "t.csv", "--target", "y", "--dates", "x")
+    write("n.csv", "x,y", [(v, ("NA", "1", "2")[i % 3]) for i, v in enumerate(x)])
+    assert "53 rows (27 more without a target" in ok("train", "n.csv", "--target", "y", "--no-plot", "--epochs", 1)
+    text = ok("train", "n.csv", "--target", "y", "--no-plot", "--epochs", 1, "--target-type", "text")
+    assert "into 3 classes" in text and "'NA' is taken as a class of 'y'; --missing NA" in text
+    assert "give --target-type text or number" in fails("train", "t.csv", "--target", "y", "--numeric", "y")
+
+
+def test_predict_reads_files_as_training_did(here):
+    """Signs, words, dates and kinds are kept in the model; columns are found by name, in any order."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2024-01-01") + rng.integers(0, 300, 120)
+    codes, x = rng.integers(1, 3, 120), rng.normal(size=120)
+    lines = ["code;day;x;y"]
+    for code, day, v in zip(codes, days.tolist(), x, strict=True):
+        shown = "gone" if v > 1.5 else f"{v * 1000:,.1f}".translate(str.maketrans(",.", ".,"))
+        lines.append(f"{code:02};{day:%d.%m.%Y};{shown};{('no', 'yes')[int(code == 2)]}")
+    Path("t.txt").write_text("\n".join(lines) + "\n")
+    options = ("--sep", ";", "--decimal", ",", "--thousands", ".", "--missing", "gone", "--dates", "day=%d.%m.%Y")
+    rows = learnt("t.txt", *options)
+    text = ok("summary", "m.pel")
+    assert "numbers     x" in text and "categories  code" in text and "dates       day" in text
+    assert "read with   --sep ; --dates day=%d.%m.%Y --missing gone --decimal , --thousands ." in text
+    Path("u.txt").write_text("x;day;code\n-1.234,5;31.12.2024;02\ngone;;01\n")
+    more = list(csv.DictReader(io.StringIO(ok("predict", "m.pel", "u.txt"))))
+    assert [row["y"] for row in more] == ["yes", "no"] and len(rows) == 120
+    Path("u.txt").write_text("x,day,code\n5,2024-12-31,2\n")
+    assert "column 'day' holds '2024-12-31' in row 1, expected a date such as %d.%m.%Y" in fails(
+        "predict", "m.pel", "u.txt", "--sep", ","
+    )
+
+
+def test_what_is_taken_as_missing_is_said(here):
+    write("t.csv", "x,z,y", [(i % 7 + 0.5 if i % 5 else "N/A", "-" if i % 9 else "b", "ab"[i % 2]) for i in range(60)])
+    train = ("train", "t.csv", "--target", "y", "--no-plot", "--epochs", 1)
+    text = ok(*train)
+    assert text.count("note: taken as missing: 'N/A' in x (12)") == 1 and "missing: x 12;" in text
+    assert "categories: z" in ok(*train) and "z is taken" not in text
+    assert "column 'x' holds 'N/A' in row 1" in fails(*train, "--numeric", "x", "--missing", "-")
+
+
+@pytest.mark.parametrize("ending", ["gz", "xz", "bz2", "zip"])
+def test_packed_tables(here, ending):
+    import bz2
+    import gzip
+    import lzma
+    import zipfile
+
+    name, content = f"t.csv.{ending}", Path("people.csv").read_bytes()
+    if ending == "zip":
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.writestr("people.csv", content)
+    else:
+        Path(name).write_bytes({"gz": gzip, "xz": lzma, "bz2": bz2}[ending].compress(content))
+    ok("train", name, "--target", "label", "--no-plot", "--epochs", 1)
+    assert ok("predict", "t.pel", name) == ok("predict", "t.pel", "people.csv")
+
+
+def test_numbers_too_large_to_compute_with(trained, here):
+    (here / "new.csv").write_text("age,colour\n30,red\n1e300,red\n")
+    assert "column 'age' holds 1e+300 in row 2, too large" in fails("predict", trained / "people.pel", "new.csv")
+    model = pel.Model(pel.nn.Dense(1), "mse", input_shape=(2,))
+    model.state["weight"][:] = 2
+    model.save("m.pel")
+    for value in (3e38, 1e300):
+        np.save("x.npy", np.array([[1.0, 2.0], [-1.0, value]]))
+        said = fails("predict", "m.pel", "x.npy", "--output", "out.csv")
+        assert "row 2 is not a finite number; column 2 is" in said and not Path("out.csv").exists()
+    (here / "new.csv").write_text("x,y\n" + "".join(f"{i % 7}.5,{i % 11}.5\n" for i in range(40)) + "1,50e200\n")
+    assert "column 'y' holds 5e+201 in row 41, too large" in fails("train", "new.csv", "--target", "y", "--no-plot")
+    assert names(here) == ["m.pel", "new.csv", "people.csv", "x.npy"]
+
+
 # ---- mistakes
 
 TRAIN = ("train", "people.csv", "--target", "label")
@@ -341,7 +447,7 @@ TRAIN = ("train", "people.csv", "--target", "label")
         ),
         (("train", "empty.csv", "--target", "y"), "empty.csv is empty"),
         (("train", "header.csv", "--target", "y"), "but no rows"),
-        (("train", "semicolons.csv", "--target", "y"), "Give --delimiter ';'"),
+        (("train", "semicolons.csv", "--target", "y"), "Give --sep ';'"),
         (("train", "one.csv", "--target", "y"), "one class only"),
         (("train", "typo.csv", "--target", "y"), "column 'x' holds numbers, but 'abc' in row 31"),
         (("train", "tiny.csv", "--target", "y"), "tiny.csv: 4 rows are too few"),
@@ -531,3 +637,65 @@ def test_checkpoints(here):
     table = ("train", "people.csv", "--target", "label", "--folds", 3)
     assert "does not go with --folds" in fails(*table, "--checkpoint", "kept")
     assert "people.csv is a file, expected a folder for the checkpoints" in fails(*small, "--checkpoint", "people.csv")
+
+
+def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
+    """The disk fills while the net is trained: the model is beside, and the error says where."""
+    from pellucid.train import saving
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    replace = os.replace
+
+    def full(part, path):
+        if "full" in str(path):
+            raise OSError(28, "No space left on device")
+        replace(part, path)
+
+    monkeypatch.setattr(saving.os, "replace", full)
+    (tmp_path / "people.csv").write_text(people())
+    model = tmp_path / "full" / "people.pel"
+    error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 2, "--output", model, "--no-plot")
+    assert f"{model} could not be written (No space left on device); the trained model is in" in error
+    (beside,) = (tmp_path / "here").iterdir()
+    assert str(beside) in error and pel.load(beside).epochs == 2 and not list((tmp_path / "full").iterdir())
+
+
+NOTES = {
+    "a table without a target": ("target", lambda n: n.update(kind="table")),
+    "a size that is text": ("image", lambda n: n.update(image=[1, 8, "8"])),
+    "a size that is not the net's": ("image", lambda n: n.update(image=[1, 10**6, 10**6])),
+    "no size": ("image", lambda n: n.pop("image")),
+    "scale 0": ("scale", lambda n: n.update(scale=0)),
+    "classes of numbers": ("class_names", lambda n: n.update(class_names=[1] * 10)),
+    "a class too few": ("class_names", lambda n: n["class_names"].pop()),
+    "results of text": ("test", lambda n: n.update(test={"accuracy": "x"})),
+    "a text without its characters": ("vocabulary", lambda n: n.update(kind="text")),
+}
+
+
+@pytest.mark.parametrize("name, change", NOTES.values(), ids=list(NOTES))
+def test_notes_that_are_damaged(name, change, tmp_path):
+    """As if they were written so: whatever the command, one line says which note."""
+    model = pel.Model(pel.nn.Sequential(pel.nn.Flatten(), pel.nn.Dense(10)), "cross_entropy", input_shape=(1, 8, 8))
+    model.notes |= {"kind": "pixels", "source": "digits", "image": [1, 8, 8], "scale": 16,
+                    "class_names": [str(i) for i in range(10)]}  # fmt: skip
+    model.save(tmp_path / "good.pel")
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8), "uint8"))
+    ok("summary", tmp_path / "good.pel"), ok("predict", tmp_path / "good.pel", tmp_path / "x.npy")
+    change(model.notes)
+    model.save(tmp_path / "m.pel")
+    for command in (["summary"], ["predict", tmp_path / "x.npy"], ["evaluate", tmp_path / "x.npy"], ["sample"]):
+        error = fails(command[0], tmp_path / "m.pel", *command[1:])
+        assert "the model's notes are damaged" in error and repr(name) in error
+
+
+def test_notes_of_a_users_own(tmp_path):
+    """They may mean something else under the same names."""
+    model = pel.Model(pel.nn.Dense(2), "mse", input_shape=(3,))
+    model.notes |= {"test": 0.5, "class_names": 3, "kind": ["mine"]}
+    model.save(tmp_path / "m.pel")
+    assert "parameters" in ok("summary", tmp_path / "m.pel")
+    np.save(tmp_path / "x.npy", np.zeros((2, 3)))
+    assert len(ok("predict", tmp_path / "m.pel", tmp_path / "x.npy").splitlines()) == 3

@@ -1,12 +1,15 @@
 """pellucid.data: real files where they are there, and damaged ones, each with its clear error."""
 
 import gzip
+import re
 import struct
 import sys
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pellucid import data
 from pellucid.data import DataError, Dataset, Table
@@ -149,6 +152,7 @@ DAMAGED = {
     "header cut": (RAW[:9], ["truncated", "9 bytes", "2 dimensions", "takes 12"]),
     "truncated": (RAW[:-1], ["truncated", "23 bytes", "expected 24", "uint8 of shape (3, 4)"]),
     "trailing": (RAW + b"\0\0", ["trailing", "26 bytes", "expected 24"]),
+    "nothing of a huge size": (b"\0\0\x0e\3" + bytes(4) + b"\xff" * 8, ["no array can have", "(0, 4294967295, 42949"]),
     "huge": (b"\0\0\x0e\3" + b"\xff" * 12, ["truncated", "16 bytes", "(4294967295, 4294967295, 4294967295)"]),
 }
 
@@ -246,16 +250,164 @@ def test_read_csv(csv):
     table = data.read_csv(csv('a,b, c ,d\n1,x,"y, z",\n 2.5 ,NA,"say ""hi""",null\n-1e3,?,two words,nan\n'))
     assert table.names == ["a", "b", "c", "d"] and len(table) == 3
     assert table["a"].dtype == np.float64 and table["a"].tolist() == [1, 2.5, -1000]
-    assert table["b"].tolist() == ["x", None, None] and table["b"].dtype == object
+    assert table["b"].tolist() == ["x", "NA", "?"] and table["b"].dtype == object
     assert table["c"].tolist() == ["y, z", 'say "hi"', "two words"]
     assert table.kind("d") == "numbers" and np.isnan(table["d"]).all()
     assert [table.kind(name) for name in table.names] == ["numbers", "categories", "categories", "numbers"]
 
 
-@pytest.mark.parametrize("text", ["", "NA", "NaN", "nan", "null", "?", "  ", " ? "])
+@pytest.mark.parametrize("text", ["", "NA", "NaN", "nan", "null", "?", "  ", " ? ", "N/A", "#N/A", "NULL", "-", "."])
 def test_missing_entries(csv, text):
-    table = data.read_csv(csv(f"n,c\n1,a\n{text},{text}\n"))
-    assert np.isnan(table["n"][1]) and table["c"].tolist() == ["a", None]
+    """A word for "missing" is one among numbers and dates, which is said; text stays what it was."""
+    table = data.read_csv(csv(f"n,c,d\n1,a,2020-01-31\n{text},{text},{text}\n"))
+    assert np.isnan(table["n"][1]) and np.isnat(table["d"][1])
+    word = text.strip()
+    assert table["c"].tolist() == ["a", word or None]
+    assert table.remarks == ((f"taken as missing: {word!r} in n (1), d (1)",) if word else ())
+
+
+def test_words_that_mean_missing_can_be_said(csv):
+    path = csv("n,c\n1,NA\n-999,none\n2,-999\n")
+    table = data.read_csv(path, missing=["-999", "none"])
+    np.testing.assert_array_equal(table["n"], [1, np.nan, 2])
+    assert table["c"].tolist() == ["NA", None, None]
+    assert data.read_csv(csv("n\n1\nNA\n"), missing=["-"]).kind("n") == "categories"
+
+
+IDENTIFIERS = [str(2**53 + i) for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [IDENTIFIERS, ["-" + text for text in IDENTIFIERS], ["01", "02", "10"], ["007", "5.5"], ["+01", "2"], ["-05", "1"],
+     ["00", "0"], ["123456789012345678901234567891", "1"]],
+)  # fmt: skip
+def test_text_that_says_more_than_its_number_stays_text(csv, entries):
+    """Leading zeros, and whole numbers that float64 does not have; wherever in the file they come."""
+    for before in (0, 5000):
+        path = csv("c\n" + "1\n" * before + "\n".join(entries) + "\n")
+        table = data.read_csv(path)
+        assert table["c"].tolist() == ["1"] * before + entries
+        numbers = data.read_csv(path, numeric=["c"])["c"]
+        np.testing.assert_array_equal(numbers, [float(text) for text in table["c"]])
+    for fine in (str(2**53), str(2**60), "0", "0.5", "-0.5", "0", "1e300", "12345678901234567890.5"):
+        assert data.read_csv(csv(f"c\n{fine}\n1\n"))["c"].tolist() == [float(fine), 1]
+
+
+def test_columns_are_what_is_said(csv):
+    path = csv("a,b,c\n1,01,3.4.2021\n2,2,\n")
+    table = data.read_csv(path, categorical=["a"], numeric=["b"], dates={"c": "%d.%m.%Y"})
+    assert table["a"].tolist() == ["1", "2"] and table["b"].tolist() == [1, 2]
+    assert table["c"][0] == np.datetime64("2021-04-03") and np.isnat(table["c"][1]) and table.kind("c") == "dates"
+    fails(lambda: data.read_csv(path, dates=["c"]), "column 'c' holds '3.4.2021' in row 1, expected a date (ISO 8601")
+    fails(lambda: data.read_csv(path, numeric=["c"]), "column 'c' holds '3.4.2021' in row 1, expected a number")
+    fails(lambda: data.read_csv(path, numeric=["cc"]), "no column 'cc'", "did you mean 'c'?")
+    fails(lambda: data.read_csv(path, numeric=["c"], dates=["c"]), "column 'c' is said to be of two kinds")
+    fails(lambda: data.read_csv(path, categorical="a"), "must be a list of columns, for example ['a']")
+    fails(lambda: data.read_csv(path, decimal=",", thousands=","), "decimal and thousands are both ','")
+
+
+@pytest.mark.parametrize("text, date", [
+    ("2020-02-29", "2020-02-29"), ("2020/02/29", "2020-02-29"), ("2020-02-29 13:45", "2020-02-29T13:45"),
+    ("2020-02-29T13:45:01.5", "2020-02-29T13:45:01.5"), ("2020-02-29T13:45+02:00", "2020-02-29T11:45"),
+    ("2020-02-29T13:45:00Z", "2020-02-29T13:45"), ("2021-02-29", None), ("20200229", None), ("2020-02", None),
+    ("2020-02-29 noon", None),
+])  # fmt: skip
+def test_dates(csv, text, date):
+    column = data.read_csv(csv(f"d\n2020-01-01\n{text}\n"))["d"]
+    assert column[1] == (text if date is None else np.datetime64(date))
+
+
+@given(st.lists(st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr), st.floats(-1e6, 1e6).map(lambda v: f"{v:.6f}"),
+    st.integers().map(str), st.integers(0, 10**19).map(lambda v: f"{v:019}"), st.text("0123456789.-+e ", max_size=22),
+    st.decimals(-10, 10, places=18).map(str), st.sampled_from(["", "-", ".", "5.", ".5", "-0.0", "1.2.3", "7é", "0"]),
+), min_size=1, max_size=50))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_blocks_are_read_as_python_reads_their_fields(texts):
+    """Numbers that are found in blocks of bytes are those of `float`, to the last bit; others are named."""
+    from pellucid.data.numerals import Fields
+
+    fields = Fields.of("".join(f"{text};x\n" for text in texts).encode(), ";", 2)
+    values, others = fields.numbers(0)
+    assert fields.texts(0) == texts and fields.texts(0, others) == [texts[i] for i in others]
+    for i in {*range(len(texts))} - {*others.tolist()}:
+        expected = float(texts[i] or "nan")
+        assert repr(values[i].item()) == repr(expected), texts[i]
+        assert not re.match("-?0[0-9]", texts[i]), "leading zeros are looked at"
+
+
+def test_lines_with_and_without_quotes_give_the_same(csv):
+    """What the fast way reads and what is read field by field."""
+    rng = np.random.default_rng(0)
+    columns = [rng.normal(size=9000).astype(str), rng.integers(0, 99, 9000).astype(str),
+               rng.choice(["red", " é ", ""], 9000),
+               rng.choice(["NA", "1.5", "", "-2e3", " 7"], 9000), np.r_[["1"] * 8000, ["01"] * 1000]]  # fmt: skip
+    lines = [",".join(row) for row in zip(*columns, strict=True)]
+    quoted = ['"' + line.replace(",", '","') + '"' for line in lines]
+    plain = data.read_csv(csv("\n".join(["a,b,c,d,e", *lines])))
+    for body in (quoted, [*lines[:5000], *quoted[5000:]], [line + "\r" for line in lines], [*lines, "", ""]):
+        table = data.read_csv(csv("\n".join(["a,b,c,d,e", *body])))
+        assert table.remarks == plain.remarks and table.names == plain.names
+        for name in plain.names:
+            np.testing.assert_array_equal(table[name], plain[name])
+    np.testing.assert_array_equal(plain["a"], columns[0].astype(float))
+    assert [plain.kind(name) for name in plain.names] == ["numbers", "numbers", "categories", "numbers", "categories"]
+
+
+DIALECTS = {
+    "space before a quote": ('a, "b c",d\n1,  "x, y",2\n', {}, {"a": [1], "b c": ["x, y"], "d": [2]}),
+    "sep line": ("sep=;\na;b\n1;2,5\n", {"decimal": ","}, {"a": [1], "b": [2.5]}),
+    "quoted sep line": ('"sep=|"\r\na|b\r\n1|x\r\n', {}, {"a": [1], "b": ["x"]}),
+    "decimal comma": ("a;b\n1,5;1.234,5\n-2;-12.345\n", {"delimiter": ";", "decimal": ",", "thousands": "."},
+                      {"a": [1.5, -2], "b": [1234.5, -12345]}),
+    "thousands": ('a\n"1,234"\n"12,345,678.5"\n7\n', {"thousands": ","}, {"a": [1234, 12345678.5, 7]}),
+    "not thousands": ('a\n"1,23"\n"12,34,5678"\n', {"thousands": ","}, {"a": ["1,23", "12,34,5678"]}),
+    "spaces": ("a\n1 234\n56 789\n", {"thousands": " "}, {"a": [1234, 56789]}),
+    "money": ('a,b,c\n$5,"-$1,200.50",7 €\n$ 6.25,£3,€8\n', {}, {"a": [5, 6.25], "b": [-1200.5, 3], "c": [7, 8]}),
+    "per cent": ("a\n12%\n3.5 %\n", {}, {"a": [0.12, 0.035]}),
+    "one column": ("a\n\n1\n\n3\n\n\n", {}, {"a": [np.nan, 1, np.nan, 3]}),
+    "quotes in a tab-separated file": ('a\tb\n5" pipe\t"x\n"y\tz"\n', {"delimiter": "\t"},
+                                       {"a": ['5" pipe', '"y'], "b": ['"x', 'z"']}),
+    "quoted tabs": ('a\tb\n"x\ty"\t1\n', {"delimiter": "\t"}, {"a": ["x\ty"], "b": [1]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_dialects(csv, name):
+    content, options, columns = DIALECTS[name]
+    table = data.read_csv(csv(content), **options)
+    assert table.names == list(columns)
+    for column, entries in columns.items():
+        np.testing.assert_array_equal(table[column], np.array(entries, table[column].dtype))
+
+
+@pytest.mark.parametrize("packing", ["gzip", "lzma", "bz2", "zip"])
+def test_packed_tables(csv, packing):
+    import importlib
+    import io
+    import zipfile
+
+    content = b"a,b\n1,x\n2,y\n"
+    if packing == "zip":
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("__MACOSX/._t.csv", "")
+            archive.writestr("t.csv", content * 20)
+        packed = file.getvalue()
+        archive = zipfile.ZipFile(io.BytesIO(), "w")
+        archive.writestr("a.csv", content), archive.writestr("b.csv", content)
+        two = archive.fp
+        archive.close()
+        path = csv(two.getvalue())
+        fails(lambda: data.read_csv(path), "zip file of 2 files (a.csv, b.csv)", "expected one")
+    else:
+        packed = importlib.import_module(packing).compress(content * 20)
+    table = data.read_csv(csv(packed))
+    assert table["b"].tolist()[:2] == ["x", "y"] and len(table) == 59
+    for cut in range(8, len(packed)):
+        path = csv(packed[:cut])
+        fails(lambda path=path: data.read_csv(path), path)
 
 
 @pytest.mark.parametrize("text", ["1_000", "12a", "0x1f", "1,5", "--3", "yes"])
@@ -290,6 +442,7 @@ WRONG_TABLES = {
     "after a long field": ('a,b\n"x\ny",1\n2\n', ["line 4 has 1"]),
     "many": ("a,b\n" + "1\n" * 9, ["line 2 has 1", "line 6 has 1 and 4 more"]),
     "open quote": ('a,b\n1,2\n3,"4\n5,6\n', ["line 3 cannot be read", "double quote"]),
+    "a line behind sep=": ("sep=;\na;b\n1;2\n3\n", ["line 4 has 1"]),
     "text after a quote": ('a,b\n1,2\n3,"4"5\n', ["line 3 cannot be read", "double quote"]),
     "latin-1": ("a,b\n1,2\n3,Zürich\n".encode("latin-1"), ["not in UTF-8", "byte 0xfc", "line 3"]),
     "utf-16": ("a,b\n1,2\n".encode("utf-16"), ["not in UTF-8", "line 1"]),
@@ -307,6 +460,57 @@ def test_wrong_table(name, csv):
 def test_csv_that_is_not_there(tmp_path):
     fails(lambda: data.read_csv(tmp_path / "none.csv"), tmp_path / "none.csv", "no such file")
     fails(lambda: data.read_csv(tmp_path), tmp_path, "cannot be read")
+
+
+def test_sets_and_generators_are_refused():
+    rows, labels = [[1.0], [2.0]] * 5, [0, 1] * 5
+    for call in (lambda: data.split((r for r in rows), labels), lambda: data.split(rows, iter(labels)),
+                 lambda: data.split(rows, {0, 1}), lambda: data.balance(v for v in labels),
+                 lambda: data.oversample({0, 1}), lambda: data.outliers(r for r in rows),
+                 lambda: data.split(rows, labels, groups=iter(labels))):  # fmt: skip
+        fails(call, "give a list or an array of its rows")
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-32", "idna", "punycode", "undefined", "rot13", "hex", "utf-7", "x"]
+)
+def test_text_that_an_encoding_does_not_have(tmp_path, encoding):
+    path = tmp_path / "t.txt"
+    path.write_bytes("Zürich\n".encode("latin-1") * 3)
+    fails(lambda: data.read_text(path, encoding), path)
+
+
+def test_packed_files_do_not_take_more_than_their_header_says(tmp_path):
+    """40 MB of zeros behind the numbers of an idx file, or where a table should be, or a line without end."""
+    import tracemalloc
+
+    path = tmp_path / "packed.gz"
+    for content, call in ((RAW + bytes(40 << 20), data.idx), (bytes(40 << 20), data.read_csv),
+                          (b"a,b\n" + b"1" * (40 << 20), data.read_csv)):  # fmt: skip
+        path.write_bytes(gzip.compress(content))
+        assert path.stat().st_size < 50_000
+        tracemalloc.start()
+        fails(lambda call=call: call(path), path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20 << 20
+
+
+def test_damaged_arrays_on_the_way_in(tmp_path):
+    """Each byte of the header of a .npy file changed: an error that names the file, or an array."""
+    from pellucid.data.files import array_of
+
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in range(128):
+        for value in (*rng.integers(0, 256, 3).tolist(), 0, ord("9"), ord("("), ord('"')):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                assert isinstance(array_of(path), np.ndarray)
+            except DataError as error:
+                assert str(path) in str(error)
 
 
 def test_unknown_column_lists_close_matches(csv):
@@ -338,7 +542,7 @@ def test_real_tables(shared_data):
     assert sum(v is None for v in titanic["Cabin"]) == 687 and sum(v is None for v in titanic["Embarked"]) == 2
     assert titanic["Name"][0] == "Braund, Mr. Owen Harris"
     weather = data.read_csv(shared_data / "daily-min-temperatures" / "daily-min-temperatures.csv")
-    assert len(weather) == 3650 and [weather.kind(name) for name in weather.names] == ["categories", "numbers"]
+    assert len(weather) == 3650 and [weather.kind(name) for name in weather.names] == ["dates", "numbers"]
 
 
 def test_from_frame_is_as_from_csv(shared_data):
@@ -368,12 +572,84 @@ def test_from_frame_kinds():
     )
     table = data.from_frame(frame)
     kinds = {name: table.kind(name) for name in table.names}
-    assert [n for n in kinds if kinds[n] == "numbers"] == ["int", "float", "nullable", "digits", "7"]
+    assert [n for n in kinds if kinds[n] == "numbers"] == ["int", "float", "nullable", "bool", "7"]
     np.testing.assert_array_equal(table["nullable"], [1, np.nan, 3])
-    assert table["mixed"].tolist() == ["1", "two", None]
-    assert table["bool"].tolist() == ["True", "False", "True"]
-    assert table["category"].tolist() == ["a", None, "b"] and table["text"].tolist() == ["a", None, None]
-    assert table["date"][0].startswith("2020-01-01") and table["date"][1] is None
+    assert table["mixed"].tolist() == ["1", "two", None] and table["digits"].tolist() == ["1", "2", "NA"]
+    assert table["bool"].tolist() == [1, 0, 1]
+    assert table["category"].tolist() == ["a", None, "b"] and table["text"].tolist() == ["a", "?", None]
+    assert kinds["date"] == "dates" and np.isnat(table["date"][1]) and table["date"][0] == np.datetime64("2020-01-01")
+
+
+FRAMES = {  # entries, dtype, kind, the column of the table
+    "NA first, nullable": ([None, 1, 3], "Int64", "numbers", [np.nan, 1, 3]),
+    "NA first, nullable floats": ([None, 1.5, 3], "Float64", "numbers", [np.nan, 1.5, 3]),
+    "NA first, string": ([None, "a", "b"], "string", "categories", [None, "a", "b"]),
+    "NA first, boolean": ([None, True, False], "boolean", "numbers", [np.nan, 1, 0]),
+    "NA first, objects": (["<NA>", "a", "b"], "object", "categories", [None, "a", "b"]),
+    "NA first, numbers as objects": (["<NA>", 2, 3.5], "object", "numbers", [np.nan, 2, 3.5]),
+    "NA first, Arrow numbers": ([None, 2, 3], "int64[pyarrow]", "numbers", [np.nan, 2, 3]),
+    "NA first, Arrow text": ([None, "a", "b"], "string[pyarrow]", "categories", [None, "a", "b"]),
+    "NA first, Arrow truth": ([None, True, False], "bool[pyarrow]", "numbers", [np.nan, 1, 0]),
+    "categories of numbers": ([101, 205, None], "category", "categories", ["101", "205", None]),
+    "categories of truth": ([True, False, None], "category", "categories", ["True", "False", None]),
+    "large numbers": ([2**53 + 1, 2**53 + 2, 5], "int64", "categories", [str(2**53 + 1), str(2**53 + 2), "5"]),
+    "large nullable numbers": ([2**53 + 1, None, 5], "Int64", "categories", [str(2**53 + 1), None, "5"]),
+    "unsigned": ([2**64 - 1, 5, 6], "uint64", "categories", [str(2**64 - 1), "5", "6"]),
+    "exact large numbers": ([2**60, 5, 6], "int64", "numbers", [2**60, 5, 6]),
+    "text of numbers": (["01", "2", "3"], "object", "categories", ["01", "2", "3"]),
+    "numbers and text": ([1, "2.5", None], "object", "numbers", [1, 2.5, np.nan]),
+    "durations": ([1, None, 3], "timedelta64[s]", "numbers", [1, np.nan, 3]),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_columns_of_a_frame_are_what_their_dtype_says(name):
+    pandas = pytest.importorskip("pandas")
+    entries, dtype, kind, expected = FRAMES[name]
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    entries = [pandas.NA if entry == "<NA>" else entry for entry in entries]
+    series = pandas.Series(pandas.to_timedelta(entries, "s") if "delta" in dtype else entries, dtype=dtype)
+    table = data.from_frame(pandas.DataFrame({"c": series}))
+    assert table.kind("c") == kind
+    np.testing.assert_array_equal(table["c"], np.array(expected, table["c"].dtype))
+
+
+def test_dates_of_frames_and_arrays():
+    import datetime
+
+    pandas = pytest.importorskip("pandas")
+    day = datetime.date(2024, 5, 6)
+    zone = pandas.Series(pandas.to_datetime(["2024-05-06 23:30"])).dt.tz_localize("Europe/Berlin")
+    frame = pandas.DataFrame({"date": [day], "stamp": [pandas.Timestamp(day)], "zone": zone})
+    frame["period"], frame["object"] = pandas.PeriodIndex([day], freq="D"), np.array([day], object)
+    table = data.from_frame(frame)
+    assert {table.kind(name) for name in table.names} == {"dates"}
+    assert table["zone"][0] == np.datetime64("2024-05-06T23:30") and table["object"][0] == np.datetime64(day)
+    assert data.as_table(np.array([["2024-05-06"]], "datetime64[D]")).kind("x0") == "dates"
+
+
+def test_polars_frames():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"n": [None, 1], "c": [None, "a"], "b": [True, None], "d": [None, "x"]},
+                             schema_overrides={"d": polars.Categorical})  # fmt: skip
+    table = data.from_frame(frame)
+    assert [table.kind(name) for name in table.names] == ["numbers", "categories", "numbers", "categories"]
+    assert table["c"].tolist() == [None, "a"] and table["d"].tolist() == [None, "x"]
+    np.testing.assert_array_equal(table["b"], [1, np.nan])
+
+
+def test_what_is_no_column_or_has_no_rows():
+    pandas = pytest.importorskip("pandas")
+    for odd in ([1, 2], {"a": 1}, np.ones(2), (1,)):
+        fails(
+            lambda odd=odd: data.from_frame(pandas.DataFrame({"c": [odd, odd]})),
+            "column 'c' holds",
+            "columns of their own",
+        )
+    fails(lambda: data.as_table(row for row in [[1], [2]]), "X is a generator", "X = list(X)")
+    fails(lambda: data.as_table({1, 2}), "X is a set, which has no order")
+    fails(lambda: data.as_table([[1, 2], [3]]), "rows differ in their lengths")
 
 
 def test_from_frame_errors():

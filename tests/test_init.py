@@ -1,12 +1,15 @@
 """First values of parameters: their statistics, orthogonality, and what they depend on."""
 
 import math
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 
-from pellucid import GraphError, Model, nn
+from pellucid import GraphError, Model, nn, ops
 from pellucid.executors import reference
 from pellucid.graph import Program, input
 from pellucid.nn import init
@@ -70,6 +73,37 @@ def test_orthogonal(shape, dtype, error):
 def test_orthogonal_from_any_key(key):
     w = draw(init.orthogonal, (30, 30), key=key)
     assert np.abs(w @ w.T - np.eye(30)).max() < 1e-10
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (31, 30), (60, 30), (400, 30), (30, 90), (1, 1)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_orthogonal_is_a_library_qr_with_a_positive_diagonal(shape, dtype):
+    """Whichever way it is computed: a long matrix's by Cholesky's factorisation, others' by Householder's."""
+    x = draw(partial(init.normal, size=1.0), (max(shape), min(shape)), dtype)
+    q, r = np.linalg.qr(x)
+    q = q * np.sign(np.diagonal(r))
+    w = draw(init.orthogonal, shape, dtype)
+    assert w.dtype == dtype
+    np.testing.assert_allclose(w if shape[0] >= shape[1] else w.T, q, atol=1e-9 if dtype == "float64" else 2e-4)
+
+
+def test_orthogonal_does_not_depend_on_the_number_of_threads():
+    code = (
+        "import hashlib, pellucid as pel; from pellucid import nn\n"
+        "m = pel.Model(nn.Sequential(nn.GRU(300)), 'mse', input_shape=(4, 3), seed=1)\n"
+        "print(hashlib.sha256(m.parameters['layers.0.recurrent_weight'].tobytes()).hexdigest())"
+    )
+    runs = []
+    for n in "12":
+        env = os.environ | {"OPENBLAS_NUM_THREADS": n}
+        runs.append(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True))
+    assert runs[0].stdout == runs[1].stdout
+
+
+def test_orthogonal_is_for_shared_long_matrices():
+    for shape, kind in (((3, 4), "shared"), ((4,), "shared"), ((4, 3), "sample")):
+        with pytest.raises(GraphError, match=r"orthonormal: takes a shared matrix \(m, n\) of floats with m >= n, got"):
+            ops.orthonormal(input("x", shape, kind=kind))
 
 
 def test_zeros_and_constants():

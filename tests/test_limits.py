@@ -167,3 +167,108 @@ def test_the_first_of_the_largest_has_the_slope_over_time_too(executor):
 def test_an_axis_shares_the_slope_of_its_largest(executor):
     _, slope = value_and_slope(executor, ops.max, np.array([[1.0, 3, 3]]))
     np.testing.assert_array_equal(slope, [[0, 0.5, 0.5]])
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+CLASS_LOSSES = [nn.CrossEntropy(), nn.Hinge(), nn.MissProbability(), nn.ClassDistance()]
+LOGITS = [[-INF, 0, 1], [-INF, 0, 1], [-INF, -INF, 2]]
+LABELS = [1, 0, 2]
+LIMITS = {
+    "CrossEntropy": ([1.3132617, INF, 0], [[0, -0.7310586, 0.7310586], [-1, 0.2689414, 0.7310586], [0, 0, 0]]),
+    "Hinge": ([2, INF, 0], [[0, -1, 1], [-1, 0.5, 0.5], [0, 0, 0]]),
+    "MissProbability": ([0.7310586, 1, 0], [[0, -0.1966119, 0.1966119], [0, 0, 0], [0, 0, 0]]),
+    "ClassDistance": ([0.7310586, 3.1931758, 0], [[0, -0.1966119, 0.1966119], [0, -0.5898358, 0.5898358], [0, 0, 0]]),
+}
+
+
+@each_executor
+@each_dtype
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("loss", CLASS_LOSSES, ids=lambda loss: type(loss).__name__)
+def test_a_class_that_cannot_be_plays_no_part(executor, dtype, rows, loss):
+    t = np.eye(3, dtype=dtype)[LABELS] if rows else np.array(LABELS, "int32")
+    y, slope = value_and_slope(executor, loss, np.array(LOGITS, dtype), t)
+    value, expected = LIMITS[type(loss).__name__]
+    np.testing.assert_allclose(y, value, rtol=1e-6)
+    np.testing.assert_allclose(slope, expected, atol=1e-6)
+
+
+@each_executor
+def test_a_masked_class_does_not_stop_training(executor):
+    """Logits of classes that a step cannot have are set to -inf, as masks of actions are."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(64, 5)), rng.integers(0, 3, 64)
+
+    dense = nn.Dense(4)
+
+    def net(v):
+        return ops.where(ops.constant([True, True, True, False]), dense(v), -INF)
+
+    model = pel.Model(net, "cross_entropy", optim.Adam(0.05), ["top_2_accuracy", "log_loss"], executor=executor, seed=0)
+    history = model.fit(x, t, epochs=5, verbose=0)
+    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+    assert (model.predict(x)[:, 3] == 0).all()
+    found = model.evaluate(x, t)
+    assert found["log_loss"] == pytest.approx(found["loss"], rel=1e-5)
+    ranks = np.argsort(-model.predict(x), axis=1)[:, :2]
+    assert found["top_2_accuracy"] == pytest.approx(np.mean((ranks == t[:, None]).any(1)))
+
+
+@each_executor
+@each_dtype
+def test_the_limits_of_binary_losses(executor, dtype):
+    y = np.array([[INF], [INF], [-INF], [-INF], [NAN], [0.5]], dtype)
+    t = np.array([[0], [1], [0], [1], [1], [0.25]], dtype)
+    value, slope = value_and_slope(executor, nn.BinaryCrossEntropy(), y, t)
+    p = scipy.special.expit(0.5)
+    np.testing.assert_allclose(value, [INF, 0, 0, INF, NAN, np.log1p(np.exp(0.5)) - 0.125], rtol=1e-6)
+    np.testing.assert_allclose(slope[:, 0], [1, 0, 0, -1, NAN, p - 0.25], rtol=1e-6)
+    value, slope = value_and_slope(executor, nn.BinaryHinge(), y[:5], t[:5])
+    np.testing.assert_array_equal(value, [INF, 0, 0, INF, NAN])
+    np.testing.assert_array_equal(slope[:4, 0], [1, 0, 0, -1])
+    value, slope = value_and_slope(executor, nn.Poisson(), y[:5], t[:5])
+    np.testing.assert_array_equal(value, [INF, INF, 0, INF, NAN])
+
+
+@each_executor
+def test_the_second_slope_of_binary_cross_entropy(executor):
+    y, t = np.array([[0.3], [-2.0]]), np.array([[1.0], [0.25]])
+    _, second = value_and_slope(executor, nn.BinaryCrossEntropy(), y, t, second=True)
+    p = scipy.special.expit(y)
+    np.testing.assert_allclose(second, p * (1 - p), rtol=1e-12)
+
+
+@each_executor
+@pytest.mark.parametrize("loss", CLASS_LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("label", [-1, 3, 2**31 - 1])
+def test_a_label_that_is_no_class_shows(executor, loss, label):
+    y = np.array([[1.0, 2, 3], [1, 2, 3]])
+    value, slope = value_and_slope(executor, loss, y, np.array([label, 1], "int32"))
+    assert np.isnan(value[0]) and np.isfinite(value[1])
+    ignoring = type(loss)(ignore_class=label)
+    value, slope = value_and_slope(executor, ignoring, y, np.array([label, 1], "int32"))
+    assert value[0] == 0 and np.isfinite(value[1]) and np.isfinite(slope).all()
+
+
+@each_executor
+@each_dtype
+def test_the_euclidean_distance_has_slope_0_at_0(executor, dtype):
+    y, t = np.array([[3.0, 4.0], [1, 2]], dtype), np.array([[0.0, 0.0], [1, 2]], dtype)
+    value, slope = value_and_slope(executor, nn.Euclidean(), y, t)
+    np.testing.assert_allclose(value, [5, 0])
+    np.testing.assert_allclose(slope, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    steps, _ = value_and_slope(executor, nn.Euclidean(), y[None], t[None])
+    np.testing.assert_allclose(steps, [2.5])
+
+
+@each_executor
+def test_a_net_learns_by_the_euclidean_distance(executor):
+    """Also when it begins where nothing is wrong: no NaN at distance 0."""
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    zero = pel.Model(nn.Dense(2, weight_init=nn.init.zeros), "euclidean", optim.SGD(0.1), executor=executor, seed=0)
+    assert zero.fit(x, np.zeros((50, 2)), epochs=2, verbose=0)["loss"] == [0, 0]
+    model = pel.Model(nn.Dense(2), "euclidean", optim.SGD(0.1), executor=executor, seed=0)
+    losses = model.fit(x, x @ np.ones((3, 2)), epochs=30, verbose=0)["loss"]
+    assert losses[-1] < 0.1 * losses[0]
+    np.testing.assert_array_equal(model.predict(x[:3]), model.predict(x)[:3])  # the link is the identity

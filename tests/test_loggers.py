@@ -1,16 +1,20 @@
 """Logs of the epochs: tables, JSON lines, and TensorBoard's event files, read by a reader of their own."""
 
 import csv
+import errno
+import io
 import json
 import math
 import struct
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pellucid as pel
 from pellucid import nn, optim
-from pellucid.train import tensorboard
+from pellucid.train import loggers, tensorboard
 
 X, Y = np.random.default_rng(0).normal(size=(40, 3)).astype("float32"), np.arange(40) % 2
 
@@ -62,6 +66,81 @@ def test_json_lines(tmp_path):
     logger.on_train_begin()
     logger.on_epoch_end(0, {"loss": math.nan, "val_loss": math.inf})
     assert json.loads(path.read_text(), parse_constant=pytest.fail)["loss"] is None
+
+
+def test_a_line_that_was_cut_short_is_not_glued_to_the_next(tmp_path):
+    path = tmp_path / "log.csv"
+    model = fit(pel.CSVLogger(path))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.warns(UserWarning, match=r"the last line in .*log\.csv.* is cut short; new ones begin behind it"):
+        fit(pel.CSVLogger(path, append=True), model=model, epochs=2)
+    assert [row["epoch"] for row in rows(path)] == ["1", "2", "3", "4", "5"]
+    assert [float(row["loss"]) for row in rows(path)] == model.history["loss"]
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"epoch": 1, "lo')
+    with pytest.warns(UserWarning, match="is cut short"):
+        fit(pel.JSONLinesLogger(path, append=True), model=model, epochs=1)
+    assert json.loads(path.read_text().splitlines()[1])["epoch"] == 6
+
+
+NO_LOGS = {
+    "another encoding": "epoch,Gr\u00f6\u00dfe\n1,2\n".encode("latin-1"),
+    "UTF-16": "epoch,loss\n1,2\n".encode("utf-16"),
+    "UTF-16 without a mark": "epoch,loss\n1,2\n".encode("utf-16-le"),
+    "half a line of names": b"epoch,lo",
+    "an event file": bytes(range(256)) * 20,
+    "a long line": b"a" * (1 << 21),
+}
+
+
+@pytest.mark.parametrize("content", NO_LOGS.values(), ids=list(NO_LOGS))
+def test_what_is_no_log_is_refused_before_training(content, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(content)
+    model = pel.Model(nn.Dense(2), "cross_entropy", optim.Adam(0.05), input_shape=(3,))
+    before = {name: a.tobytes() for name, a in model.parameters.items()}
+    with pytest.raises(pel.DataError, match=r"log\.csv.* is no log to add to"):
+        fit(pel.CSVLogger(path, append=True), model=model)
+    assert model.epochs == 0 and path.read_bytes() == content
+    assert {name: a.tobytes() for name, a in model.parameters.items()} == before
+    fit(pel.CSVLogger(path), model=model)
+    assert len(rows(path)) == 3
+
+
+def test_a_log_that_a_spreadsheet_saved(tmp_path):
+    """With a byte order mark, and Windows' line ends."""
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xef\xbb\xbfepoch,loss\r\n1,2\r\n")
+    model = fit(pel.CSVLogger(path, append=True), epochs=1)
+    assert path.read_bytes().endswith(f"\n1,{model.history['loss'][0]!r}\n".encode())
+
+
+FULL = {"csv": pel.CSVLogger, "json lines": pel.JSONLinesLogger, "board": pel.TensorBoard}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("kind", FULL)
+def test_training_goes_on_when_the_disk_is_full(kind, tmp_path, monkeypatch):
+    """What was written before stays, nothing half is behind it, and the user is told once for a file."""
+    path = tmp_path / "log"
+    fit(FULL[kind](path))
+    whole = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    class Full(io.FileIO):
+        def write(self, data):
+            if len(data) > 3:
+                return super().write(data[:3])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def open_full(file, mode="r", *rest, **options):
+        return Full(file, mode) if "a" in mode else open(file, mode, *rest, **options)
+
+    logger = pel.TensorBoard(path) if kind == "board" else FULL[kind](path, append=True)
+    monkeypatch.setattr(loggers, "open", open_full, raising=False)
+    with pytest.warns(UserWarning, match=r"the log .* could not be written \(No space left on device\)") as told:
+        model = fit(logger, epochs=3)
+    assert model.epochs == 3 and len(told) == (2 if kind == "board" else 1)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.stat().st_size} == whole
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -217,6 +296,21 @@ def test_numbers_without_end(tmp_path):
     assert dict(fields(records(tmp_path / "e")[0]))[2] == 300
     w = dict(fields(fields(dict(fields(records(tmp_path / "e")[0]))[5])[0][1]))
     assert histo(w[5])["num"] == [2.0] and histo(w[5])["max"] == [3.0]
+
+
+@pytest.mark.parametrize("value, read", [(1e39, math.inf), (-1e39, -math.inf), (3.4e38, 3.4e38), (1e-50, 0.0)])
+def test_scalars_beyond_32_bits(value, read):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = struct.unpack("<f", tensorboard.scalar(value)[-4:])[0]
+    assert found == pytest.approx(read)
+
+
+def test_histograms_of_the_largest_and_the_nearest_numbers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for numbers in ([-1.7e308, 1.7e308], [1e200, 2e200], [0.0, 0.0], [1e308], [1.0, 1 + 2**-52]):
+            tensorboard.histogram(np.array(numbers))
 
 
 def test_checksums():

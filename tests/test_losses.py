@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.special
 import scipy.stats
 import sklearn.metrics
@@ -51,6 +52,7 @@ CASES = {
         ({}, VALUES, [sklearn.metrics.mean_absolute_error(t, y) for t, y in zip(VALUES, Y, strict=True)])
     ],
     "Huber": [({}, VALUES, huber(Y - VALUES)), ({"delta": 0.3}, VALUES, huber(Y - VALUES, 0.3))],
+    "Euclidean": [({}, VALUES, scipy.spatial.distance.cdist(Y, VALUES).diagonal())],
     "Poisson": [({}, COUNTS, -scipy.stats.poisson.logpmf(COUNTS, np.exp(Y)).mean(-1) - LOG_FACTORIALS)],
     "CrossEntropy": [
         ({}, CLASSES, cross_entropy(ONE_HOT)),

@@ -188,14 +188,6 @@ def test_a_frozen_layer_uses_and_keeps_what_it_has(executor, how):
     assert not any(place in name for name in model.state if name.startswith("optimizer"))
 
 
-@EACH
-def test_a_batch_of_one_vector(executor):
-    model = Model(nn.Sequential(nn.BatchNorm(), nn.Dense(1)), "mse", optim.SGD(0.1), executor=executor)
-    history = model.fit([[1.0, 2.0], [3.0, 5.0]], [[1.0], [2.0]], batch_size=1, epochs=2, verbose=0)
-    assert np.isfinite(history["loss"]).all()
-    np.testing.assert_allclose(model.parameters["layers.0.moving_variance"], 0.9**4, rtol=1e-6)
-
-
 def test_summary_counts_them_as_not_trainable(capsys):
     Model(nn.Sequential(nn.BatchNorm(), nn.Flatten(), nn.Dense(1)), "mse", input_shape=(3, 2)).summary()
     text = capsys.readouterr().out

@@ -484,3 +484,72 @@ def test_find_learning_rate(tmp_path):
     for options, text in (({"low": 1, "high": 0.1}, "0 < low < high"), ({"steps": 2}, "steps must be 10 or more")):
         with pytest.raises(GraphError, match=text):
             model.find_learning_rate(x, y, **options)
+
+
+# ---- accumulation ---------------------------------------------------------------------------------------------------
+
+
+def one_weight(executor="native", threads=None, **options):
+    net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+    options = {"gradient_accumulation_steps": 8} | options
+    return Model(net, "half_squared_error", optim.SGD(0.1, **options), dtype="float64", executor=executor,
+                 threads=threads)  # fmt: skip
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_the_last_window_of_an_epoch_may_be_shorter(executor):
+    """64 samples in batches of 16, 8 batches a window: the weights used not to change at all. By hand."""
+    x, y = np.ones((64, 1)), np.arange(64.0)[:, None]
+    model, whole = one_weight(executor), one_weight(executor, gradient_accumulation_steps=None)
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+    w = 0.0
+    for _ in range(2):
+        w -= 0.1 * (w - 31.5)  # dC/dw = w - mean(y)
+    assert model.parameters["weight"].item() == pytest.approx(w, rel=1e-12)
+    assert model.state["optimizer.step"] == 2
+    whole.fit(x, y, batch_size="all", epochs=2, verbose=0)
+    assert whole.parameters["weight"].item() == pytest.approx(w, rel=1e-12)
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_batches_of_a_window_weigh_by_their_samples(executor):
+    """10 samples in batches of 4, two a window: 4 and 4, then 2 alone. Three a window: 4, 4 and 2, as one batch."""
+    x, y = np.ones((10, 1)), np.arange(10.0)[:, None] ** 2
+    two, three = (
+        one_weight(executor, gradient_accumulation_steps=2),
+        one_weight(executor, gradient_accumulation_steps=3),
+    )
+    for model in (two, three):
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    w = 0.1 * y[:8].mean()
+    w -= 0.1 * (w - y[8:].mean())
+    assert two.parameters["weight"].item() == pytest.approx(w, rel=1e-12)
+    assert three.parameters["weight"].item() == pytest.approx(0.1 * y.mean(), rel=1e-12)
+
+
+def test_accumulation_does_not_depend_on_threads_or_members():
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 3))
+    made = lambda threads: Model(nn.Dense(3), "mse", optim.Adam(0.1, gradient_accumulation_steps=3), threads=threads)
+    found = []
+    for threads in (1, 2):
+        model = made(threads)
+        model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+        found.append(model.state)
+    assert all((found[0][name] == a).all() for name, a in found[1].items())
+    assert found[0]["optimizer.step"] == 3 * 3 and found[0]["optimizer.batches_left"] == 0
+    members = [made(1), made(1)]
+    pel.train.together.fit_members(members, x, y, batch_size=8, epochs=3)
+    np.testing.assert_allclose(members[0].parameters["weight"], found[0]["weight"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_window_that_was_broken_off_is_not_gone_on_with():
+    x, y = np.ones((40, 1)), np.ones((40, 1))
+
+    model, other = one_weight(), one_weight()
+    for m in (model, other):
+        m.fit(x, y, batch_size=8, verbose=0)
+    model.state["optimizer.accumulated_batches"] = np.asarray(2, np.int32)
+    model.state["optimizer.accumulated.weight"] = np.full((1, 1), 100.0)
+    for m in (model, other):
+        m.fit(x, y, batch_size=8, verbose=0)
+    assert (model.parameters["weight"] == other.parameters["weight"]).all()

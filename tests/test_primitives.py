@@ -25,6 +25,7 @@ NO_SAMPLES = {
     "scan": "a loop of several results: tests/test_scan.py",
     "result": "of a loop: tests/test_scan.py",
     "ruled": "its derivative is whatever with_vjp was given: test_composites.py, test_autodiff.py",
+    "orthonormal": "for first weights, on the reference executor alone: test_init.py",
     "sample_index": "it has no inputs and depends on the batch alone: test_composites.py",
 }
 ONLY_KIND = {"batch_sum": "sample", "all_samples": "sample", "to_samples": "shared", "each_sample": "shared"}

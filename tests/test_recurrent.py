@@ -334,12 +334,20 @@ def test_dropout_in_time_distributed_is_one_draw_for_all_steps():
     assert (inside == inside[0]).all() and not (beside == beside[0]).all()
 
 
-def test_statistics_of_each_step_are_refused():
-    net = nn.TimeDistributed(nn.BatchNorm())
+class CountSteps(nn.Layer):
+    def __call__(self, x):
+        self.update(self.param("steps", (), nn.init.zeros, trainable=False), lambda steps: steps + 1)
+        return x
+
+
+def test_state_that_each_step_updates_is_refused():
+    """All but batch normalisation, which has its statistics of all steps."""
+    net = nn.TimeDistributed(CountSteps())
     traced_on(net)
     traced_on(nn.freeze(net, "layer"), training=True)
     with pytest.raises(GraphError, match=r"TimeDistributed.*updates its state"):
         traced_on(net, training=True)
+    traced_on(nn.TimeDistributed(nn.BatchNorm()), training=True)
 
 
 # ---- summary, files, words of errors ----------------------------------------------------------------------------
@@ -369,7 +377,7 @@ def test_messages():
         (lambda: nn.LSTM(0), "LSTM: units must be a whole number >= 1, got 0"),
         (lambda: nn.GRU(4, stateful=0), "GRU: stateful must be"),
         (lambda: nn.GRU(4, return_sequences=1), "return_sequences must be True or False"),
-        (lambda: nn.RNN(4, "tan"), "RNN: no activation is named 'tan'"),
+        (lambda: nn.RNN(4, "tan"), "RNN: activation: no activation is named 'tan'"),
         (lambda: nn.RNN(4, stateful=2, reverse=True), "needs reverse=False"),
         (lambda: nn.trace(nn.LSTM(4), pel.input("x", (7,))), r"LSTM: expects a sequence \(T, features\).*nn.Reshape"),
         (lambda: nn.trace(nn.LSTM(4), long), r"length 0 has no steps: shape \(0, 3\)"),
@@ -377,9 +385,10 @@ def test_messages():
         (lambda: nn.trace(nn.LSTM(4, truncate=0), x), "truncate must be"),
         (lambda: nn.trace(lambda v: nn.LSTM(4)(v, v[0]), x), r"takes 2 initial states \(h, c\), each of shape \(4,\)"),
         (lambda: nn.trace(lambda v: nn.RNN(3, stateful=2)(v, v[0]), x), "takes no initial states"),
-        (lambda: nn.trace(nn.LSTM(4, return_state=True), x), "must return one Value"),
+        (lambda: pel.Model(nn.LSTM(4, return_state=True), "mse").fit(np.ones((2, 7, 3)), np.ones((2, 4)), verbose=0),
+         r"returns the outputs output_0, output_1, output_2: give a loss for each, loss=\(\.\.\., \.\.\., \.\.\.\)"),
         (lambda: nn.trace(nn.Sequential(nn.LSTM(4, return_state=True), nn.Dense(2)), x), "several Values.*function"),
-        (lambda: nn.Bidirectional(nn.Dense(2)), "takes a recurrent layer"),
+        (lambda: nn.Bidirectional(nn.Dense(2)), "forward must be a recurrent layer"),
         (lambda: nn.Bidirectional(nn.GRU(2), "add"), "merge must be one of concatenate, sum, mean, multiply"),
         (lambda: nn.RepeatVector(0), "length must be"),
         (lambda: nn.trace(nn.RepeatVector(2), x), "return_sequences=False"),

@@ -71,6 +71,133 @@ def test_epochs_and_steps_are_the_same_time(executor):
     assert found[0] == found[1]
 
 
+LENGTHS = {
+    "step": lambda **t: schedules.Step(0.1, ratio=0.5, **t),
+    "exponential": lambda **t: schedules.Exponential(0.1, ratio=0.5, **t),
+    "inverse time": lambda **t: schedules.InverseTime(0.1, **t),
+    "cosine": lambda **t: schedules.Cosine(0.1, end=0.1, **t),
+    "one cycle": lambda **t: schedules.OneCycle(0.1, **t),
+    "warm-up": lambda **t: schedules.WarmUp(schedules.Step(0.1, ratio=0.5, **t), begin=0.1, **t),
+    "piecewise": lambda **t: schedules.Piecewise(
+        (0.5, 0.25, 0.1), **{k: (n, 2 * n) for k, n in t.items()}
+    ),
+    "function": lambda **t: schedules.Function(0.1, lambda t: 1 / (1 + t), **t),
+}  # fmt: skip
+
+
+class Rates(pel.Callback):
+    """The rate that the model says before each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.said = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.said.append(self.model.learning_rate)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_the_rate_that_is_said_is_the_one_that_is_used(name, dtype):
+    """A gradient of 1 moves a weight by the rate: for random numbers of steps an epoch and lengths, in both units."""
+    rng = np.random.default_rng(len(name))
+    loss = lambda y, t: pel.ops.sum(y * 1.0 - t * 0)
+    for unit in ("epochs", "steps"):
+        for _ in range(2):
+            steps, length = int(rng.integers(1, 12)), int(rng.integers(1, 5))
+            net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+            sgd = optim.SGD(LENGTHS[name](**{unit: length if unit == "epochs" else length * steps}))
+            executor = str(rng.choice(["native", "reference"]))
+            model, rates = Model(net, loss, sgd, dtype=dtype, executor=executor, input_shape=(1,)), Rates()
+            x = np.zeros((steps, 1))
+            for _ in range(2 * length + 2):
+                one = x.copy()
+                one[0] = 1  # only the first step of the epoch has a gradient
+                model.set_parameters({"weight": [[0.0]]})
+                model.fit(one, x, batch_size=1, shuffle=False, callbacks=[rates], verbose=0)
+                moved = -model.parameters["weight"].item()
+                assert rates.said == [pytest.approx(moved, rel=1e-9 if dtype == "float64" else 3e-5, abs=1e-12)]
+
+
+def test_a_rate_that_is_set_at_the_end_of_an_epoch_is_used():
+    """It used to be halved again: after three epochs of seven steps a float32 clock stood at 2.9999998."""
+    x, y = np.zeros((7, 1)), np.zeros((7, 1))
+    loss = lambda y, t: pel.ops.sum(y * 1.0 - t * 0)
+    net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+    model = Model(net, loss, optim.SGD(schedules.Step(0.1, ratio=0.5, epochs=3)))
+    model.fit(x, y, batch_size=1, epochs=3, verbose=0)
+    assert model.learning_rate == pytest.approx(0.05, rel=1e-9)
+    model.learning_rate = 0.02
+    model.fit(np.ones((1, 1)), y[:1], verbose=0)
+    assert model.parameters["weight"].item() == pytest.approx(-0.02, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [{"epochs": 3}, {"steps": 21}])
+def test_a_log_has_the_rate_that_was_used(unit, tmp_path):
+    """That of an epoch's last step, also where a callback before the log has changed it since."""
+    loss = lambda y, t: pel.ops.sum(y * 1.0 - t * 0)
+    net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+    model = Model(net, loss, optim.SGD(schedules.Step(0.1, ratio=0.5, **unit)), dtype="float64", input_shape=(1,))
+    last, moved = np.zeros((7, 1)), []
+    last[6] = 1  # the gradient is that of the last step alone
+
+    class Moved(pel.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            moved.append(-self.model.parameters["weight"].item())
+            self.model.set_parameters({"weight": [[0.0]]})
+
+    plateau = pel.ReduceLROnPlateau("loss", 0.1, patience=4, min_delta=100)
+    log = pel.CSVLogger(tmp_path / "log.csv")
+    model.fit(last, last, batch_size=1, shuffle=False, epochs=9, callbacks=[Moved(), plateau, log], verbose=0)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    logged = [float(row[rows[0].index("learning_rate")]) for row in rows[1:]]
+    assert logged == pytest.approx(moved, rel=1e-9) and logged[2:4] == pytest.approx([0.1, 0.05])
+    assert len(set(np.round(logged, 9))) == 4
+
+
+@pytest.mark.parametrize("steps", [7, 60_000, 3_000_000])
+def test_a_change_comes_at_its_step_and_at_no_other(steps):
+    """The last step of an epoch and the first of the next, late in a training of many steps an epoch."""
+    for schedule, at in (
+        (schedules.Step(0.1, ratio=0.5, epochs=3), 300),
+        (schedules.Step(0.1, ratio=0.5, epochs=0.7), 7),
+        (schedules.Piecewise((0.1, 0.05), epochs=(700,)), 700),
+        (schedules.WarmUp(schedules.Step(0.1, ratio=0.5, epochs=100), epochs=100), 300),
+    ):
+        clock = Clock(pel.state("optimizer.step", (), "int32"), "float32")
+        program = pel.Program([], {"factor": schedule.at(clock)}, clock.updates)
+        for executor in (reference, native):
+            state = {
+                "optimizer.step": np.int32(0),
+                "optimizer.epochs": np.int32(at - 1),
+                "optimizer.epoch_steps": np.int32(steps - 2),
+                "optimizer.steps_per_epoch": np.int32(steps),
+            }
+            run = executor.compile(program)
+            found = [run(state)["factor"].item() for _ in range(4)]
+            assert found[0] == found[1] and found[2] == found[3]
+            assert found[2] == pytest.approx(found[1] / 2, rel=1e-6)
+
+
+def test_a_momentum_by_epochs_while_a_rate_is_searched():
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3))
+    changing, steady = (
+        Model(nn.Dense(3), "mse", optim.SGD(0.1, momentum=m), input_shape=(3,)).find_learning_rate(x, y).losses
+        for m in (schedules.Piecewise((0.5, 0.9), epochs=(50,)), 0.5)
+    )
+    np.testing.assert_array_equal(changing, steady)
+
+
+def test_a_rate_is_searched_a_step_a_rate():
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3))
+    often, once = (
+        Model(nn.Dense(3), "mse", optim.SGD(0.1, gradient_accumulation_steps=k), input_shape=(3,))
+        .find_learning_rate(x, y, batch_size=4)
+        .losses
+        for k in (4, None)
+    )
+    np.testing.assert_array_equal(often, once)
+
+
 def test_a_fit_goes_on_where_the_schedule_was(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(2, 40, 3))
     made = lambda: Model(nn.Dense(3), "mse", optim.Adam(schedules.Cosine(0.1, epochs=6)), seed=1)

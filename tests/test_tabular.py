@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pellucid import DataError, Model, nn, tabular
+from pellucid import DataError, Model, data, nn, tabular
 from pellucid.data import Table, read_csv
 from pellucid.tabular import (
     Preparation,
@@ -198,23 +200,24 @@ def test_kept_in_the_saved_model_without_pickle(tmp_path):
     assert model.blobs[tabular.BLOB].dtype == np.uint8 and b"pickle" not in (tmp_path / "m.pel").read_bytes()
 
 
-class Evil:
-    """A type that is on nobody's list."""
-
-
 def test_other_types_are_not_loaded():
-    import skops.io
-    from sklearn.decomposition import PCA
+    import json
+    import zlib
 
     model, _ = trained_on(table(a=[1.5, 2.5, 4.5], y=["u", "v", "u"]))
     kept = model.blobs[tabular.BLOB]
-    for thing in (Evil(), {"numbers": Evil()}, {"numbers": PCA()}, [1, 2]):
-        model.blobs[tabular.BLOB] = np.frombuffer(skops.io.dumps(thing), np.uint8)
+    scaler = {"class": "StandardScaler", "attributes": {"dict": []}}
+    for thing in ({"class": "Evil"}, {"dict": [["numbers", {"class": "Evil", "attributes": {"dict": []}}]]},
+                  {"dict": [["numbers", {"class": "os.system"}]]}, {"dict": [["numbers", scaler]]}, [1, 2], 5, None,
+                  {"array": "<f8", "shape": [10**9], "values": []}, {"dict": 5}):  # fmt: skip
+        model.blobs[tabular.BLOB] = np.frombuffer(zlib.compress(json.dumps(thing).encode()), np.uint8)
         with pytest.raises(DataError, match="preprocessing"):
             restore(model)
-    model.blobs[tabular.BLOB] = kept[: len(kept) // 2]
-    with pytest.raises(DataError, match="damaged"):
-        restore(model)
+    nested = zlib.compress(b"[" * 10**6)
+    for damaged in (kept[: len(kept) // 2], kept[:0], kept[::-1], np.frombuffer(nested, np.uint8)):
+        model.blobs[tabular.BLOB] = damaged
+        with pytest.raises(DataError, match="damaged"):
+            restore(model)
     model.blobs[tabular.BLOB] = kept
     restore(model)
     del model.notes["columns"]
@@ -222,6 +225,28 @@ def test_other_types_are_not_loaded():
         restore(model)
     with pytest.raises(DataError, match="not trained on a table"):
         restore(Model(nn.Dense(1), "mse"))
+
+
+def test_models_of_earlier_versions_are_read():
+    """Their transformers were kept by skops."""
+    import skops.io
+
+    t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
+    model, preprocessing = trained_on(t)
+    model.blobs[tabular.BLOB] = np.frombuffer(skops.io.dumps(preprocessing.steps), np.uint8)
+    assert restore(model)[0].transform(t).tolist() == preprocessing.transform(t).tolist()
+
+
+def test_a_model_of_a_table_is_read_without_slow_packages(tmp_path):
+    import subprocess
+    import sys
+
+    model, _ = trained_on(table(a=[1.5, 2.5, 4.5], y=["u", "v", "u"]))
+    model.save(tmp_path / "m.pel")
+    code = ("import sys; from pellucid import load, tabular; tabular.restore(load(sys.argv[1]));"
+            "print([m for m in ('torch', 'skops', 'matplotlib') if m in sys.modules])")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "m.pel"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_titanic(shared_data):
@@ -295,13 +320,19 @@ def test_unknown_ways(option):
         {"impute": "neighbours", "scale": "robust", "encode": "binary", "clip": "iqr"},
         {"scale": "minmax", "encode": "ordinal", "clip": "robust_z"},
         {"scale": None, "order": {"b": ["v", "u"]}},
+        {},
     ],
 )
 def test_all_ways_are_kept_in_the_model(how, tmp_path):
     from pellucid import load
 
     t = table(a=[1.0, None, 4.0, 5.0] * 3, b=["u", None, "v", "v"] * 3, y=[1.5, 2.5, 3.5, 9.5] * 3)
-    fitted = Preprocessing.fit(t, choose_columns(t.drop("y")), Preparation(**how))
+    dates = np.datetime64("2024-01-01T12:30", "us") + np.arange(12) * np.timedelta64(11, "D")
+    dates[5] = np.datetime64("NaT")
+    words = np.array([f"some {'red' if i % 2 else 'blue'} thing {i}" for i in range(12)], object)
+    t = Table(t.columns | {"d": dates, "t": words}, t.source)
+    fitted = Preprocessing.fit(t, choose_columns(t.drop("y"), keep=["t"]), Preparation(**how))
+    assert fitted.columns.dates == ("d",) and fitted.columns.texts == ("t",)
     model = Model(nn.Dense(1), "mse", input_shape=(fitted.transform(t).shape[1],))
     keep_in(model, fitted, read_target(t, "y").scaled_on(t["y"]))
     model.save(tmp_path / "m.pel")
@@ -334,8 +365,9 @@ def test_preprocessor_takes_arrays_frames_and_tables():
     fitted = Preprocessor().fit(frame)
     assert fitted.get_feature_names_out().tolist() == ["age", "missingindicator_age", "sex_f", "sex_m"]
     assert fitted.feature_names_in_.tolist() == ["age", "sex"] and fitted.n_features_in_ == 2
-    assert fitted.transform(frame[["sex", "age"]]).tolist() == expected.tolist()  # by name
-    with pytest.raises(DataError, match="lacks the column age"):
+    with pytest.raises(DataError, match="must be in the same order as they were in fit"):
+        fitted.transform(frame[["sex", "age"]])
+    with pytest.raises(DataError, match="yet now missing:\n- age"):
         fitted.transform(frame[["sex"]])
     with pytest.raises(DataError, match="X has 1 features, but Preprocessor is expecting 2"):
         Preprocessor().fit(array).transform(array[:, :1])
@@ -381,3 +413,156 @@ def test_report():
     assert said[0] == "missing: x0 1; numbers are filled with the column's median"
     assert said[1].startswith("outliers: x0: 1 value outside") and "the farthest 50 (rows 19)" in said[1]
     assert Preprocessor().fit(x[:10]).report(x[:10]) == []
+
+
+# ---- columns by name, whatever their dtypes
+
+
+def mixed_frame(n: int = 12):
+    """A column of each dtype that a table may have."""
+    import pandas
+
+    rng = np.random.default_rng(0)
+    word = rng.choice(["red", "green"], n)
+    frame = {
+        "float": rng.normal(size=n), "int": rng.integers(0, 9, n), "bool": rng.random(n) < 0.5,
+        "str": pandas.array(word, "str"), "string": pandas.array(word, "string"), "object": np.array(word, object),
+        "category": pandas.Categorical(word), "numbered": pandas.Categorical(rng.choice([101, 205], n)),
+        "truth": pandas.Categorical(rng.random(n) < 0.5), "ordered": pandas.Categorical(word, ordered=True),
+        "date": pandas.date_range("2024-01-01", periods=n, freq="37h"),
+        "Int": pandas.array([None, *range(n - 1)], "Int64"),
+        "boolean": pandas.array([None, *[True, False] * n][:n], "boolean"),
+        "text": [f"a {w} thing, number {i}" for i, w in enumerate(word)],
+    }  # fmt: skip
+    return pandas.DataFrame(frame)
+
+
+@given(st.permutations(list(mixed_frame(3).columns)), st.integers(1, 5), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_columns_by_name_on_every_dtype(order, k, random):
+    """The same names in the same order are right; in another order, missing or new they are refused."""
+    frame = mixed_frame()[order[:k]]
+    fitted = Preprocessor().fit(frame)
+    expected = fitted.transform(frame)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(fitted.transform(frame.copy()), expected)
+    np.testing.assert_array_equal(fitted.transform(frame.iloc[3:5]), expected[3:5])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):  # what shap passes
+        np.testing.assert_array_equal(fitted.transform(frame.astype(object).to_numpy()), expected)
+    shuffled = random.sample(order[:k], k)
+    if shuffled != order[:k]:
+        with pytest.raises(DataError, match="must be in the same order as they were in fit"):
+            fitted.transform(frame[shuffled])
+    with pytest.raises(DataError, match=f"unseen at fit time:\n- new\n.*yet now missing:\n- {order[0]}\n"):
+        fitted.transform(frame.rename(columns={order[0]: "new"}))
+    with pytest.raises(DataError, match="unseen at fit time:\n- more"):
+        fitted.transform(frame.assign(more=1))
+
+
+KINDS = [("bool", "int"), ("int", "bool"), ("int", "object"), ("int", "float"), ("category", "object"),
+         ("string", "category"), ("object", "string")]  # fmt: skip
+
+
+@pytest.mark.parametrize("first, later", KINDS)
+def test_other_dtypes_than_at_fit(first, later):
+    """What is in a column decides, not how it is stored; and names are checked all the same."""
+    import pandas
+
+    entries = [1, 0, 0, 1] if first in ("bool", "int") else ["b", "a", "a", "b"]
+    frame = pandas.DataFrame({"c": pandas.Series(entries).astype(first), "d": [1.5, 2.5, 3.5, 4.5]})
+    fitted = Preprocessor().fit(frame)
+    changed = frame.assign(c=pandas.Series(entries).astype(later))
+    np.testing.assert_array_equal(fitted.transform(changed), fitted.transform(frame))
+    with pytest.raises(DataError, match="same order"):
+        fitted.transform(changed[["d", "c"]])
+
+
+def test_categories_of_numbers_are_categories():
+    import pandas
+
+    frame = pandas.DataFrame({"c": pandas.Categorical([101, 205] * 5)})
+    assert Preprocessor().fit(frame).get_feature_names_out().tolist() == ["c_101", "c_205"]
+    one = np.tile([[1.0, 0.0], [0.0, 1.0]], (5, 1))
+    assert Preprocessor().fit_transform(frame).tolist() == one.tolist()
+    assert Preprocessor(encode="binary").fit_transform(frame).ravel().tolist() == [0, 1] * 5
+
+
+def test_a_column_all_missing_at_predict():
+    import pandas
+
+    frame = pandas.DataFrame({"n": [1.0, 2, 3, 4], "c": ["a", "b", "a", "b"],
+                              "d": pandas.to_datetime(["2024-01-01", "2024-01-02"] * 2)})  # fmt: skip
+    fitted = Preprocessor().fit(frame)
+    for nothing in (None, np.nan, pandas.NA, pandas.NaT):
+        empty = pandas.DataFrame({name: np.array([nothing] * 2, object) for name in frame})
+        x = fitted.transform(empty)
+        assert np.isfinite(x).all() and x[:, 1:3].tolist() == [[0, 0], [0, 0]]
+
+
+def test_large_whole_numbers_are_names():
+    import pandas
+
+    ids = 2**60 + np.arange(2)
+    frame = pandas.DataFrame({"id": np.repeat(ids, 4), "n": np.arange(8.0)})
+    for X in (frame, np.repeat(ids, 4)[:, None]):
+        x = Preprocessor(scale=None).fit_transform(X)
+        assert x.shape[1] >= 2 and len(np.unique(x[:, -2:], axis=0)) == 2
+    with pytest.warns(UserWarning, match="left out of the features: id: text that differs in almost every row"):
+        fitted = Preprocessor().fit(pandas.DataFrame({"id": 2**60 + np.arange(8), "n": np.arange(8.0)}))
+    assert fitted.get_feature_names_out().tolist() == ["n"]
+
+
+def test_dates_are_features():
+    """A target that depends on the day of the week, and one on the time since, can be learnt from a date."""
+    import pandas
+    from sklearn.linear_model import LinearRegression
+
+    dates = pandas.date_range("2023-01-01", periods=400, freq="D")
+    frame = pandas.DataFrame({"date": dates})
+    weekend, since = (dates.dayofweek >= 5).astype(float), np.arange(400.0)
+    for X in (frame, frame.to_numpy(), frame.astype(object), frame.assign(date=dates.tz_localize("Asia/Tokyo"))):
+        x = Preprocessor().fit_transform(X)
+        assert np.isfinite(x).all() and (x.std(axis=0) > 0.5).all()
+        assert LinearRegression().fit(x, since).score(x, since) > 0.999
+        assert LinearRegression().fit(x, weekend).score(x, weekend) > 0.5
+    names = Preprocessor().fit(frame).get_feature_names_out().tolist()
+    assert names == [f"date_{part}" for part in ("days", "year", "month", "day", "weekday", "year_sin", "year_cos",
+                                                 "week_sin", "week_cos")]  # fmt: skip
+    gone = frame.mask((np.arange(400) % 7 == 0)[:, None])
+    x = Preprocessor().fit_transform(gone)
+    assert np.isfinite(x).all() and len(np.unique(x[:, names.index("date_week_cos") + 1])) == 2
+    with pytest.raises(DataError, match="column 'date' holds 'soon' in row 1, expected a date"):
+        Preprocessor().fit(frame).transform(pandas.DataFrame({"date": ["soon"]}))
+
+
+def test_free_text_is_a_bag_of_words_or_left_out_by_name():
+    import pandas
+
+    rng = np.random.default_rng(0)
+    good = rng.random(60) < 0.5
+    text = [f"{'lovely' if g else 'awful'} weather in town {i}" for i, g in enumerate(good)]
+    names = [f"name{i}" for i in range(60)]
+    frame = pandas.DataFrame({"text": text, "name": names, "n": rng.normal(size=60)})
+    with pytest.warns(UserWarning, match=r"left out of the features: name: text that differs in almost every row \(60"):
+        fitted = Preprocessor().fit(frame)
+    made = fitted.get_feature_names_out().tolist()
+    assert made == ["n", "text_awful", "text_in", "text_lovely", "text_town", "text_weather"]
+    assert ((fitted.transform(frame)[:, made.index("text_lovely")] > 0) == good).all()
+    assert (fitted.transform(frame.assign(text=None))[:, 1:] == 0).all()
+    with pytest.raises(DataError, match=r"no column to learn from .name: text that differs"):
+        Preprocessor().fit(frame[["name"]])
+    kept = choose_columns(data.from_frame(frame), keep=["text"])
+    assert kept.texts == ("text",) and list(kept.left_out) == ["name"]
+
+
+def test_numbers_too_large_to_compute_with():
+    t = table(a=[1.5, 2.0, 3.0])
+    fitted = Preprocessing.fit(t, choose_columns(t))
+    for value in (1e300, -1e39):
+        with pytest.raises(DataError, match=r"column 'a' holds -?1e\+.* in row 2, too large a number"):
+            fitted.transform(table(a=[1, value]))
+    tiny = table(a=[1e-10, 2e-10, 3e-10])
+    with pytest.raises(DataError, match=r"a is 1.2.*e\+40 in row 1 after scaling, too far from the training rows"):
+        Preprocessing.fit(tiny, choose_columns(tiny)).transform(table(a=[1e30]))
+    with pytest.raises(DataError, match=r"column 'y' holds 5e.201 in row 3"):
+        read_target(table(y=[1.5, 2.5, 50e200]), "y")

@@ -95,7 +95,10 @@ def test_masked_steps_are_zeros(padding, strides):
     y, _, mask = outputs(layer, counted=COUNTED)
     zeroed = np.where(COUNTED[..., None] > 0, X, 0)
     np.testing.assert_array_equal(y, outputs(layer, zeroed)[0])
-    np.testing.assert_array_equal(mask, COUNTED[:, ::strides][:, : y.shape[1]] > 0)
+    counted = COUNTED[:, ::strides][:, : y.shape[1]] > 0
+    if padding == "valid":  # a window that touches padding does not count
+        counted = np.lib.stride_tricks.sliding_window_view(COUNTED, 3, 1).all(-1)[:, ::strides]
+    np.testing.assert_array_equal(mask, counted)
 
 
 def test_padding_does_not_change_the_steps_before_it():

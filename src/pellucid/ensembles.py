@@ -16,6 +16,7 @@ from .report import aligned
 from .train import Callback, Model
 from .train.callbacks import Monitor
 from .train.measuring import steps_counted
+from .train.outputs import one_output
 from .train.together import fit_members, processors, side_by_side
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
@@ -148,6 +149,7 @@ class Committee:
             raise GraphError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
         first = self.models[0]
         for m in self.models:
+            one_output(m, "a committee is")
             if type(m.loss) is not type(first.loss) or m._built().output.shape != first._built().output.shape:
                 raise GraphError("the members must have outputs of one shape and one kind of loss, got "
                                  f"{_kind(first)} and {_kind(m)}")  # fmt: skip

@@ -2,7 +2,8 @@
 
 A schedule is a formula of the time t since training began, counted in epochs or in steps, whichever its argument
 ``epochs=`` or ``steps=`` is given in; within an epoch t goes on evenly. It is part of the training step's graph, so
-that it costs nothing, and a resumed training goes on where it was. Adding one is adding a class with a `factor`.
+that it costs nothing, and a resumed training goes on where it was. Steps and epochs are counted in whole numbers.
+Adding one is adding a class with a `factor`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,30 @@ from typing import Any, dataclass_transform
 
 from .checks import checked, function, number, several, wrong
 from .graph import GraphError, Value, cached_property, state
-from .ops import exp, floor, log, maximum, minimum, sqrt, where
+from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
 
-EPOCHS, PER_EPOCH = "optimizer.epochs", "optimizer.steps_per_epoch"  # state that `Clock` reads, and `fit` sets
+# whole numbers that `Clock` reads, and `fit` sets: epochs that are done, steps in the one under way, steps of each
+EPOCHS, EPOCH_STEPS, PER_EPOCH = "optimizer.epochs", "optimizer.epoch_steps", "optimizer.steps_per_epoch"
+MOMENT = 2.0**-36  # less than any step is of a schedule's length, more than times in float64 are off by
 
 
 class Clock:
     """The time since training began, as Values of shape (), 0 at the first step: ``steps`` and ``epochs``.
 
-    ``updates`` is what a training step must carry on, if anybody asked for epochs.
+    Steps and epochs are counted in whole numbers; the times are float64, whatever the ``dtype`` of what is computed
+    from them, so that no change comes too early or too late. ``updates`` is what a training step must carry on, if
+    anybody asked for epochs.
     """
 
-    def __init__(self, steps: Value) -> None:
-        self.steps, self.updates = steps, dict[Value, Value]()
+    def __init__(self, steps: Value, dtype: str = "float64") -> None:
+        self.steps, self.dtype, self.updates = cast(steps, "float64"), dtype, dict[Value, Value]()
 
     @cached_property
     def epochs(self) -> Value:
-        done, per_epoch = (state(name, (), self.steps.dtype) for name in (EPOCHS, PER_EPOCH))
-        self.updates[done] = done + 1 / per_epoch
-        return done
+        done, more, each = (state(name, (), "int32") for name in (EPOCHS, EPOCH_STEPS, PER_EPOCH))
+        self.updates[more] = more + 1
+        n = maximum(cast(each, "float64"), 1)
+        return (cast(done, "float64") * n + cast(more, "float64")) / n
 
 
 @dataclass_transform(frozen_default=True)
@@ -78,7 +84,7 @@ class Schedule:
 
     def at(self, clock: Clock) -> Value:
         """What ``start`` is multiplied by now."""
-        return self.factor(self.time(clock))
+        return cast(self.factor(self.time(clock)), clock.dtype)
 
     def factor(self, t: Value) -> Value:
         raise NotImplementedError
@@ -96,7 +102,7 @@ class Constant(Schedule):
         checked(self, number, "epochs", "steps", above=0, optional=True)
 
     def at(self, clock):
-        return clock.steps * 0 + 1
+        return cast(clock.steps * 0 + 1, clock.dtype)
 
 
 class Step(Schedule):
@@ -113,7 +119,7 @@ class Step(Schedule):
         checked(self, number, "ratio", above=0)
 
     def factor(self, t):
-        return power(self.ratio, floor(t / self.length))
+        return power(self.ratio, floor(t / self.length + MOMENT))
 
 
 class Piecewise(Schedule):
@@ -147,7 +153,7 @@ class Piecewise(Schedule):
     def factor(self, t):
         found = t * 0 + 1
         for boundary, value in zip(self.length, self.values[1:], strict=True):
-            found = where(t >= boundary, value / self.start, found)
+            found = where(t >= boundary - MOMENT, value / self.start, found)
         return found
 
 
@@ -254,7 +260,7 @@ class WarmUp(Schedule):
     def factor(self, t):
         rising = self.begin + (1 - self.begin) * (t / self.length)
         then = self.then.factor(t - self.length) if isinstance(self.then, Schedule) else t * 0 + 1
-        return where(t < self.length, rising, then)
+        return where(t < self.length - MOMENT, rising, then)
 
 
 class Function(Schedule):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,12 +18,12 @@ from . import files, options, sources
     metavar="COLUMN|FILE",
     help="CSV: the column of answers, if not named as in training. Arrays: a .npy or idx file of classes.",
 )
-@options.delimiter
+@options.reading
 @options.invert
 @options.executor
 @options.threads
 @options.debug
-def command(model_file, what, target, delimiter, invert, executor, threads) -> None:
+def command(model_file, what, target, invert, executor, threads, reading) -> None:
     """Compare a model's predictions with the known answers.
 
     DATA as for predict; for a model of a text, another text. Pictures lie in a subfolder for each class; a folder of
@@ -34,7 +35,8 @@ def command(model_file, what, target, delimiter, invert, executor, threads) -> N
       pellucid evaluate titanic.pel more-passengers.csv
       pellucid evaluate mnist.pel t10k-images-idx3-ubyte.gz --target t10k-labels-idx1-ubyte.gz
     """
-    from .. import DataError, load, report
+    from .. import DataError, report
+    from .notes import load
 
     model = load(model_file, executor=executor, threads=threads)
     if "sha256" in model.notes and Path(what).is_file() and files.digest(what) == model.notes["sha256"]:
@@ -47,7 +49,7 @@ def command(model_file, what, target, delimiter, invert, executor, threads) -> N
         text.evaluate(model, model_file, what)
         return
     if model.notes.get("kind") == "table":
-        truth, predicted = on_table(model, what, target, delimiter)
+        truth, predicted = on_table(model, what, target, reading)
         names = model.notes["class_names"]
     else:
         samples = sources.read(model, what, target, invert)
@@ -56,7 +58,7 @@ def command(model_file, what, target, delimiter, invert, executor, threads) -> N
                 f"{what} does not say the classes of its samples; give --target FILE, "
                 "or pictures in a subfolder for each class of the model"
             )
-        probabilities = model.predict(samples.x)
+        probabilities = sources.predicted(model, samples.x)
         truth, predicted = samples.y, probabilities.argmax(axis=-1)
         names = model.notes.get("class_names") or [str(i) for i in range(probabilities.shape[-1])]
     click.echo(f"{len(truth)} samples")
@@ -67,16 +69,18 @@ def command(model_file, what, target, delimiter, invert, executor, threads) -> N
         click.echo("\n".join(f"{name} {scores[name]:.6g}" for name in ("MAE", "RMSE", "R2")))
 
 
-def on_table(model, what: str, target: str | None, delimiter: str | None):
+def on_table(model, what: str, target: str | None, reading: dict[str, Any]):
     """True and predicted classes or values of the rows of a CSV file whose target is known."""
     from dataclasses import replace
 
     from .. import tabular
-    from .tables import read, tried
+    from .tables import how_read, read_for, tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)
-    table = read(what, delimiter)
+    table = read_for(model, what, reading, aim.name)
+    kept = {name: value or model.notes.get("reading", {}).get(name) for name, value in reading.items()}
+    table = tabular.as_in_training(table, aim, how_read(kept))
     preprocessing.transform(table), aim.encode(table[aim.name])  # errors count rows as the file does
     table, dropped = tabular.with_target(table, aim.name)
     for remark in preprocessing.unseen(table):

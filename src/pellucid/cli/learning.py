@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +110,8 @@ class Run:
         if self.checkpoint is not None:
             callbacks.append(Checkpoint(self.checkpoint, epochs=1, minutes=CHECKPOINT_MINUTES))
             options["resume"] = self.resume
+        if isinstance(self.batch_size, int) and self.batch_size > n:
+            raise DataError(f"batch_size={self.batch_size} is larger than the {n} training samples")
         batch, loudness = self.batch_size or min(r.batch_size, n), 0 if self.quiet else verbose
         model.fit(x, y, batch_size=batch, epochs=r.epochs, callbacks=callbacks, verbose=loudness, **options)
         if stopping and verbose:
@@ -118,9 +122,27 @@ class Run:
         model.notes["pellucid"] = __version__
         return model
 
+    def save(self, model: Model) -> None:
+        """Save the model where it was asked for; if that fails it is saved elsewhere, and a `DataError` says where."""
+        try:
+            model.save(self.model_path)
+            return
+        except OSError as error:
+            why = error.strerror or str(error)
+        told = f"{self.model_path} could not be written ({why})"
+        name = f"{self.model_path.stem}.{os.getpid()}{self.model_path.suffix}"
+        for folder in (Path.cwd(), Path(tempfile.gettempdir()), Path.home()):
+            try:
+                model.save(folder / name)
+            except OSError:
+                continue
+            raise DataError(f"{told}; the trained model is in {folder / name} instead")
+        raise DataError(f"{told}, nor could any file in the current folder, {tempfile.gettempdir()} or {Path.home()}; "
+                        "the trained model is lost")  # fmt: skip
+
     def keep(self, model: Model) -> None:
         """Save the model, and draw its learning curves; without matplotlib, say how to get it. Dump what was asked."""
-        model.save(self.model_path)
+        self.save(model)
         self.say(f"model saved in {self.model_path}")
         if self.dump_folder is not None:
             asked = self.batch_size

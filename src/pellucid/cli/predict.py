@@ -15,23 +15,25 @@ from . import files, options, sources
 @click.argument("model_file", metavar="MODEL")
 @click.argument("what", metavar="DATA")
 @click.option("--output", metavar="FILE.csv", help="Where to write. Default: the terminal.")
-@options.delimiter
+@options.reading
 @options.invert
 @options.executor
 @options.threads
 @options.debug
-def command(model_file, what, output, delimiter, invert, executor, threads) -> None:
+def command(model_file, what, output, invert, executor, threads, reading) -> None:
     """Predict each sample of DATA, as lines of CSV: the class, its probability and those of all classes; or a value.
 
-    DATA is a CSV file for a model of a table (columns that the model does not need are ignored), else a .npy array,
-    an idx file, a picture, a folder of pictures, or digits (its test set).
+    DATA is a CSV file for a model of a table (columns are found by name, those that the model does not need are
+    ignored; it is read as the file of the training was), else a .npy array, an idx file, a picture, a folder of
+    pictures, or digits (its test set).
 
     \b
     Examples:
       pellucid predict titanic.pel passengers.csv --output survival.csv
       pellucid predict digits.pel scan.png --invert
     """
-    from .. import DataError, load
+    from .. import DataError
+    from .notes import load
 
     path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
     model = load(model_file, executor=executor, threads=threads)
@@ -40,11 +42,12 @@ def command(model_file, what, output, delimiter, invert, executor, threads) -> N
         raise DataError(f"{model_file} is a model of a text, which writes: pellucid sample {model_file} --prompt TEXT")
     if model.notes.get("kind") == "table":
         from .. import tabular
-        from .tables import read
+        from .tables import read_for
 
         preprocessing, target = tabular.restore(model)
-        table = read(what, delimiter)
-        result = model.predict(preprocessing.transform(table).astype(model.dtype))
+        table = read_for(model, what, reading)
+        x = preprocessing.transform(table).astype(model.dtype)
+        result = sources.predicted(model, x, preprocessing.feature_names())
         for remark in preprocessing.unseen(table):
             click.echo(f"note: {remark}", err=True)
         if not names:
@@ -52,7 +55,7 @@ def command(model_file, what, output, delimiter, invert, executor, threads) -> N
         heading, rows, column = "row", [str(i) for i in range(1, len(table) + 1)], target.name
     else:
         samples = sources.read(model, what, invert=invert)
-        result = model.predict(samples.x)
+        result = sources.predicted(model, samples.x)
         heading, rows, column = samples.heading, samples.names, "prediction"
     text = as_csv(heading, rows, column, result.reshape(len(result), -1), names)
     if path is None:

@@ -33,7 +33,8 @@ def command(model_file, prompt, length, temperature, top_k, seed, executor, thre
     """
     from itertools import islice
 
-    from .. import DataError, decode, load
+    from .. import DataError, decode
+    from .notes import load
     from .text import encoded, vocabulary_of
 
     model = load(model_file, executor=executor, threads=threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import DataError, Model, data
+from ..data.files import array_of
 from ..data.pictures import _pixels, _read
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -91,6 +92,21 @@ def read(model: Model, path: str, target: str | None = None, invert: bool = Fals
     return Samples(x, _numbered(x), y=y)
 
 
+def predicted(model: Model, x: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
+    """A model's predictions; a `DataError` that names the row, and what is farthest there, where one is not finite."""
+    with np.errstate(over="ignore"):  # what the model's dtype does not have is infinite
+        fitted = x.astype(model.dtype) if x.dtype.kind == "f" else x
+    result = model.predict(fitted)
+    bad = np.flatnonzero(~np.isfinite(result.reshape(len(result), -1)).all(axis=1))
+    if bad.size:
+        row = x[bad[0]].ravel()
+        place = int(np.argmax(abs(row)))
+        what = names[place] if names else f"column {place + 1}"
+        raise DataError(f"the prediction for row {bad[0] + 1} is not a finite number; {what} is {row[place]:g} there, "
+                        "too far from the training data; correct it, or leave the row out")  # fmt: skip
+    return result
+
+
 def labels(model: Model, path: str, n: int) -> np.ndarray:
     """Class numbers from a .npy or idx file, checked against the model's classes."""
     if not Path(path).is_file():
@@ -123,10 +139,7 @@ def _array(place: Path) -> np.ndarray:
             raise DataError(
                 f"{error}. DATA may be a .npy or idx file, a picture, a folder of pictures, or the word digits"
             ) from None
-    try:
-        array = np.load(place, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{place} is not a .npy file of numbers, or is cut short ({error})") from None
+    array = array_of(place)
     if array.dtype.kind not in "fiub" or array.ndim == 0 or not len(array):
         raise DataError(
             f"{place} holds {array.dtype} of shape {array.shape}, expected numbers with a row for each sample"

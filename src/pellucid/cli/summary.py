@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from . import options
@@ -17,8 +19,9 @@ def command(model_file) -> None:
     Example:
       pellucid summary digits.pel
     """
-    from .. import load
     from ..train.summary import kind, summary_text
+    from .notes import load
+    from .text import vocabulary_of
 
     model = load(model_file)
     click.echo(summary_text(model))
@@ -36,6 +39,8 @@ def command(model_file) -> None:
         target = notes["target"]
         lines.append(("target", f"{target['name']} ({target['task']}, because {target['reason']})"))
         lines += [(name, ", ".join(names)) for name, names in notes["columns"].items() if names]
+        if read := notes.get("reading"):
+            lines.append(("read with", " ".join(_as_options(read))))
         lines += [("left out", f"{name}, {reason}") for name, reason in notes["left_out"].items()]
     elif notes.get("kind") == "pixels":
         channels, height, width = notes["image"]
@@ -46,7 +51,7 @@ def command(model_file) -> None:
             )
         )
     elif notes.get("kind") == "text":
-        known = sorted(notes["vocabulary"]["tokens"])
+        known = sorted(vocabulary_of(model, model_file).tokens)
         lines.append(("data", f"{notes['source']}, a text of {len(known)} different characters"))
         lines.append(("characters", repr("".join(known))))
     if notes.get("class_names"):
@@ -57,3 +62,11 @@ def command(model_file) -> None:
     click.echo()
     for name, text in lines:
         click.echo(f"{name:<{width}}  {text}")
+
+
+def _as_options(reading: dict) -> Iterator[str]:
+    """How a table's file is read, as on the command line."""
+    for name, value in reading.items():
+        if name == "dates":
+            value = [f"{column}={form}" if form else column for column, form in value.items()]
+        yield from (f"--{name} {word}" for word in ([value] if isinstance(value, str) else value))

@@ -62,6 +62,11 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option(
     "--task", type=click.Choice(["classification", "regression"]), help="CSV: instead of telling it from the target."
 )
+@click.option(
+    "--target-type",
+    type=click.Choice(["text", "number"]),
+    help="CSV: whether 1, 01 and 1.0 are three classes or one. Default: told from the target.",
+)
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="CSV: cross-validate instead of one test set.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="CSV: use it though it looks useless; repeatable.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable.")
@@ -69,7 +74,7 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: standard.")
 @click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot.")
 @click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no.")
-@options.delimiter
+@options.reading
 @click.option("--data", "folder", metavar="FOLDER", help="mnist: the folder of its four idx files.")
 @click.option(
     "--size", callback=height_width, metavar="PIXELS", help="Pictures: scale to 32, or 24x32 (height x width)."
@@ -132,6 +137,7 @@ def command(
     checkpoint,
     resume,
     quiet,
+    reading,
     **table,
 ) -> None:
     """Train a net, test it on samples it has not seen, save it, and draw its learning curves.
@@ -160,10 +166,10 @@ def command(
     kind = kind_of(what, table["target"] is not None)
     misplaced = {"data": kind != "mnist" and folder, "size": kind != "images" and size}
     misplaced |= {"skip-bad": kind != "images" and skip_bad}
-    misplaced |= table if kind != "table" else {}
+    misplaced |= table | reading if kind != "table" else {}
     if wrong := [name for name, value in misplaced.items() if value]:
         hint = "; if it is a table, give --target COLUMN too" if kind == "text" and wrong[0] in table else ""
-        raise click.UsageError(f"--{wrong[0]} does not go with {what}{hint}")
+        raise click.UsageError(f"--{wrong[0].replace('_', '-')} does not go with {what}{hint}")
     if kind == "mnist" and folder is None:
         raise click.UsageError("mnist needs --data FOLDER, the folder of its four idx files")
     computing = executors.get(executor)  # an unknown name is an error now
@@ -174,7 +180,7 @@ def command(
     if kept is not None and not resume and Checkpoint(kept).files():
         raise DataError(f"{checkpoint} holds checkpoints of an earlier training; go on with it by --resume, or give "
                         "another folder")  # fmt: skip
-    name = kind if what in sources.WORDS else Path(what).resolve().stem.removesuffix(".txt")
+    name = kind if what in sources.WORDS else Path(options.unpacked_name(what)).resolve().stem
     model = files.output(output or f"{name}.pel", files.MODELS, "a model", [what])
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
     recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
@@ -182,7 +188,7 @@ def command(
     if kind == "table":
         from .tables import train
 
-        train(run, what, **table)
+        train(run, what, reading=reading, **table)
     elif kind == "text":
         from . import text
 
@@ -214,9 +220,10 @@ def kind_of(what: str, target: bool) -> str:
     if not place.exists():
         words = " or ".join(f"{word} ({meaning})" for word, meaning in sources.WORDS.items())
         raise DataError(f"{what}: there is no such file or folder; DATA may also be {words}")
-    if what.lower().removesuffix(".gz").endswith(".txt") and not target:
+    suffix = Path(options.unpacked_name(what)).suffix.lower()
+    if suffix == ".txt" and not target:
         return "text"
-    if place.suffix.lower() not in (".csv", ".tsv", ".txt", ""):
+    if suffix not in (".csv", ".tsv", ".txt", ""):
         raise DataError(
             f"{what}: cannot train on a {place.suffix} file; give a CSV file, a text (.txt), a folder of pictures, "
             "digits or mnist"

@@ -27,6 +27,7 @@ from .builtin import blobs, circles, digits, moons, spirals, xor
 from .bytepairs import BytePairs
 from .cifar import cifar
 from .codes import BinaryCode, OneHotCode, OrdinalCode
+from .csvfile import read_csv
 from .dataset import DataError, Dataset
 from .idxfile import idx, mnist
 from .mixup import Mixup
@@ -34,7 +35,7 @@ from .outliers import Outliers, clip_outliers, outliers
 from .padding import pad_sequences
 from .pictures import images
 from .splits import Split, split
-from .table import Table, as_table, from_frame, read_csv
+from .table import Table, as_table, from_frame
 from .text import read_pairs, read_text
 from .tokens import Tokenizer, Vocabulary
 from .treebank import read_conllu

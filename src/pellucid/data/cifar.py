@@ -8,7 +8,6 @@ files is pickled, so that opening it could run anything; it is refused.
 from __future__ import annotations
 
 import tarfile
-import zipfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import DataError, Dataset, as_pixels, check_pixel_type, digit_names, listed
+from .files import arrays_of, reading
 
 PIXELS = 3 * 32 * 32
 TEN = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
@@ -73,7 +73,7 @@ def _records(path: Path, part: str, coarse: bool) -> tuple[np.ndarray, np.ndarra
 
 def _contents(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     """Those of the wanted files that a folder or a tar archive has, by name."""
-    try:
+    with reading(path, "CIFAR's folder, .tar.gz archive or .npz file"):
         if path.is_dir():
             files = {name: (path / name).read_bytes() for name in wanted if (path / name).is_file()}
             present = [file.name for file in path.iterdir()]
@@ -82,10 +82,6 @@ def _contents(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
                 members = {Path(m.name).name: m for m in archive if m.isfile()}
                 files = {name: archive.extractfile(members[name]).read() for name in wanted if name in members}  # type: ignore[union-attr]
             present = list(members)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file or folder") from None
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise DataError(f"{path} cannot be read as CIFAR's folder, .tar.gz archive or .npz file: {error}") from None
     if not files and PICKLED & {*present}:
         raise DataError(
             f"{path} is the Python version of CIFAR, which is pickled: opening it could run anything. "
@@ -96,16 +92,9 @@ def _contents(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
 
 def _arrays(path: Path, part: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Arrays ``x_part`` and ``y_part`` of an .npz file, never unpickled."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if f"x_{part}" not in file or f"y_{part}" not in file:
-                raise DataError(f"{path} has no x_{part} and y_{part}; its arrays are {listed(file.files, 20)}")
-            x, y = file[f"x_{part}"], file[f"y_{part}"].reshape(-1)
-            names = tuple(map(str, file["class_names"])) if "class_names" in file else ()
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file or folder") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise error if isinstance(error, DataError) else DataError(f"{path} cannot be read: {error}") from None
+    found = arrays_of(path, (f"x_{part}", f"y_{part}"), ("class_names",))
+    x, y = found[f"x_{part}"], found[f"y_{part}"].reshape(-1)
+    names = tuple(map(str, found["class_names"].reshape(-1))) if "class_names" in found else ()
     if x.dtype != np.uint8 or x.shape[1:] not in ((32, 32, 3), (3, 32, 32)) or y.dtype.kind not in "iu":
         raise DataError(f"{path}: x_{part} holds {x.dtype} of shape {x.shape}, y_{part} {y.dtype}; expected uint8 of "
                         "(n, 32, 32, 3) or (n, 3, 32, 32), and whole numbers")  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import DataError, Dataset, as_pixels, digit_names
-from .files import bytes_of
+from .files import BLOCK, opened
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -27,28 +27,36 @@ def idx(path: str | PathLike[str]) -> np.ndarray:
     >>> idx("tiny-idx1-ubyte")
     array([5, 0, 4], dtype=uint8)
     """
-    data = bytes_of(path)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= data[3] <= 32:
-        found = f"it starts with {data[:4].hex(' ')}" if data else "it is empty"
+    with opened(path) as stream:
+        data = stream.read(4)
+        if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= data[3] <= 32:
+            found = f"it starts with {data[:4].hex(' ')}" if data else "it is empty"
+            raise DataError(
+                f"{path} is not an idx file: {found}; expected 00 00, a type code"
+                f" ({', '.join(f'{code:02x}' for code in TYPES)}), and the number of dimensions (1 to 32)"
+            )
+        dtype, ndim = np.dtype(TYPES[data[2]]), data[3]
+        start = 4 + 4 * ndim
+        sizes = stream.read(4 * ndim)
+        if len(sizes) < 4 * ndim:
+            raise DataError(f"{path} is truncated: {4 + len(sizes)} bytes, but the header of {ndim} dimensions alone "
+                            f"takes {start}")  # fmt: skip
+        shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+        expected = start + math.prod(shape) * dtype.itemsize
+        numbers = bytearray()  # in blocks, since a damaged header may claim any size
+        while len(numbers) < expected - start and (block := stream.read(min(BLOCK, expected - start - len(numbers)))):
+            numbers += block
+        more = sum(len(block) for block in iter(lambda: stream.read(BLOCK), b""))  # counted, not kept
+    if (size := start + len(numbers) + more) != expected:
+        what = "is truncated" if size < expected else "has trailing bytes"
         raise DataError(
-            f"{path} is not an idx file: {found}; expected 00 00, a type code"
-            f" ({', '.join(f'{code:02x}' for code in TYPES)}), and the number of dimensions (1 to 32)"
-        )
-    dtype, ndim = np.dtype(TYPES[data[2]]), data[3]
-    start = 4 + 4 * ndim
-    if len(data) < start:
-        raise DataError(
-            f"{path} is truncated: {len(data)} bytes, but the header of {ndim} dimensions alone takes {start}"
-        )
-    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", ndim, offset=4))
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(data) != expected:
-        what = "is truncated" if len(data) < expected else "has trailing bytes"
-        raise DataError(
-            f"{path} {what}: {len(data)} bytes, expected {expected}"
+            f"{path} {what}: {size} bytes, expected {expected}"
             f" (a header of {start}, then {dtype.newbyteorder('=').name} of shape {shape})"
         )
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return np.frombuffer(numbers, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # one size is 0, and the others multiply to more than an array can have
+        raise DataError(f"{path}: no array can have the shape {shape} that its header says ({error})") from None
 
 
 def mnist(folder: str | PathLike[str], part: str = "train", images: bool = False) -> Dataset:

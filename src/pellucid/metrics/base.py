@@ -104,7 +104,7 @@ class MeanOfPrediction(Mean):
     def sums(self, y, t, loss):
         counted, before = places_that_count(loss, y, t), reads()
         value = self.each(y, t, loss)
-        if not isinstance(value, Value) or (value.ndim and value.shape != y.shape[: value.ndim]):
+        if not isinstance(value, Value) or value.shape != loss.places(y)[: value.ndim]:
             got = f"shape {value.shape}" if isinstance(value, Value) else repr(value)
             raise GraphError(f"metric {self.name!r} must give one number for each sample, or one for each step, got "
                              f"{got}")  # fmt: skip

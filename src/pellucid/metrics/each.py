@@ -6,13 +6,15 @@ What they have in common: which classes a target and an output stand for, along 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from .. import ops
 from ..graph import GraphError, Value
 from ..nn.activations import sigmoid, softmax
 from ..nn.loss import Loss
-from ..nn.losses import class_weights, mean_last, surprise
+from ..nn.losses import LabelLoss, binary_surprise, class_weights, is_target, mean_last, of_class, surprise
+from ..nn.masks import mean_where
 
 
 def is_binary(y: Value, t: Value, loss: Loss) -> bool:
@@ -23,6 +25,11 @@ def is_binary(y: Value, t: Value, loss: Loss) -> bool:
 def binary_codes(y: Value, t: Value) -> tuple[Value, Value]:
     """Target and decision as 0 or 1 for each output; the decision is the sign of the output."""
     return ops.cast(t > 0.5, y.dtype), ops.cast(y > 0, y.dtype)
+
+
+def known_labels(t: Value, loss: Loss) -> Value | None:
+    """Which of the 0/1 targets are known, where the loss has an ``ignore_class``; None for all."""
+    return loss.known(t) if isinstance(loss, LabelLoss) else None
 
 
 def class_numbers(y: Value, t: Value, loss: Loss, name: str) -> tuple[Value, Value]:
@@ -49,7 +56,8 @@ def accuracy(y: Value, t: Value, loss: Loss) -> Value:
     y, t = loss.aligned(y, t)
     if is_binary(y, t, loss):
         wanted, found = binary_codes(y, t)
-        return mean_last(ops.cast(ops.equal(found, wanted), y.dtype))
+        right, known = ops.cast(ops.equal(found, wanted), y.dtype), known_labels(t, loss)
+        return mean_last(right) if known is None else mean_where(right, known, -1 if y.ndim else None)
     wanted, found = class_numbers(y, t, loss, "accuracy")
     return ops.cast(ops.equal(found, wanted), y.dtype)
 
@@ -71,7 +79,7 @@ def top_accuracy(y: Value, t: Value, loss: Loss, k: int) -> Value:
     if is_binary(y, t, loss):
         raise GraphError(f"{name} needs one output per class, but {type(loss).__name__} has 0/1 targets")
     wanted, _ = class_numbers(y, t, loss, name)
-    own = ops.sum(ops.one_hot(wanted, y.shape[-1], like=y) * y, -1, keepdims=True)
+    own = ops.max(ops.where(is_target(y, wanted), y, -math.inf), -1, keepdims=True)
     larger = ops.sum(ops.cast(y > own, y.dtype), -1)
     return ops.cast(larger < k, y.dtype)
 
@@ -80,11 +88,11 @@ def log_loss(y: Value, t: Value, loss: Loss) -> Value:
     """-log of the probability of the target class, by the loss's softmax or sigmoid, without label smoothing."""
     y, t = loss.aligned(y, t)
     if is_one_label(y, t, loss):
-        return mean_last(ops.softplus(y) - y * t)
+        return mean_last(binary_surprise(y, t))
     if loss.link is not softmax:
         raise GraphError(f"log_loss needs the probabilities of classes; {type(loss).__name__} with output shape "
                          f"{y.shape} gives none")  # fmt: skip
-    return surprise(y, class_weights(y, t))
+    return surprise(y, t)
 
 
 def brier_score(y: Value, t: Value, loss: Loss) -> Value:
@@ -97,7 +105,7 @@ def brier_score(y: Value, t: Value, loss: Loss) -> Value:
         raise GraphError(f"brier_score_loss needs the probabilities of classes; {type(loss).__name__} with output "
                          f"shape {y.shape} gives none")  # fmt: skip
     d = softmax(y) - class_weights(y, t)
-    return ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1)
+    return of_class(y, t, ops.sum(d * d, -1) * (0.5 if y.shape[-1] == 2 else 1))
 
 
 def is_one_label(y: Value, t: Value, loss: Loss) -> bool:
@@ -112,6 +120,8 @@ def of_labels(y: Value, t: Value, loss: Loss, name: str) -> Value:
         raise GraphError(f"{name}_samples needs several 0/1 labels for each sample; {type(loss).__name__} with output "
                          f"shape {y.shape} has not")  # fmt: skip
     wanted, found = binary_codes(y, t)
+    if (known := known_labels(t, loss)) is not None:
+        wanted, found = (v * ops.cast(known, v.dtype) for v in (wanted, found))
     top, bottom = RATIOS[name](*(ops.sum(v, -1) for v in (wanted * found, found, wanted)))
     return top / ops.maximum(bottom, 0.5)
 

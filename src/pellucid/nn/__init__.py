@@ -31,6 +31,7 @@ from .losses import (
     BinaryHinge,
     ClassDistance,
     CrossEntropy,
+    Euclidean,
     HalfSquaredError,
     Hinge,
     Huber,
@@ -42,12 +43,13 @@ from .losses import (
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .outputs import Losses
 from .parts import freeze
 from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
-from .temporal import Conv1D, GlobalAvgPool1D, GlobalMaxPool1D
+from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Attention",
     "AuxiliaryHead",
     "AvgPool",
+    "AvgPool1D",
     "BatchNorm",
     "Bidirectional",
     "BinaryCrossEntropy",
@@ -79,6 +82,7 @@ __all__ = [
     "DropConnect",
     "Dropout",
     "Embedding",
+    "Euclidean",
     "FeedForward",
     "Flatten",
     "GaussianNoise",
@@ -96,9 +100,11 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "Loss",
+    "Losses",
     "Masking",
     "MaxNorm",
     "MaxPool",
+    "MaxPool1D",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MissProbability",

@@ -44,6 +44,7 @@ class Sequential(Layer):
     """
 
     layers: tuple[Callable, ...]
+    around_others = True
 
     def __init__(self, *layers, name: str | None = None, trainable: bool = True) -> None:
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
@@ -163,6 +164,7 @@ class Lambda(Layer):
     """Any function of Values as a layer, so that it has a name."""
 
     function: Callable
+    around_others = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,13 @@ from .layer import Layer, as_float
 Sizes = int | Sequence[int]
 
 
-class Conv(Layer):
+class OfSpace(Layer):
+    """Base of layers of (channels, *space): where a sequence (T, ...) with a mask is given, T is taken for channels."""
+
+    keeps_steps = False
+
+
+class Conv(OfSpace):
     """Filters slid over the input: y[o, p] = b_o + sum over c, i of w[o, c, i] x[c, p s + i d], s strides, d dilation.
 
     Shapes: (channels, *space) to (filters, *places), (n - kernel + padding) / stride + 1 places along an axis of n;
@@ -55,7 +61,7 @@ class Conv(Layer):
         return correlated(self, as_space(x, kernel_size=self.kernel_size), self.filters, self.groups)
 
 
-class DepthwiseConv(Layer):
+class DepthwiseConv(OfSpace):
     """Each channel has ``multiplier`` filters of its own: a `Conv` of as many groups as there are channels.
 
     Shapes: (channels, *space) to (channels * multiplier, *places); weight (channels * multiplier, 1, *kernel). The
@@ -86,7 +92,7 @@ class DepthwiseConv(Layer):
         return correlated(self, x, x.shape[0] * self.multiplier, groups=x.shape[0])
 
 
-class ConvTranspose(Layer):
+class ConvTranspose(OfSpace):
     """The way back through a `Conv`: each input element adds its multiple of a kernel to the output, stride apart.
 
     Shapes: (channels, *places) to (filters, *space), with (n - 1) stride + kernel - padding + output_padding elements

@@ -11,6 +11,7 @@ from ..checks import checked, flag, function, number, whole
 from ..graph import GraphError, Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float, check_layer
+from .masks import channel_axis
 from .scope import Parameter, weights_changed
 
 
@@ -157,20 +158,27 @@ class Dropout(Layer):
 class SpatialDropout(Layer):
     """In training, each channel becomes 0 as a whole with probability ``rate``, the others are scaled by 1/(1-rate).
 
-    Shapes (C, *space): one draw for a channel and sample, since neighbours in space say much the same. Tompson et al.,
+    Shapes (C, *space): one draw for a channel and sample, since neighbours in space say much the same. ``axis=-1``: the
+    channels are the last axis, as of sequences (T, C), which is so by default where there is a mask. Tompson et al.,
     "Efficient object localization using convolutional networks", CVPR 2015. Raises `GraphError` for a single number.
     """
 
     rate: float = 0.5
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, rate, "rate")
+        checked(self, whole, "axis", least=None, optional=True)
+
+    def by_step(self, *inputs: Value) -> bool:
+        return channel_axis(self, inputs[0]) != -inputs[0].ndim
 
     def __call__(self, x: Value) -> Value:
         if x.ndim == 0:
             raise GraphError("expects shape (C, *space) for each sample, got a single number; use nn.Dropout")
-        return drop(self, as_float(x), self.rate, "sample", (x.shape[0],) + (1,) * (x.ndim - 1))
+        axis = channel_axis(self, x) + x.ndim
+        return drop(self, as_float(x), self.rate, "sample", tuple(n if a == axis else 1 for a, n in enumerate(x.shape)))
 
 
 class GaussianNoise(Layer):

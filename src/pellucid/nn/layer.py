@@ -11,10 +11,10 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
-from ..checks import checked, flag, wrong
+from ..checks import checked, flag, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
@@ -46,6 +46,7 @@ class Layer(Declared):
     """
 
     transparent: ClassVar[bool] = False  # True: all it does is around its field ``layer``, whose name it has
+    around_others: ClassVar[bool] = False  # whether it has no formulas of its own, but those of what it is given
     keeps_steps: ClassVar[bool] = True  # whether its output, where it is as long, has the steps of its first input
 
     name: str | None = field(default=None, kw_only=True)
@@ -142,6 +143,15 @@ class Layer(Declared):
         if scope.training:
             scope.extras.append(Extra(scope.path[-1], value, weight, output, known_mask(value)))
 
+    def needs_samples(self) -> None:
+        """In training, this layer takes statistics over the samples of a batch alone: `Model` sees to two or more.
+
+        Nothing happens in a frozen layer.
+        """
+        scope = current.get()
+        if scope is not None and not self.frozen and scope.path[-1] not in scope.over_samples:
+            scope.over_samples.append(scope.path[-1])
+
     def by_step(self, *inputs: Value) -> bool:
         """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
         return False
@@ -176,12 +186,9 @@ Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
 
 
 def _refuse_change(layer: Layer, name: str, value: Any) -> None:
-    """Options do not change once a layer is made: nets share layers, and graphs were traced with them."""
-    hint = f"make another: dataclasses.replace(layer, {name}={value!r})"
-    if name == "trainable":
-        word = "unfreeze" if value else "freeze"
-        hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
-    raise FrozenInstanceError(f"{type(layer).__name__}: {name!r} of a layer that is made cannot be set; {hint}")
+    word = "unfreeze" if value else "freeze"
+    hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
+    refuse_change(layer, name, value, hint if name == "trainable" else "")
 
 
 def check_layer(wrapper: Any) -> None:
@@ -201,17 +208,25 @@ def _traced(call):
             return call(self, *inputs, **options)
         with within(self) as path:
             must_step(inputs, self.by_step)
-            told_if_formula_lost(who := _called(self, path), inputs)
+            who = _called(self, path)
+            if not _within_one(scope.active[:-1]):
+                told_if_formula_lost(who, inputs)
             before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, output[0] if isinstance(output, tuple) else output))
+            scope.calls.append(Call(path, self, first_of(output)))
         if self.keeps_steps:
             hand_on(output, *inputs[:1])
         told_if_lost(who, inputs[:1], output, before)
         return output
 
     return wrapped
+
+
+def first_of(output: Any) -> Any:
+    """A layer's output, or the first of several."""
+    several = tuple(output.values()) if isinstance(output, Mapping) else output
+    return several[0] if isinstance(several, tuple) and several else output
 
 
 @contextlib.contextmanager
@@ -230,6 +245,12 @@ def within(layer: Layer) -> Iterator[str]:
             raise LayerError(f"{_called(layer, path or layer.name)}: {error}") from error
 
 
+def _within_one(active: list[Any]) -> bool:
+    """Whether the layer around is one of this package with formulas of its own, which knows what it does with masks."""
+    kind = type(active[-1]) if active else None
+    return kind is not None and kind.__module__.startswith(f"{__package__}.") and not kind.around_others  # type: ignore[attr-defined]
+
+
 def _called(layer: Any, place: str | None) -> str:
     """What a layer or function is called in messages: its kind and place."""
     kind = type(layer).__name__ if isinstance(layer, Layer) else getattr(layer, "__name__", type(layer).__name__)
@@ -240,7 +261,8 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     """Call a plain function within a layer: errors name its place, and its output is noted, as for a layer."""
     scope = current.get()
     path = ".".join(p for p in (*(scope.path[-1:] if scope else ()), place) if p)
-    told_if_formula_lost(_called(function, path), inputs)
+    if scope is not None and not _within_one(scope.active):
+        told_if_formula_lost(_called(function, path), inputs)
     before = reads()
     try:
         output = function(*inputs)
@@ -303,14 +325,20 @@ def trace(
     try:
         with masks_kept():
             output = net(*inputs, **named)
+            several: dict[str, tuple[Value, Value | None]] = {}
             if not isinstance(output, Value):
-                raise GraphError(f"a net must return one Value, this one returned {type(output).__name__}")
-            told_if_formula_lost("the net's output", [output])
-            mask = known_mask(output)
+                from .outputs import outputs_of, packed
+
+                values = outputs_of(output)
+                told_if_formula_lost("the net's output", values.values())
+                several, output = {name: (v, known_mask(v)) for name, v in values.items()}, packed(values)
+            else:
+                told_if_formula_lost("the net's output", [output])
+            mask = None if several else known_mask(output)
     finally:
         current.reset(token)
     return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
-                  scope.numbers, scope.penalised, scope.constraints, mask)  # fmt: skip
+                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:

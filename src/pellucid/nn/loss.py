@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
+from ..checks import checked, refuse_change, whole
 from ..graph import GraphError, Shape, Value
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell
@@ -40,6 +41,11 @@ class Loss:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+        cls.__setattr__ = refuse_change  # type: ignore[assignment, method-assign]
+
+    def __post_init__(self) -> None:
+        """Check the options. A subclass checks its own, and calls this too."""
+        checked(self, whole, "axis", least=None, optional=True)
 
     def __call__(self, y: Value, t: Value) -> Value:
         return loss_of_sample(self, y, t)[0]
@@ -112,10 +118,10 @@ def loss_of_sample(loss: Loss, y: Value, t: Value) -> tuple[Value, Value | None]
     counted, weight, before = places_that_count(loss, y, t), step_weight_of(y), reads()
     if own:
         each = loss(y, t)
-        if not isinstance(each, Value) or each.kind != "sample" or (each.shape and each.shape != y.shape[: each.ndim]):
+        if not isinstance(each, Value) or each.kind != "sample" or each.shape != loss.places(y)[: each.ndim]:
             got = each.type if isinstance(each, Value) else repr(each)
-            raise GraphError(f"the loss must give one number for each sample, or one for each step (T,), got {got} for "
-                             f"output shape {y.shape} and target shape {t.shape}")  # fmt: skip
+            raise GraphError(f"the loss must give one number for each sample, got {got} for output shape {y.shape} and "
+                             f"target shape {t.shape}; of a sequence it may give one for each step, (T,)")  # fmt: skip
         if not each.ndim:
             check_whole_sequence(loss, y, before)
             return each, None if counted is None else share_of(y, counted, each.dtype)
@@ -167,7 +173,7 @@ def over_places(v: Value, shape: Shape) -> Value:
 def places_that_count(loss: Loss, y: Value, t: Value) -> Value | None:
     """Which places of a sample's output count: those that the mask, the loss (its ``ignore_class``) and weights of
     steps, where they are not 0, leave in. A bool Value (*places,), or None for all."""
-    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(t), step_weight_of(y)
+    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(loss.aligned(y, t)[1]), step_weight_of(y)
     found: Value | None = None
     for part in (mask, counted, None if weight is None else weight > 0):
         if part is not None:

@@ -15,6 +15,7 @@ from ..checks import checked, function, number, several, whole, wrong
 from ..graph import GraphError, Value
 from .activations import sigmoid, softmax
 from .loss import Loss
+from .masks import mean_where
 
 
 class HalfSquaredError(Loss):
@@ -51,12 +52,23 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, number, "delta", above=0)
 
     def each(self, y, t):
         d = abs(y - t)
         inside = ops.minimum(d, self.delta)
         return mean_last(inside * (d - 0.5 * inside))
+
+
+class Euclidean(Loss):
+    """E = ||y - t||_2 = sqrt(sum_i (y_i - t_i)^2), the distance; dE/dy = (y - t) / E, and 0 where they are equal.
+
+    Of a sequence it is the mean over its steps. Lecture 002: "Cost can be Euclidean distance or cross entropy".
+    """
+
+    def each(self, y, t):
+        return ops.norm(y - t, axis=-1) if y.ndim else abs(y - t)
 
 
 class Poisson(Loss):
@@ -68,7 +80,8 @@ class Poisson(Loss):
     link = staticmethod(ops.exp)
 
     def each(self, y, t):
-        return mean_last(ops.exp(y) - t * y)
+        finite = ops.where(ops.equal(y, math.inf), 0, y)  # where exp(y) is inf, so is the loss
+        return mean_last(ops.exp(y) - weighted(t, finite))
 
 
 class ClassLoss(Loss):
@@ -81,6 +94,7 @@ class ClassLoss(Loss):
     ignore_class: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, whole, "ignore_class", least=None, optional=True)
 
     def counted(self, t: Value) -> Value | None:
@@ -100,7 +114,8 @@ class CrossEntropy(ClassLoss):
     Classes are along ``axis`` of the output, the first of pictures (C, H, W) and the last of sequences (T, C), and the
     mean is taken over the other axes. ``ignore_class``, often -1, is a label that does not count: the mean is over the
     other places of the sample. A sample without any has the loss 0, and is left out where means over samples are
-    reported.
+    reported. A class that cannot be, with the logit -inf, plays no part, unless it is the target: then the loss is inf.
+    That of a label that is no class is NaN (`Model` refuses such labels before).
 
     >>> from pellucid import input
     >>> CrossEntropy(ignore_class=-1)(input("y", (7, 10)), input("t", (7,), "int32"))
@@ -117,13 +132,14 @@ class CrossEntropy(ClassLoss):
         checked(self, number, "label_smoothing", least=0, most=1)
 
     def each(self, y, t):
-        return surprise(y, class_weights(y, t, self.label_smoothing))
+        return surprise(y, t, self.label_smoothing)
 
 
 class LabelLoss(Loss):
     """Base of losses over labels, each 0 or 1 for itself: the mean over the labels of ``each_label(y, t)``.
 
-    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1.
+    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1. ``ignore_class``,
+    often -1, in the place of a label says that it is not known: the mean is over the others.
 
     >>> from pellucid import input
     >>> BinaryCrossEntropy(label_weights=((1.0, 5.0), (1.0, 1.0)))(input("y", (2,)), input("t", (2,))).shape
@@ -132,21 +148,36 @@ class LabelLoss(Loss):
 
     targets = "binary"
     label_weights: tuple[tuple[float, float], ...] | None = field(default=None, kw_only=True)
+    ignore_class: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, whole, "ignore_class", least=None, optional=True)
         if self.label_weights is None:
             return
-        pairs = [several(pair) for pair in several(self.label_weights)]
-        if not pairs or not all(
-            len(p) == 2 and all(isinstance(w, (int, float)) and 0 <= w < math.inf for w in p) for p in pairs
-        ):
+        each = enumerate(several(self.label_weights))
+        pairs = tuple(tuple(number(self, f"label_weights[{i}]", w, least=0) for w in several(p)) for i, p in each)
+        if not pairs or {len(p) for p in pairs} != {2}:
             raise wrong(self, "label_weights", "a pair of numbers >= 0 for each label", self.label_weights, True)
+        object.__setattr__(self, "label_weights", pairs)
 
     @property
     def by_channel(self) -> bool:
         return self.label_weights is not None
 
+    def known(self, t: Value) -> Value | None:
+        """Which labels are known, of t's shape; None for all."""
+        return None if self.ignore_class is None else ~ops.equal(t, self.ignore_class)
+
+    def counted(self, t: Value) -> Value | None:
+        known = self.known(t)
+        if known is None or not t.ndim:
+            return known
+        return ops.max(ops.cast(known, "int32"), -1) > 0
+
     def each(self, y, t):
+        known = self.known(t)
+        t = t if known is None else ops.where(known, t, 0)
         found = self.each_label(y, t)
         if self.label_weights is not None:
             if found.shape[-1:] != (len(self.label_weights),):
@@ -154,7 +185,7 @@ class LabelLoss(Loss):
                                  f"the output has shape {y.shape}")  # fmt: skip
             no, yes = (ops.constant(w, found.dtype) for w in zip(*self.label_weights, strict=True))
             found = found * (no + t * (yes - no))
-        return mean_last(found)
+        return mean_last(found) if known is None else mean_where(found, known, -1 if found.ndim else None)
 
     def each_label(self, y: Value, t: Value) -> Value:
         raise NotImplementedError
@@ -174,8 +205,7 @@ class BinaryCrossEntropy(LabelLoss):
         checked(self, number, "label_smoothing", least=0, most=1)
 
     def each_label(self, y, t):
-        t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        return ops.softplus(y) - y * t
+        return binary_surprise(y, t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing)
 
 
 class Hinge(ClassLoss):
@@ -188,8 +218,9 @@ class Hinge(ClassLoss):
         checked(self, number, "margin", least=0)
 
     def each(self, y, t):
-        t = class_weights(y, t)
-        return ops.max(y + self.margin * (1 - t), -1) - ops.sum(t * y, -1)  # the target itself gives the 0
+        codes = class_weights(y, t)
+        ahead = y + self.margin * (1 - codes) - ops.sum(weighted(codes, y), -1, keepdims=True)
+        return of_class(y, t, ops.max(ops.where(ops.equal(codes, 1), 0, ahead), -1))  # the target itself gives the 0
 
 
 class BinaryHinge(LabelLoss):
@@ -205,7 +236,7 @@ class MissProbability(ClassLoss):
     link = staticmethod(softmax)
 
     def each(self, y, t):
-        return 1 - ops.sum(class_weights(y, t) * ops.softmax(y), -1)
+        return of_class(y, t, 1 - ops.sum(class_weights(y, t) * ops.softmax(y), -1))
 
 
 class ClassDistance(ClassLoss):
@@ -216,7 +247,7 @@ class ClassDistance(ClassLoss):
     def each(self, y, t):
         classes = ops.cast(ops.iota(y.shape[-1]), y.dtype)
         target = ops.sum(class_weights(y, t) * classes, -1, keepdims=True)
-        return ops.sum(ops.softmax(y) * (classes - target) ** 2, -1)
+        return of_class(y, t, ops.sum(ops.softmax(y) * (classes - target) ** 2, -1))
 
 
 class FunctionLoss(Loss):
@@ -229,6 +260,7 @@ class FunctionLoss(Loss):
     targets = "any"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, function, "function", like="lambda y, t: ops.mean(abs(y - t))")
 
     def __call__(self, y, t):
@@ -244,22 +276,65 @@ def mean_last(x: Value) -> Value:
     return ops.mean(x, -1) if x.ndim else x
 
 
-def surprise(y: Value, weights: Value) -> Value:
-    """-sum_j t_j log softmax(y)_j along the last axis, for weights t_j of the classes."""
-    return ops.sum(weights, -1) * ops.logsumexp(y, -1) - ops.sum(weights * y, -1)
+def surprise(y: Value, t: Value, smoothing: float = 0.0) -> Value:
+    """-sum_j t_j log softmax(y)_j along the last axis, for targets as `class_weights` takes them."""
+    if smoothing or not are_classes(y, t):
+        weights = class_weights(y, t, smoothing)
+        found = ops.sum(weights, -1) * ops.logsumexp(y, -1) - ops.sum(weighted(weights, y), -1)
+    else:
+        own = ops.where(is_target(y, t), y, 0)  # no product: 0 times -inf has no value
+        found = ops.logsumexp(y, -1) - ops.sum(own, -1)
+    return of_class(y, t, found)
+
+
+def binary_surprise(y: Value, t: Value) -> Value:
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(y): log(1 + exp(-|y|)) + |y| m, m the share of the other side.
+
+    So it has a value at y = inf and -inf too: 0 where that is the target, inf where it is not.
+    """
+    return _binary_surprise(y, t if t.shape == y.shape else ops.broadcast_to(t, y.shape))
+
+
+@ops.with_vjp(lambda g, e, y, t: (g * (ops.sigmoid(y) - t), -g * y))
+def _binary_surprise(y: Value, t: Value) -> Value:
+    size, missed = abs(y), ops.where(y > 0, 1 - t, t)
+    return ops.log1p(ops.exp(-size)) + ops.where(ops.equal(missed, 0), 0, size * missed)
+
+
+def weighted(weights: Value, y: Value) -> Value:
+    """w_j y_j, which is 0 where w_j is 0 and y_j is -inf or inf."""
+    left_out = ops.equal(weights, 0) & ops.equal(abs(y), math.inf)
+    return weights * ops.where(left_out, 0, y)
+
+
+def are_classes(y: Value, t: Value) -> bool:
+    """Whether targets are class numbers, not rows; raises `GraphError` where y has no axis of classes."""
+    if not y.ndim or y.shape[-1] < 2:
+        raise GraphError(f"a loss over classes needs one output per class, at least 2, got output shape {y.shape}; "
+                         "for one output use binary_cross_entropy")  # fmt: skip
+    if t.shape not in (y.shape, y.shape[:-1]):
+        raise GraphError(f"a loss over classes got targets of shape {t.shape} for outputs of {y.shape[:-1]} places "
+                         f"with {y.shape[-1]} classes each; say with axis= where the output's classes are")  # fmt: skip
+    return t.ndim == y.ndim - 1
+
+
+def is_target(y: Value, t: Value) -> Value:
+    """Which output is that of the class t, of the shape of y."""
+    return ops.equal(ops.expand_dims(t, -1), ops.iota(y.shape[-1], t.dtype))
 
 
 def class_weights(y: Value, t: Value, smoothing: float = 0.0) -> Value:
     """Targets as one weight per class: one-hot for class numbers, as they are for rows; smoothed if asked."""
-    if not y.ndim or y.shape[-1] < 2:
-        raise GraphError(f"a loss over classes needs one output per class, at least 2, got output shape {y.shape}; "
-                         "for one output use binary_cross_entropy")  # fmt: skip
-    k = y.shape[-1]
-    codes = ops.one_hot(t, k, like=y) if t.ndim == y.ndim - 1 else t
-    if codes.shape != y.shape:
-        raise GraphError(f"a loss over classes got targets of shape {t.shape} for outputs of {y.shape[:-1]} places "
-                         f"with {k} classes each; say with axis= where the output's classes are")  # fmt: skip
+    k = y.shape[-1] if y.ndim else 0
+    codes = ops.one_hot(t, k, like=y) if are_classes(y, t) else t
     return codes * (1 - smoothing) + smoothing / k if smoothing else codes
+
+
+def of_class(y: Value, t: Value, loss: Value) -> Value:
+    """``loss`` where the target is one of the classes, NaN for another number, which a graph cannot refuse."""
+    if not are_classes(y, t):
+        return loss
+    return ops.where((t >= 0) & (t < y.shape[-1]), loss, math.nan)
 
 
 LOSSES: dict[str, type[Loss]] = {
@@ -269,6 +344,7 @@ LOSSES: dict[str, type[Loss]] = {
     "mean_absolute_error": MeanAbsoluteError,
     "mae": MeanAbsoluteError,
     "huber": Huber,
+    "euclidean": Euclidean,
     "poisson": Poisson,
     "cross_entropy": CrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import ops
 from ..graph import GraphError, Value
-from ..ops.movement import broadcast, reshape_to, ruled, slice_of, stop_gradient
+from ..ops.movement import broadcast, flip_axes, reshape_to, ruled, slice_of, stop_gradient, transpose_of
 
 STEP_BY_STEP = (broadcast, reshape_to, ruled, slice_of, stop_gradient)  # and all that is elementwise, where T stays
 
@@ -116,9 +116,24 @@ def hand_on(y: Any, *sources: Any) -> Any:
     masks = _masks.get()
     if masks is not None and masks.of and isinstance(y, Value) and y.ndim > 1 and y not in masks.of:
         mask = next((m for m in map(known_mask, sources) if m is not None), None)
-        if mask is not None and mask.shape == y.shape[:1]:
+        if mask is not None and mask.shape == y.shape[:1] and not _turned(y, sources):
             masks.of[y] = mask
     return y
+
+
+def _turned(y: Value, sources: tuple[Any, ...]) -> bool:
+    """Whether y is a sequence whose steps were put elsewhere, though it is as long: reversed, or time and features
+    exchanged."""
+    v = y
+    while v not in sources and v.inputs:
+        a = v.attributes
+        turned = v.primitive is flip_axes and -v.ndim in a["axes"]
+        if turned or (v.primitive is transpose_of and a["axes"][0] != -v.ndim):
+            return True
+        if not (v.primitive.elementwise or v.primitive in STEP_BY_STEP):
+            return False
+        v = v.inputs[0]
+    return False
 
 
 # ---- what is lost -----------------------------------------------------------------------------------------------
@@ -157,14 +172,15 @@ def told_if_formula_lost(who: str, given: Iterable[Any]) -> None:
         waiting, seen = list(x.inputs), set(x.inputs)
         while waiting:
             v = waiting.pop()
-            if known_mask(v) is not None and v not in masks.read:
+            masked = known_mask(v) is not None
+            new = [] if v in masks.settled else [i for i in v.inputs if not masked or known_mask(i) is not None]
+            if masked and not new and v not in masks.read:
                 masks.read.add(v)
                 _tell(f"{who} gets {x.shape}, made by formulas of the sequence {v.shape}, whose mask they do not keep")
                 break
-            if v not in masks.settled and v not in masks.of:
-                new = [i for i in v.inputs if i not in seen]
-                seen.update(new)
-                waiting += new
+            new = [i for i in new if i not in seen and v not in masks.read]
+            seen.update(new)
+            waiting += new
 
 
 def tell(what: str) -> None:
@@ -233,3 +249,12 @@ def mean_where(x: Value, counted: Value | None, axis: int | None = None) -> Valu
 def over_features(mask: Value, x: Value) -> Value:
     """A mask (T,) with an axis of length 1 for each further one of x (T, ...)."""
     return ops.reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
+
+
+def channel_axis(layer: Any, x: Value) -> int:
+    """The axis of channels, counted from the end: as the layer's ``axis`` says, else the first; of a sequence, whose
+    mask says so, the last."""
+    axis = layer.axis if layer.axis is not None else -1 if known_mask(x) is not None else 0
+    if x.ndim and not -x.ndim <= axis < x.ndim:
+        raise GraphError(f"axis={axis} is none of the input's, of shape {x.shape}")
+    return axis % x.ndim - x.ndim if x.ndim else -1

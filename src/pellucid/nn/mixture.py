@@ -42,6 +42,7 @@ class MixtureDensity(Loss):
     targets = "any"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self, whole, "components")
         checked(self, whole, "classes", least=0)
         if self.classes == 1:
@@ -65,7 +66,7 @@ class MixtureDensity(Loss):
         each = ops.logsumexp(logits, -1) - ops.logsumexp(logits + gaussians, -1)
         if self.classes:
             chances = y[..., 6 * self.components :]
-            each = each + surprise(chances, ops.one_hot(self.label(t), self.classes, like=y))
+            each = each + surprise(chances, self.label(t))
         return each
 
     def link(self, y: Value) -> Value:

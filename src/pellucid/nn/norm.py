@@ -1,12 +1,14 @@
 """Normalisation: numbers brought to a common mean and size, over a batch, a sample, or neighbouring channels.
 
-Channels are the first axis of a sample: (C, *space) for an image, (n,) for a vector of features. Imports graph, ops and
-the sibling modules.
+Channels are the first axis of a sample: (C, *space) for an image, (n,) for a vector of features; ``axis=-1`` says that
+they are the last, as in sequences (T, C). Steps that a mask leaves out count in no mean over time. Imports graph, ops
+and the sibling modules.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from string import ascii_letters
 
 from .. import ops
@@ -15,7 +17,9 @@ from ..checks import checked, flag, number, whole, wrong
 from ..graph import GraphError, Value
 from ..ops.reduce import normalise_axes
 from .init import constant, zeros
-from .layer import Layer, as_float
+from .layer import Layer, as_float, within
+from .masks import channel_axis, known_mask, mask_of, over_features
+from .scope import Call, current
 
 Axes = tuple[int, ...]
 
@@ -23,15 +27,17 @@ Axes = tuple[int, ...]
 class BatchNorm(Layer):
     """Each channel with mean 0 and variance 1 over the batch: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
 
-    Shapes: (C, *space), normalised over samples and positions, or (n,), over samples; gamma, beta (C,), each left out
-    by ``scale=False`` and ``center=False``. In training, mean and variance (biased: divided by the count n) are the
+    Shapes: (C, *space), normalised over samples and positions, or (n,), over samples; with ``axis=-1`` (*space, C), as
+    the steps of sequences (T, C) have them, and a sequence with a mask has by default; its padding does not count.
+    `nn.TimeDistributed` of it is the same, over samples and steps. gamma, beta (C,), each left out by
+    ``scale=False`` and ``center=False``. In training, mean and variance (biased: divided by the count n) are the
     batch's own, and ``moving_mean`` and ``moving_variance`` (C,) follow them: m' = momentum m + (1 - momentum) mean,
     the variance unbiased (divided by n - 1). Evaluation and prediction use these two, and so does a layer with
     ``trainable=False``, which then leaves them alone, as in Keras.
 
     ``momentum`` is Keras's, with PyTorch's defaults: 0.9 is what PyTorch calls 0.1 (Keras's own default is 0.99, with
-    epsilon 1e-3). Weights of samples play no part. A training batch of one vector has variance 0: its output is beta,
-    and its update pulls ``moving_variance`` towards 0, so beware of a last batch of one sample.
+    epsilon 1e-3). Weights of samples play no part. One vector has no variance, and a few give a bad
+    one, so `Model` trains vectors (n,) in batches of two or more, none much smaller than the others.
     Raises `GraphError` for a single number. Ioffe and Szegedy, "Batch normalization", ICML 2015.
 
     >>> from pellucid import input, nn
@@ -44,28 +50,51 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
     center: bool = True
     scale: bool = True
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self)
         checked(self, number, "momentum", least=0, below=1, hint="it is what the moving averages keep")
+        checked(self, whole, "axis", least=None, optional=True)
+
+    def by_step(self, *inputs: Value) -> bool:
+        return channel_axis(self, inputs[0]) != -inputs[0].ndim
 
     def __call__(self, x: Value) -> Value:
-        x, shape = channels_of(x), x.shape[:1]
-        gamma, beta = gamma_and_beta(self, x, (-x.ndim,))
+        return self.over(channels_of(x), channel_axis(self, x))
+
+    def of_steps(self, x: Value) -> Value:
+        """All steps (T, *sample) of a sequence, each as a sample: the statistics are over samples and steps."""
+        if x.ndim < 2:
+            raise GraphError(f"TimeDistributed(BatchNorm()) expects a sequence (T, C), got shape {x.shape}")
+        with within(self) as path:
+            axis = channel_axis(self, x[0])
+            y = self.over(as_float(x), axis)
+        if (scope := current.get()) is not None:
+            scope.calls.append(Call(path, self, y))
+        return y
+
+    def over(self, x: Value, axis: int) -> Value:
+        """Normalised over all axes but this one, counted from the end, and over the samples."""
+        shape, wide = (x.shape[axis],), [1] * x.ndim
+        wide[axis] = x.shape[axis]
+        gamma, beta = gamma_and_beta(self, x, (axis,))
+        space = tuple(a for a in range(-x.ndim, 0) if a != axis)
+        if math.prod(x.shape[a] for a in space) == 1:
+            self.needs_samples()
         moving_mean = self.param("moving_mean", shape, zeros, trainable=False)
         moving_variance = self.param("moving_variance", shape, constant, trainable=False)
         if not self.training or self.frozen:
-            wide = shape + (1,) * (x.ndim - 1)
             mean, variance = (ops.reshape(v, wide) for v in (moving_mean, moving_variance))
             return centred(x, mean, variance, self.epsilon) * gamma + beta
-        space = tuple(range(1 - x.ndim, 0))
-        mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True))
-        n = count(x, space, True)
+        counted = time_mask(x, space)
+        mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True, counted))
+        n = count(x, space, True, counted)
         unbiased = variance * (n / ops.maximum(n - 1, 1))
         self.follow(moving_mean, mean)
         self.follow(moving_variance, unbiased)
-        return normalised(x, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
+        return normalised_where(x, counted, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
 
     def follow(self, moving: Value, new: Value) -> None:
         self.update(moving, lambda old: self.momentum * old + (1 - self.momentum) * new)
@@ -99,7 +128,8 @@ class LayerNorm(Layer):
     def __call__(self, x: Value) -> Value:
         axes = normalise_axes(self.axis, x.ndim, "mean")
         check_several(x, axes)
-        y = normalised(as_float(x), axes=axes, epsilon=self.epsilon, batch=False)
+        x = as_float(x)
+        y = normalised_where(x, time_mask(x, axes), axes=axes, epsilon=self.epsilon, batch=False)
         gamma, beta = gamma_and_beta(self, y, axes)
         return y * gamma + beta
 
@@ -107,9 +137,9 @@ class LayerNorm(Layer):
 class GroupNorm(Layer):
     """Channels in ``groups`` of neighbours, each group of a sample with mean 0 and variance 1, then gamma y + beta.
 
-    Shapes (C, *space), gamma and beta (C,), left out by ``scale=False`` and ``center=False``. One group is layer
-    normalisation over all axes, C groups are instance normalisation. Raises `GraphError` where ``groups`` does not
-    divide C. Wu and He, "Group normalization", ECCV 2018.
+    Shapes (C, *space), gamma and beta (C,), left out by ``scale=False`` and ``center=False``; ``axis`` as in
+    `BatchNorm`. One group is layer normalisation over all axes, C groups are instance normalisation. Raises
+    `GraphError` where ``groups`` does not divide C. Wu and He, "Group normalization", ECCV 2018.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.GroupNorm(2), input("x", (6, 8, 8))).parameters["gamma"].value.shape
@@ -120,14 +150,27 @@ class GroupNorm(Layer):
     epsilon: float = 1e-5
     center: bool = True
     scale: bool = True
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self)
         checked(self, whole, "groups")
+        checked(self, whole, "axis", least=None, optional=True)
 
     def __call__(self, x: Value) -> Value:
-        x = channels_of(x)
+        x, axis = channels_of(x), channel_axis(self, x)
+        if axis == -x.ndim:
+            return self.first(x, time_mask(x, range(1 - x.ndim, 0)))
+        counted = time_mask(x, range(-x.ndim, 0))  # of (T, ..., C), then of (C, T, ...)
+        order = (x.ndim + axis, *(a for a in range(x.ndim) if a != x.ndim + axis))
+        if counted is not None:
+            counted = ops.transpose(counted, order)
+        y = self.first(ops.transpose(x, order), counted)
+        return ops.transpose(y, tuple(order.index(a) for a in range(x.ndim)))
+
+    def first(self, x: Value, counted: Value | None) -> Value:
+        """Of channels along the first axis; ``counted`` (1, T, 1, ...): which steps count."""
         c = x.shape[0]
         if c % self.groups:
             divisors = ", ".join(str(g) for g in range(1, c + 1) if c % g == 0)
@@ -136,7 +179,10 @@ class GroupNorm(Layer):
         grouped = ops.reshape(x, (self.groups, c // self.groups, *x.shape[1:]))
         axes = tuple(range(-x.ndim, 0))
         check_several(grouped, axes)
-        y = ops.reshape(normalised(grouped, axes=axes, epsilon=self.epsilon, batch=False), x.shape)
+        if counted is not None:
+            counted = ops.reshape(counted, (1, *counted.shape))
+        y = normalised_where(grouped, counted, axes=axes, epsilon=self.epsilon, batch=False)
+        y = ops.reshape(y, x.shape)
         gamma, beta = gamma_and_beta(self, y, (-x.ndim,))
         return y * gamma + beta
 
@@ -200,11 +246,14 @@ def channel_window(x: Value, *, reach: int) -> Value:
 # ---- mean and variance ------------------------------------------------------------------------------------------
 
 
-def moments(x: Value, axes: Axes, batch: bool) -> tuple[Value, Value]:
-    """Mean, and variance mean((x - mean)^2): two passes, since mean(x^2) - mean^2 cancels where the mean is large."""
-    n = count(x, axes, batch)
-    mean = total(x, axes, batch) / n
-    off = x - mean
+def moments(x: Value, axes: Axes, batch: bool, counted: Value | None = None) -> tuple[Value, Value]:
+    """Mean, and variance mean((x - mean)^2): two passes, since mean(x^2) - mean^2 cancels where the mean is large.
+
+    ``counted``: which numbers count, (T, 1, ...), where not all do.
+    """
+    n = count(x, axes, batch, counted)
+    mean = total(where_counted(x, counted), axes, batch) / n
+    off = where_counted(x - mean, counted)
     return mean, total_product(off, off, axes, batch) / n
 
 
@@ -233,6 +282,28 @@ def normalised(x: Value, *affine: Value, axes: Axes, epsilon: float, batch: bool
     return y * affine[0] + affine[1] if affine else y
 
 
+def normalised_where(x: Value, counted: Value | None, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
+    """`normalised` by the mean and variance of the numbers that count; the others come out as 0, or beta."""
+    if counted is None:
+        return normalised(x, *affine, axes=axes, epsilon=epsilon, batch=batch)
+    x = where_counted(x, counted)
+    y = where_counted(centred(x, *moments(x, axes, batch, counted), epsilon), counted)
+    return y * affine[0] + affine[1] if affine else y
+
+
+def where_counted(x: Value, counted: Value | None) -> Value:
+    return x if counted is None else ops.where(counted, x, 0)
+
+
+def time_mask(x: Value, axes: Iterable[int]) -> Value | None:
+    """Which numbers of a sequence count in means over these axes, (T, 1, ...): None for all, or if time is none."""
+    if -x.ndim not in axes or known_mask(x) is None:
+        return None
+    mask = mask_of(x)
+    assert mask is not None
+    return over_features(mask, x)
+
+
 def total(x: Value, axes: Axes, batch: bool) -> Value:
     """Sum over axes of a sample, kept with length 1; then, where little is left to add up, over the samples."""
     part = ops.sum(x, axes, keepdims=True)
@@ -250,8 +321,11 @@ def total_product(x: Value, y: Value, axes: Axes, batch: bool) -> Value:
     return ops.batch_sum(part) if batch else part
 
 
-def count(x: Value, axes: Axes, batch: bool) -> Value:
-    """How many numbers share a mean."""
+def count(x: Value, axes: Axes, batch: bool, counted: Value | None = None) -> Value:
+    """How many numbers share a mean; 1 where none counts."""
+    if counted is not None:
+        there = ops.broadcast_to(ops.cast(counted, x.dtype), x.shape)
+        return ops.maximum(ops.reshape(ops.max(total(there, axes, batch)), ()), 1)
     n = math.prod(x.shape[a] for a in axes)
     return ops.batch_size(x.dtype) * n if batch else ops.fill(n, (), x.dtype)
 

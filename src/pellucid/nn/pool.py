@@ -7,11 +7,10 @@ from typing import Any
 from .. import ops
 from ..checks import checked, choice, flag
 from ..graph import Value
-from .conv import Sizes, as_space, padding, sizes
-from .layer import Layer
+from .conv import OfSpace, Sizes, as_space, padding, sizes
 
 
-class MaxPool(Layer):
+class MaxPool(OfSpace):
     """The largest value of each window; windows lie side by side unless ``strides`` says otherwise.
 
     Shapes: (channels, *space) to (channels, *places), with (n - size + padding) / stride + 1 places along an axis of n.
@@ -40,7 +39,7 @@ class MaxPool(Layer):
         return ops.max_pool(x, self.size, self.strides, self.padding, self.dilation, self.floor)
 
 
-class AvgPool(Layer):
+class AvgPool(OfSpace):
     """The mean of each window; the options and shapes are those of `MaxPool`.
 
     Padding is left out of the mean, unless ``count_include_pad``: then it counts as zeros.
@@ -64,21 +63,21 @@ class AvgPool(Layer):
         return ops.avg_pool(x, self.size, self.strides, self.padding, self.floor, self.count_include_pad)
 
 
-class GlobalMaxPool(Layer):
+class GlobalMaxPool(OfSpace):
     """The largest value of each channel: (channels, *space) to (channels,)."""
 
     def __call__(self, x: Value) -> Value:
         return ops.global_max_pool(as_space(x))
 
 
-class GlobalAvgPool(Layer):
+class GlobalAvgPool(OfSpace):
     """The mean of each channel: (channels, *space) to (channels,). Lin et al., "Network in network", 2013."""
 
     def __call__(self, x: Value) -> Value:
         return ops.global_avg_pool(as_space(x))
 
 
-class UpSample(Layer):
+class UpSample(OfSpace):
     """Each axis of space longer by a whole factor: (channels, *space) to (channels, *(n * factor)).
 
     ``method``: "nearest" repeats each element; "bilinear" ("linear" for signals, "trilinear" for volumes) goes evenly
@@ -101,7 +100,7 @@ class UpSample(Layer):
         return ops.upsample(as_space(x, factor=self.factor), self.factor, self.method)
 
 
-class ZeroPad(Layer):
+class ZeroPad(OfSpace):
     """Zeros around the space: a number at each border, or a number or a pair (before, after) for each axis."""
 
     padding: Any

@@ -101,6 +101,7 @@ class Scope:
         for layer, place in places:
             self.places.setdefault(layer, place)  # a layer that stands in two places is named by the first
         self.streams = 0
+        self.over_samples: list[str] = []  # layers whose statistics a batch of one vector does not have
         if len(set(self.places.values())) != len(self.places):
             names = sorted(p for p in self.places.values() if list(self.places.values()).count(p) > 1)
             raise GraphError(f"two layers have the same name: {names[0]!r}")
@@ -174,7 +175,9 @@ class Traced:
 
     A training step of one's own takes ``updates`` (state to new value) over into its program's, and adds ``extras`` to
     its cost; ``numbers`` are state that it does not change. Weights by name: those ``penalised`` in their own layer,
-    and the ``constraints`` of their own layers. ``mask``: which steps of the output count, None where all do.
+    and the ``constraints`` of their own layers. ``mask``: which steps of the output count, None where all do. Of a net
+    that returns a tuple or a dict ``outputs`` has each with its mask, by name, and ``output`` all as one vector.
+    ``over_samples``: layers that take statistics over the samples of a training batch alone, so that they need two.
     """
 
     output: Value
@@ -187,6 +190,8 @@ class Traced:
     penalised: Set[str] = frozenset()
     constraints: dict[str, Callable[[Value], Value]] = field(default_factory=dict)
     mask: Value | None = None
+    over_samples: list[str] = field(default_factory=list)
+    outputs: dict[str, tuple[Value, Value | None]] = field(default_factory=dict)
 
 
 def named_part(layer: Any) -> tuple[Any, str | None]:

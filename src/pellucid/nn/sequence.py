@@ -9,10 +9,11 @@ from typing import Any
 from .. import ops
 from ..checks import checked, choice, whole, wrong
 from ..graph import GraphError, Value
-from .combine import as_callable
+from .combine import Sequential, as_callable
 from .embedding import check_steps
-from .layer import Layer, apply, as_float
+from .layer import Layer, apply, as_float, within
 from .masks import hand_on
+from .norm import BatchNorm
 from .recurrent import Recurrent
 from .scope import current
 
@@ -28,8 +29,9 @@ class TimeDistributed(Layer):
     """A layer, net or function of one step, applied to every step by itself: y_t = layer(x_t), the weights shared.
 
     Shapes: x (T, *rest) to (T, *what the layer gives for rest). All steps are computed at once. Random numbers are
-    drawn once for all steps: a Dropout in it drops the same units at every step; beside it, others at each. Raises
-    `GraphError` for a single number, and for a layer that in training keeps statistics or adds to the loss.
+    drawn once for all steps: a Dropout in it drops the same units at every step; beside it, others at each. A
+    `nn.BatchNorm`, alone or in a `Sequential`, normalises by all samples and steps that count. Raises `GraphError` for
+    a single number, and for another layer that in training keeps statistics or adds to the loss.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.TimeDistributed(nn.Dense(2)), input("x", (5, 3))).output.shape
@@ -49,9 +51,32 @@ class TimeDistributed(Layer):
         if x.ndim == 0:
             raise GraphError("expects a sequence (T, ...) for each sample, got a single number")
         check_steps(x)
+        if has_batch_norm(self.layer):
+            return of_all_steps(self.layer, x)
         if isinstance(self.layer, Layer):
             return steps_of_calls(self.layer, x)
         return steps_of_calls(lambda step: apply("layer", self.layer, as_float(step)), x)  # type: ignore[arg-type]
+
+
+def has_batch_norm(layer: Any) -> bool:
+    """Whether it is batch normalisation, or a `Sequential` with it."""
+    return isinstance(layer, BatchNorm) or (isinstance(layer, Sequential) and any(map(has_batch_norm, layer.layers)))
+
+
+def of_all_steps(layer: Any, x: Value) -> Value:
+    """A layer of each step, part by part: batch normalisation has its statistics of all samples and steps."""
+    if isinstance(layer, BatchNorm):
+        return hand_on(layer.of_steps(x), x)
+    with within(layer):
+        for i, part in enumerate(layer.layers):
+            if has_batch_norm(part):
+                y = of_all_steps(part, x)
+            elif isinstance(part, Layer):
+                y = steps_of_calls(part, x)
+            else:
+                y = steps_of_calls(lambda step, i=i, part=part: apply(f"layers.{i}", part, as_float(step)), x)  # type: ignore[misc]
+            x = hand_on(y, x)
+    return x
 
 
 def steps_of_calls(function: Callable, x: Value) -> Value:

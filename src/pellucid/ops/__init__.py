@@ -53,7 +53,7 @@ from .movement import (
     zeros_like,
 )
 from .pool import avg_pool, global_avg_pool, global_max_pool, largest, max_pool, upsample
-from .random import bernoulli, fold_in, normal, random_bits, uniform
+from .random import bernoulli, fold_in, normal, orthonormal, random_bits, uniform
 from .reduce import (
     all_samples,
     argmax,

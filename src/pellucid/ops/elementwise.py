@@ -154,7 +154,16 @@ shift_right = elementwise("shift_right", lambda xp, a, b: a >> b, None, [BITS, S
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
 
+AT_ONCE = 1 << 14  # numbers that stay in a processor's cache through all rounds
+
+
 def _threefry(xp, key0, key1, counter0, counter1):
+    given = (key0, key1, counter0, counter1)
+    if isinstance(counter0, np.ndarray) and counter0.size > AT_ONCE and {v.shape for v in given} == {(counter0.size,)}:
+        found = np.empty(len(counter0), counter0.dtype)
+        for i in range(0, len(found), AT_ONCE):
+            found[i : i + AT_ONCE] = _threefry(xp, *(v[i : i + AT_ONCE] for v in given))
+        return found
     keys = (key0, key1, key0 ^ key1 ^ np.uint32(0x1BD11BDA))
     a, b = counter0 + keys[0], counter1 + keys[1]
     for r in range(13):

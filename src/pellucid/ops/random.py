@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Shape, Value
+from ..graph import GraphError, Kind, Shape, Type, Value, primitive
 from .composite import erfinv
-from .elementwise import cast, minimum, shift_right, spread, threefry
+from .elementwise import FLOATS, cast, minimum, shift_right, spread, threefry
 from .movement import fill, iota, reshape, stack
 from .reduce import sample_index
 
@@ -49,9 +49,22 @@ def normal(key: Value, shape: Shape, dtype: str, mean: float = 0, stddev: float 
     return erfinv(centred) * (stddev * math.sqrt(2)) + mean
 
 
+def _orthonormal_rule(x: Type):
+    if len(x.shape) != 2 or x.shape[0] < x.shape[1] or x.dtype not in FLOATS or x.kind != "shared":
+        raise GraphError(f"orthonormal: takes a shared matrix (m, n) of floats with m >= n, got {x}")
+    return x.shape, x.dtype
+
+
+orthonormal = primitive(  # for first weights, which the reference executor draws: no other knows it, nor has it a slope
+    "orthonormal",
+    rule=_orthonormal_rule,
+    forward=lambda xp, x: xp.orthonormal(x),
+)
+
+
 def bernoulli(key: Value, p: float, shape: Shape, dtype: str, kind: Kind = "shared") -> Value:
     """1 with probability p, else 0."""
     return cast(uniform(key, shape, dtype, kind=kind) < p, dtype)
 
 
-__all__ = ["bernoulli", "fold_in", "normal", "random_bits", "uniform"]
+__all__ = ["bernoulli", "fold_in", "normal", "orthonormal", "random_bits", "uniform"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from operator import add
 from typing import Any, ClassVar
 
-from ..checks import checked, flag, number, whole, wrong
+from ..checks import checked, flag, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..schedules import Clock, Schedule, start_of
@@ -36,6 +36,12 @@ def layer_rates(owner: Any, name: str, value: Any) -> Any:
     return {layer: number(owner, f"{name}[{layer!r}]", rate, least=0) for layer, rate in value.items()}
 
 
+def _refuse_change(optimizer: Any, name: str, value: Any) -> None:
+    hint = f"make another, and a model with it: model.clone(optimizer=dataclasses.replace(optimizer, {name}={value!r}))"
+    hint = f"set model.learning_rate = {value!r}" if name == "learning_rate" else hint
+    refuse_change(optimizer, name, value, hint)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`.
@@ -50,7 +56,8 @@ class Optimizer:
       1/sqrt(number of a neuron's connections), for weights and biases alike (LeCun, 1993; lecture 002).
     - ``use_ema``: outside training, weights are their moving average a' = m a + (1 - m) p, with m = ``ema_momentum``.
       Training itself goes on from p.
-    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, by their mean gradient.
+    - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, and at the end of an epoch, by
+      the mean gradient of their samples: as by one batch of all of them.
     - ``maximize``: gradient ascent.
 
     The names are Keras's; `maximize` is PyTorch's.
@@ -72,6 +79,7 @@ class Optimizer:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True)(cls)
+        cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
@@ -82,6 +90,9 @@ class Optimizer:
             raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
         checked(self, number, "weight_decay", least=0, optional=True)
         checked(self, number, "ema_momentum", least=0, below=1)
+        if not self.use_ema and self.ema_momentum != 0.99:
+            raise GraphError(f"{type(self).__name__}: ema_momentum={self.ema_momentum!r} is of the averages that "
+                             "use_ema=True keeps; give that too, or leave it out")  # fmt: skip
         checked(self, whole, "gradient_accumulation_steps", optional=True)
         checked(self, flag, "use_ema", "maximize")
         checked(self, layer_rates, "layer_rates")

@@ -11,6 +11,8 @@ from ..ops import cast, equal, minimum, where
 from ..schedules import Clock, Schedule
 from .base import Optimizer
 
+LEFT = "optimizer.batches_left"  # state that `fit` sets: mini-batches to the end of the epoch, where a window ends too
+SUMS = "optimizer.accumulated"  # where the names begin of what a window adds up
 AVERAGE = "average"  # the slot that holds a weight's moving average; outside training, the weight itself
 
 
@@ -24,13 +26,15 @@ def descend(
     optimizer: Optimizer,
     dtype: str,
     constraints: Mapping[Value, Callable[[Value], Value]] = MappingProxyType({}),
+    samples: Value | float = 1.0,
 ) -> dict[Value, Value]:
     """The updates of an optimizer's step, for pairs of a state and its gradient; with its slots and counter.
 
-    Of a state with a constraint the new value is ``constraint(new)``.
+    Of a state with a constraint the new value is ``constraint(new)``. ``samples``: by how much a gradient counts among
+    those that are accumulated, the number of samples that it is a mean over.
     """
     counter, rate = state("optimizer.step", (), "int32"), state("optimizer.learning_rate", (), dtype)
-    clock = Clock(cast(counter, dtype))
+    clock = Clock(counter, dtype)
     step = cast(counter + 1, dtype)
     if isinstance(optimizer.learning_rate, Schedule):
         rate = rate * optimizer.learning_rate.at(clock)
@@ -38,13 +42,14 @@ def descend(
     gradients, updates = [g for _, g in pairs], {counter: counter + 1}
     last: Value | None = None  # whether the gradients are complete
     if every > 1:
-        batches = state("optimizer.accumulated_batches", (), "int32")
-        last = equal(batches, every - 1)
-        updates = {counter: counter + cast(last, "int32"), batches: where(last, 0 * batches, batches + 1)}
-        before = [_slot("accumulated", p, dtype) for p, _ in pairs]
-        sums = [s + g for s, g in zip(before, gradients, strict=True)]
-        updates |= {s: where(last, 0 * new, new) for s, new in zip(before, sums, strict=True)}
-        gradients = [new / every for new in sums]
+        batches, left = state(f"{SUMS}_batches", (), "int32"), state(LEFT, (), "int32")
+        last = equal(batches, every - 1) | equal(left, 1)
+        updates = {counter: counter + cast(last, "int32"), batches: where(last, 0 * batches, batches + 1),
+                   left: left - 1}  # fmt: skip
+        before = [state(f"{SUMS}_samples", (), dtype), *(_slot("accumulated", p, dtype) for p, _ in pairs)]
+        total, *sums = [before[0] + samples, *(s + samples * g for s, g in zip(before[1:], gradients, strict=True))]
+        updates |= {s: where(last, 0 * new, new) for s, new in zip(before, (total, *sums), strict=True)}
+        gradients = [new / total for new in sums]
     if optimizer.maximize:
         gradients = [-g for g in gradients]
     decay = None if optimizer.weight_decay is None else state("optimizer.weight_decay", (), dtype)

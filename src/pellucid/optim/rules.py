@@ -9,7 +9,7 @@ from ..checks import checked, choice, flag, number, whole, wrong
 from ..graph import GraphError
 from ..ops import exp, fast_divide, fast_sqrt, log, sign, sqrt
 from ..schedules import Piecewise, Schedule
-from .base import Optimizer
+from .base import CLIPS, Optimizer
 
 EPSILON = "without it a gradient of 0 would be divided by 0"
 
@@ -233,7 +233,8 @@ class LBFGS(Optimizer):
         super().__post_init__()
         checked(self, whole, "history", "max_evaluations")
         checked(self, choice, "line_search", among=("strong_wolfe", None))
-        alone = {"layer_rates": None, "use_ema": False, "gradient_accumulation_steps": None, "weight_decay": None}
+        alone = {"layer_rates": None, "use_ema": False, "gradient_accumulation_steps": None, "weight_decay": None,
+                 "maximize": False} | dict.fromkeys(CLIPS)  # fmt: skip
         for name, only in alone.items() if not isinstance(self.learning_rate, Schedule) else [("learning_rate", 1.0)]:
             if getattr(self, name) != only:
                 raise wrong(self, name, f"left at {only!r}, since it is not for this optimizer", getattr(self, name))

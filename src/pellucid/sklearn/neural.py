@@ -36,7 +36,7 @@ class InverseScaling(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         assert self.model.training is not None
-        seen = self.model.epochs * len(self.model.training.parts[0]["y"])
+        seen = self.model.epochs * self.model.training.samples
         self.model.learning_rate = self.start / (seen + 1) ** self.power
 
 

@@ -10,9 +10,9 @@ from .entries import listed
 from .keeping import BLOB, keep_in, restore
 from .preprocessing import PARTS, Preparation, Preprocessing
 from .preprocessor import Preprocessor
-from .target import Target, read_target, with_target
+from .target import Target, as_in_training, read_target, target_as_numbers, with_target
 
 __all__ = [
-    "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "choose_columns", "keep_in",
-    "listed", "read_target", "restore", "with_target",
+    "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "as_in_training",
+    "choose_columns", "keep_in", "listed", "read_target", "restore", "target_as_numbers", "with_target",
 ]  # fmt: skip

@@ -24,11 +24,13 @@ class Columns:
     left_out: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     ordered: tuple[str, ...] = ()  # categories, or numbers taken as such, that have an order
+    dates: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()  # of several words, different in almost every row
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns that are used."""
-        return self.numbers + self.ordered + self.categories
+        return self.numbers + self.ordered + self.categories + self.dates + self.texts
 
     def with_order(self, names: tuple[str, ...]) -> Columns:
         """These columns, some of them as ordered categories."""
@@ -40,8 +42,8 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
     """The columns of a table (without its target) to learn from.
 
     Left out, unless in ``keep``: what is empty or constant, text that differs in almost every row, and whole numbers
-    that number the rows. ``drop`` are left out as asked. Raises `DataError` where no column is left, and where a column
-    would be numbers but for a few entries of text.
+    that number the rows. Text of several words that is kept is a bag of words. ``drop`` are left out as asked. Raises
+    `DataError` where no column is left, and where a column would be numbers but for a few entries of text.
 
     >>> n = np.arange(1.0, 7)
     >>> columns = choose_columns(Table({"id": n, "age": n * 7 % 4, "name": np.array(list("abcdef"), object)}))
@@ -53,23 +55,42 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
     keep, drop = set(keep), set(drop)
     for name in sorted(keep | drop):
         table[name]  # an unknown name is an error
-    used: dict[str, list[str]] = {"numbers": [], "categories": []}
+    used: dict[str, list[str]] = {"numbers": [], "categories": [], "dates": [], "texts": []}
     left_out, remarks = {}, []
     for name, column in table.columns.items():
         reason = "as asked" if name in drop else None if name in keep else useless(column, name)
         if reason:
             left_out[name] = reason
             continue
-        kind = table.kind(name)
+        kind: str = table.kind(name)
         if kind == "numbers":
             finite(table, name)
+        elif kind == "dates":
+            pass
+        elif differs(column) and words_of(column):
+            kind = "texts"
         elif remark := stray_text(table, name, f", or leave the column out (--drop {name})"):
             remarks.append(remark)
         used[kind].append(name)
-    if not (used["numbers"] or used["categories"]):
+    if not any(used.values()):
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{table.source} has no column to learn from besides the target ({why or 'there are none'})")
-    return Columns(tuple(used["numbers"]), tuple(used["categories"]), left_out, tuple(remarks))
+    return Columns(left_out=left_out, remarks=tuple(remarks), **{kind: tuple(names) for kind, names in used.items()})
+
+
+def differs(column: np.ndarray) -> bool:
+    """Whether a column of text has another entry in almost every row, so that they are no categories."""
+    own = sum(count == 1 for count in Counter(column).values())
+    return own > len(column) / 2 and len(column) > 2
+
+
+def words_of(column: np.ndarray) -> list[str]:
+    """The words that at least two entries of a column of text have, if most entries are of several words."""
+    texts = [text for text in column if text is not None]
+    if sum(len(text.split()) > 1 for text in texts) <= len(texts) / 2:
+        return []
+    counts = Counter(word for text in texts for word in {*text.lower().split()})
+    return [word for word, count in counts.items() if count > 1]
 
 
 def useless(column: np.ndarray, name: str) -> str | None:
@@ -83,11 +104,11 @@ def useless(column: np.ndarray, name: str) -> str | None:
             counter = values[0] in (0, 1) and values[-1] <= 1.5 * n
             if counter or re.search(r"(^|[^a-zA-Z])(id|ID|Id)$|[a-z](Id|ID)$", name):
                 return "numbers the rows" if counter else "an identifier, different in every row"
+    elif column.dtype.kind == "M":
+        values = np.unique(column[~gone])
     else:
-        counts = Counter(column)
-        values = np.array(sorted(key for key in counts if key is not None), object)
-        own = sum(count == 1 for count in counts.values())
-        if own > n / 2 and n > 2 and mostly_numbers(column) < 0.9:
+        values = np.array(sorted({*column} - {None}), object)
+        if differs(column) and not 0.9 <= mostly_numbers(column) < 1:
             return f"text that differs in almost every row ({len(values)} different in {n})"
     if len(values) == 1 and not gone.any():
         return f"{texts_of(values)[0]!r} in every row"
@@ -97,7 +118,7 @@ def useless(column: np.ndarray, name: str) -> str | None:
 def stray_text(table: Table, name: str, way_out: str = "") -> str | None:
     """A text column of numbers but for a few entries is an error if it has many values, else a remark."""
     column = table[name]
-    if mostly_numbers(column) < 0.9:
+    if not 0.9 <= mostly_numbers(column) < 1:
         return None
     row = next(i for i, text in enumerate(column, 1) if text is not None and not is_number(text))
     if len(set(column)) > FEW or sum(count == 1 for count in Counter(column).values()) > len(column) / 2:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, R
 from ..data import DataError, Table
 from ..data.outliers import METHODS
 from .columns import Columns
-from .entries import finite, in_order, listed, missing, texts_of
-from .transformers import BinaryEncoder, OutlierClipper
+from .entries import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
+from .transformers import BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper
 
+NONE = "(missing)"  # the category of missing entries
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
 IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
@@ -30,6 +31,8 @@ PARTS: dict[str, dict[str, tuple[type, ...]]] = {  # kinds of columns, and the s
     "numbers": OF_NUMBERS,
     "ordered": {"order": (OrdinalEncoder,), **OF_NUMBERS},
     "categories": {"impute": (SimpleImputer,), "encode": (OneHotEncoder, BinaryEncoder)},
+    "dates": {"dates": (DateFeatures,), **OF_NUMBERS},
+    "texts": {"words": (BagOfWords,)},
 }
 
 
@@ -81,16 +84,17 @@ class Preparation:
 
     def of_categories(self, n: int) -> list[tuple[str, Any]]:
         """The steps for columns of text, None where missing, of n training rows."""
-        rare = max(2, round(0.01 * n))  # fewer rows say nothing of a category
-        grouped: dict[str, Any] = {"min_frequency": rare, "max_categories": MOST_CATEGORIES}
+        grouped: dict[str, Any] = {"min_frequency": rare(n), "max_categories": MOST_CATEGORIES}
         if self.encode == "binary":
             encode = BinaryEncoder(**grouped)
         else:
             encode = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False, **grouped)
-        return [
-            ("impute", SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")),
-            ("encode", encode),
-        ]
+        return [("encode", encode)]
+
+    def of_dates(self) -> list[tuple[str, Any]]:
+        """The steps for columns of dates; a column more says which were missing, so that no indicator is added."""
+        plain = replace(self, indicator=False)
+        return [("dates", DateFeatures()), *plain.of_numbers()]
 
     def filled(self, table: Table, columns: Columns) -> str:
         """A sentence on what is missing, and what is done about it; empty where nothing is."""
@@ -99,11 +103,15 @@ class Preparation:
         by = {"constant": f"{self.fill_value:g}", "neighbours": "the mean of the nearest rows"}.get(
             self.impute, f"the column's {self.impute.replace('_', ' ')}"
         )
-        numbers = (
-            f"; numbers are filled with {by}" if any(gone[n] for n in (*columns.numbers, *columns.ordered)) else ""
-        )
+        of_numbers = (*columns.numbers, *columns.ordered, *columns.dates)
+        numbers = f"; numbers are filled with {by}" if any(gone[n] for n in of_numbers) else ""
         own = "; a missing category is a category" if any(gone[n] for n in columns.categories) else ""
         return f"missing: {listed(counts)}{numbers}{own}" if counts else ""
+
+
+def rare(n: int) -> int:
+    """The number of rows, of n, that a category needs: fewer say nothing of it."""
+    return max(2, round(0.01 * n))
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,10 @@ class Preprocessing:
             steps["ordered"] = Pipeline(how.of_ordered([orders[name] for name in columns.ordered]))
         if columns.categories:
             steps["categories"] = Pipeline(how.of_categories(len(table)))
+        if columns.dates:
+            steps["dates"] = Pipeline(how.of_dates())
+        if columns.texts:
+            steps["texts"] = Pipeline([("words", BagOfWords())])
         made = cls(columns, steps)
         for kind, step in steps.items():
             step.fit(made.matrix(table, kind))
@@ -137,14 +149,20 @@ class Preprocessing:
     def transform(self, table: Table) -> np.ndarray:
         """The features of each row (n, features), float64.
 
-        Raises `DataError` for missing columns, and for text in a column of numbers. Other columns are ignored.
+        Raises `DataError` for missing columns, for text in a column of numbers, and for numbers that are too large,
+        as they are or scaled. Other columns are ignored.
         """
         if lacking := [name for name in self.columns.names if name not in table.names]:
             what = f"the column{'s' * (len(lacking) > 1)} {listed(lacking)}, which the model needs"
             raise DataError(f"{table.source} lacks {what}; its columns are {listed(table.names)}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)  # `unseen` says it
-            return np.hstack([step.transform(self.matrix(table, kind)) for kind, step in self.steps.items()])
+            made = np.hstack([step.transform(self.matrix(table, kind)) for kind, step in self.steps.items()])
+        if not (abs(made) <= LARGEST).all():
+            row, column = np.argwhere(~(abs(made) <= LARGEST))[0]
+            raise DataError(f"{table.source}: {self.feature_names()[column]} is {made[row, column]:g} in row {row + 1} "
+                            "after scaling, too far from the training rows to compute with")  # fmt: skip
+        return made
 
     def feature_names(self) -> list[str]:
         """A name for each feature: age, missingindicator_age, sex_female, sex_male."""
@@ -177,8 +195,16 @@ class Preprocessing:
         return known
 
     def matrix(self, table: Table, kind: str) -> np.ndarray:
-        """The columns of a kind (n, columns): float64 with NaN, or text with None, where missing."""
+        """The columns of a kind (n, columns): float64 (NaN where missing), datetime64, or text."""
         if kind == "numbers":
             return np.stack([finite(table, name) for name in self.columns.numbers], axis=1)
-        texts = [[text or None for text in texts_of(table[name])] for name in getattr(self.columns, kind)]
-        return np.array(texts, object).T
+        columns = [table[name] for name in getattr(self.columns, kind)]
+        if kind == "dates":
+            where = [f"{table.source}: column {name!r}" for name in self.columns.dates]
+            return np.stack([dates_of(column, at) for column, at in zip(columns, where, strict=True)], axis=1)
+        texts = np.empty((len(table), len(columns)), object)
+        for j, column in enumerate(columns):
+            texts[:, j] = column if column.dtype.kind == "O" else [text or None for text in texts_of(column)]
+        if kind == "categories":
+            texts[texts == None] = NONE  # noqa: E711
+        return texts

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from ..data import DataError, Table, as_table, outliers
-from .columns import Columns
-from .preprocessing import Preparation, Preprocessing
+from ..data.names import check_names, column_names
+from .columns import Columns, differs, words_of
+from .entries import texts_of
+from .preprocessing import Preparation, Preprocessing, rare
 
 
 class Preprocessor(TransformerMixin, BaseEstimator):
     """The columns of a table as numbers for a net: missing ones filled, scaled, categories encoded.
 
     The parameters are those of `Preparation`. ``X`` is an array (n, columns), a DataFrame or a `data.Table`; every
-    column is used. Ordered categories of a DataFrame keep their order. `report` says what is remarkable.
+    column is used: dates as `DateFeatures`, text that differs in almost every row as a `BagOfWords`. Ordered categories
+    of a DataFrame keep their order. `report` says what is remarkable.
 
     >>> X = np.array([[20.0, "red"], [None, "blue"], [40.0, "red"], [30.0, "blue"]], object)
     >>> Preprocessor(scale="minmax").fit_transform(X)
@@ -44,28 +50,57 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.clip, self.indicator, self.fill_value, self.neighbours = clip, indicator, fill_value, neighbours
 
     def fit(self, X: Any, y: Any = None) -> Preprocessor:
-        """Learn medians, means, deviations and categories from the training rows."""
+        """Learn medians, means, deviations, categories and words from the training rows.
+
+        Warns of columns of text that are different in almost every row and have no words in common: they are left out.
+        """
         table = as_table(X)
         orders = orders_of(X) | {name: [str(v) for v in values] for name, values in (self.order or {}).items()}
         for name in orders:
             table[name]  # an unknown name is an error
         self.how_ = Preparation(**self.get_params() | {"order": orders})
-        numbers, categories = ([n for n in table.names if table.kind(n) == k] for k in ("numbers", "categories"))
-        self.fitted_ = Preprocessing.fit(table, Columns(tuple(numbers), tuple(categories)), self.how_)
+        self.fitted_ = Preprocessing.fit(table, _by_kind(table, orders), self.how_)
         self.n_features_in_ = len(table.names)
-        if hasattr(X, "columns"):
+        self.names_ = tuple(table.names)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if column_names(X) is not None:
             self.feature_names_in_ = np.array(table.names, object)
+        if left_out := self.fitted_.columns.left_out:
+            said = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            warnings.warn(f"left out of the features: {said}", UserWarning, stacklevel=2)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The features of each row (n, features), float64."""
-        table = as_table(X)
-        if not isinstance(X, Table) and not hasattr(X, "columns") and len(table.names) != self.n_features_in_:
+        """The features of each row (n, features), float64.
+
+        Columns with names are those of the training, in the same order; without names they are taken by position.
+        Raises `DataError`, in scikit-learn's words, for others.
+        """
+        return self.fitted_.transform(self._table(X))
+
+    def _table(self, X: Any) -> Table:
+        """The columns of X under the names that they had in training."""
+        check_is_fitted(self, "fitted_")
+        table, named = as_table(X), column_names(X) is not None
+        if named and hasattr(self, "feature_names_in_"):
+            check_names(self.names_, table.names)
+            return table
+        if named or hasattr(self, "feature_names_in_"):
+            what = "X has feature names, but {} was fitted without feature names"
+            if not named:
+                what = "X does not have valid feature names, but {} was fitted with feature names"
+            warnings.warn(what.format(type(self).__name__), UserWarning, stacklevel=3)
+        if len(table.names) != self.n_features_in_:
             raise DataError(
                 f"X has {len(table.names)} features, but Preprocessor is expecting {self.n_features_in_} features as "
                 "input"
             )
-        return self.fitted_.transform(table)
+        columns = dict(zip(self.names_, table.columns.values(), strict=True))
+        for name, known in self.fitted_.categories().items():
+            if columns[name].dtype.kind == "f" and {"True", "False"} & {*known}:  # truth values in an array of objects
+                columns[name] = np.array([{"0": "False", "1": "True"}.get(t) for t in texts_of(columns[name])], object)
+        return Table(columns, table.source)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """One name for each feature."""
@@ -78,10 +113,31 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 
     def report(self, X: Any) -> list[str]:
         """Sentences on rows: what is missing, which values are far from the others, which categories are new."""
-        table = as_table(X)
+        table = self._table(X)
         far = [f"outliers: {column}" for column in outliers(table).columns]
         filled = self.how_.filled(table, self.fitted_.columns)
         return [*([filled] if filled else []), *far, *self.fitted_.unseen(table)]
+
+
+def _by_kind(table: Table, orders: Mapping[str, Any]) -> Columns:
+    """Every column of a table by its kind; text that is different in almost every row is words, or nothing."""
+    used: dict[str, list[str]] = {"numbers": [], "categories": [], "dates": [], "texts": []}
+    left_out = {}
+    for name, column in table.columns.items():
+        kind: str = table.kind(name)
+        if kind == "categories" and name not in orders:
+            counts = Counter(column)
+            alone = max(counts.values()) < rare(len(column)) and len(counts) > 2
+            if (alone or differs(column)) and words_of(column):
+                kind = "texts"
+            elif alone:
+                left_out[name] = f"text that differs in almost every row ({len(counts)} different in {len(column)})"
+                continue
+        used[kind].append(name)
+    if not any(used.values()):
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise DataError(f"{table.source} has no column to learn from ({why})")
+    return Columns(left_out=left_out, **{kind: tuple(names) for kind, names in used.items()})
 
 
 def orders_of(frame: Any) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..data import DataError, Table
+from ..data.reading import Reading
 from .columns import FEW, stray_text
 from .entries import finite, in_order, listed, missing, numbers_of, texts_of
 
@@ -33,6 +34,7 @@ class Target:
     class_names: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    class_values: tuple[float, ...] = ()  # of classes that are numbers; their names are as they were written
 
     @property
     def sentence(self) -> str:
@@ -44,6 +46,8 @@ class Target:
         """Class numbers (n,), -1 where missing; or scaled numbers (n,). Raises `DataError` for an unknown class."""
         if self.task == "regression":
             return (numbers_of(column, f"column {self.name!r}") - self.mean) / self.scale
+        if self.class_values and column.dtype.kind == "f":
+            return self._of_values(column)
         number = {name: i for i, name in enumerate(self.class_names)} | {"": -1}
         texts = texts_of(column)
         for row, text in enumerate(texts, 1):
@@ -51,6 +55,14 @@ class Target:
                 known = listed(self.class_names)
                 raise DataError(f"column {self.name!r} holds {text!r} in row {row}, none of the classes {known}")
         return np.array([number[text] for text in texts], np.int64)
+
+    def _of_values(self, column: np.ndarray) -> np.ndarray:
+        number = {value: i for i, value in enumerate(self.class_values)}
+        found = np.array([-1 if v != v else number.get(v, -2) for v in column.tolist()], np.int64)
+        if (unknown := np.flatnonzero(found == -2)).size:
+            text, known = texts_of(column[unknown[:1]])[0], listed(self.class_names)
+            raise DataError(f"column {self.name!r} holds {text!r} in row {unknown[0] + 1}, none of the classes {known}")
+        return found
 
     def decode(self, output: np.ndarray) -> np.ndarray:
         """A net's output (n, 1) as numbers (n,) in the units of the target."""
@@ -71,11 +83,40 @@ def with_target(table: Table, name: str) -> tuple[Table, int]:
     return table.take(np.flatnonzero(known)), int((~known).sum())
 
 
-def read_target(table: Table, name: str, task: Task | None = None) -> Target:
+def target_as_numbers(
+    table: Table, name: str, how: Reading, kind: str | None = None
+) -> tuple[Table, np.ndarray | None]:
+    """A table whose target was read as text: that as numbers where it holds numbers, and then how they were written.
+
+    ``kind`` "text" leaves it as text, "number" makes numbers of text with leading zeros too, and raises `DataError`
+    for what is no number.
+    """
+    written = table[name]
+    if kind == "text":
+        return table, None
+    texts = texts_of(written)
+    values = how.numbers(texts, keep=kind != "number")
+    if values is None and kind == "number":
+        row = next(row for row, text in enumerate(texts, 1) if how.numbers([text], keep=False) is None)
+        raise DataError(f"{table.source}: column {name!r} holds {texts[row - 1]!r} in row {row}, expected a number")
+    if values is None or (kind is None and np.isnan(values).all()):  # NA and null alone are classes
+        return table, None
+    return Table(table.columns | {name: values}, table.source, table.remarks), written
+
+
+def as_in_training(table: Table, target: Target, how: Reading) -> Table:
+    """A table whose target was read as text, with that as what it was in training."""
+    if target.task == "classification" and not target.class_values:
+        return table
+    return target_as_numbers(table, target.name, how, "number")[0]
+
+
+def read_target(table: Table, name: str, task: Task | None = None, written: np.ndarray | None = None) -> Target:
     """Classification or regression, told from the target unless ``task`` says it.
 
-    Text, two values, or few whole numbers are classes; other numbers are values. Raises `DataError` for a target of
-    one value only, for text where regression is asked, and for text that differs in almost every row.
+    ``written`` are the entries of a target of numbers as text, by which its classes are called. Text, two values, or
+    few whole numbers are classes; other numbers are values. Raises `DataError` for a target of one value only, for
+    text where regression is asked, and for text that differs in almost every row.
     """
     known, _ = with_target(table, name)
     column, n = known[name], len(known)
@@ -111,4 +152,9 @@ def read_target(table: Table, name: str, task: Task | None = None) -> Target:
             f"{table.source}: the target {name!r} has {len(counts)} different values in {n} rows, "
             "too many to learn classes from" + ("" if is_text else "; --task regression takes it as a number")
         )
-    return Target(name, "classification", reason, tuple(in_order(column)))
+    if is_text:
+        return Target(name, "classification", reason, tuple(in_order(column)))
+    values, first = np.unique(table[name], return_index=True)  # NaN last
+    values, first = values[: len(counts)], first[: len(counts)]
+    names = texts_of(values) if written is None else [str(written[i]) for i in first]
+    return Target(name, "classification", reason, tuple(names), class_values=tuple(values.tolist()))

@@ -1,4 +1,4 @@
-"""Transformers that scikit-learn lacks: categories in binary, and values that are far away moved nearer."""
+"""Transformers that scikit-learn lacks: categories in binary, far values moved nearer, dates and texts as numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -31,6 +32,11 @@ class BinaryEncoder(TransformerMixin, BaseEstimator):
         self.encoder_ = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, **grouped)
         self.sizes_ = self.encoder_.fit_transform(X).max(axis=0).astype(int) + 1
         return self
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns."""
+        return self.encoder_.n_features_in_
 
     @property
     def categories_(self) -> list[np.ndarray]:
@@ -81,3 +87,106 @@ class OutlierClipper(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names as they are."""
         return np.asarray(input_features, object)
+
+
+DAY = np.timedelta64(1, "D")
+
+
+class DateFeatures(TransformerMixin, BaseEstimator):
+    """Numbers of dates: days since 1970, the parts of calendar and clock, and their cycles as sines and cosines.
+
+    Of datetime64 (n, columns), NaT where missing (NaN in all its features). Parts that are the same in all training
+    rows are left out; a column more says which dates were missing, if some were.
+
+    >>> dates = np.array([["2024-02-29T18:00"], ["2024-03-01T06:00"]], "datetime64[m]")
+    >>> made = DateFeatures().fit(dates)
+    >>> made.get_feature_names_out(["d"])[:6].tolist()
+    ['d_days', 'd_month', 'd_day', 'd_weekday', 'd_hour', 'd_year_sin']
+    >>> made.transform(dates)[:, :5].tolist()
+    [[19782.75, 2.0, 29.0, 3.0, 18.0], [19783.25, 3.0, 1.0, 4.0, 6.0]]
+    """
+
+    def fit(self, X: Any, y: Any = None) -> DateFeatures:
+        """Learn which features of each column vary."""
+        self.kept_ = []
+        for column in np.asarray(X).T:
+            made, gone = date_parts(column), np.isnat(column)
+            varying = [name for name, values in made.items() if len(np.unique(values[~gone])) > 1]
+            self.kept_.append([*(varying or ["days"]), *(["missing"] if gone.any() else [])])
+        self.n_features_in_ = len(self.kept_)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(n, columns) to (n, features), float64."""
+        check_is_fitted(self, "kept_")
+        made = []
+        for column, kept in zip(np.asarray(X).T, self.kept_, strict=True):
+            parts = date_parts(column) | {"missing": np.isnat(column).astype(np.float64)}
+            made += [parts[name] for name in kept]
+        return np.stack(made, axis=1)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The column's name and the part: born_year."""
+        named = zip(input_features, self.kept_, strict=True)
+        return np.array([f"{name}_{part}" for name, kept in named for part in kept], object)
+
+
+def date_parts(column: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of dates (n,), each (n,) float64 with NaN where the date is missing."""
+    column = column.astype("datetime64[us]")
+    gone = np.isnat(column)
+    day, month, year = (column.astype(f"datetime64[{unit}]") for unit in "DMY")
+    days = np.where(gone, np.nan, (column - np.datetime64(0, "us")) / DAY)
+    hour = np.where(gone, np.nan, (column - day) / np.timedelta64(1, "h"))
+    weekday = np.where(gone, np.nan, (day.astype(np.int64) + 3) % 7)  # Monday is 0, as 1970 began on a Thursday
+    parts = {
+        "days": days,
+        "year": np.where(gone, np.nan, year.astype(np.int64) + 1970),
+        "month": np.where(gone, np.nan, (month - year).astype(np.int64) + 1),
+        "day": np.where(gone, np.nan, (day - month).astype(np.int64) + 1),
+        "weekday": weekday,
+        "hour": hour,
+    }
+    cycles = {"year": ((column - year) / DAY, 365.2425), "week": (weekday, 7.0), "clock": (hour, 24.0)}
+    for name, (value, period) in cycles.items():
+        turn = np.where(gone, np.nan, 2 * np.pi * value / period)
+        parts |= {f"{name}_sin": np.sin(turn), f"{name}_cos": np.cos(turn)}
+    return parts
+
+
+class BagOfWords(TransformerMixin, BaseEstimator):
+    """Which words an entry has: for each column of text `sklearn.feature_extraction.text.TfidfVectorizer`'s weights.
+
+    Words of at least two entries, the ``most`` frequent ones of each column. ``X`` is (n, columns) of text, None where
+    missing, which has no words.
+
+    >>> made = BagOfWords().fit(np.array([["a red car"], ["red roof"], ["blue car"]], object))
+    >>> made.get_feature_names_out(["what"]).tolist()
+    ['what_car', 'what_red']
+    >>> made.transform(np.array([["my car"], [None]], object)).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+
+    def __init__(self, most: int = 100) -> None:
+        self.most = most
+
+    def fit(self, X: Any, y: Any = None) -> BagOfWords:
+        """Learn the words of each column. Raises ValueError for a column without words that two entries have."""
+        self.vectorizers_ = [TfidfVectorizer(min_df=2, max_features=self.most).fit(_texts(c)) for c in np.asarray(X).T]
+        self.n_features_in_ = len(self.vectorizers_)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(n, columns) to (n, words), float64."""
+        check_is_fitted(self, "vectorizers_")
+        columns = zip(self.vectorizers_, np.asarray(X).T, strict=True)
+        return np.hstack([vectorizer.transform(_texts(column)).toarray() for vectorizer, column in columns])
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The column's name and the word."""
+        named = zip(input_features, self.vectorizers_, strict=True)
+        return np.array([f"{name}_{word}" for name, v in named for word in v.get_feature_names_out()], object)
+
+
+def _texts(column: np.ndarray) -> list[str]:
+    return ["" if text is None else text for text in column]

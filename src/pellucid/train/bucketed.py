@@ -39,12 +39,14 @@ def arrays_of(model: Model, buckets: Buckets, name: str = "") -> list[Arrays]:
     return [{k: a.astype(model._dtype_of(k, a), copy=False) for k, a in arrays.items()} for arrays in parts]  # once
 
 
-def predict(model: Model, buckets: Buckets, batch_size: int | str | None) -> np.ndarray | list[np.ndarray]:
+def predict(
+    model: Model, buckets: Buckets, batch_size: int | str | None, finite: bool
+) -> np.ndarray | list[np.ndarray]:
     """One array, or for outputs at every step a list of arrays, without what stands at padding."""
     outputs = []
     for b in buckets.parts:
         arrays, _ = model._inputs(b.x)
-        outputs.append(model._in_batches(model._compiled("predict", arrays), arrays, batch_size))
+        outputs.append(model._in_batches(model._compiled("predict", arrays), arrays, batch_size, finite, b.rows))
     each_step = all(o.ndim > 2 and o.shape[1] == b.length for o, b in zip(outputs, buckets.parts, strict=True))
     found: list[Any] = [None] * len(buckets)
     for b, o in zip(buckets.parts, outputs, strict=True):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..graph import GraphError
 from ..metrics import larger_is_better
+from .remarks import remark
 
 if TYPE_CHECKING:
     from .model import Model
@@ -45,9 +47,13 @@ class Callback:
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """A list of callbacks. Raises `GraphError` for what is none, or stands alone."""
+    """A list of callbacks; None is none. Raises `GraphError` for what is none, or stands alone."""
     if isinstance(given, Callback):
         raise GraphError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
+    if given is None:
+        return []
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise GraphError(f"callbacks must be a list of pellucid.Callback, got {given!r}")
     found = list(given)
     for c in found:
         if not isinstance(c, Callback):
@@ -151,6 +157,9 @@ class AverageWeights(Callback):
                 self.total[name] = self.total.get(name, 0) + value.astype("float64")
 
     def on_train_end(self, logs=None):
+        if not self.count and self.model.stop_training:
+            remark(f"AverageWeights(start={self.start}) has averaged nothing: training ended before, "
+                   f"{self.model.stopped}")  # fmt: skip
         if self.count:
             trained = {name for name, p in self.model._built().parameters.items() if p.trainable}
             means = {name: total / self.count for name, total in self.total.items() if name in trained}

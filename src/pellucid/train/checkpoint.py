@@ -175,7 +175,11 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
         if resume:
             raise GraphError("resume=True goes on from a checkpoint: give callbacks=[pellucid.Checkpoint(folder)]")
         return None
-    arguments = {"batch_size": t.batch, "shuffle": t.shuffle, "augment": t.augment}
+    arguments = {
+        "batch_size": t.batch if len({*t.batches}) == 1 else t.batches,
+        "shuffle": t.shuffle,
+        "augment": t.augment,
+    }
     keeper.fit = fingerprint(model, t.steps[0].program, t.parts, t.validation, **arguments)
     files = keeper.files()
     if files and not resume:

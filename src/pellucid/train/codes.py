@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,3 +139,14 @@ def _blocks(a: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _refuse(name: str, part: np.ndarray, wrong: np.ndarray, start: int, expected: str) -> None:
     row = int(np.flatnonzero(wrong.reshape(len(part), -1).any(axis=1))[0])
     raise DataError(f"{name} holds {part[row][wrong[row]].flat[0]} (row {start + row}), {expected}")
+
+
+def specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
+    """The inputs of a net from the shapes of one sample, and how the net is called."""
+    if isinstance(shapes, dict):
+        return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
+    if isinstance(shapes, int):
+        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
+    if shapes and isinstance(shapes[0], (tuple, list)):
+        return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
+    return {"x": Spec(tuple(shapes), dtype)}, "one"

@@ -17,6 +17,7 @@ from ..data import Buckets, DataError
 from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program, Shape
+from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
 from . import bucketed, programs
@@ -34,7 +35,9 @@ from .arrays import (
 )
 from .codes import Codes, check_codes, codes_of, first_specs
 from .loop import split
-from .measuring import Metrics, of_epochs
+from .measuring import Metrics, of_epochs, steps_counted
+from .outputs import check_outputs, one_output, several_targets
+from .parts import Part
 from .sharing import run_of, shared
 from .whole import WholeSteps
 
@@ -68,7 +71,11 @@ class Feeding:
             hint = _shape_hint(given, built) or (reason if told else "")
             raise GraphError(f"{other.replace('x', name, 1)} has samples of shape {given[1:]}, but the net was built "
                              f"for {built}{hint}")  # fmt: skip
-        arrays |= {k: check_codes(arrays[k], c, k.replace("x", name, 1)) for k, c in self._codes().items()}
+        for k, c in self._codes().items():
+            arrays[k] = check_codes(arrays[k], c, k.replace("x", name, 1))
+        for k, a in arrays.items():
+            if a.dtype.kind in "iu" and a.nbytes <= LARGE:
+                arrays[k] = a.astype(self._dtype_of(k, a), copy=False)
         return arrays, how
 
     def _learn_columns(self: Any, x: Any) -> None:
@@ -80,6 +87,8 @@ class Feeding:
 
         A warning, once, where one of both has names and the other has none.
         """
+        if type(x) is np.ndarray and not self.columns:
+            return
         given = columns_of(x)
         for k in self.columns.keys() & given.keys():
             try:
@@ -109,13 +118,16 @@ class Feeding:
         """The dtype that an array has in the graph, by its name there."""
         if k not in self.specs:
             return graph_dtype(a, self.dtype)
-        return "int32" if k in self._codes() and a.dtype.kind in "iu" and a.dtype != np.uint8 else number_dtype(
-            a, self.dtype)  # fmt: skip
+        return graph_dtype(a, self.dtype) if k in self._codes() else number_dtype(a, self.dtype)
 
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
         """The net's inputs in the shapes and dtypes of these arrays; where there is no array, as it was built."""
         return {k: Spec(arrays[k].shape[1:], self._dtype_of(k, arrays[k])) if k in arrays else s
                 for k, s in self.specs.items()}  # fmt: skip
+
+    def _traced_for(self: Any, arrays: dict[str, np.ndarray]) -> Traced:
+        """The net as a graph on samples of these shapes."""
+        return self._others.get(tuple(self._specs_of(arrays).values()), self._built())
 
     def _refuses(self: Any, arrays: dict[str, np.ndarray]) -> str:
         """Why the net cannot take samples of these shapes with the weights it has; empty if it can."""
@@ -140,6 +152,7 @@ class Feeding:
         """The arrays of samples: one dict of them, or one for each bucket."""
         self._labels = None
         if isinstance(x, Buckets):
+            one_output(self, "Buckets are")
             bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
             return bucketed.arrays_of(self, x, name)
         if y is None:
@@ -150,22 +163,31 @@ class Feeding:
         """Inputs, targets and weights by the names that programs use, checked."""
         arrays, _ = self._inputs(x, f"{name}x", finite=True)
         n = len(next(iter(arrays.values())))
-        output = self._others.get(tuple(self._specs_of(arrays).values()), self._built()).output.shape
-        arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+        traced = self._traced_for(arrays)
+        check_outputs(self.loss, traced)
+        output = traced.output.shape
+        if isinstance(self.loss, Losses):
+            if class_weight is not None:
+                raise GraphError("class_weight is for nets of one output; give sample_weight, or loss_weights to Model")
+            arrays["y"], output = several_targets(y, self.loss, traced, n, self.dtype, fitting, f"{name}y"), ()
+        else:
+            arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+        steps = None
+        if class_weight is not None:
+            steps = steps_counted(self, {k: a for k, a in arrays.items() if k != "y"})
         if class_weight is not None and by_label(self.loss, output, self._built().mask is not None):
-            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output), None
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
+            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output, steps), None
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output, steps)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 
-    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[dict, dict]:
+    def _apart(self: Any, arrays: dict[str, np.ndarray], fraction: float, sample_weight: Any) -> tuple[Part, Part]:
         """Training and validation samples; these without the weights of classes."""
         n = len(arrays["y"])
         own = as_weights(sample_weight, None, arrays["y"], n, self.dtype, self.loss, self._built().output.shape)
-        learnt, held = split(arrays if own is None else arrays | {"own": own}, fraction, self.seed)
-        learnt.pop("own", None)
-        held.pop("weight", None)
-        return learnt, held if own is None else {("weight" if k == "own" else k): a for k, a in held.items()}
+        learnt, held = split(arrays, fraction, self.seed)
+        plain = {name: a for name, a in arrays.items() if name != "weight"}
+        return learnt, Part(plain | ({} if own is None else {"weight": own}), held.rows)
 
     def _ready(self: Any, a: np.ndarray, k: str, name: str) -> np.ndarray:
         """An array in the graph's dtype, unless it is so large that this is better done a piece at a time."""

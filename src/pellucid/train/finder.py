@@ -10,7 +10,7 @@ import numpy as np
 from ..executors import NotFinite
 from ..graph import GraphError
 from ..optim import LBFGS
-from ..schedules import Schedule
+from ..schedules import Schedule, start_of
 from .pieces import Arrays, order_of
 
 if TYPE_CHECKING:
@@ -63,11 +63,12 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
     if isinstance(model.optimizer, LBFGS):
         raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
-    from .loop import RATE, first_state, trained_weights
+    from .loop import RATE, at_epoch, first_state, trained_weights
 
-    schedule = model.optimizer.learning_rate
-    if isinstance(schedule, Schedule):  # it would multiply the rates that are tried
-        own, model = model, model.clone(optimizer=replace(model.optimizer, learning_rate=schedule.start))
+    rate, k = start_of(model.optimizer.learning_rate), model.optimizer.gradient_accumulation_steps
+    if isinstance(model.optimizer.learning_rate, Schedule) or k:  # which would multiply the rates, and keep steps back
+        optimizer = replace(model.optimizer, learning_rate=rate, gradient_accumulation_steps=None)
+        own, model = model, model.clone(optimizer=optimizer)
         model._build(own.specs, own.how)
         model.state = dict(own.state)
     kept, run = dict(model.state), model._compiled("step", arrays)
@@ -76,6 +77,7 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         model.state |= first_state(run.program, names, model.optimizer, model.seed, model.state)
         model.state = {name: np.array(a) for name, a in model.state.items()}
         rates, losses, mean, n = [], [], 0.0, len(arrays["y"])
+        model.state |= at_epoch(model.state, model.epochs, steps)
         rows = np.concatenate([order_of(model.seed, e, n, True) for e in range(-(-steps * batch // n))])  # type: ignore[misc]
         for k, rate in enumerate(np.geomspace(low, high, steps)):
             model.state[RATE] = np.asarray(rate, model.dtype)

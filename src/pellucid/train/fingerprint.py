@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data import DataError
 from ..graph import GraphError, Program
-from .pieces import Arrays
+from .parts import Part
 
 if TYPE_CHECKING:
     from .model import Model
@@ -24,7 +24,7 @@ Fingerprint = dict[str, dict[str, Any]]
 
 
 def fingerprint(
-    model: Model, step: Program, parts: list[Arrays], validation: list[Arrays] | None, **arguments: Any
+    model: Model, step: Program, parts: list[Part], validation: list[Part] | None, **arguments: Any
 ) -> Fingerprint:
     """The net, the arguments and the data of a fit; ``arguments``: those of `Model.fit` that decide its result."""
     known = step.state | {name: p.value for name, p in model._built().parameters.items()}
@@ -32,10 +32,10 @@ def fingerprint(
     own |= {name: text(getattr(model, name)) for name in NAMES if hasattr(model, name)}
     data: dict[str, str] = {}
     for name, several in (("training", parts), ("validation", validation or [])):
-        for i, arrays in enumerate(several):
+        for i, part in enumerate(several):
             where = f"{name} bucket {i + 1}, " if len(several) > 1 else f"{name} "
-            data |= {f"{where}{k}": f"{a.dtype} {a.shape}" for k, a in arrays.items()}
-            data |= {f"the content of {where}{k}": digest(a) for k, a in arrays.items()}
+            data |= {f"{where}{k}": f"{a.dtype} {(part.samples, *a.shape[1:])}" for k, a in part.whole.items()}
+            data |= {f"the content of {where}{k}": digest(a, part.rows) for k, a in part.whole.items()}
     return {
         "architecture": {f"parameter {name!r}": f"{v.dtype} {v.shape}" for name, v in sorted(known.items())},
         "arguments": own | {name: text(value) for name, value in arguments.items()},
@@ -57,20 +57,22 @@ def hash_of(*texts: str) -> str:
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
 
 
-def digest(array: np.ndarray) -> str:
-    """BLAKE2b of an array's bytes; of a large one, of rows evenly spaced, the first and the last among them.
+def digest(array: np.ndarray, rows: np.ndarray | None = None) -> str:
+    """BLAKE2b of an array's bytes, or those of some rows; of many, of rows evenly spaced, first and last among them.
 
     >>> digest(np.arange(4)) == digest(np.arange(4)), digest(np.arange(4)) == digest(np.array([0, 1, 3, 2]))
     (True, False)
     """
     found = hashlib.blake2b(digest_size=16)
-    row = max(1, array.nbytes // len(array))
-    rows = np.arange(len(array))
-    if array.nbytes > SAMPLED:
-        rows = np.unique(np.linspace(0, len(array) - 1, max(2, SAMPLED // row)).astype(np.int64))
+    row, n = max(1, array.nbytes // len(array)), len(array) if rows is None else len(rows)
+    some = np.arange(n)
+    if n * row > SAMPLED:
+        some = np.unique(np.linspace(0, n - 1, max(2, SAMPLED // row)).astype(np.int64))
     each = max(1, CHUNK // row)
-    for start in range(0, len(rows), each):
-        part = slice(start, start + each) if len(rows) == len(array) else rows[start : start + each]
+    for start in range(0, len(some), each):
+        part: Any = some[start : start + each] if rows is None else rows[some[start : start + each]]
+        if rows is None and len(some) == n:
+            part = slice(start, start + each)
         found.update(np.ascontiguousarray(array[part]).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -11,7 +12,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data import DataError
 from .callbacks import Callback
+from .loop import rate_used
 
 if TYPE_CHECKING:
     from .model import Model
@@ -21,13 +24,27 @@ class LogFile:
     """A file to which bytes are added, and that can be cut back to a size it had: to what it was at a checkpoint."""
 
     def __init__(self, path: Any, append: bool = False) -> None:
-        self.path, self.append = Path(path), append
+        self.path, self.append, self.told = Path(path), append, False
 
     def write(self, data: bytes) -> None:
-        """Add bytes; the first replace what is there, unless ``append``."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab" if self.append else "wb") as file:
-            file.write(data)
+        """Add bytes; the first replace what is there, unless ``append``.
+
+        Where that fails, a full disk say, none of them are there, and the user is told once: training goes on.
+        """
+        before = self.size()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab" if self.append else "wb", buffering=0) as file:
+                while data:
+                    data = data[file.write(data) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, before)
+            if not self.told:
+                warnings.warn(f"the log {str(self.path)!r} could not be written ({error.strerror or error}); training "
+                              "goes on, and what there is no room for is missing there", stacklevel=4)  # fmt: skip
+            self.told = True
+            return
         self.append = True
 
     def size(self) -> int:
@@ -59,7 +76,21 @@ class FileLogger(Callback):
         self.path, self.append = Path(path), append
 
     def on_train_begin(self, logs=None):
-        self.log = LogFile(self.path, self.append)
+        self.log, self.first = LogFile(self.path, self.append), True
+
+    def add(self, line: bytes) -> None:
+        """Write a line: a new one, even where what was there before ends in the middle of one."""
+        if self.first and self.log.size():
+            with open(self.path, "rb") as file:
+                file.seek(-1, os.SEEK_END)
+                cut = file.read() != b"\n"
+            if cut:
+                warnings.warn(
+                    f"the last line in {str(self.path)!r} is cut short; new ones begin behind it", stacklevel=4
+                )
+                line = b"\n" + line
+        self.log.write(line)
+        self.first = False
 
     def state_dict(self):
         return {"size": self.log.kept()}
@@ -72,7 +103,8 @@ class CSVLogger(FileLogger):
     """A table with a line an epoch: its number from 1, the loss and the metrics, the learning rate at its end.
 
     ``append``: add to a file that is there instead of writing it anew. Its columns then stay; numbers that have none
-    are left out. Numbers are written so that reading gives them back bit for bit.
+    are left out. Raises `DataError` before training where its first line is no line of text in UTF-8. Numbers are
+    written so that reading gives them back bit for bit.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "log.csv"
@@ -92,10 +124,31 @@ class CSVLogger(FileLogger):
             csv.writer(text, lineterminator="\n").writerow(row)
             columns = list(row)
         else:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                columns = next(csv.reader(file))
+            columns = self.columns()
         csv.writer(text, lineterminator="\n").writerow([row.get(name, "") for name in columns])
-        self.log.write(text.getvalue().encode())
+        self.add(text.getvalue().encode())
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin()
+        if self.log.size():
+            self.columns()
+
+    def columns(self) -> list[str]:
+        """The names in the first line of the file."""
+        with open(self.path, "rb") as file:
+            line = file.readline(LONGEST)
+        try:
+            names = next(csv.reader([line.decode("utf-8-sig")]))
+        except (UnicodeDecodeError, csv.Error, StopIteration) as error:
+            raise DataError(f"{str(self.path)!r} is no log to add to: its first line is no text in UTF-8 ({error}); "
+                            "give another file, or append=False") from None  # fmt: skip
+        if b"\0" in line or not line.endswith(b"\n"):
+            raise DataError(f"{str(self.path)!r} is no log to add to: its first line, the names of the columns, is cut "
+                            f"short or no text: {line[:60]!r}; give another file, or append=False")  # fmt: skip
+        return names
+
+
+LONGEST = 1 << 20  # of a line of names
 
 
 class JSONLinesLogger(FileLogger):
@@ -103,9 +156,9 @@ class JSONLinesLogger(FileLogger):
 
     def on_epoch_end(self, epoch, logs=None):
         row = {name: value if math.isfinite(value) else None for name, value in row_of(self.model, logs).items()}
-        self.log.write(json.dumps(row).encode() + b"\n")
+        self.add(json.dumps(row).encode() + b"\n")
 
 
 def row_of(model: Model, logs: dict[str, float] | None) -> dict[str, float]:
-    """An epoch's numbers: which it is, from 1, what was measured, and the learning rate."""
-    return {"epoch": model.epochs, **(logs or {}), "learning_rate": model.learning_rate}
+    """An epoch's numbers: which it is, from 1, what was measured, and the learning rate of its last step."""
+    return {"epoch": model.epochs, **(logs or {}), "learning_rate": rate_used(model)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,41 +17,36 @@ from ..data import DataError
 from ..executors import NotFinite
 from ..graph import GraphError, Program, toposort
 from ..graph import state as state_value
-from ..ops import cast
 from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
-from ..schedules import EPOCHS, PER_EPOCH, Clock, Schedule
+from ..optim.descend import LEFT, SUMS
+from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
+from .batches import sizes
 from .checkpoint import Checkpoint, Saved, keeper_of
+from .finite import bad_state
 from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
-from .pieces import Arrays, Piece, Place, cut, epochs_of, middle_of
+from .parts import Arrays, Part, as_part
+from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
+from .remarks import remark
 
 if TYPE_CHECKING:
     from .callbacks import Callback
     from .history import History
     from .model import Model
 
-DEFAULT_BATCH = 32
 RATE = "optimizer.learning_rate"
 
 
 class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite; the message says in which layer it began and what to try."""
+    """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 
-def training_batch_size(asked: int | str | None, n: int) -> int:
-    """The number of samples a step; more than there are is an error."""
-    size = batch_size_for(asked, n, DEFAULT_BATCH)
-    if size > n:
-        raise DataError(f"batch_size={size} is larger than the {n} training samples; use batch_size={n} or 'all'")
-    return size
-
-
-def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[dict, dict]:
-    """Training and validation samples, drawn with the seed and kept in their order."""
+def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
+    """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
@@ -59,17 +54,17 @@ def split(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> tuple[di
                         f"{n - held} for training")  # fmt: skip
     order = np.random.Generator(np.random.Philox(key=[seed, 1 << 40])).permutation(n)
     validation, training = np.sort(order[:held]), np.sort(order[held:])
-    return {k: a[training] for k, a in arrays.items()}, {k: a[validation] for k, a in arrays.items()}
+    return Part(arrays, training), Part(arrays, validation)
 
 
-def enough(arrays: Arrays) -> Arrays:
-    """Validation samples. Raises `DataError` for one sample with one target: its loss says nothing of others."""
-    if arrays["y"].size == 1:
-        raise DataError("one sample for validation says nothing of others; give two or more, the tenth part say")
-    return arrays
+def enough(part: Part) -> Part:
+    """Validation samples, with a warning for one sample with one target: its loss says little of others."""
+    if part.samples == 1 and part["y"].size == 1:
+        remark("one sample for validation says next to nothing of others; give more, the tenth part say")
+    return part
 
 
-def whole_batch(asked: int | str | None, parts: list[Arrays], augment: Callable | None) -> str:
+def whole_batch(asked: int | str | None, parts: list[Part], augment: Callable | None) -> str:
     """All samples as one batch, which is what L-BFGS takes."""
     if asked not in (None, "all"):
         raise GraphError(f'optim.LBFGS takes all samples at once: leave batch_size out, or give "all", got {asked!r}')
@@ -107,23 +102,32 @@ class Training:
     """What `fit` was given, as arrays and compiled steps: `Model.training`, while it trains."""
 
     steps: list[Any]  # the compiled step of each part
-    parts: list[Arrays]
-    validation: list[Arrays] | None
-    batch: int
+    parts: list[Part]
+    validation: list[Part] | None
+    batches: list[int]  # how many samples a step takes of each part
     epochs: int
     shuffle: bool
     augment: Callable | None = None
 
     @property
-    def unchanged(self) -> list[Arrays]:
+    def unchanged(self) -> list[Part]:
         """The parts as a net evaluates them: without random changes, cut in the middle."""
         if self.augment is None:
             return self.parts
-        return [arrays | {"x": middle_of(self.augment, arrays["x"])} for arrays in self.parts]
+        return [part.having(x=middle_of(self.augment, part.whole["x"])) for part in self.parts]
+
+    @property
+    def samples(self) -> int:
+        return sum(part.samples for part in self.parts)
 
     @property
     def steps_per_epoch(self) -> int:
-        return sum(-(-len(arrays["y"]) // self.batch) for arrays in self.parts)
+        return sum(-(-part.samples // batch) for part, batch in zip(self.parts, self.batches, strict=True))
+
+    @property
+    def batch(self) -> int:
+        """How many samples a step takes, of the part where they are most."""
+        return max(self.batches)
 
 
 def fit(
@@ -132,13 +136,14 @@ def fit(
     """Train for some epochs, or go on from a saved place among them, and return the model's history."""
     t, keeper, metrics = training, keeper_of(callbacks), of_epochs(model.metrics)
     model.stop_training, model.stopped, model.training = False, "", training
+    diverged: dict[str, np.ndarray] | None = None  # the state before the epoch that did
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
     try:
         place = saved.restore(model, callbacks) if saved else Place()
         epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
-        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batch, t.shuffle)) as work:
+        with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batches, t.shuffle)) as work:
             progress.on_resume(place.epoch)
             if keeper is not None and saved is None:
                 keeper.write(place, callbacks)
@@ -150,14 +155,20 @@ def fit(
                 try:
                     for _ in _epoch(model, t, next(work), progress.on_step, place, keeper):
                         if keeper is not None and keeper.due(place):
+                            check_weights(model, t)
                             keeper.write(place, callbacks)
-                except Exception:
+                    check_weights(model, t)
+                except Exception as error:
                     model.state = before
+                    diverged = dict(before) if isinstance(error, DivergedError) else None
                     raise
-                model.epochs += 1
+                model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
+                    found = evaluate(model, t.validation, metrics=metrics)
+                    if not np.isfinite(found["loss"]):
+                        remark("the loss of the validation samples is NaN or infinite; model.evaluate says for which")
+                    logs |= {f"val_{name}": v for name, v in found.items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
@@ -173,6 +184,8 @@ def fit(
         for c in callbacks:
             c.on_train_end()
         model.training = None
+        if diverged is not None:  # whatever callbacks have put in its place
+            model.state = diverged
     return model.history
 
 
@@ -185,15 +198,14 @@ def _epoch(
     keeper: Checkpoint | None,
 ) -> Iterator[None]:
     """Train on the pieces of an epoch, from a place in it that moves along; stop between two of them."""
-    batch = training.batch
     if keeper is not None:
-        pieces = cut(pieces, batch, keeper.every, place.first, place.rows)
-    if EPOCHS in model.state and not place.rows:
-        model.state |= {EPOCHS: np.asarray(model.epochs, model.dtype),
-                        PER_EPOCH: np.asarray(training.steps_per_epoch, model.dtype)}  # fmt: skip
+        pieces = cut(pieces, training.batches, keeper.every, place.first, place.rows)
+    if not place.rows:
+        model.state |= at_epoch(model.state, model.epochs, training.steps_per_epoch)
     for k, piece in enumerate(pieces):
         if k:
             yield
+        batch = training.batches[piece.part]
         try:
             with trained_weights(model):
                 found = training.steps[piece.part].steps(
@@ -204,6 +216,15 @@ def _epoch(
             raise DivergedError(_why(model, piece.arrays, failure)) from None
         place.sums = added(place.sums, found, of_targets(model, model.metrics, piece.arrays, piece.order))
         place.rows, place.step = place.rows + piece.rows, place.step - (-piece.rows // batch)
+
+
+def at_epoch(state: Mapping[str, Any], epoch: int, steps: int) -> dict[str, np.ndarray]:
+    """The state that counts, as it is when an epoch of so many steps begins; nothing of the last one is left over."""
+    found = {EPOCHS: epoch, EPOCH_STEPS: 0, PER_EPOCH: steps, LEFT: steps}
+    counts = {name: np.full(np.shape(state[name]), n, np.int32) for name, n in found.items() if name in state}
+    if np.any(state.get(f"{SUMS}_batches", 0)):  # of an epoch that was broken off
+        counts |= {name: np.zeros_like(a) for name, a in state.items() if name.startswith(SUMS)}
+    return counts
 
 
 @contextlib.contextmanager
@@ -226,20 +247,27 @@ def _swap(state: dict[str, np.ndarray]) -> None:
         state[slot], state[name] = state[name], state[slot]
 
 
-def base_rate(model: Model) -> float:
+def base_rate(model: Model, rate: np.ndarray | None = None) -> float:
     """The learning rate that a schedule multiplies, as short as it can be written (0.1, not 0.10000000149)."""
     first = model.optimizer.first_numbers()[RATE]
-    return float(str(np.asarray(model.state.get(RATE, first)).astype(model.dtype)))
+    return float(str(np.asarray(model.state.get(RATE, first) if rate is None else rate).astype(model.dtype)))
 
 
-def factor_of(model: Model) -> float:
-    """What a schedule multiplies the base rate with at the next step; 1 without a schedule."""
+def rate_used(model: Model) -> float:
+    """At the end of an epoch: the learning rate of its last step, whatever callbacks have made of it since."""
+    return base_rate(model, model._rate) * factor_of(model, back=1)
+
+
+def factor_of(model: Model, back: int = 0) -> float:
+    """What a schedule multiplies the base rate with at the next step, or so many before; 1 without a schedule."""
     schedule = model.optimizer.learning_rate
     if not isinstance(schedule, Schedule):
         return 1.0
-    steps = state_value("optimizer.step", (), "int32")
-    program = Program([], {"factor": schedule.at(Clock(cast(steps, "float64")))})
-    known = {name: model.state.get(name, 1 if name == PER_EPOCH else 0) for name in program.state}
+    program = Program([], {"factor": schedule.at(Clock(state_value("optimizer.step", (), "int32")))})
+    known = {name: model.state.get(name, 0) for name in program.state}
+    steps = max(1, int(known.get(PER_EPOCH, 1)))
+    known |= at_epoch(known, model.epochs, steps)  # the next step is an epoch's first
+    known |= {name: known[name] - back for name in ("optimizer.step", EPOCH_STEPS) if name in known}
     return float(executors.get("reference").compile(program)(known)["factor"])
 
 
@@ -249,18 +277,19 @@ def set_base_rate(model: Model, rate: float) -> None:
 
 
 def gradients(
-    model: Model, parts: list[Arrays], batch_size: int | str | None = None
+    model: Model, given: Sequence[Part | Arrays], batch_size: int | str | None = None
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The mean cost of samples and its gradient in every trained weight, some samples after the others."""
-    n = sum(len(arrays["y"]) for arrays in parts)
+    parts = [as_part(arrays) for arrays in given]
+    n = sum(part.samples for part in parts)
     total: dict[str, np.ndarray] = {}
-    for arrays in parts:
-        run, rows = model._compiled("gradients", arrays), len(arrays["y"])
+    chunks = sizes(model, parts, batch_size_for(batch_size, n))
+    for part, size in zip(parts, chunks, strict=True):
+        run, rows = model._compiled("gradients", part.whole), part.samples
         names = [name for name in run.program.state if name not in model.state]
         memory = model.state | first_state(run.program, names, model.optimizer, model.seed)
-        size = batch_size_for(batch_size, rows)
         for start in range(0, rows, size):
-            found = run(memory, {name: a[start : start + size] for name, a in arrays.items()})
+            found = run(memory, part.some(slice(start, min(start + size, rows))))
             share = min(size, rows - start) / n
             for name, a in found.items():
                 total[name] = total.get(name, 0) + share * np.asarray(a, np.float64)
@@ -268,16 +297,34 @@ def gradients(
     return float(total["cost"]), {name.removeprefix(prefix): a for name, a in total.items() if name.startswith(prefix)}
 
 
-def update_statistics(model: Model, parts: list[Arrays], batch: int) -> None:
+def update_statistics(model: Model, parts: Sequence[Part | Arrays], batches: list[int]) -> None:
     """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
-    for arrays in parts:
-        specs = model._specs_of(arrays)
+    for part, batch in zip(map(as_part, parts), batches, strict=True):
+        specs = model._specs_of(part.whole)
         program = programs.statistics(model.net, specs, model.how, model.dtype)
         if program.updates:
-            given = {name: arrays[name] for name in program.inputs}
+            given = {name: part.whole[name] for name in program.inputs}
             state = dict(model.state)
-            model.executor.compile(program, model.threads).steps(state, given, None, batch)
+            model.executor.compile(program, model.threads).steps(state, given, part.rows, batch)
             model.state.update({v.name: state[v.name] for v in program.updates if v.name in model._built().parameters})
+
+
+def check_weights(model: Model, training: Training) -> None:
+    """`DivergedError` where a step left NaN or infinity in the weights, or in what the optimizer keeps of them.
+
+    The loss is that before the step: of the last one it may be finite, and of one whose gradients are too large to be
+    squared it is finite for ever.
+    """
+    name = bad_state(model.state)
+    if name is None:
+        return
+    what = f"parameter {name!r}"
+    if name.startswith("optimizer."):
+        what = f"what the optimizer keeps, {name!r}: gradients are too large for it"
+    raise DivergedError(
+        f"the weights became NaN or infinite in epoch {model.epochs + 1}, though the loss was finite: "
+        f"{what}. Try {_tries(model, training.parts[0].whole)}. The model is as it was before this epoch."
+    )
 
 
 def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str:
@@ -298,15 +345,25 @@ def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str
                 widest = max(own, key=lambda k: np.abs(own[k]).max(initial=0))
                 where += f", whose parameter {widest!r} reaches {np.abs(own[widest]).max():.3g}"
             break
+    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. It began in "
+            f"{where}. Try {_tries(model, arrays)}. The model is as it was before this epoch.")  # fmt: skip
+
+
+def _tries(model: Model, arrays: dict[str, np.ndarray]) -> str:
+    """What may help training that diverges."""
     rate = float(model.state["optimizer.learning_rate"])
-    largest = max(float(np.abs(a).max()) for a in inputs.values())
+    largest = max(_size(a) for name, a in arrays.items() if name not in ("y", "weight"))
     tries = [f"a smaller learning rate (now {rate:g})"]
     recurrent = any(v.primitive is scan_of for v in toposort([model._built().output]))
     if recurrent and not any(getattr(model.optimizer, name) for name in CLIPS):
         tries.append(f"clipped gradients, as in optim.{type(model.optimizer).__name__}(global_clipnorm=1.0)")
     if largest > 20:
         tries.append(f"inputs scaled to about -1..1 (the largest is {largest:.3g})")
-    if model.loss.targets == "values" and np.abs(arrays["y"]).max() > 100:
-        tries.append(f"scaled targets (the largest is {np.abs(arrays['y']).max():.3g})")
-    return (f"the loss became NaN or infinite in epoch {model.epochs + 1}, step {failure.step + 1}. "
-            f"It began in {where}. Try {', '.join(tries)}. The model is as it was before this epoch.")  # fmt: skip
+    if model.loss.targets == "values" and _size(arrays["y"]) > 100:
+        tries.append(f"scaled targets (the largest is {_size(arrays['y']):.3g})")
+    return ", ".join(tries)
+
+
+def _size(a: np.ndarray) -> float:
+    """The largest absolute value."""
+    return max(abs(float(a.max())), abs(float(a.min())))

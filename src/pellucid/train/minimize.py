@@ -11,8 +11,8 @@ from .. import executors
 from ..autodiff import grad
 from ..graph import GraphError, Program, Value, state
 from ..optim import LBFGS, as_optimizer, descend
-from ..schedules import EPOCHS, PER_EPOCH
-from .loop import first_state
+from ..optim.descend import LEFT
+from .loop import at_epoch, first_state
 from .programs import gradient_name
 from .whole import WholeSteps
 
@@ -61,8 +61,7 @@ def minimize(
     names = [name for name in program.state if name != "x"]
     memory: dict[str, Any] = first_state(program, names, rule, 0, {"x": first}) | {"x": first}
     step = WholeSteps(run, rule) if isinstance(rule, LBFGS) else None
-    if PER_EPOCH in memory:
-        memory |= {PER_EPOCH: np.ones((), dtype), EPOCHS: np.zeros((), dtype)}
+    memory |= at_epoch(memory, 0, 1) | {LEFT: np.asarray(steps, np.int32)}
     points = [first]
     for _ in range(steps):
         if step is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,29 @@ import numpy as np
 from .. import executors
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from ..metrics import as_metrics
-from ..nn import Constraint, Penalty, init_program
+from ..nn import Constraint, Losses, Penalty, init_program
 from ..nn.layer import Traced
-from ..nn.losses import as_loss
+from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
-from ..optim import LBFGS, as_optimizer
-from . import bucketed, checkpoint, loop, measuring, programs
-from .arrays import Spec, as_array, example_target
+from ..optim import as_optimizer
+from . import batches, bucketed, checkpoint, loop, measuring, programs
+from .agreement import check_agreement
+from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
-from .codes import Codes, first_specs
+from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
 from .feeding import Feeding
 from .finder import RateSearch, search_rates
+from .finite import check_inputs, check_prediction, is_finite
 from .history import History
+from .outputs import apart, metrics_for, one_output
+from .parts import as_part
 from .penalised import Penalised, first_strengths
-from .pieces import middle_of, mixable
+from .preparing import prepared
 from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
-from .stateful import check_batches
 
 
 class Model(Reuse, Sampling, Penalised, Examined, Feeding):
@@ -50,6 +52,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
       `nn.Embedding` does, else the model's own.
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
+    - A net that returns a tuple or a dict of Values has several outputs: ``loss``, ``metrics`` and ``loss_weights`` (of
+      the sum of losses that is minimised) are then tuples or dicts alike, and so are targets and predictions.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -75,6 +79,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         input_dtype: str | None = None,
         regularizer: Penalty | None = None,
         constraint: Constraint | None = None,
+        loss_weights: Any = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
             raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
@@ -83,14 +88,15 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
             raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        self.net, self.loss, self.optimizer = net, as_loss(loss), as_optimizer(optimizer)
-        self.metric_names, self.metrics = tuple(metrics), as_metrics(metrics)
+        self.net, self.loss, self.optimizer = net, as_losses(loss, loss_weights), as_optimizer(optimizer)
+        self.metric_names, self.metrics = metrics_for(self.loss, metrics)
         self.regularizer = as_penalty(regularizer, "regularizer")
         self.constraint = as_constraint(constraint, "constraint")
         self.seed, self.dtype = int(seed), dtype
         self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
         self.state: dict[str, np.ndarray] = {}
         self.history, self.epochs = History(), 0
+        self._rate: np.ndarray | None = None  # the base learning rate that the last epoch had
         self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
         self.training: loop.Training | None = None  # during `fit`: what it was given
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
@@ -104,7 +110,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
-            specs, how = _specs_of_shapes(input_shape, input_dtype or dtype)
+            specs, how = specs_of_shapes(input_shape, input_dtype or dtype)
             if input_dtype is None:
                 some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
                 specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
@@ -128,13 +134,11 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     def _begun(self) -> dict[str, np.ndarray]:
         """Every parameter as it begins, from the seed."""
         parameters = self._built().parameters
-        if not parameters:
-            return {}
         # by the reference, so that the same seed gives the same first weights on every executor
         first = shared(self, ("weights", self.how, *self.specs.items()),
                        lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
         key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return first({}, {"key": key})
+        return first({}, {"key": key}) if parameters else {}
 
     def _built(self) -> Traced:
         if self.traced is None:
@@ -203,9 +207,13 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         if x is None and self.training is None:
             raise DataError("update_statistics: x is missing (only within fit are there samples)")
         parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
-        n = len(next(iter(parts[0].values())))
-        batch = self.training.batch if self.training is not None else loop.batch_size_for(batch_size, n)
-        loop.update_statistics(self, parts, batch)
+        n = as_part(parts[0]).samples
+        chunks = (
+            batches.sizes(self, parts, measuring.batch_size_for(batch_size, n))
+            if self.training is None or x is not None
+            else self.training.batches
+        )
+        loop.update_statistics(self, parts, chunks)
 
     def find_learning_rate(
         self,
@@ -225,7 +233,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """
         with self._unchanged_on_error():
             (arrays,) = self._parts(x, y, sample_weight, fitting=True)
-            return search_rates(self, arrays, low, high, steps, loop.training_batch_size(batch_size, len(arrays["y"])))
+            batch = batches.training_batch_size(batch_size, len(arrays["y"]))
+            return search_rates(self, arrays, low, high, steps, *batches.sizes(self, [arrays], batch))
 
     # ---- the four verbs ---------------------------------------------------------------------------------------
 
@@ -249,7 +258,9 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
         - ``x``, ``y``: inputs and targets; or `data.Buckets` as ``x``, which hold both and have a batch size.
-        - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer.
+        - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer. Where a layer
+          takes statistics over samples alone (`nn.BatchNorm` of vectors), it is changed a little where the last batch
+          would be less than half of it, and is never 1: see `pellucid.train.batches`.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
@@ -263,49 +274,21 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
           any; ``epochs`` are then those of the whole fit.
 
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
-        `DivergedError` when the loss becomes NaN or infinite.
+        `DivergedError` when the loss or a weight becomes NaN or infinite.
         """
-        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
-        if validation_data is not None and validation_split:
-            raise GraphError("give validation_split or validation_data, not both")
         with self._unchanged_on_error():
             self._learn_columns(x)
-            if isinstance(x, Buckets):
-                bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
-            seen = self._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=self.epochs == 0)
-            if augment is not None:
-                seen = [mixable(augment, seen[0], self.loss, self._built().output.shape, self.dtype)]
-            parts = seen if augment is None else [seen[0] | {"x": as_array(x, "x")}]  # whole, for the changes
-            validation = None
-            if isinstance(validation_data, Buckets):
-                validation = self._parts(validation_data, name="validation_data ")
-            elif validation_data is not None:
-                if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                    raise GraphError("validation_data must be (x, y) or (x, y, sample_weight), or Buckets")
-                vx, vy, weight = (*validation_data, None)[:3]
-                vx = middle_of(augment, vx, "validation_data x")
-                validation = [loop.enough(self._arrays(vx, vy, weight, name="validation_data "))]
-            elif validation_split:
-                learnt, held = self._apart(parts[0], validation_split, sample_weight)
-                if augment is not None:
-                    held["x"] = middle_of(augment, held["x"])
-                parts, validation = [learnt], [loop.enough(held)]
-            n = sum(len(arrays["y"]) for arrays in parts)
-            if isinstance(self.optimizer, LBFGS):
-                batch_size = loop.whole_batch(batch_size, parts, augment)
-            batch = x.batch_size if isinstance(x, Buckets) else loop.training_batch_size(batch_size, n)
-            progress = progress_for(verbose, epochs, n)
-            steps = [self._compiled("step", arrays) for arrays in seen]
-            if validation is not None:
-                measuring.check(self, validation, measuring.of_epochs(self.metrics))
-            for step, arrays in zip(steps, parts, strict=True):
-                check_batches(step.program, batch, len(arrays["y"]), shuffle)
-            training = loop.Training(steps, parts, validation, batch, int(epochs), shuffle, augment)
+            training = prepared(self, x, y, batch_size, epochs, validation_split, validation_data, shuffle,
+                                sample_weight, class_weight, augment)  # fmt: skip
+            progress = progress_for(verbose, epochs, training.samples)
             callbacks = as_callbacks(callbacks)
+            check_agreement(self, training, callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
-        slots = [v for v in steps[0].program.state if v not in self.state]
-        self.state |= loop.first_state(steps[0].program, slots, self.optimizer, self.seed, self.state)
+        program = training.steps[0].program
+        slots = [v for v in program.state if v not in self.state]
+        self.state |= loop.first_state(program, slots, self.optimizer, self.seed, self.state)
         return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
@@ -319,24 +302,31 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     ) -> dict[str, Any]:
         """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
 
-        ``metrics``: others than the model's own, for this once.
+        ``metrics``: others than the model's own, for this once. Raises `DataError` where predictions are not finite.
         """
         self._built()
-        chosen = self.metrics if metrics is None else as_metrics(metrics)
-        return measuring.evaluate(self, self._parts(x, y, sample_weight), batch_size, chosen)
+        chosen = self.metrics if metrics is None else metrics_for(self.loss, metrics)[1]
+        parts = self._parts(x, y, sample_weight)
+        found = measuring.evaluate(self, parts, batch_size, chosen)
+        if not np.isfinite(found["loss"]):
+            for inputs in (as_part(arrays).inputs for arrays in parts):
+                self._in_batches(self._compiled("predict", inputs.whole), inputs, batch_size, finite=True)
+        return found
 
-    def predict(self, x: Any, *, batch_size: int | str | None = None) -> Any:
+    def predict(self, x: Any, *, batch_size: int | str | None = None, finite: bool = True) -> Any:
         """The net's output for each sample with the loss's link applied: probabilities, or values for regression.
 
         Of `data.Buckets` the samples are in their first order, and an output for every step, (T, ...), is a list of
-        arrays, each as long as its sequence.
+        arrays, each as long as its sequence. Raises `DataError` for NaN, infinity and numbers beyond the model's dtype
+        in the samples or the predictions, with the row; ``finite=False`` takes and gives them as they are.
         """
         self._built()
         if isinstance(x, Buckets):
-            return bucketed.predict(self, x, batch_size)
+            return bucketed.predict(self, x, batch_size, finite)
         arrays, _ = self._inputs(x)
         run = self._compiled("predict", arrays)
-        return self._in_batches(run, arrays, batch_size)
+        found = self._in_batches(run, arrays, batch_size, finite)
+        return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
 
     def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
@@ -364,7 +354,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
         return from_parts, parts(self)
 
-    def dump(self, folder: Any, batch_size: int = loop.DEFAULT_BATCH) -> None:
+    def dump(self, folder: Any, batch_size: int = batches.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
 
         Two subfolders, step and predict, each with the program's listing, the plan of its loops, LLVM's code and the
@@ -372,28 +362,37 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         executor makes no machine code.
         """
         executors.must_dump(self.executor)
+        one_output(self, "dump is")
         output = self._built().output.shape
         made = {what: run for (what, *_), run in self._runs.items()}  # as last used: with weights or without
         for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):
             run = made.get(what) or self._compiled(what, arrays)
             run.dump(Path(folder) / what, batch_size)
 
-    def _in_batches(self, run: Any, arrays: dict[str, np.ndarray], batch_size: int | str | None) -> np.ndarray:
-        """The one output of a program, for some samples after the others."""
+    def _in_batches(
+        self,
+        run: Any,
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int | str | None,
+        finite: bool = False,
+        rows: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The one output of a program, for some samples after the others.
+
+        ``finite``: what is not is an error, that names the row, which is one of ``rows``.
+        """
         (name,) = run.program.outputs
-        n = len(next(iter(arrays.values())))
-        size = loop.batch_size_for(batch_size, n)
-        if n <= size:
-            return run(self.state, arrays)[name]
-        parts = [run(self.state, {k: a[i : i + size] for k, a in arrays.items()}) for i in range(0, n, size)]
-        return np.concatenate([p[name] for p in parts])
-
-
-def _specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
-    if isinstance(shapes, dict):
-        return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
-    if isinstance(shapes, int):
-        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
-    if shapes and isinstance(shapes[0], (tuple, list)):
-        return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
-    return {"x": Spec(tuple(shapes), dtype)}, "one"
+        part = as_part(arrays)
+        n = part.samples
+        size = measuring.batch_size_for(batch_size, n)
+        parts = []
+        for start in range(0, n, size):
+            some = part.some(slice(start, min(start + size, n)))
+            if finite:
+                for a in some.values():
+                    if not is_finite(a, self.dtype):
+                        check_inputs(arrays, self.dtype, rows)
+            parts.append(run(self.state, some)[name])
+            if finite and not is_finite(parts[-1]):
+                check_prediction(parts[-1], start, rows)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -17,12 +17,12 @@ import numpy as np
 
 from ..data import DataError
 from ..graph import GraphError
-from ..nn import Loss
+from ..nn import Loss, Losses
 from .arrays import as_array, check_finite
+from .parts import Arrays, Part, as_part
 
 PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such pieces
 
-Arrays = dict[str, np.ndarray]
 RUN = (
     16  # mini-batches of one bucket after each other: a run copies the state (4 M weights with Adam: 47 ms, a step 11)
 )
@@ -71,30 +71,36 @@ def order_of(seed: int, epoch: int, n: int, shuffle: bool) -> np.ndarray | None:
 
 
 def epochs_of(
-    parts: list[Arrays], augment: Callable | None, seed: int, numbers: Iterable[int], batch: int, shuffle: bool
+    parts: list[Part],
+    augment: Callable | None,
+    seed: int,
+    numbers: Iterable[int],
+    batches: Sequence[int],
+    shuffle: bool,
 ) -> Generator[Iterator[Piece], None, None]:
     """For each epoch by its number the pieces to train on. Close it when done: a thread may be at work ahead.
 
-    ``parts`` are the arrays of the samples, several where these differ in length (`data.Buckets`).
+    ``parts`` are the samples, several where these differ in length (`data.Buckets`).
     With ``augment`` the array "x" of each piece is ``augment(x, rows, seed, epoch)``, a function of which samples they
     are and of the epoch, not of how they are divided; or all arrays are ``augment.samples(arrays, rows, seed, epoch)``.
     """
     if len(parts) > 1:
         for number in numbers:
-            yield mixed(parts, seed, number, batch, shuffle)
+            yield mixed(parts, seed, number, batches, shuffle)
         return
-    (arrays,) = parts
-    n = len(arrays["y"])
+    (part,), (batch,) = parts, batches
+    n = part.samples
     if augment is None:
         for number in numbers:
-            yield iter([Piece(arrays, order_of(seed, number, n, shuffle))])
+            yield iter([Piece(part.whole, part.order(order_of(seed, number, n, shuffle)))])
         return
+    arrays = dict(part) if hasattr(augment, "samples") else part.whole  # those that are mixed are the samples' own
 
     def changed(number: int, rows: np.ndarray) -> Piece:
         if hasattr(augment, "samples"):
             piece = augment.samples(arrays, rows, seed, number)
         else:
-            piece = {name: a[rows] for name, a in arrays.items()}
+            piece = part.some(rows)
             piece |= {"x": augment(piece["x"], rows, seed, number)}
         for name in arrays:
             a = piece.get(name)
@@ -104,7 +110,7 @@ def epochs_of(
                 raise DataError(f"augment must give an array{of} of as many samples as it got, {len(rows)}, gave {got}")
         return Piece(piece, None)
 
-    bytes_each = max(1, arrays["x"].nbytes // n)
+    bytes_each = max(1, part.whole["x"][:1].nbytes)
     most = max(1, PIECE_BYTES // (bytes_each * batch)) * batch  # samples, whole batches
     starts = range(0, n, most)
 
@@ -120,32 +126,39 @@ def epochs_of(
             yield (next(made) for _ in starts)
 
 
-def mixed(parts: list[Arrays], seed: int, number: int, batch: int, shuffle: bool) -> Iterator[Piece]:
+def mixed(
+    given: Sequence[Part | Arrays], seed: int, number: int, batches: Sequence[int], shuffle: bool
+) -> Iterator[Piece]:
     """Runs of mini-batches of several arrays, each of samples of one of them; samples and runs are shuffled."""
-    lengths = [len(arrays["y"]) for arrays in parts]
-    most = batch * max(1, min(RUN, sum(-(-n // batch) for n in lengths) // RUNS))  # samples, whole batches
+    parts = [as_part(arrays) for arrays in given]
+    lengths = [part.samples for part in parts]
+    steps = max(1, min(RUN, sum(-(-n // batch) for n, batch in zip(lengths, batches, strict=True)) // RUNS))  # of a run
     runs = []
-    for i, (arrays, n) in enumerate(zip(parts, lengths, strict=True)):
+    for i, (part, n, batch) in enumerate(zip(parts, lengths, batches, strict=True)):
+        most = batch * steps
         order = order_of(seed, number, n, shuffle)
         order = np.arange(n) if order is None else order
-        runs += [Piece(arrays, order[start : start + most], i) for start in range(0, n, most)]
+        runs += [Piece(part.whole, part.order(order[start : start + most]), i) for start in range(0, n, most)]
     turn = order_of(seed, TURN + number, len(runs), shuffle)
     return iter(runs if turn is None else [runs[i] for i in turn])
 
 
-def cut(pieces: Iterable[Piece], batch: int, every: Sequence[int], step: int = 0, skip: int = 0) -> Iterator[Piece]:
+def cut(
+    pieces: Iterable[Piece], batches: Sequence[int], every: Sequence[int], step: int = 0, skip: int = 0
+) -> Iterator[Piece]:
     """An epoch's pieces, cut where the number of steps is a multiple of one of ``every``; ``step``: those before them.
 
-    The first ``skip`` samples are left out; the others are cut as they are without that.
+    ``batches``: how many samples a step takes of each part. The first ``skip`` samples are left out; the others are cut
+    as they are without that.
 
     >>> epoch = [Piece({"y": np.arange(7)}, None)]
-    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1)]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, [2], every=[3], step=1)]
     [[0, 1, 2, 3], [4, 5, 6]]
-    >>> [p.arrays["y"].tolist() for p in cut(epoch, 2, every=[3], step=1, skip=4)]
+    >>> [p.arrays["y"].tolist() for p in cut(epoch, [2], every=[3], step=1, skip=4)]
     [[4, 5, 6]]
     """
     for piece in pieces:
-        start = 0
+        start, batch = 0, batches[piece.part]
         while start < piece.rows:
             stop = min(start + batch * min((n - step % n for n in every), default=piece.rows), piece.rows)
             step += -(-(stop - start) // batch)
@@ -172,6 +185,10 @@ def ahead(jobs: Iterator[Callable[[], Any]]) -> Generator[Any, None, None]:
 def mixable(augment: Any, arrays: Arrays, loss: Loss, output: tuple[int, ...], dtype: str) -> Arrays:
     """Class numbers as rows of 0 and 1, where an augmentation mixes targets; else the arrays as they are."""
     y = arrays["y"]
+    if getattr(augment, "mixes", False) and isinstance(loss, Losses):
+        raise GraphError(
+            f"{type(augment).__name__} mixes the targets of nets of one output; this one has several outputs"
+        )
     if not getattr(augment, "mixes", False) or y.dtype.kind == "f":
         return arrays
     name = type(augment).__name__

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..autodiff import grad
-from ..graph import GraphError, Program, Shape, Value, input
+from ..graph import GraphError, Program, Shape, Value, input, state
 from ..metrics import Metric
-from ..nn import Constraint, Loss, Penalty, trace
+from ..nn import Constraint, Loss, Losses, Penalty, trace
 from ..nn.layer import Call, Traced
 from ..nn.loss import loss_of_sample
 from ..nn.masks import counting, quietly
+from ..nn.outputs import packed
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
-from ..ops import batch_mean, batch_sum, cast, fill, fold_in, to_samples
+from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
 from ..optim import LBFGS, SGD, Optimizer, descend
 from .arrays import Spec
+from .outputs import is_scored, of_one, outputs_of
 
 
 def trace_net(
@@ -77,6 +80,28 @@ def _sums(
     return own * each, {**sums, "weight": batch_sum(present)}
 
 
+def sums_of(
+    loss: Loss, metrics: Mapping[str, Metric], traced: Traced, t: Value, weight: Value | None
+) -> tuple[Value, dict[str, Value]]:
+    """`_sums` of a net's output, or of all its outputs: their losses added up, and the sums of each by its name."""
+    if not isinstance(loss, Losses):
+        return _sums(loss, metrics, traced.output, traced.mask, t, weight)
+    total: Value | None = None
+    sums: dict[str, Value] = {}
+    for o in outputs_of(loss, traced):
+        chosen = of_one(metrics, o.name)
+        if traced.outputs[o.name][1] is not None and (all_at_once := [n for n, m in chosen.items() if is_scored(m)]):
+            raise GraphError(
+                f"{all_at_once[0]} cannot leave out the padding of one of several outputs; use another metric"
+            )
+        each, own = _sums(o.loss, chosen, *traced.outputs[o.name], o.target_of(t), weight)
+        total = each * o.weight if total is None else total + each * o.weight
+        sums |= {f"{o.name}.{name}": value for name, value in own.items()}
+    assert total is not None
+    own_weight = to_samples(fill(1, (), total.dtype)) if weight is None else weight
+    return total, {"loss": batch_sum(total), **sums, "weight": batch_sum(own_weight)}
+
+
 def _targets(spec: Spec, weight: Shape | None, dtype: str) -> tuple[Value, Value | None, dict[str, Value]]:
     """Target and weight of a sample: () for one, (T,) or the shape of its places for more, None for none."""
     t = input("y", spec.shape, spec.dtype)
@@ -120,7 +145,7 @@ def learning(
     """
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     t, w, more = _targets(target, weight, dtype)
-    each, sums = _sums(loss, metrics, traced.output, traced.mask, t, w)
+    each, sums = sums_of(loss, metrics, traced, t, w)
     parameters = [p.value for p in traced.parameters.values() if p.trainable]
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
@@ -152,16 +177,18 @@ def training_step(
 ) -> Program:
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype, constraints_of(found.traced, constraint)))
+    limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
+    return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
 
 
-def optimizer_state(traced: Traced, optimizer: Optimizer, dtype: str) -> dict[str, Value]:
-    """What training keeps of a net besides its weights, by name: the optimizer's, and the key of random numbers."""
-    trained = [p.value for p in traced.parameters.values() if p.trainable]
+def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
+    """What an optimizer keeps, by name: of a parameter "*" of shape (1,), and of none."""
     if isinstance(optimizer, LBFGS):  # which has no rule
-        optimizer, trained = SGD(), []
-    found = Program([], {}, descend([(p, p) for p in trained], optimizer, dtype)).state
-    return {name: v for name, v in found.items() if name not in traced.parameters} | {"random.key": traced.key}
+        optimizer = SGD()
+    optimizer = copy.copy(optimizer)
+    object.__setattr__(optimizer, "layer_rates", None)  # of layers that are not there
+    p = state("*", (1,), dtype)
+    return {name: v for name, v in Program([], {}, descend([(p, p)], optimizer, dtype)).state.items() if v is not p}
 
 
 def gradients(
@@ -191,6 +218,9 @@ def _added(extra: Extra, output: Value, loss: Loss, t: Value, weight: Value | No
     """What a layer or a penalty adds to the cost (`add_loss`, `add_output`)."""
     value = extra.value
     if extra.output:
+        if isinstance(loss, Losses):
+            raise GraphError(f"{extra.path!r} gives a further output for the target of the net, which has several; "
+                             "return it among them, with a loss of its own")  # fmt: skip
         if value.type != output.type:
             raise GraphError(f"{extra.path!r} has the output {value.type} for the same target as the net, whose "
                              f"own is {output.type}; make them alike")  # fmt: skip
@@ -206,7 +236,7 @@ def evaluation(net, specs, how, target: Spec, weight: Shape | None, loss: Loss, 
     """The sums over a batch of loss and metrics, without training."""
     traced, inputs = trace_net(net, specs, how, dtype, training=False)
     t, w, more = _targets(target, weight, dtype)
-    return Program(inputs | more, _sums(loss, metrics, traced.output, traced.mask, t, w)[1])
+    return Program(inputs | more, sums_of(loss, metrics, traced, t, w)[1])
 
 
 def prediction(net, specs, how, loss: Loss, dtype: str, dropping: bool = False) -> Program:
@@ -216,7 +246,14 @@ def prediction(net, specs, how, loss: Loss, dtype: str, dropping: bool = False) 
 
 
 def predicted(loss: Loss, traced: Traced) -> Value:
-    """The loss's link of a net's output, along its axis of classes."""
+    """The loss's link of a net's output, along its axis of classes; of several outputs one behind the other."""
+    if isinstance(loss, Losses):
+        found = {}
+        for name, own in zip(loss.names, loss.losses, strict=True):
+            y, mask = traced.outputs[name]
+            with counting(y, mask):
+                found[name] = own.prediction(y)
+        return packed({name: found[name] for name in traced.outputs})
     with counting(traced.output, traced.mask):
         return loss.prediction(traced.output)
 

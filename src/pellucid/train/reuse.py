@@ -83,6 +83,7 @@ class Reuse:
             "executor": self.executor.__name__.rpartition(".")[2],
             "input_shape": None,
             "input_dtype": None,
+            "loss_weights": None,  # the loss has them
         }
         given = {name: own[name] if name in own else getattr(self, name) for name in names if name not in changes}
         return type(self)(**given, **changes)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import GraphError
+from .finite import check_inputs
+from .outputs import one_output
 
 ROWS = 256  # rows predicted together; the random numbers of a row depend on its place among them
 
@@ -27,7 +29,8 @@ class Sampling:
 
         Batch normalisation is as in `predict`, and noise on inputs is left out. The same seed gives the same numbers,
         for any number of threads; each sample and row has draws of its own. Raises `GraphError` for a net that drops
-        nothing. Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
+        nothing, and `DataError` for samples that are not finite. Gal and Ghahramani, "Dropout as a Bayesian
+        approximation", ICML 2016.
 
         >>> import pellucid as pel
         >>> from pellucid import nn
@@ -37,6 +40,7 @@ class Sampling:
         (10, 5, 2)
         """
         self._built()
+        one_output(self, "predict_samples is")
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise GraphError(f"samples must be a whole number >= 1, got {samples!r}")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -46,6 +50,7 @@ class Sampling:
         if "random.key" not in run.program.state:
             raise GraphError("the net drops nothing, so that all samples would be the same; put nn.Dropout(0.2) or the "
                              "like between its layers")  # fmt: skip
+        check_inputs(arrays, self.dtype)
         n = len(next(iter(arrays.values())))
         found = np.empty((samples, n, *run.program.outputs["prediction"].shape), self.dtype)
         for start in range(0, n, ROWS):

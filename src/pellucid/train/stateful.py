@@ -6,12 +6,16 @@ from ..graph import GraphError, Program
 from ..ops.reduce import each_sample
 
 
-def check_batches(program: Program, batch: int, n: int, shuffle: bool) -> None:
+def check_batches(program: Program, batch: int, n: int, shuffle: bool, split: bool = False) -> None:
     """`GraphError` where a training step has a state for each of so many samples, and the batches are others."""
     for v in program.order:
         if v.primitive is not each_sample or (kept := v.inputs[0]).name not in program.state:
             continue
         rows = kept.shape[0]
+        if split:
+            raise GraphError(f"{kept.name!r} goes from each sample of a batch to the one in its place in the next "
+                             f"(stateful={rows}), so no samples can be drawn from between for validation_split: give "
+                             "validation_data, a stream of its own")  # fmt: skip
         if shuffle:
             raise GraphError(f"{kept.name!r} goes from each sample of a batch to the one in its place in the next "
                              f"(stateful={rows}), so the samples must keep their order: use shuffle=False")  # fmt: skip

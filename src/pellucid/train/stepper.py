@@ -12,6 +12,7 @@ from ..ops.contract import contract_of
 from ..passes.tables import with_tables
 from . import programs
 from .arrays import Spec
+from .outputs import one_output
 
 if TYPE_CHECKING:
     from .model import Model
@@ -41,6 +42,7 @@ class Stepper:
 
     def __init__(self, model: Model, moving: str | int | None = None) -> None:
         built = model._built()
+        one_output(model, "a stepper is")
         self.model, self.name = model, _moving_input(model, moving)
         spec = model.specs[self.name]
         if not spec.shape:

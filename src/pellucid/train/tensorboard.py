@@ -20,6 +20,7 @@ from .callbacks import Callback
 from .loggers import LogFile, row_of
 
 BINS = 30
+WIDEST = np.finfo(np.float64).max / 2
 RUNS = ("train", "validation")
 
 
@@ -73,8 +74,9 @@ def event(step: int = 0, values: Mapping[str, bytes] | None = None, file_version
 
 
 def scalar(value: float) -> bytes:
-    """A Value's simple_value = 2, a float."""
-    return varint(2 << 3 | 5) + np.array(value, "<f4").tobytes()
+    """A Value's simple_value = 2, a float of 32 bits: a number beyond these, 3.4e38, is written as infinity."""
+    with np.errstate(over="ignore"):
+        return varint(2 << 3 | 5) + np.array(value).astype("<f4").tobytes()
 
 
 def histogram(a: np.ndarray) -> bytes:
@@ -83,8 +85,14 @@ def histogram(a: np.ndarray) -> bytes:
     a = a[np.isfinite(a)]
     if not len(a):
         return sized(5, double(3, 0))
-    counts, edges = np.histogram(a, BINS)
-    numbers = (a.min(), a.max(), len(a), a.sum(), (a * a).sum())
+    with np.errstate(over="ignore"):  # the sums of numbers beyond 1e154 are infinite
+        part = 1 if a.max() / 2 - a.min() / 2 < WIDEST else 4  # of what is wider than the largest float, so much
+        try:
+            counts, edges = np.histogram(a / part, BINS)
+        except ValueError:  # so near to each other that no numbers are between them
+            counts, edges = np.array([len(a)]), np.array([a.min(), a.max()]) / part
+        numbers = (a.min(), a.max(), len(a), a.sum(), (a * a).sum())
+        edges *= part
     fields = b"".join(double(i, float(n)) for i, n in enumerate(numbers, 1))
     return sized(5, fields + sized(6, edges[1:].astype("<f8").tobytes()) + sized(7, counts.astype("<f8").tobytes()))
 

@@ -16,11 +16,12 @@ import numpy as np
 from ..graph import GraphError, Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
-from ..schedules import EPOCHS, PER_EPOCH
-from . import loop
+from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
+from .finite import bad_state
 from .loggers import CSVLogger, JSONLinesLogger
-from .measuring import numbers
+from .loop import at_epoch
+from .measuring import batch_size_for, numbers
 from .model import Model
 from .pieces import Arrays, order_of
 from .sharing import run_of, structure
@@ -63,7 +64,7 @@ def fit_members(
     jobs = processors() if jobs is None else jobs
     if not isinstance(jobs, (int, np.integer)) or jobs < 1:
         raise GraphError(f"jobs must be a whole number >= 1, got {jobs!r}")
-    for c in options.get("callbacks", ()):
+    for c in options.get("callbacks") or ():
         if isinstance(c, WRITERS) and len(models) > 1:
             raise GraphError(f"{type(c).__name__}: {len(models)} models would write one file; train each with its own")
     weights = [None] * len(models) if sample_weights is None else list(sample_weights)
@@ -99,7 +100,7 @@ def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
     """Each model on a thread of its own: machine code runs without Python's lock."""
 
     def one(i: int) -> None:
-        own = {"verbose": 0} | options | {"callbacks": [copy.copy(c) for c in options.get("callbacks", ())]}
+        own = {"verbose": 0} | options | {"callbacks": [copy.copy(c) for c in options.get("callbacks") or ()]}
         models[i].fit(x, y, sample_weight=weights[i], **own)
 
     def stop() -> None:
@@ -135,7 +136,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
         return False
     (arrays,) = first._parts(x, y, weights[0])
     step = first._compiled("step", arrays)
-    batch = loop.training_batch_size(options.get("batch_size"), len(arrays["y"]))
+    (batch,) = sizes(first, [arrays], training_batch_size(options.get("batch_size"), len(arrays["y"])))
     if not hasattr(step, "work") or step.work * batch > MOST_WORK:
         return False
     validation = options.get("validation_data")
@@ -187,21 +188,18 @@ class Group:
         self.stopped = False
 
     def train(self, arrays: Arrays, held: Arrays | None, batch: int, epochs: int, shuffle: bool) -> bool:
-        """Some epochs; False where a loss is no longer finite."""
+        """Some epochs; False where a loss or a weight is no longer finite."""
         first, n = self.models[0], len(arrays["y"])
-        if PER_EPOCH in self.state:
-            self.state[PER_EPOCH] = np.full_like(self.state[PER_EPOCH], -(-n // batch))
         for epoch in range(first.epochs, first.epochs + epochs):
             if self.stopped:
                 return False
-            if EPOCHS in self.state:
-                self.state[EPOCHS] = np.full_like(self.state[EPOCHS], epoch)
+            self.state |= at_epoch(self.state, epoch, -(-n // batch))
             sums = self.run.steps(self.state, arrays, order_of(first.seed, epoch, n, shuffle), batch)
             logs = self._means(sums)
-            if not all(np.isfinite(log["loss"]) for log in logs):
+            if not all(np.isfinite(log["loss"]) for log in logs) or bad_state(self.state):
                 return False
             if self.judge is not None and held is not None:
-                size = loop.batch_size_for(None, len(held["y"]))
+                size = batch_size_for(None, len(held["y"]))
                 values = self._means(self.judge.steps(self.state, held, None, size))
                 logs = [a | {f"val_{k}": v for k, v in b.items()} for a, b in zip(logs, values, strict=True)]
             self.logs.append(logs)

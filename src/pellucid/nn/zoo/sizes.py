@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import field
 
-from ...checks import number
+from ...checks import checked, number, whole, wrong
 from ...graph import GraphError, Value
 from ..conv import Conv
 
@@ -29,6 +29,12 @@ class FirstConv(Conv):
 
     size: int = field(kw_only=True)
     net: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self, whole, "size")
+        if not isinstance(self.net, str):
+            raise wrong(self, "net", "the name of the net", self.net)
 
     def __call__(self, x: Value) -> Value:
         if x.ndim == 3 and x.shape[1:] != (self.size, self.size):

@@ -7,7 +7,8 @@ import warnings
 from ...graph import GraphError
 from ..callbacks import Callback
 from ..loop import Training
-from ..pieces import Arrays, middle_of
+from ..parts import Part
+from ..pieces import middle_of
 from . import thresholds as limits
 from .case import Case
 from .course import check_course
@@ -63,10 +64,10 @@ class Doctor(Callback):
         assert self.model.training is not None
         return self.model.training
 
-    def part(self) -> Arrays:
+    def part(self) -> Part:
         """The training samples, or the most of one shape, as they are without random changes."""
         part, augment = largest(self.training.parts), self.training.augment
-        return part if augment is None else part | {"x": middle_of(augment, part["x"])}
+        return part if augment is None else part.having(x=middle_of(augment, part.whole["x"]))
 
     def look(self, course: bool = False) -> None:
         """Look at the net on some samples, and at the course of training."""
@@ -84,5 +85,5 @@ class Doctor(Callback):
                 warnings.warn(str(finding), DoctorWarning, stacklevel=4)
 
 
-def largest(parts: list[Arrays]) -> Arrays:
-    return max(parts, key=lambda arrays: len(arrays["y"]))
+def largest(parts: list[Part]) -> Part:
+    return max(parts, key=lambda part: part.samples)

@@ -165,9 +165,9 @@ def _output(case: Case) -> Iterator[Finding]:
 
 def _batches(case: Case) -> Iterator[Finding]:
     norms = [c for c in case.graph[0].calls if isinstance(c.layer, nn.BatchNorm) and len(c.output.shape) == 1]
-    if norms and case.batch < limits.SMALL_BATCH:
-        yield Finding("small_batch_norm", "error", norms[0].path, float(case.batch),
-                      f"BatchNorm takes mean and variance from batches of {case.batch}"
-                      + ("; of one sample nothing is left: its output is beta, whatever the input."
-                         if case.batch == 1 else ", which are hardly known from so few."),
+    if norms and case.asked < limits.SMALL_BATCH:
+        yield Finding("small_batch_norm", "error", norms[0].path, float(case.asked),
+                      f"BatchNorm takes mean and variance from batches of {case.asked}"
+                      + ("; one sample has no variance, so that fit refuses to train with them."
+                         if case.asked == 1 else ", which are hardly known from so few."),
                       "a larger batch_size, or nn.LayerNorm()")  # fmt: skip

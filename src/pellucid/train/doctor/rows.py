@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +11,8 @@ import numpy as np
 
 from ...data import DataError
 from ..arrays import as_inputs
-from ..pieces import Arrays
+from ..finite import blocks
+from ..parts import Arrays, Part, as_part
 from . import thresholds as limits
 from .case import Case, connection
 from .findings import Finding
@@ -27,9 +30,13 @@ def missing(x: Any, y: Any) -> tuple[Any, Any, np.ndarray | None, list[Finding]]
     columns: list[str] = []
     for name, a in arrays.items():
         if a.dtype.kind == "f" and len(a) == len(bad):
-            wrong = ~np.isfinite(a).reshape(len(a), -1)
-            bad |= wrong.any(1)
-            columns += [f"{name}, column {j}" if wrong.shape[1] > 1 else name for j in np.flatnonzero(wrong.any(0))]
+            wide = math.prod(a.shape[1:])
+            in_column = np.zeros(wide, bool)
+            for rows in blocks(a):
+                wrong = ~np.isfinite(a[rows]).reshape(-1, wide)
+                bad[rows] |= wrong.any(1)
+                in_column |= wrong.any(0)
+            columns += [f"{name}, column {j}" if wide > 1 else name for j in np.flatnonzero(in_column)]
     if not bad.any():
         return x, y, None, []
     if bad.all():
@@ -178,13 +185,14 @@ def _leaking_columns(case: Case) -> Iterator[Finding]:
                       "leave the column out of x")  # fmt: skip
 
 
-def leaks(training: Arrays, other: Arrays, name: str) -> Iterator[Finding]:
+def leaks(training: Part | Arrays, other: Part | Arrays, name: str) -> Iterator[Finding]:
     """Rows of another set that stand in the training rows, more than twins within these lead to expect.
 
     Of all rows, and of the quarter whose values are rarest: there twins by accident are few.
     """
     from scipy.stats import binom
 
+    training, other = as_part(training), as_part(other)
     found, inverse, counts = np.unique(row_keys(training), return_inverse=True, return_counts=True)
     twin, there = counts[inverse] > 1, np.isin(row_keys(other), found)
     n, count = len(there), int(there.sum())
@@ -206,23 +214,37 @@ def leaks(training: Arrays, other: Arrays, name: str) -> Iterator[Finding]:
             return
 
 
-def _rarity(training: Arrays, arrays: Arrays) -> np.ndarray:
+def _rarity(training: Part, part: Part) -> np.ndarray:
     """-log of each row's probability if its columns were independent, with the training rows' frequencies."""
-    total = np.zeros(len(arrays["y"]))
-    for name in training:
-        if name not in ("y", "weight"):
-            known, asked = (a[name].reshape(len(a[name]), -1) for a in (training, arrays))
-            for j in range(0, known.shape[1], -(-known.shape[1] // COLUMNS)):
-                values, counts = np.unique(known[:, j], return_counts=True)
-                at = np.clip(np.searchsorted(values, asked[:, j]), 0, len(values) - 1)
-                total -= np.log(np.where(values[at] == asked[:, j], counts[at], 0.5) / len(known))
+    total = np.zeros(part.samples)
+    for name, a in training.inputs.whole.items():
+        wide = max(1, math.prod(a.shape[1:]))
+        for j in range(0, wide, -(-wide // COLUMNS)):
+            known, asked = (_column(p, name, j) for p in (training, part))
+            values, counts = np.unique(known, return_counts=True)
+            at = np.clip(np.searchsorted(values, asked), 0, len(values) - 1)
+            total -= np.log(np.where(values[at] == asked, counts[at], 0.5) / len(known))
     return total
 
 
-def row_keys(arrays: Arrays) -> np.ndarray:
+def _column(part: Part, name: str, j: int) -> np.ndarray:
+    """The j-th number of each sample of an input."""
+    a = part.whole[name]
+    a = a.reshape(len(a), -1)[:, j]
+    return a if part.rows is None else a[part.rows]
+
+
+def row_keys(arrays: Part | Arrays) -> np.ndarray:
     """A number for each sample that depends on all its inputs: equal rows have equal numbers."""
     from hashlib import blake2b
 
-    inputs = [np.ascontiguousarray(a) for name, a in arrays.items() if name not in ("y", "weight")]
-    digests = [blake2b(b"".join(a[i].tobytes() for a in inputs), digest_size=8).digest() for i in range(len(inputs[0]))]
-    return np.frombuffer(b"".join(digests), np.uint64)
+    part = as_part(arrays)
+    inputs = list(part.inputs.whole.values())
+    rows = range(part.samples) if part.rows is None else part.rows
+    keys = np.empty(part.samples, np.uint64)
+    for k, i in enumerate(rows):
+        digest = blake2b(digest_size=8)
+        for a in inputs:
+            digest.update(np.ascontiguousarray(a[i]).reshape(-1).view(np.uint8).data)
+        keys[k] = int.from_bytes(digest.digest(), sys.byteorder)
+    return keys

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...data import DataError
 from ..arrays import as_array
+from ..outputs import one_output
 from .case import Case
 from .course import check_course
 from .findings import Diagnosis, Finding
@@ -38,6 +39,7 @@ class Examined:
         >>> Model(nn.Dense(10), loss="cross_entropy").diagnose(train.x, train.y)
         healthy: nothing found
         """
+        one_output(self, "diagnose is")
         new = self.traced is None
         try:
             x, y, left, findings = missing(x, y)

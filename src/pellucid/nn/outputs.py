@@ -1,0 +1,97 @@
+"""Nets of several outputs: their Values, and a loss for each. Imports graph, ops and the sibling modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import ops
+from ..checks import number
+from ..graph import GraphError, Value
+from .loss import Loss
+from .losses import as_loss
+
+
+class Losses(Loss):
+    """C = sum_k w_k L_k(y_k, t_k), for a net that returns a tuple or a dict of outputs y_k, with targets alike.
+
+    `Model` makes it of ``loss=`` and ``loss_weights=``, which are a tuple or a dict. ``names`` are those of the
+    outputs, of a tuple output_0, output_1; ``named``: whether they are a dict.
+    """
+
+    targets = "any"
+    names: tuple[str, ...]
+    losses: tuple[Loss, ...]
+    weights: tuple[float, ...]
+    named: bool
+
+    def __post_init__(self) -> None:
+        if not self.names or not len(self.names) == len(self.losses) == len(self.weights) == len(set(self.names)):
+            raise GraphError(f"a loss and a weight for each output are expected, got {self.losses} and {self.weights}")
+
+    def __call__(self, y: Value, t: Value) -> Value:
+        raise GraphError(f"the net has several outputs, {', '.join(self.names)}, which is for fit, evaluate, predict "
+                         "and what they use; here a net of one output is expected")  # fmt: skip
+
+    def prediction(self, y: Value) -> Value:
+        return self(y, y)
+
+
+def as_losses(loss: Any, weights: Any = None) -> Loss:
+    """The loss of a model, or `Losses` from a tuple or dict of them; ``weights`` are in the same form.
+
+    >>> as_losses(("mse", "mae"), (1, 0.5)).names
+    ('output_0', 'output_1')
+    """
+    if not isinstance(loss, (tuple, list, Mapping)):
+        if weights is not None:
+            raise GraphError("loss_weights are for several outputs: give loss= a tuple or a dict of losses")
+        return as_loss(loss)
+    named = isinstance(loss, Mapping)
+    if not loss or (named and not all(isinstance(name, str) and name for name in loss)):
+        raise GraphError(f"loss must be a loss, or a tuple or dict of them by the names of outputs, got {loss!r}")
+    by_name = dict(loss) if isinstance(loss, Mapping) else {f"output_{i}": one for i, one in enumerate(loss)}
+    given = in_order(weights, by_name, "loss_weights", 1.0)
+    numbers = tuple(float(number("Model", f"loss_weights of {n}", w, least=0)) for n, w in given.items())
+    return Losses(tuple(by_name), tuple(as_loss(one) for one in by_name.values()), numbers, named)
+
+
+def in_order(given: Any, names: Any, what: str, usual: Any) -> dict[str, Any]:
+    """What is given for each output, as a dict by name or in the outputs' order; ``usual`` where nothing is.
+
+    >>> in_order({"b": 2}, ["a", "b"], "loss_weights", 1)
+    {'a': 1, 'b': 2}
+    """
+    names = list(names)
+    if given is None:
+        return dict.fromkeys(names, usual)
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in names]:
+            raise GraphError(f"{what} has {unknown[0]!r}, but the outputs are {', '.join(names)}")
+        return {name: given.get(name, usual) for name in names}
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__len__") or len(given) != len(names):
+        raise GraphError(f"{what} must have one entry for each of the outputs {', '.join(names)}, as a tuple or dict, "
+                         f"got {given!r:.100}")  # fmt: skip
+    return dict(zip(names, given, strict=True))
+
+
+def outputs_of(given: Any) -> dict[str, Value]:
+    """What a net returns, by name: of a dict the keys, of a tuple output_0, output_1; `GraphError` for others."""
+    if isinstance(given, Mapping):
+        found = dict(given)
+    else:
+        found = {f"output_{i}": v for i, v in enumerate(given)} if isinstance(given, (tuple, list)) else {}
+    wrong = [v for v in found.values() if not isinstance(v, Value)]
+    if not found or wrong or not all(isinstance(name, str) for name in found):
+        got = f"{type(wrong[0]).__name__} in a {type(given).__name__}" if wrong else type(given).__name__
+        raise GraphError(f"a net must return one Value, or a tuple or dict of them, this one returned {got}")
+    dtypes = {v.dtype for v in found.values()}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise GraphError(f"the outputs of a net must be floats of one dtype, got {', '.join(sorted(dtypes))}; "
+                         "use ops.cast(y, dtype)")  # fmt: skip
+    return {name: v if v.kind == "sample" else ops.to_samples(v) for name, v in found.items()}
+
+
+def packed(values: Mapping[str, Value]) -> Value:
+    """Several outputs as one vector, one behind the other."""
+    return ops.concatenate([ops.reshape(v, (v.size,)) for v in values.values()], 0)
