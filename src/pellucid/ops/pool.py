@@ -224,7 +224,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
     rank = x.ndim - 1
     if not 1 <= rank <= 3 or x.dtype not in FLOATS:
         raise GraphError(f"upsample: takes floats of shape (channels, *space), 1 to 3 axes of space, got {x.type}")
-    if method != "nearest" and LINEAR.get(method) != rank:
+    if not isinstance(method, str) or (method != "nearest" and LINEAR.get(method) != rank):
         fitting = next(name for name, n in LINEAR.items() if n == rank)
         raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
     factors = each_axis(factor, rank, "factor")
