@@ -36,7 +36,7 @@ def sets(titanic: str | None) -> dict[str, tuple]:
 
 def passengers(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Class, age (NaN where unknown), relatives, fare, sex and port as numbers (n, 9), and who survived."""
-    from pellucid.data.table import read_csv
+    from pellucid.data import read_csv
 
     table = read_csv(file)
     columns = [table[name] for name in ("Pclass", "Age", "SibSp", "Parch", "Fare")]

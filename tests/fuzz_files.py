@@ -12,6 +12,7 @@ times the file or what its header says, and a file with a checksum that was chan
 from __future__ import annotations
 
 import argparse
+import bz2
 import collections
 import contextlib
 import faulthandler
@@ -19,6 +20,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import multiprocessing
 import os
 import random
@@ -32,7 +34,9 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,11 +47,10 @@ from pellucid import data, nn, optim, schedules
 from pellucid.executors.native import machine
 from pellucid.train import checkpoint, saving
 
-HANG = 5.0  # seconds
+HANG = 5.0  # seconds of a core; or ten times that by the clock, since the machine may be busy
 MEMORY = 10  # times the file
-FLOOR = 48 << 20  # bytes that any reader may take: its code, and what the allocator keeps
+FLOOR = 96 << 20  # bytes that any reader may take: its code, LLVM, what the allocator keeps
 LIMIT = 6 << 30  # of a worker's address space
-ROUND = 256  # inputs after which readers take turns
 
 Change = Callable[[random.Random, list[bytes]], bytes]
 
@@ -245,6 +248,21 @@ def objects(r: random.Random, valid: list[bytes]) -> bytes:
 KEPT: dict[str, list[bytes]] = {}
 
 
+UNTRAINED: list[tuple[Callable, tuple]] = [
+    (lambda: nn.Sequential(nn.ConvTranspose(2, 3, strides=2, output_padding=1), nn.AvgPool(2, floor=True),
+                           nn.UpSample(2), nn.ZeroPad(((1, 0), 2)), nn.GlobalMaxPool()), (1, 3, 3)),
+    (lambda: nn.Sequential(nn.DepthwiseConv(2, multiplier=2), nn.GroupNorm(2), nn.LocalResponseNorm(3), nn.PixelNorm(),
+                           nn.SpatialDropout(0.1), nn.LayerNorm(axis=(0, 1)), nn.Flatten(), nn.DropConnect(2)),
+     (2, 3, 3)),
+    (lambda: nn.Sequential(nn.Reshape((2, 3)), nn.Masking(0.0), nn.RNN(2, return_sequences=True, activation="relu"),
+                           nn.TimeDistributed(nn.Dense(2)), nn.GlobalAvgPool1D()), (6,)),
+    (lambda: nn.Sequential(nn.Dense(4), nn.RepeatVector(3), nn.PositionEmbedding(), nn.LSTM(2, peepholes=True),
+                           nn.WeightDrop(nn.Dense(2)), nn.Regularized(nn.Dense(2), weights=nn.L1L2(0.1, 0.2))), (3,)),
+    (lambda: nn.Sequential(nn.MultiHeadAttention(2), nn.FeedForward(3), nn.Concatenate(nn.linear, nn.linear, axis=1),
+                           nn.Lambda(nn.silu), partial(nn.leaky_relu, slope=0.2), partial(nn.ramp, a=-1.0)), (3, 4)),
+]  # fmt: skip
+
+
 def models() -> list[bytes]:
     """Small nets of many kinds, trained for an epoch."""
     if "models" in KEPT:
@@ -263,6 +281,9 @@ def models() -> list[bytes]:
     ]  # fmt: skip
     files = []
     with tempfile.TemporaryDirectory() as folder:
+        for net, shape in UNTRAINED:
+            pel.Model(net(), "mse", "sgd", input_shape=shape, executor="reference").save(Path(folder) / "m.pel")
+            files.append((Path(folder) / "m.pel").read_bytes())
         for net, inputs, options in given:
             model = pel.Model(net, "cross_entropy", executor="reference", **options)
             model.fit(inputs, y, epochs=1, verbose=0)
@@ -271,8 +292,8 @@ def models() -> list[bytes]:
                             "class_names": ["a", "b"]}  # fmt: skip
             model.save(Path(folder) / "m.pel")
             files.append((Path(folder) / "m.pel").read_bytes())
-    KEPT["models"] = files
-    return files
+    KEPT["models"] = files[::-1]
+    return KEPT["models"]
 
 
 def commanded() -> list[bytes]:
@@ -281,7 +302,7 @@ def commanded() -> list[bytes]:
 
     from pellucid import cli
 
-    files = models()[:1]
+    files = models()[3:4]
     rows = "".join(f"{i % 7},{'ab'[i % 2]},2020-01-0{i % 9 + 1},{'yn'[i % 2]}\n" for i in range(40))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "t.csv").write_text(f"x,c,d,y\n{rows}")
@@ -318,13 +339,12 @@ def entries() -> list[bytes]:
 
 
 def tables() -> list[bytes]:
-    texts = [
-        "a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n",
-        'a;"b ""q""";c\n1,5;"two\nlines";x\n',
-        "a\tb\n1\t2\n",
-        "\ufeffid,when\n1,2020-01-01\n",
-    ]
-    return [text.encode() for text in texts] + [gzip.compress(texts[0].encode()), "ä,ö\n1,2\n".encode("utf-16")]
+    texts = ["a,b,c\n1,2,x\n3,,y\n-1.5,1e3,z\n", 'a;"b ""q""";c\n1,5;"two\nlines";x\n', "a\tb\n1\t2\n",
+             "\ufeffid,when\n1,2020-01-01\n", "sep=;\na;b\n$5;12 %\n1.000,5;NA\n"]  # fmt: skip
+    packed = [pack(texts[0].encode()) for pack in (gzip.compress, lzma.compress, bz2.compress)]
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
+        file.writestr("t.csv", texts[0])
+    return [text.encode() for text in texts] + [*packed, archive.getvalue(), "ä,ö\n1,2\n".encode("utf-16")]
 
 
 def idxs() -> list[bytes]:
@@ -392,8 +412,9 @@ def tars() -> list[bytes]:
 
 def load_and_predict(path: Path) -> None:
     """Now and then a model that could be loaded predicts, too: options that were let through must do no harm."""
-    model = pel.load(path, executor="reference")
-    if path.stat().st_size % 16 == 0 and sum(np.prod(s.shape, dtype=float) for s in model.specs.values()) < 1e5:
+    size = path.stat().st_size
+    model = pel.load(path, executor="native" if size % 320 == 0 else "reference")
+    if size % 16 == 0 and sum(np.prod(s.shape, dtype=float) for s in model.specs.values()) < 1e5:
         x = {k: np.zeros((2, *s.shape), s.dtype) for k, s in model.specs.items()}
         named = {k.removeprefix("x."): a for k, a in x.items()}
         model.predict(x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else named)
@@ -429,9 +450,34 @@ def entry(path: Path) -> bytes:
     return machine.unpacked(code) and code
 
 
+WAYS_OF_TABLES: list[dict[str, Any]] = [
+    {}, {"delimiter": ";", "decimal": ",", "thousands": "."}, {"categorical": ["a"], "missing": ["x", "3"]},
+    {"numeric": ["a"], "thousands": "'"}, {"dates": ["when"]}, {"dates": {"a": "%d.%m.%Y"}}, {"delimiter": "\t"},
+]  # fmt: skip
+ENCODINGS = [
+    "utf-8",
+    "utf-16",
+    "utf-32-le",
+    "utf-7",
+    "idna",
+    "punycode",
+    "hex",
+    "cp1252",
+    "shift_jis",
+    "unicode_escape",
+]
+
+
+def any_table(path: Path) -> None:
+    data.read_csv(path, **WAYS_OF_TABLES[path.stat().st_size % len(WAYS_OF_TABLES)])
+
+
 def any_text(path: Path) -> None:
-    size = path.stat().st_size % 3
-    (data.read_text, data.read_pairs, data.read_conllu)[size](path)
+    size = path.stat().st_size
+    if size % 4 == 3:
+        data.read_text(path, ENCODINGS[size // 4 % len(ENCODINGS)])
+    else:
+        (data.read_text, data.read_pairs, data.read_conllu)[size % 4](path)
 
 
 def vocabulary(path: Path) -> None:
@@ -476,7 +522,7 @@ READERS = [
     Reader("checkpoint", "step-000000001.pel", checkpoints, checkpoint._read, bytewise, sealed=True, share=12),
     Reader("checkpoint, generated", "step-000000001.pel", checkpoints, checkpoint._read, generated, share=4),
     Reader("cache entry", f"{KEY}.o", entries, entry, bytewise, sealed=True, share=12),
-    Reader("table", "t.csv", tables, data.read_csv, bytewise, share=12),
+    Reader("table", "t.csv", tables, any_table, bytewise, share=12),
     Reader("idx", "i", idxs, data.idx, bytewise, share=12),
     Reader("idx, gzipped", "i.gz", lambda: [gzip.compress(i) for i in idxs()], data.idx, gzipped, share=8),
     Reader("picture", "one/p.png", pictures, lambda path: data.images(path.parent.parent), bytewise,
@@ -542,6 +588,7 @@ def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: li
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
     faulthandler.disable()
+    os.environ["PELLUCID_CACHE"] = ""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries written in C speak there
     tried.refused = 0  # type: ignore[attr-defined]
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -564,7 +611,12 @@ class Worker:
 
     def __init__(self, reader: Reader, seed: int, numbers: range, valid: list[bytes]) -> None:
         self.reader, self.seed, self.numbers, self.valid = reader, seed, numbers, valid
-        self.at, self.seen, self.since = multiprocessing.Value("q", -1, lock=False), -1, time.monotonic()
+        self.at, self.seen, self.since, self.used = (
+            multiprocessing.Value("q", -1, lock=False),
+            -1,
+            time.monotonic(),
+            0.0,
+        )
         self.inlet, outlet = multiprocessing.Pipe(duplex=False)
         self.process = multiprocessing.get_context("fork").Process(
             target=work, args=(reader, seed, numbers, self.at, outlet, valid), daemon=True)  # fmt: skip
@@ -581,9 +633,10 @@ class Worker:
                 else:
                     refused[self.reader.name] += got
         if self.at.value != self.seen:
-            self.seen, self.since = self.at.value, time.monotonic()
+            self.seen, self.since, self.used = self.at.value, time.monotonic(), self.seconds()
         if self.process.is_alive():
-            if time.monotonic() - self.since < HANG or self.seen < 0:
+            passed = time.monotonic() - self.since
+            if self.seen < 0 or passed < HANG or (passed < 10 * HANG and self.seconds() - self.used < HANG):
                 return True
             os.kill(self.process.pid or 0, signal.SIGKILL)
             self.process.join()
@@ -594,6 +647,13 @@ class Worker:
             found.append(Finding(self.reader.name, self.seen, f"the process ended with {self.process.exitcode}"))
         rest = range(max(self.seen, self.numbers.start) + 1, self.numbers.stop)
         return Worker(self.reader, self.seed, rest, self.valid) if rest else None
+
+    def seconds(self) -> float:
+        """How long the process has computed."""
+        with contextlib.suppress(OSError, IndexError):
+            words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic()
 
 
 # ---- all of them ----------------------------------------------------------------------------------------------------

@@ -105,6 +105,31 @@ def test_said_once(what, tmp_path):
     assert len(seen) == 1 and seen[0].filename == __file__
 
 
+WRONG = {
+    "shuffle": ({"shuffle": "batch"}, "shuffle must be True or False, got 'batch'"),
+    "split": ({"validation_split": "0.1"}, "validation_split must be between 0 and 1, got '0.1'"),
+    "batch_size": ({"batch_size": True}, "batch_size must be a whole number >= 1 or 'all', got True"),
+    "epochs": ({"epochs": True}, "epochs must be a whole number >= 0, got True"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_no_number(what):
+    options, text = WRONG[what]
+    with pytest.raises(GraphError, match=text):
+        fit(**options)
+
+
+def test_validation_that_is_not_finite_is_said():
+    y = Y.copy()
+    x = X.copy()
+    x[0] = 3e38
+    with pytest.warns(UserWarning, match="the loss of the validation samples is NaN or infinite; model.evaluate says"):
+        model = fit(validation_data=(x, y), epochs=1)
+    with pytest.raises(pel.DataError, match="the prediction for row 0 is not finite"):
+        model.evaluate(x, y)
+
+
 def test_what_agrees_is_silent(tmp_path, recwarn):
     class Reports(pel.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -118,6 +143,7 @@ def test_what_agrees_is_silent(tmp_path, recwarn):
     fit([pel.AverageWeights(start=5)], epochs=0)
     fit(optimizer=optim.SGD(gradient_accumulation_steps=4))
     fit(c for c in [pel.EarlyStopping("loss")])
+    fit(None)
     assert not recwarn.list
 
 

@@ -159,3 +159,28 @@ def test_a_batch_larger_than_the_samples_is_all_of_them():
     ):
         asked.fit(x, y, batch_size=64, epochs=2, verbose=0)
     assert all((asked.state[name] == a).all() for name, a in whole.state.items())
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+@pytest.mark.parametrize("what", ["norm", "accumulation", "split"])
+def test_a_fit_goes_on_in_the_middle_of_an_epoch(what, executor, tmp_path):
+    """From every step, also within a window of gradients: the same bits."""
+    x, y = random.normal(size=(2, 25, 3)).astype("float32")
+    net = nn.Sequential(nn.Dense(4), nn.BatchNorm() if what == "norm" else nn.tanh, nn.Dense(3))
+    sgd = optim.SGD(schedules.Step(0.1, epochs=1), gradient_accumulation_steps=3 if what == "accumulation" else None)
+    options = {"validation_split": 0.2} if what == "split" else {}
+
+    def fit():
+        model = Model(net, "mse", sgd, executor=executor)
+        keeper = pel.Checkpoint(tmp_path, steps=1, keep=None)
+        model.fit(x, y, batch_size=6, epochs=2, callbacks=[keeper], resume=True, verbose=0, **options)
+        return {name: a.tobytes() for name, a in model.state.items()} | {"history": str(model.history.columns)}
+
+    whole = fit()
+    files = sorted(tmp_path.glob("step-*.pel"))
+    assert len(files) == 1 + 2 * {"norm": 5, "accumulation": 5, "split": 4}[what]
+    for last in reversed(files[:-1]):
+        for path in sorted(tmp_path.glob("step-*.pel")):
+            if path.name > last.name:
+                path.unlink()
+        assert fit() == whole

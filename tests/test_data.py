@@ -1,12 +1,15 @@
 """pellucid.data: real files where they are there, and damaged ones, each with its clear error."""
 
 import gzip
+import re
 import struct
 import sys
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pellucid import data
 from pellucid.data import DataError, Dataset, Table
@@ -149,6 +152,7 @@ DAMAGED = {
     "header cut": (RAW[:9], ["truncated", "9 bytes", "2 dimensions", "takes 12"]),
     "truncated": (RAW[:-1], ["truncated", "23 bytes", "expected 24", "uint8 of shape (3, 4)"]),
     "trailing": (RAW + b"\0\0", ["trailing", "26 bytes", "expected 24"]),
+    "nothing of a huge size": (b"\0\0\x0e\3" + bytes(4) + b"\xff" * 8, ["no array can have", "(0, 4294967295, 42949"]),
     "huge": (b"\0\0\x0e\3" + b"\xff" * 12, ["truncated", "16 bytes", "(4294967295, 4294967295, 4294967295)"]),
 }
 
@@ -314,6 +318,43 @@ def test_dates(csv, text, date):
     assert column[1] == (text if date is None else np.datetime64(date))
 
 
+@given(st.lists(st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr), st.floats(-1e6, 1e6).map(lambda v: f"{v:.6f}"),
+    st.integers().map(str), st.integers(0, 10**19).map(lambda v: f"{v:019}"), st.text("0123456789.-+e ", max_size=22),
+    st.decimals(-10, 10, places=18).map(str), st.sampled_from(["", "-", ".", "5.", ".5", "-0.0", "1.2.3", "7é", "0"]),
+), min_size=1, max_size=50))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_blocks_are_read_as_python_reads_their_fields(texts):
+    """Numbers that are found in blocks of bytes are those of `float`, to the last bit; others are named."""
+    from pellucid.data.numerals import Fields
+
+    fields = Fields.of("".join(f"{text};x\n" for text in texts).encode(), ";", 2)
+    values, others = fields.numbers(0)
+    assert fields.texts(0) == texts and fields.texts(0, others) == [texts[i] for i in others]
+    for i in {*range(len(texts))} - {*others.tolist()}:
+        expected = float(texts[i] or "nan")
+        assert repr(values[i].item()) == repr(expected), texts[i]
+        assert not re.match("-?0[0-9]", texts[i]), "leading zeros are looked at"
+
+
+def test_lines_with_and_without_quotes_give_the_same(csv):
+    """What the fast way reads and what is read field by field."""
+    rng = np.random.default_rng(0)
+    columns = [rng.normal(size=9000).astype(str), rng.integers(0, 99, 9000).astype(str),
+               rng.choice(["red", " é ", ""], 9000),
+               rng.choice(["NA", "1.5", "", "-2e3", " 7"], 9000), np.r_[["1"] * 8000, ["01"] * 1000]]  # fmt: skip
+    lines = [",".join(row) for row in zip(*columns, strict=True)]
+    quoted = ['"' + line.replace(",", '","') + '"' for line in lines]
+    plain = data.read_csv(csv("\n".join(["a,b,c,d,e", *lines])))
+    for body in (quoted, [*lines[:5000], *quoted[5000:]], [line + "\r" for line in lines], [*lines, "", ""]):
+        table = data.read_csv(csv("\n".join(["a,b,c,d,e", *body])))
+        assert table.remarks == plain.remarks and table.names == plain.names
+        for name in plain.names:
+            np.testing.assert_array_equal(table[name], plain[name])
+    np.testing.assert_array_equal(plain["a"], columns[0].astype(float))
+    assert [plain.kind(name) for name in plain.names] == ["numbers", "numbers", "categories", "numbers", "categories"]
+
+
 DIALECTS = {
     "space before a quote": ('a, "b c",d\n1,  "x, y",2\n', {}, {"a": [1], "b c": ["x, y"], "d": [2]}),
     "sep line": ("sep=;\na;b\n1;2,5\n", {"decimal": ","}, {"a": [1], "b": [2.5]}),
@@ -419,6 +460,57 @@ def test_wrong_table(name, csv):
 def test_csv_that_is_not_there(tmp_path):
     fails(lambda: data.read_csv(tmp_path / "none.csv"), tmp_path / "none.csv", "no such file")
     fails(lambda: data.read_csv(tmp_path), tmp_path, "cannot be read")
+
+
+def test_sets_and_generators_are_refused():
+    rows, labels = [[1.0], [2.0]] * 5, [0, 1] * 5
+    for call in (lambda: data.split((r for r in rows), labels), lambda: data.split(rows, iter(labels)),
+                 lambda: data.split(rows, {0, 1}), lambda: data.balance(v for v in labels),
+                 lambda: data.oversample({0, 1}), lambda: data.outliers(r for r in rows),
+                 lambda: data.split(rows, labels, groups=iter(labels))):  # fmt: skip
+        fails(call, "give a list or an array of its rows")
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-32", "idna", "punycode", "undefined", "rot13", "hex", "utf-7", "x"]
+)
+def test_text_that_an_encoding_does_not_have(tmp_path, encoding):
+    path = tmp_path / "t.txt"
+    path.write_bytes("Zürich\n".encode("latin-1") * 3)
+    fails(lambda: data.read_text(path, encoding), path)
+
+
+def test_packed_files_do_not_take_more_than_their_header_says(tmp_path):
+    """40 MB of zeros behind the numbers of an idx file, or where a table should be, or a line without end."""
+    import tracemalloc
+
+    path = tmp_path / "packed.gz"
+    for content, call in ((RAW + bytes(40 << 20), data.idx), (bytes(40 << 20), data.read_csv),
+                          (b"a,b\n" + b"1" * (40 << 20), data.read_csv)):  # fmt: skip
+        path.write_bytes(gzip.compress(content))
+        assert path.stat().st_size < 50_000
+        tracemalloc.start()
+        fails(lambda call=call: call(path), path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20 << 20
+
+
+def test_damaged_arrays_on_the_way_in(tmp_path):
+    """Each byte of the header of a .npy file changed: an error that names the file, or an array."""
+    from pellucid.data.files import array_of
+
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in range(128):
+        for value in (*rng.integers(0, 256, 3).tolist(), 0, ord("9"), ord("("), ord('"')):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                assert isinstance(array_of(path), np.ndarray)
+            except DataError as error:
+                assert str(path) in str(error)
 
 
 def test_unknown_column_lists_close_matches(csv):

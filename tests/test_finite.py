@@ -28,6 +28,23 @@ def test_a_fit_does_not_end_with_weights_that_are_not_finite(executor, tmp_path)
     assert model.epochs == 0 and [path.name for path in tmp_path.iterdir()] == ["step-000000000.pel"]
 
 
+@pytest.mark.parametrize("callback", [pel.AverageWeights, lambda: pel.EarlyStopping("loss", mode="max", patience=9)])
+def test_the_model_is_as_before_the_epoch_that_diverged(callback):
+    """Though callbacks put other weights into it where a fit ends."""
+    at_the_end = []
+
+    class Grow(pel.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.learning_rate *= 1e30 if epoch == 2 else 1.0
+            at_the_end.append(self.model.parameters)
+
+    model = linear(optim.SGD(0.1))
+    with pytest.raises(DivergedError, match="as it was before this epoch"):
+        model.fit(X, Y, epochs=5, callbacks=[Grow(), callback()], verbose=0)
+    assert len(at_the_end) == model.epochs == 4
+    assert all((model.parameters[name] == a).all() for name, a in at_the_end[-1].items())
+
+
 def test_what_the_optimizer_keeps_is_finite_too():
     """Squared, a gradient of 1e30 is infinite in float32: Adagrad would never move a weight again."""
     model = linear(optim.Adagrad(1e-20))

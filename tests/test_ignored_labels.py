@@ -99,3 +99,42 @@ def test_rows_cannot_be_ignored():
         nn.CrossEntropy(ignore_class=0)(pel.input("y", (4, 3)), pel.input("t", (4, 3)))
     with pytest.raises(GraphError, match="ignore_class must be a whole number, or None, got 'pad'"):
         nn.CrossEntropy(ignore_class="pad")
+
+
+# ---- labels of 0 and 1 that are not known ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [nn.BinaryCrossEntropy, nn.BinaryHinge])
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 3), (1, 2, 3)], ids=str)
+def test_labels_that_are_not_known_count_nowhere(make, shape):
+    y, t = random.normal(size=(6, *shape)), random.integers(-1, 2, (6, *shape))
+    t[2] = -1
+    loss, each = make(ignore_class=-1), make()
+    found = run(loss, y, t.astype(float), kinds="sample")
+    labels = np.array([[run(each, a.reshape(1), b.reshape(1).astype(float)) for a, b in zip(y[i].ravel(), t[i].ravel(), strict=True)]
+                       for i in range(6)]).reshape(y.shape)  # fmt: skip
+    axis = 1 if len(shape) == 3 else -1
+    at_places = mean_of(np.moveaxis(labels, axis, -1), np.moveaxis(t >= 0, axis, -1))
+    some = (t >= 0).any(axis)
+    expected = at_places if at_places.ndim == 1 else mean_of(at_places.reshape(6, -1), some.reshape(6, -1))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    slopes = run(lambda y, t: pel.grad(ops.batch_sum(loss(y, t)), [y])[0], y, t.astype(float), kinds="sample")
+    assert (slopes[t < 0] == 0).all()
+    model = pel.Model(nn.linear, loss, input_shape=shape, dtype="float64", executor="reference")
+    right = mean_of(np.moveaxis((y > 0) == t, axis, -1), np.moveaxis(t >= 0, axis, -1))
+    assert model.evaluate(y, t, metrics=["accuracy"])["accuracy"] == pytest.approx(right[some].mean())
+    if shape == (4, 1):
+        found = model.evaluate(y, t, metrics=["f1", "roc_auc"])
+        alone = pel.Model(nn.linear, each, input_shape=(1,), dtype="float64", executor="reference")
+        known = t.ravel() >= 0
+        assert found["f1"] == alone.evaluate(y.reshape(-1, 1)[known], t.reshape(-1, 1)[known], metrics=["f1"])["f1"]
+    elif shape == (4, 3):
+        for name in ("f1_macro", "roc_auc"):
+            with pytest.raises(GraphError, match=f"{name} .* all labels of a sample, so none may be unknown"):
+                model.evaluate(y, t, metrics=[name])
+
+
+def test_labels_that_are_neither_known_nor_ignored():
+    model = pel.Model(nn.linear, nn.BinaryCrossEntropy(ignore_class=-1), input_shape=(4,), executor="reference")
+    with pytest.raises(DataError, match=r"must be 0 or 1.*got -2"):
+        model.evaluate(np.ones((2, 4)), np.full((2, 4), -2))

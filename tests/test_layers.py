@@ -129,6 +129,8 @@ CASES = {  # layer, shape of a sample, shape of its output, parameters
     ),
     "convolution over time": (nn.Conv1D(4, 3), (5, 3), (3, 4), {"weight": (4, 3, 3), "bias": (4,)}),
     "max over time": (nn.GlobalMaxPool1D(), (5, 3), (3,), {}),
+    "max of windows of time": (nn.MaxPool1D(2, floor=True), (5, 3), (2, 3), {}),
+    "mean of windows of time": (nn.AvgPool1D(3, 1), (5, 3), (3, 3), {}),
     "mean over time": (nn.GlobalAvgPool1D(), (5, 3), (3,), {}),
     "simple recurrent": (
         nn.RNN(4, "relu"),
@@ -535,6 +537,12 @@ def test_options_of_a_layer_that_is_made_are_not_set():
             layer.trainable = False
         with pytest.raises(FrozenInstanceError, match=r"model\.unfreeze"):
             layer.trainable = True
-        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(layer, units=5\)"):
+        with pytest.raises(FrozenInstanceError, match=r"dataclasses\.replace\(this, units=5\)"):
             layer.units = 5
         assert layer.trainable
+    with pytest.raises(FrozenInstanceError, match=r"Adam: learning_rate cannot .*; set model\.learning_rate = 0\.1"):
+        optim.Adam().learning_rate = 0.1
+    with pytest.raises(FrozenInstanceError, match=r"SGD: momentum cannot .*model\.clone\(optimizer="):
+        optim.SGD().momentum = 0.9
+    with pytest.raises(FrozenInstanceError, match="CrossEntropy: label_smoothing cannot be set any more; make another"):
+        nn.CrossEntropy().label_smoothing = 0.1

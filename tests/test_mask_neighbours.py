@@ -187,3 +187,45 @@ def test_a_metric_of_ones_own_leaves_samples_of_padding_out():
     model = model_of(embedded(nn.TimeDistributed(nn.Dense(3))))
     both = np.concatenate([PADDED, EMPTY]), np.concatenate([LABELS, EMPTY])
     assert model.evaluate(*both, metrics=[Longest("longest")])["longest"] == 3
+
+
+def test_balanced_classes_are_counted_without_padding():
+    model = model_of(embedded(nn.TimeDistributed(nn.Dense(3))))
+    weights = model._arrays(PADDED, LABELS, class_weight="balanced")["weight"]
+    real = PADDED > 0
+    counts = np.bincount(LABELS[real])
+    np.testing.assert_allclose(weights[real], (real.sum() / (3 * counts))[LABELS[real]])
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_balanced_labels_are_counted_without_padding_and_without_what_is_not_known(k):
+    labels = random.integers(0, 2, (*PADDED.shape, k))
+    real = PADDED > 0
+    loss = nn.BinaryCrossEntropy(ignore_class=-1)
+    masked = model_of(embedded(nn.TimeDistributed(nn.Dense(k))), "binary_cross_entropy", optimizer=optim.SGD(0.1))
+    ignoring = model_of(
+        nn.Sequential(nn.Embedding(9, 4), nn.TimeDistributed(nn.Dense(k))), loss, optimizer=optim.SGD(0.1)
+    )
+    for model, t in ((masked, labels), (ignoring, np.where(real[..., None], labels, -1))):
+        model.fit(PADDED, t, class_weight="balanced", batch_size="all", epochs=2, verbose=0)
+    for name, a in masked.parameters.items():
+        np.testing.assert_allclose(ignoring.parameters[name], a, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_doctors_baseline_leaves_padding_out(weighted):
+    from pellucid.train.doctor.case import Case
+
+    def baseline(x, t):
+        model = model_of(embedded(nn.TimeDistributed(nn.Dense(3))))
+        return Case(model, model._arrays(x, t, sample_weight=(x > 0) * 2.0 if weighted else None)).baseline
+
+    assert baseline(PADDED, np.where(PADDED > 0, 1, 2)) < 0.01  # one class alone, whatever stands at padding
+    assert baseline(PADDED, LABELS) > 0.5
+
+
+def test_the_doctor_looks_at_segmentation():
+    x = random.normal(size=(32, 1, 6, 5)).astype("f4")
+    model = pel.Model(nn.Sequential(nn.Conv(4, 1), nn.relu, nn.Conv(3, 1)), "cross_entropy", optim.Adam(0.05))
+    model.fit(x, np.digitize(x[:, 0], [-0.5, 0.5]), epochs=3, verbose=0)
+    model.diagnose(x, np.digitize(x[:, 0], [-0.5, 0.5]))

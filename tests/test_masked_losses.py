@@ -255,7 +255,7 @@ def test_a_head_half_way_and_penalties_leave_padding_out():
     shared = nn.TimeDistributed(nn.Dense(2))
     net = nn.Sequential(
         nn.Masking(),
-        nn.Regularized(nn.TimeDistributed(nn.Dense(3)), activations=nn.L2(0.1)),
+        nn.Regularized(nn.TimeDistributed(nn.Dense(3, bias_init=nn.init.constant)), activations=nn.L2(0.1)),
         nn.AuxiliaryHead(nn.TimeDistributed(nn.Dense(2))),
         shared,
     )

@@ -178,3 +178,27 @@ def test_before_any_data_a_net_for_tokens_is_built_for_them():
     assert tokens(input_shape=(3,)).predict([[1, 2, 3]]).shape == (1, 1)
     with pytest.raises(GraphError, match="expects tokens"):
         tokens(input_shape=(3,), input_dtype="float32")
+
+
+def test_augmentations_of_bytes_and_of_whole_numbers():
+    """A function may make floats of bytes; whole numbers come to it as floats, codes as they are."""
+    images, y = np.arange(96, dtype="uint8").reshape(8, 3, 4), np.arange(8) % 2
+    seen = []
+
+    def scaled(x, rows, seed, epoch):
+        seen.append(x.dtype)
+        return x / 255
+
+    for given in (images, images.astype(int)):
+        model, other = (Model(nn.Sequential(nn.Flatten(), nn.Dense(2)), "cross_entropy", optim.SGD(0.1)) for _ in "ab")
+        model.fit(given, y, augment=scaled, epochs=2, verbose=0)
+        other.fit(images / 255, y, epochs=2, verbose=0)
+        np.testing.assert_allclose(model.parameters["layers.1.weight"], other.parameters["layers.1.weight"], atol=1e-6)
+    assert set(seen) == {np.dtype("uint8"), np.dtype("float32")}
+    mixed = Model(nn.Sequential(nn.Flatten(), nn.Dense(2)), "cross_entropy")
+    mixed.fit(images.astype(int), y, augment=pel.data.Mixup(0.2), verbose=0)
+    words = tokens()
+    words.fit(
+        np.ones((4, 2), int), np.ones(4), augment=lambda x, rows, seed, epoch: seen.append(x.dtype) or x, verbose=0
+    )
+    assert seen[-1] == np.dtype("int32")

@@ -130,6 +130,9 @@ def test_two_classes_by_one_output_and_soft_targets():
         (tagger(), LABELS3, "equal", "or 'balanced'; got 'equal'"),
         (tagger(), LABELS3, {0: 1, 1: -2, 2: 1}, "must be numbers >= 0, and not all 0"),
         (classifier(), LABELS, {0: 1, 1: np.inf}, "must be numbers >= 0, and not all 0"),
+        (classifier(), LABELS, {0: 1, 1: "much"}, "must be numbers >= 0, and not all 0"),
+        (classifier(), LABELS, [1, 2], r"must be a dict or 'balanced', got \[1, 2\]"),
+        (tagger(), LABELS3, {0: 1, 1: (1, 2, 3), 2: 1}, "must be numbers >= 0, and not all 0"),
     ],
 )
 def test_class_weights_that_mean_nothing(model, y, class_weight, text):

@@ -246,6 +246,7 @@ def test_what_is_for_nets_of_one_output():
         lambda: m.diagnose(X, Y),
         lambda: m.predict_samples(X),
         lambda: m.stepper(),
+        lambda: m.activate(0),
         lambda: pel.ensembles.Committee([m, m.clone()]),
         lambda: m.fit(pel.data.Buckets([x[None] for x in X], KIND), verbose=0),
         lambda: m.fit(X, Y, augment=pel.data.Mixup(0.2), verbose=0),

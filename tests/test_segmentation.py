@@ -132,9 +132,7 @@ def test_several_models_vote_at_every_pixel():
     assert (committee.predict(logits).argmax(1) == labels).all()
 
 
-@pytest.mark.parametrize(
-    "form", ["(n, T)", "(n, T, 1)", "one-hot ints", "one-hot floats", "probabilities", "bool rows"]
-)
+@pytest.mark.parametrize("form", ["(n, T)", "(n, T, 1)", "one-hot ints", "one-hot floats", "probabilities", "bools"])
 def test_a_class_for_every_step_in_any_form(form):
     labels, rows, logits = perfect((6, 3))
     t = {"(n, T)": labels, "(n, T, 1)": labels[..., None], "one-hot ints": rows.astype("int64"), "one-hot floats": rows,

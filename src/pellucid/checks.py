@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from numbers import Integral, Real
 from typing import Any
 
@@ -170,3 +171,9 @@ def _range(above: Any, least: Any, below: Any, most: Any) -> str:
     if low is not None:
         return f" {'>=' if above is None else '>'} {low}"
     return "" if high is None else f" {'<=' if below is None else '<'} {high}"
+
+
+def refuse_change(thing: Any, name: str, value: Any, hint: str = "") -> None:
+    """Options do not change once something is made: programs were made of them, and several models may share it."""
+    hint = hint or f"make another: dataclasses.replace(this, {name}={value!r})"
+    raise FrozenInstanceError(f"{type(thing).__name__}: {name} cannot be set any more; {hint}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import DataError, listed
+from .table import refuse_streams
 
 UNEVEN = 3.0  # times as many samples of the largest class as of the smallest: worth a word
 
@@ -92,6 +93,7 @@ def _even(y: Any, seed: int, size: Any) -> np.ndarray:
 
 
 def _labels(y: Any) -> np.ndarray:
+    refuse_streams(y, "y")
     labels = np.asarray(y)
     if labels.ndim != 1 or not len(labels):
         raise DataError(f"expected one class for each sample, got an array of shape {labels.shape}")

@@ -88,15 +88,18 @@ def bytes_of(path: str | PathLike[str]) -> bytes:
         return stream.read()
 
 
-def blocks_of(path: str | PathLike[str], advice: str = "") -> Iterator[bytes]:
+def blocks_of(path: str | PathLike[str], advice: str = "", longest: int = -1) -> Iterator[bytes]:
     """The text of a file in UTF-8, without a byte order mark, in blocks of whole lines: checked, not yet decoded.
 
     Raises `DataError` where a block is in another encoding; it names the line and the byte, and gives ``advice``, by
-    default the encoding that is more likely.
+    default the encoding that is more likely. Also where a line has more than ``longest`` bytes.
     """
     with opened(path) as stream:
         lines = 0
-        while block := stream.read(BLOCK) + stream.readline():
+        while block := stream.read(BLOCK) + stream.readline(longest):
+            if longest >= 0 and len(block) >= BLOCK + longest and not block.endswith(b"\n"):
+                line = lines + block.count(b"\n") + 1
+                raise DataError(f"{path} is not a table: line {line} has more than {longest:,} bytes")
             block = block if lines else block.removeprefix(codecs.BOM_UTF8)
             checked_text(path, block, "utf-8", advice, lines)
             yield block

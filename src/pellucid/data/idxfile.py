@@ -53,7 +53,10 @@ def idx(path: str | PathLike[str]) -> np.ndarray:
             f"{path} {what}: {size} bytes, expected {expected}"
             f" (a header of {start}, then {dtype.newbyteorder('=').name} of shape {shape})"
         )
-    return np.frombuffer(numbers, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return np.frombuffer(numbers, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # one size is 0, and the others multiply to more than an array can have
+        raise DataError(f"{path}: no array can have the shape {shape} that its header says ({error})") from None
 
 
 def mnist(folder: str | PathLike[str], part: str = "train", images: bool = False) -> Dataset:

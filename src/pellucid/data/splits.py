@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .dataset import DataError, Dataset, drawn, has_classes
-from .table import Table
+from .table import Table, refuse_streams
 
 FEW = 20  # classes
 
@@ -49,6 +49,8 @@ def split(
     >>> train.y, validation.y, test.y
     (array([0., 1., 2., 3., 4., 5., 6.]), array([7.]), array([8., 9.]))
     """
+    for given, name in ((x, "x"), (y, "y"), (groups, "groups")):
+        refuse_streams(given, name)
     labels = np.asarray(y)
     n = len(labels)
     if len(x) != n:

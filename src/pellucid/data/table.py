@@ -168,6 +168,10 @@ def of_entries(array: np.ndarray, name: str) -> np.ndarray:
 
 def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
     """Objects as a column, by the types of those that are not missing."""
+    if {*map(type, array)} <= {str, float, type(None)}:  # text, None or NaN where missing: each different entry once
+        different = {value: text_of_value(value) for value in {*array}}
+        if str in map(type, different) and all(text is None for v, text in different.items() if type(v) is float):
+            return np.array([different[value] for value in array], object)
     gone = np.fromiter(map(is_missing, array), bool, len(array))
     given = array[~gone]
     kinds = {*map(type, given)}

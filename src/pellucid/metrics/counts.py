@@ -17,7 +17,7 @@ from ..graph import GraphError, Value
 from ..nn.loss import Loss
 from ..nn.masks import over_features
 from .base import PLACES, Metric, Sums, place_weights, summed
-from .each import RATIOS, binary_codes, class_numbers, is_binary
+from .each import RATIOS, binary_codes, class_numbers, is_binary, known_labels
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -42,6 +42,9 @@ def codes(y: Value, t: Value, loss: Loss, name: str) -> tuple[str, Value, Value]
         y, t = (ops.reshape(v, (1,)) if not v.ndim else v for v in (y, t))
         pair = binary_codes(y, t)
         if y.shape[-1] > 1:
+            if known_labels(t, loss) is not None:
+                raise GraphError(f"{name} counts all labels of a sample, so none may be unknown (ignore_class); use "
+                                 "accuracy or f1_samples")  # fmt: skip
             return "labels", *pair
         true, found = (ops.concatenate([1 - v, v], -1) for v in pair)
         return "classes", true, found

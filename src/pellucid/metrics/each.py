@@ -13,7 +13,8 @@ from .. import ops
 from ..graph import GraphError, Value
 from ..nn.activations import sigmoid, softmax
 from ..nn.loss import Loss
-from ..nn.losses import binary_surprise, class_weights, is_target, mean_last, of_class, surprise
+from ..nn.losses import LabelLoss, binary_surprise, class_weights, is_target, mean_last, of_class, surprise
+from ..nn.masks import mean_where
 
 
 def is_binary(y: Value, t: Value, loss: Loss) -> bool:
@@ -24,6 +25,11 @@ def is_binary(y: Value, t: Value, loss: Loss) -> bool:
 def binary_codes(y: Value, t: Value) -> tuple[Value, Value]:
     """Target and decision as 0 or 1 for each output; the decision is the sign of the output."""
     return ops.cast(t > 0.5, y.dtype), ops.cast(y > 0, y.dtype)
+
+
+def known_labels(t: Value, loss: Loss) -> Value | None:
+    """Which of the 0/1 targets are known, where the loss has an ``ignore_class``; None for all."""
+    return loss.known(t) if isinstance(loss, LabelLoss) else None
 
 
 def class_numbers(y: Value, t: Value, loss: Loss, name: str) -> tuple[Value, Value]:
@@ -50,7 +56,8 @@ def accuracy(y: Value, t: Value, loss: Loss) -> Value:
     y, t = loss.aligned(y, t)
     if is_binary(y, t, loss):
         wanted, found = binary_codes(y, t)
-        return mean_last(ops.cast(ops.equal(found, wanted), y.dtype))
+        right, known = ops.cast(ops.equal(found, wanted), y.dtype), known_labels(t, loss)
+        return mean_last(right) if known is None else mean_where(right, known, -1 if y.ndim else None)
     wanted, found = class_numbers(y, t, loss, "accuracy")
     return ops.cast(ops.equal(found, wanted), y.dtype)
 
@@ -113,6 +120,8 @@ def of_labels(y: Value, t: Value, loss: Loss, name: str) -> Value:
         raise GraphError(f"{name}_samples needs several 0/1 labels for each sample; {type(loss).__name__} with output "
                          f"shape {y.shape} has not")  # fmt: skip
     wanted, found = binary_codes(y, t)
+    if (known := known_labels(t, loss)) is not None:
+        wanted, found = (v * ops.cast(known, v.dtype) for v in (wanted, found))
     top, bottom = RATIOS[name](*(ops.sum(v, -1) for v in (wanted * found, found, wanted)))
     return top / ops.maximum(bottom, 0.5)
 

@@ -16,7 +16,7 @@ from ..graph import GraphError
 from ..nn.activations import softmax
 from ..nn.loss import Loss, places_of
 from .base import Metric, Scored
-from .each import class_numbers, is_binary
+from .each import class_numbers, is_binary, known_labels
 from .values import must_be_values
 
 
@@ -40,7 +40,10 @@ class OfScikitLearn(Scored):
             must_be_values(y, t, loss, self.name)
             if own.ndim and own.shape[-1] > 1 and not self.several:
                 raise GraphError(f"{self.name} takes one value for each sample, but the net gives {own.shape[-1]}")
-        elif not is_binary(own, target, loss):
+        elif is_binary(own, target, loss):
+            if own.ndim and own.shape[-1] > 1 and known_labels(target, loss) is not None:
+                raise GraphError(f"{self.name} takes all labels of a sample, so none may be unknown (ignore_class)")
+        else:
             y, _ = own, class_numbers(own, target, loss, self.name)
             if y.shape[-1] > 2 and not self.several:
                 raise GraphError(f"{self.name} takes two classes, or several labels, but the net has {y.shape[-1]} "

@@ -11,10 +11,10 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
-from ..checks import checked, flag, wrong
+from ..checks import checked, flag, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
@@ -186,12 +186,9 @@ Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
 
 
 def _refuse_change(layer: Layer, name: str, value: Any) -> None:
-    """Options do not change once a layer is made: nets share layers, and graphs were traced with them."""
-    hint = f"make another: dataclasses.replace(layer, {name}={value!r})"
-    if name == "trainable":
-        word = "unfreeze" if value else "freeze"
-        hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
-    raise FrozenInstanceError(f"{type(layer).__name__}: {name!r} of a layer that is made cannot be set; {hint}")
+    word = "unfreeze" if value else "freeze"
+    hint = f'use model.{word}("layers.0"), its name, or before there is a model nn.freeze(net, "layers.0")'
+    refuse_change(layer, name, value, hint if name == "trainable" else "")
 
 
 def check_layer(wrapper: Any) -> None:

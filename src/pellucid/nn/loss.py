@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
-from ..checks import checked, whole
+from ..checks import checked, refuse_change, whole
 from ..graph import GraphError, Shape, Value
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell
@@ -41,6 +41,7 @@ class Loss:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+        cls.__setattr__ = refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
         """Check the options. A subclass checks its own, and calls this too."""
@@ -172,7 +173,7 @@ def over_places(v: Value, shape: Shape) -> Value:
 def places_that_count(loss: Loss, y: Value, t: Value) -> Value | None:
     """Which places of a sample's output count: those that the mask, the loss (its ``ignore_class``) and weights of
     steps, where they are not 0, leave in. A bool Value (*places,), or None for all."""
-    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(t), step_weight_of(y)
+    shape, mask, counted, weight = loss.places(y), known_mask(y), loss.counted(loss.aligned(y, t)[1]), step_weight_of(y)
     found: Value | None = None
     for part in (mask, counted, None if weight is None else weight > 0):
         if part is not None:

@@ -15,6 +15,7 @@ from ..checks import checked, function, number, several, whole, wrong
 from ..graph import GraphError, Value
 from .activations import sigmoid, softmax
 from .loss import Loss
+from .masks import mean_where
 
 
 class HalfSquaredError(Loss):
@@ -137,7 +138,8 @@ class CrossEntropy(ClassLoss):
 class LabelLoss(Loss):
     """Base of losses over labels, each 0 or 1 for itself: the mean over the labels of ``each_label(y, t)``.
 
-    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1.
+    ``label_weights``: for each label a pair, the weight of its loss where it is 0 and where it is 1. ``ignore_class``,
+    often -1, in the place of a label says that it is not known: the mean is over the others.
 
     >>> from pellucid import input
     >>> BinaryCrossEntropy(label_weights=((1.0, 5.0), (1.0, 1.0)))(input("y", (2,)), input("t", (2,))).shape
@@ -146,9 +148,11 @@ class LabelLoss(Loss):
 
     targets = "binary"
     label_weights: tuple[tuple[float, float], ...] | None = field(default=None, kw_only=True)
+    ignore_class: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        checked(self, whole, "ignore_class", least=None, optional=True)
         if self.label_weights is None:
             return
         each = enumerate(several(self.label_weights))
@@ -161,7 +165,19 @@ class LabelLoss(Loss):
     def by_channel(self) -> bool:
         return self.label_weights is not None
 
+    def known(self, t: Value) -> Value | None:
+        """Which labels are known, of t's shape; None for all."""
+        return None if self.ignore_class is None else ~ops.equal(t, self.ignore_class)
+
+    def counted(self, t: Value) -> Value | None:
+        known = self.known(t)
+        if known is None or not t.ndim:
+            return known
+        return ops.max(ops.cast(known, "int32"), -1) > 0
+
     def each(self, y, t):
+        known = self.known(t)
+        t = t if known is None else ops.where(known, t, 0)
         found = self.each_label(y, t)
         if self.label_weights is not None:
             if found.shape[-1:] != (len(self.label_weights),):
@@ -169,7 +185,7 @@ class LabelLoss(Loss):
                                  f"the output has shape {y.shape}")  # fmt: skip
             no, yes = (ops.constant(w, found.dtype) for w in zip(*self.label_weights, strict=True))
             found = found * (no + t * (yes - no))
-        return mean_last(found)
+        return mean_last(found) if known is None else mean_where(found, known, -1 if found.ndim else None)
 
     def each_label(self, y: Value, t: Value) -> Value:
         raise NotImplementedError

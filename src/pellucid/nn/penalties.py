@@ -14,6 +14,7 @@ from .. import ops
 from ..checks import axes, checked, flag, number
 from ..graph import GraphError, Value
 from .layer import Layer, check_layer
+from .masks import hand_on, known_mask, over_features
 from .scope import Extra, Number, Scope, Traced, current
 
 PENALTY = "penalty"  # what the names of strengths begin with
@@ -239,6 +240,9 @@ class Regularized(Layer):
                 self._penalise(scope, f"{path}.{what}", penalty, [p.value for p in found if p.trainable])
         if self.activations is not None:
             y = output[0] if isinstance(output, tuple) else output
+            mask = known_mask(hand_on(y, *inputs[:1]))
+            if mask is not None:  # padding has no size
+                y = ops.where(over_features(mask, y), y, 0)
             self._penalise(scope, f"{path}.activations", self.activations, [y])
         return output
 

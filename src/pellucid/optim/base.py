@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from operator import add
 from typing import Any, ClassVar
 
-from ..checks import checked, flag, number, whole, wrong
+from ..checks import checked, flag, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..schedules import Clock, Schedule, start_of
@@ -34,6 +34,12 @@ def layer_rates(owner: Any, name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise wrong(owner, name, '"fan_in" or factors >= 0 by layer, as in {"layers.0": 0.1}', value, optional=True)
     return {layer: number(owner, f"{name}[{layer!r}]", rate, least=0) for layer, rate in value.items()}
+
+
+def _refuse_change(optimizer: Any, name: str, value: Any) -> None:
+    hint = f"make another, and a model with it: model.clone(optimizer=dataclasses.replace(optimizer, {name}={value!r}))"
+    hint = f"set model.learning_rate = {value!r}" if name == "learning_rate" else hint
+    refuse_change(optimizer, name, value, hint)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Optimizer:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True)(cls)
+        cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):

@@ -34,6 +34,11 @@ class BinaryEncoder(TransformerMixin, BaseEstimator):
         return self
 
     @property
+    def n_features_in_(self) -> int:
+        """The number of columns."""
+        return self.encoder_.n_features_in_
+
+    @property
     def categories_(self) -> list[np.ndarray]:
         """The categories of each column."""
         return self.encoder_.categories_

@@ -187,6 +187,8 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
     if loss.targets == "binary":
         soft = loss.link is sigmoid  # what it predicts is a probability, and so may be what it is to predict
         wrong = (y < 0) | (y > 1) if soft else (y != 0) & (y != 1)
+        if getattr(loss, "ignore_class", None) is not None:
+            wrong &= y != loss.ignore_class  # type: ignore[attr-defined]
         if wrong.any():
             takes = "0 or 1, or a probability between them," if soft else "0 or 1"
             raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
@@ -258,16 +260,23 @@ def _axis_hint(y: np.ndarray, loss: Loss, output: Shape, axis: int) -> str:
 
 
 def as_weights(
-    sample_weight: Any, class_weight: Any, y: np.ndarray, n: int, dtype: str, loss: Loss, output: Shape
+    sample_weight: Any,
+    class_weight: Any,
+    y: np.ndarray,
+    n: int,
+    dtype: str,
+    loss: Loss,
+    output: Shape,
+    steps: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Weights from ``sample_weight`` times ``class_weight`` ({class: weight} or "balanced"), or None.
 
-    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W). Raises `DataError` for class
-    weights where targets are not classes.
+    One a sample, (n,), or one for each step or place of the output: (n, T), (n, H, W). ``steps``: which of them count,
+    (n, T), None for all. Raises `DataError` for class weights where targets are not classes.
     """
     if sample_weight is None and class_weight is None:
         return None
-    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else output
+    places = places_of(output, loss.class_axis(output)) if len(output) > 1 else ()
     weights = np.ones(n, dtype)
     if sample_weight is not None:
         given = as_array(sample_weight, "sample_weight")
@@ -279,7 +288,7 @@ def as_weights(
             raise DataError("sample_weight must be >= 0, and not all 0")
         weights = given.astype(dtype)
     if class_weight is not None:
-        of_places = _class_weights(class_weight, y, loss, output).astype(dtype)
+        of_places = _class_weights(class_weight, y, loss, output, steps).astype(dtype)
         weights = weights.reshape(*weights.shape, *(1,) * (of_places.ndim - weights.ndim)) * of_places
     return weights
 
@@ -290,7 +299,7 @@ def by_label(loss: Loss, output: Shape, steps: bool) -> bool:
     return several and not (steps and len(output) == 1)
 
 
-def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> np.ndarray:
+def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape, steps: np.ndarray | None) -> np.ndarray:
     """The weight of the class of each sample, (n,), or of each of its places; of probabilities the mean weight."""
     kind, ignored, axis = type(loss).__name__, getattr(loss, "ignore_class", None), loss.class_axis(output)
     if loss.targets == "values" or (loss.targets == "any" and (y.dtype.kind == "f" or y.ndim > 1)):
@@ -299,45 +308,64 @@ def _class_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) 
     if y.dtype.kind == "f":
         shares = np.moveaxis(y, axis + 1, 0) if y.ndim == len(output) + 1 and output and loss.targets != "binary" else (
             np.stack([1 - (p := y.squeeze(axis + 1) if output and output[axis] == 1 else y), p]))  # fmt: skip
+        if ignored is not None:  # what is not known has no share in either
+            shares = shares * (shares[-1] != ignored)
         present = np.flatnonzero(shares.reshape(len(shares), -1).any(axis=1))
         shares = shares[present]
-        each = _each_weight(class_weight, present, shares.reshape(len(shares), -1).sum(axis=1, dtype=np.float64))
+        there = shares if steps is None else shares * _over_places(steps, shares.shape[1:])
+        each = _each_weight(class_weight, present, there.reshape(len(shares), -1).sum(axis=1, dtype=np.float64))
         return np.tensordot(each, shares, 1)
     counted = np.ones(y.shape, bool) if ignored is None else y != ignored
+    if steps is not None:
+        counted &= _over_places(steps, y.shape)
     present, position, counts = np.unique(y[counted], return_inverse=True, return_counts=True)
     found = np.ones(y.shape)
     found[counted] = _each_weight(class_weight, present, counts)[position.reshape(-1)]
     return found
 
 
+def _over_places(steps: np.ndarray, shape: Shape) -> np.ndarray:
+    """Which steps count, (n, T), for each of the places (n, T, ...)."""
+    return np.broadcast_to(steps.reshape(*steps.shape, *(1,) * (len(shape) - steps.ndim)), shape)
+
+
 def _each_weight(class_weight: Any, present: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The weights of the classes that occur, so often each."""
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
+    if isinstance(class_weight, str) and class_weight == "balanced":
         return counts.sum() / (len(present) * counts)
+    if not isinstance(class_weight, Mapping):
+        raise DataError(f"class_weight must be a dict or 'balanced', got {class_weight!r}")
     if missing := sorted(set(present.tolist()) - set(class_weight)):
         raise DataError(f"class_weight says nothing of class {missing[0]}")
-    each = np.array([class_weight[c] for c in present.tolist()], float)
-    if not ((each >= 0).all() and (each < np.inf).all() and each.any()):
+    return _weights_of(class_weight, present.tolist(), ())
+
+
+def _weights_of(class_weight: Any, classes: list, shape: Shape) -> np.ndarray:
+    """The weights of some classes as numbers, each of this shape; `DataError` for others."""
+    try:
+        found = np.stack([np.broadcast_to(np.asarray(class_weight[c], float), shape) for c in classes])
+    except (TypeError, ValueError):
+        found = np.full((1,), np.nan)
+    if not ((found >= 0).all() and (found < np.inf).all() and found.any()):
         raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
-    return each
+    return found
 
 
-def label_weights(class_weight: Any, y: np.ndarray, loss: Loss, output: Shape) -> tuple[tuple[float, float], ...]:
-    """The weights of each label's loss where it is 0 and where it is 1.
+def label_weights(
+    class_weight: Any, y: np.ndarray, loss: Loss, output: Shape, steps: np.ndarray | None = None
+) -> tuple[tuple[float, float], ...]:
+    """The weights of each label's loss where it is 0 and where it is 1; of the ``steps`` (n, T) that count.
 
     ``class_weight``: {label: weight}, or {label: (weight of 0, weight of 1)}; "balanced" gives both the same sum.
     """
     axis = loss.class_axis(output)
-    k, ones = output[axis], np.moveaxis(y, axis + 1, -1).reshape(-1, output[axis])
+    k, ones = output[axis], np.moveaxis(y, axis + 1, -1)
+    ones = (ones if steps is None else ones[_over_places(steps, ones.shape[:-1])]).reshape(-1, k)
     if isinstance(class_weight, str) and class_weight == "balanced":
-        share = ones.mean(axis=0, dtype=np.float64)
+        known = ones != getattr(loss, "ignore_class", None)
+        share = (ones * known).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
         return tuple((0.5 / (1 - p), 0.5 / p) if 0 < p < 1 else (1.0, 1.0) for p in share.tolist())
     if not isinstance(class_weight, Mapping) or set(class_weight) != set(range(k)):
         raise DataError(f"class_weight for {k} labels is {{label: weight}} or {{label: (weight of 0, weight of 1)}} of "
                         f"the labels 0..{k - 1}, or 'balanced'; got {class_weight!r}")  # fmt: skip
-    pairs = [np.broadcast_to(np.asarray(class_weight[j], float), 2).tolist() for j in range(k)]
-    if not all(0 <= w < np.inf for pair in pairs for w in pair) or not np.any(pairs):
-        raise DataError(f"class_weight must be numbers >= 0, and not all 0, got {class_weight!r}")
-    return tuple((no, yes) for no, yes in pairs)
+    return tuple((no, yes) for no, yes in _weights_of(class_weight, list(range(k)), (2,)).tolist())

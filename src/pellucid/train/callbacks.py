@@ -47,9 +47,11 @@ class Callback:
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """A list of callbacks. Raises `GraphError` for what is none, or stands alone."""
+    """A list of callbacks; None is none. Raises `GraphError` for what is none, or stands alone."""
     if isinstance(given, Callback):
         raise GraphError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
+    if given is None:
+        return []
     if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
         raise GraphError(f"callbacks must be a list of pellucid.Callback, got {given!r}")
     found = list(given)

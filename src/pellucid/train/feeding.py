@@ -35,7 +35,7 @@ from .arrays import (
 )
 from .codes import Codes, check_codes, codes_of, first_specs
 from .loop import split
-from .measuring import Metrics, of_epochs
+from .measuring import Metrics, of_epochs, steps_counted
 from .outputs import check_outputs, one_output, several_targets
 from .parts import Part
 from .sharing import run_of, shared
@@ -172,9 +172,12 @@ class Feeding:
             arrays["y"], output = several_targets(y, self.loss, traced, n, self.dtype, fitting, f"{name}y"), ()
         else:
             arrays["y"] = as_targets(y, self.loss, output, n, self.dtype, fitting, f"{name}y")
+        steps = None
+        if class_weight is not None:
+            steps = steps_counted(self, {k: a for k, a in arrays.items() if k != "y"})
         if class_weight is not None and by_label(self.loss, output, self._built().mask is not None):
-            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output), None
-        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output)
+            self._labels, class_weight = label_weights(class_weight, arrays["y"], self.loss, output, steps), None
+        weight = as_weights(sample_weight, class_weight, arrays["y"], n, self.dtype, self.loss, output, steps)
         arrays |= {} if weight is None else {"weight": weight}
         return {k: self._ready(a, k, f"{name}{k}") for k, a in arrays.items()}
 

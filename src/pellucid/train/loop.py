@@ -46,7 +46,7 @@ class DivergedError(ArithmeticError):
 def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
     """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
         raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
@@ -136,6 +136,7 @@ def fit(
     """Train for some epochs, or go on from a saved place among them, and return the model's history."""
     t, keeper, metrics = training, keeper_of(callbacks), of_epochs(model.metrics)
     model.stop_training, model.stopped, model.training = False, "", training
+    diverged: dict[str, np.ndarray] | None = None  # the state before the epoch that did
     for c in callbacks:
         c.set_model(model)
         c.on_train_begin()
@@ -157,13 +158,17 @@ def fit(
                             check_weights(model, t)
                             keeper.write(place, callbacks)
                     check_weights(model, t)
-                except Exception:
+                except Exception as error:
                     model.state = before
+                    diverged = dict(before) if isinstance(error, DivergedError) else None
                     raise
                 model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
                 if t.validation is not None:
-                    logs |= {f"val_{name}": v for name, v in evaluate(model, t.validation, metrics=metrics).items()}
+                    found = evaluate(model, t.validation, metrics=metrics)
+                    if not np.isfinite(found["loss"]):
+                        remark("the loss of the validation samples is NaN or infinite; model.evaluate says for which")
+                    logs |= {f"val_{name}": v for name, v in found.items()}
                 model.history.append(logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
@@ -179,6 +184,8 @@ def fit(
         for c in callbacks:
             c.on_train_end()
         model.training = None
+        if diverged is not None:  # whatever callbacks have put in its place
+            model.state = diverged
     return model.history
 
 

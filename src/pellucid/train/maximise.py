@@ -13,6 +13,7 @@ from ..ops import maximum, minimum, sum
 from ..optim import Optimizer, descend
 from . import programs
 from .loop import first_state
+from .outputs import one_output
 
 if TYPE_CHECKING:
     from .model import Model
@@ -33,6 +34,8 @@ def maximise(
     seed: int,
 ) -> np.ndarray:
     """The input that excites a unit of a layer most; see `Model.activate`."""
+    if layer is None:
+        one_output(model, "activate without a layer is")
     if model.how != "one" or model._codes():
         takes = "whole numbers" if model.how == "one" else "several arrays"
         raise GraphError(f"activate looks for one array of continuous numbers, but the net takes {takes}")

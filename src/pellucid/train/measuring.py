@@ -32,7 +32,7 @@ def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH)
         return min(usual, n)
     if isinstance(asked, str) and asked == "all":
         return n
-    if not isinstance(asked, (int, np.integer)) or asked < 1:
+    if not isinstance(asked, (int, np.integer)) or isinstance(asked, bool) or asked < 1:
         raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
     return int(asked)
 

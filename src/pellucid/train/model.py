@@ -276,7 +276,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss or a weight becomes NaN or infinite.
         """
-        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
         with self._unchanged_on_error():
             self._learn_columns(x)

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..data import Buckets
+import numpy as np
+
+from ..data import Augment, Buckets, Mixup
 from ..graph import GraphError
 from ..optim import LBFGS
 from . import bucketed, measuring
 from .arrays import as_array
 from .batches import sizes, training_batch_size
+from .feeding import LARGE
 from .loop import Training, enough, whole_batch
-from .parts import Part
+from .parts import Arrays, Part
 from .pieces import middle_of, mixable
 from .stateful import check_batches
 
@@ -37,6 +40,8 @@ def prepared(
     augment: Callable | None,
 ) -> Training:
     """The training that `Model.fit` is asked for; a net without weights gets them."""
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise GraphError(f"shuffle must be True or False, got {shuffle!r}")
     if validation_data is not None and validation_split:
         raise GraphError("give validation_split or validation_data, not both")
     if isinstance(x, Buckets):
@@ -45,7 +50,7 @@ def prepared(
     if augment is not None:
         seen = [mixable(augment, seen[0], model.loss, model._built().output.shape, model.dtype)]
     whole = [Part(arrays) for arrays in seen]
-    parts = whole if augment is None else [whole[0].having(x=as_array(x, "x"))]  # whole pictures, for the changes
+    parts = whole if augment is None else [whole[0].having(x=_pictures(model, x))]  # whole ones, for the changes
     validation = None
     if isinstance(validation_data, Buckets):
         validation = [Part(arrays) for arrays in model._parts(validation_data, name="validation_data ")]
@@ -63,9 +68,23 @@ def prepared(
         batch_size = whole_batch(batch_size, parts, augment)
     batch = x.batch_size if isinstance(x, Buckets) else training_batch_size(batch_size, n)
     chunks = sizes(model, parts, batch)
-    steps = [model._compiled("step", arrays) for arrays in seen]
+    steps = [model._compiled("step", changed(model, augment, arrays)) for arrays in seen]
     if validation is not None:
         measuring.check(model, validation, measuring.of_epochs(model.metrics))
     for step, part, chunk in zip(steps, parts, chunks, strict=True):
         check_batches(step.program, chunk, part.samples, shuffle, bool(validation_split))
     return Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)
+
+
+def _pictures(model: Model, x: Any) -> np.ndarray:
+    """What a function changes: numbers as floats or bytes, codes as they are; and what is large."""
+    array = as_array(x, "x")
+    whole = array.dtype.kind in "iu" and array.nbytes <= LARGE
+    return array.astype(model._dtype_of("x", array), copy=False) if whole else array
+
+
+def changed(model: Model, augment: Callable | None, arrays: Arrays) -> Arrays:
+    """Arrays of the dtypes that an augmentation gives: a user's function may make floats of bytes."""
+    if augment is None or isinstance(augment, (Augment, Mixup)) or arrays["x"].dtype != np.uint8 or model._codes():
+        return arrays
+    return arrays | {"x": np.broadcast_to(np.zeros((), model.dtype), arrays["x"].shape)}

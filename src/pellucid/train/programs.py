@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..autodiff import grad
-from ..graph import GraphError, Program, Shape, Value, input
+from ..graph import GraphError, Program, Shape, Value, input, state
 from ..metrics import Metric
 from ..nn import Constraint, Loss, Losses, Penalty, trace
 from ..nn.layer import Call, Traced
@@ -180,13 +181,14 @@ def training_step(
     return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
 
 
-def optimizer_state(traced: Traced, optimizer: Optimizer, dtype: str) -> dict[str, Value]:
-    """What training keeps of a net besides its weights, by name: the optimizer's, and the key of random numbers."""
-    trained = [p.value for p in traced.parameters.values() if p.trainable]
+def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
+    """What an optimizer keeps, by name: of a parameter "*" of shape (1,), and of none."""
     if isinstance(optimizer, LBFGS):  # which has no rule
-        optimizer, trained = SGD(), []
-    found = Program([], {}, descend([(p, p) for p in trained], optimizer, dtype)).state
-    return {name: v for name, v in found.items() if name not in traced.parameters} | {"random.key": traced.key}
+        optimizer = SGD()
+    optimizer = copy.copy(optimizer)
+    object.__setattr__(optimizer, "layer_rates", None)  # of layers that are not there
+    p = state("*", (1,), dtype)
+    return {name: v for name, v in Program([], {}, descend([(p, p)], optimizer, dtype)).state.items() if v is not p}
 
 
 def gradients(

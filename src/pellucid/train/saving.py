@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import executors
 from ..data import DataError
-from ..graph import GraphError
+from ..graph import GraphError, Shape
+from ..nn.penalties import PENALTY
 from ..optim import AVERAGE, LBFGS, slot_name
 from ..version import __version__
 from .arrays import Spec
@@ -26,6 +27,7 @@ from .codec import UnknownCode, decode, encode, fits
 from .history import History
 from .penalised import first_strengths
 from .programs import optimizer_state
+from .sharing import kept
 from .whole import check_memory
 
 if TYPE_CHECKING:
@@ -137,18 +139,20 @@ def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndar
     return {f"state.{k}": v for k, v in model.state.items()} | arrays | {f"blob.{k}": v for k, v in model.blobs.items()}
 
 
+LEFT = ("optimizer.", f"{PENALTY}.")  # what another optimizer or penalty left is of no effect
+
+
 def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
     """`GraphError` unless these are all weights of a net, finite, and what its optimizer remembers, of their types."""
     traced = model._built()
     needed = {name: (p.value.shape, p.value.dtype) for name, p in traced.parameters.items()}
     needed |= {name: (a.shape, str(a.dtype)) for name, a in first_strengths(model).items()}
-    kept = optimizer_state(traced, model.optimizer, model.dtype)
-    known = {name: (v.shape, v.dtype) for name, v in kept.items()} | needed
+    known = _of_training(model) | needed
     for name, (shape, _) in needed.items():
         if name not in state:
             raise GraphError(f"there is no parameter {name!r} of shape {shape}")
     for name, a in state.items():
-        if name not in known and not name.startswith("optimizer."):  # what another optimizer left is of no effect
+        if name not in known and not name.startswith(LEFT):
             raise GraphError(f"the net has no parameter {name!r}")
         shape, dtype = known.get(name, (a.shape, str(a.dtype)))
         if (a.shape, str(a.dtype)) != (shape, dtype):
@@ -156,11 +160,25 @@ def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
     if isinstance(model.optimizer, LBFGS):
         check_memory(state, sum(p.value.size for p in traced.parameters.values() if p.trainable))
     for name in traced.parameters:
-        own = [slot for kind in model.optimizer.slot_names if (slot := slot_name(kind, name)) in kept]
+        own = [slot for kind in model.optimizer.slot_names if (slot := slot_name(kind, name)) in known]
         if 0 < (there := sum(slot in state for slot in own)) < len(own):
             raise GraphError(f"{next(slot for slot in own if slot not in state)!r} is missing, though {there} of the "
                              f"{len(own)} arrays that the optimizer keeps of {name!r} are there")  # fmt: skip
     must_be_finite(model, state)
+
+
+def _of_training(model: Model) -> dict[str, tuple[Shape, str]]:
+    """Shape and dtype of what training keeps of a net besides its weights, by name."""
+    optimizer, dtype = model.optimizer, model.dtype
+    one = kept(("optimizer", type(optimizer), repr(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
+    trained = [p.value for p in model._built().parameters.values() if p.trainable]
+    found: dict[str, tuple[Shape, str]] = {"random.key": ((2,), "uint32")}
+    for name, v in one.items():
+        if name.endswith(".*"):
+            found |= {f"{name[:-1]}{p.name}": (p.shape if v.shape else (), v.dtype) for p in trained}
+        else:
+            found[name] = v.shape, v.dtype
+    return found
 
 
 class NotFiniteError(GraphError):
@@ -254,8 +272,8 @@ def damage(path: Path, version: Any = None) -> Iterator[None]:
     """Whatever goes wrong within, in making something of a file's content, is a `DataError` that names the file."""
     try:
         yield
-    except UnknownCode:
-        raise
+    except UnknownCode as error:
+        raise UnknownCode(f"{str(path)!r}: {error}") from None
     except Exception as error:  # whatever a reader, or a layer made from the file, raises
         what = str(error) if isinstance(error, (DataError, GraphError)) else repr(error)
         by = "" if version in (None, __version__) else f"; Pellucid {version} wrote it, this is {__version__}"

@@ -64,7 +64,7 @@ def fit_members(
     jobs = processors() if jobs is None else jobs
     if not isinstance(jobs, (int, np.integer)) or jobs < 1:
         raise GraphError(f"jobs must be a whole number >= 1, got {jobs!r}")
-    for c in options.get("callbacks", ()):
+    for c in options.get("callbacks") or ():
         if isinstance(c, WRITERS) and len(models) > 1:
             raise GraphError(f"{type(c).__name__}: {len(models)} models would write one file; train each with its own")
     weights = [None] * len(models) if sample_weights is None else list(sample_weights)
@@ -100,7 +100,7 @@ def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
     """Each model on a thread of its own: machine code runs without Python's lock."""
 
     def one(i: int) -> None:
-        own = {"verbose": 0} | options | {"callbacks": [copy.copy(c) for c in options.get("callbacks", ())]}
+        own = {"verbose": 0} | options | {"callbacks": [copy.copy(c) for c in options.get("callbacks") or ()]}
         models[i].fit(x, y, sample_weight=weights[i], **own)
 
     def stop() -> None:

@@ -208,7 +208,8 @@ def pack_nest(nest: Nest, group: Group) -> int:
                     nest.feature_width = PACK
                     nest.mask = lane_mask(PACK, height) if height < PACK else None
                     lane = Index.of(Variable(row.emit(nest.builder), rows, lane=True))
-                    y = splat(nest.value(x, [lane, Index.of(k)]), PACK)
+                    y = nest.value(x, [lane, Index.of(k)])
+                    y = splat(y, PACK) if y.width == 1 else y  # a matrix of one number
                     nest.store_vector(y, nest.buffers[v], nest.position(v, [row, Index.of(k)]))
                     nest.mask, nest.feature_width = None, width
 

@@ -13,6 +13,8 @@ import numpy as np
 from ... import executors
 from ...executors import NotFinite
 from ...graph import Program, Value, input, toposort
+from ...nn.loss import Loss, loss_of_sample
+from ...nn.masks import counting
 from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from .. import loop, measuring, programs
@@ -85,7 +87,7 @@ class Case:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        return table_of(self.arrays["y"], self.kind, self.model._built().output.shape)
+        return table_of(self.arrays["y"], self.model.loss, self.model._built().output.shape)
 
     # ---- what the net makes of the samples --------------------------------------------------------------------
 
@@ -133,15 +135,32 @@ class Case:
     def baseline(self) -> float | None:
         """The loss of the best constant output, as far as it is known: class frequencies, means or medians."""
         y, out = self.arrays["y"], self.model._built().output
-        weights = self.arrays.get("weight", np.ones(len(y)))
-        constants = list(_constants(self.targets, self.kind, y, out.shape, weights))
+        given = {"y": y, **{name: a for name, a in self.arrays.items() if name == "weight"}}
+        if (mask := measuring.steps_counted(self.model, self.inputs)) is not None:
+            given["mask"] = mask.astype(np.uint8)
+        weights = given.get("weight", np.ones(len(y)))
+        weights = weights.reshape(len(y), -1).mean(axis=1)
+        table = self.targets
+        if mask is not None and self.kind == "classes":  # padding is of no class
+            there = mask.reshape(*mask.shape, *(1,) * (len(out.shape) - 1))
+            table = (table.reshape(len(y), *out.shape) * there).reshape(len(y), -1)
+        constants = list(_constants(table, self.model.loss, y, out.shape, weights))
         if not constants:
             return None
-        t = input("y", y.shape[1:], graph_dtype(y, self.model.dtype))
+        v = {name: input(name, a.shape[1:], graph_dtype(a, self.model.dtype)) for name, a in given.items()}
         o = input("output", out.shape, out.dtype)
-        run = executors.get("reference").compile(Program({"output": o, "y": t}, {"loss": self.model.loss(o, t)}))
-        wide = [np.broadcast_to(c, (len(y), *out.shape)).astype(out.dtype) for c in constants]
-        return min(float(np.average(run({}, {"output": c, "y": y})["loss"], weights=weights)) for c in wide)
+        steps = v["weight"] if "weight" in v and v["weight"].ndim else None
+        with counting(o, v["mask"] > 0 if "mask" in v else None, steps):
+            each, share = loss_of_sample(self.model.loss, o, v["y"])
+        found = {"loss": each} | ({} if share is None else {"share": share})
+        run = executors.get("reference").compile(Program({"output": o, **v}, found))
+        own = weights if steps is None else np.ones(len(y))
+        best = np.inf
+        for c in constants:
+            sums = run({}, {"output": np.broadcast_to(c, (len(y), *out.shape)).astype(out.dtype), **given})
+            total = float((own * sums.get("share", 1)).sum())
+            best = min(best, float((own * sums["loss"]).sum()) / total if total else np.inf)
+        return best
 
     @cached_property
     def loss(self) -> float:
@@ -214,19 +233,22 @@ def classes_of(y: np.ndarray, kind: str) -> np.ndarray | None:
     return y.reshape(len(y)).astype(int) if kind == "binary" and y[0].size == 1 else None
 
 
-def table_of(y: np.ndarray, kind: str, output: tuple[int, ...]) -> np.ndarray:
+def table_of(y: np.ndarray, loss: Loss, output: tuple[int, ...]) -> np.ndarray:
     """Targets as rows of numbers; class numbers as one-hot rows."""
+    kind, axis = loss.targets, loss.class_axis(output)
     if kind == "classes" and y.dtype.kind in "iu":
-        y = y[..., None] == np.arange(output[-1])
+        y = np.moveaxis(y[..., None] == np.arange(output[axis]), -1, axis + 1)
     table = y.reshape(len(y), -1).astype(np.float64)
     spread = table.std(0)
     return table / np.where(spread > 0, spread, 1) if kind in ("values", "any") else table
 
 
-def _constants(table: np.ndarray, kind: str, y: np.ndarray, output: tuple[int, ...], weights: np.ndarray):
+def _constants(table: np.ndarray, loss: Loss, y: np.ndarray, output: tuple[int, ...], weights: np.ndarray):
     """Outputs that do not depend on the sample, of which the best is the baseline."""
+    kind, axis = loss.targets, loss.class_axis(output)
     if kind == "classes":
-        shares = np.average(table, 0, weights).reshape(output).mean(tuple(range(len(output) - 1)))
+        others = tuple(a for a in range(len(output)) if a != axis)
+        shares = np.average(table, 0, weights).reshape(output).mean(others, keepdims=True)
         yield np.log(np.maximum(shares / shares.sum(), 1e-6))
     elif kind == "binary":
         share = np.clip(np.average(y.reshape(len(y), *output), 0, weights), 1e-6, 1 - 1e-6)
