@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.neural_network as theirs
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -98,10 +98,86 @@ def test_partial_fit_and_warm_start():
 
 
 def test_float32_is_kept():
-    for solver in ("adam", "lbfgs"):
-        mlp = both("MLPClassifier", {"solver": solver}, X.astype("float32"), Y)[1]
-        assert {a.dtype.name for a in mlp.coefs_ + mlp.intercepts_} == {"float32"}
-        assert mlp.predict_proba(X.astype("float32")).dtype == "float32"
+    """L-BFGS computes in float64, as scikit-learn's does."""
+    x = X.astype("float32")
+    for solver, dtype in (("adam", "float32"), ("sgd", "float32"), ("lbfgs", "float64")):
+        for mlp in both("MLPClassifier", {"solver": solver}, x, Y):
+            assert {a.dtype.name for a in mlp.coefs_ + mlp.intercepts_} == {dtype}
+            assert mlp.predict_proba(x).dtype == dtype
+    assert_alike(*both("MLPClassifier", {"solver": "lbfgs", "max_iter": 20}, x, Y), 1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, dict(early_stopping=True), dict(solver="sgd"), dict(solver="lbfgs")], ids=str)
+def test_attributes_have_scikit_learns_types_and_layout(options):
+    for kind, x, y in (("MLPClassifier", X, Y), ("MLPRegressor", X2, Y2)):
+        a, b = both(kind, options, x, y)
+        for p, q in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
+            assert q.flags.c_contiguous == p.flags.c_contiguous and q.flags.c_contiguous
+            assert q.tobytes() == np.ascontiguousarray(q).tobytes()
+        assert type(b.loss_) is type(a.loss_) is np.float64
+        assert {type(v) for v in getattr(b, "loss_curve_", [])} == {type(v) for v in getattr(a, "loss_curve_", [])}
+    assert ours.MLPRegressor("poisson").loss == theirs.MLPRegressor("poisson").loss == "poisson"  # its first argument
+
+
+# ---- sparse samples -------------------------------------------------------------------------------------------------
+
+
+def sparse(n=300, features=80, density=0.05, dtype="float64"):
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((n, features)) < density, rng.normal(size=(n, features)), 0).astype(dtype)
+    return csr_matrix(dense), (dense[:, :20].sum(1) > 0).astype(int) + (rng.random(n) < 0.3)
+
+
+@pytest.fixture
+def all_sparse(monkeypatch):
+    """Small samples stay sparse too; making them dense is an error."""
+    monkeypatch.setattr("pellucid.sklearn.sparse.SMALL_ARRAY", 0)
+    monkeypatch.setattr("pellucid.sklearn.mlp.Passes", None)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_sparse_samples_give_scikit_learns_results(name, all_sparse):
+    x, y = sparse()
+    options = {"hidden_layer_sizes": (9, 5)} | SETTINGS[name]
+    assert_alike(*both("MLPClassifier", options, x, y), 1e-4 if name == "lbfgs" else 1e-6)
+
+
+def test_sparse_samples_of_all_kinds(all_sparse):
+    x, y = sparse()
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
+    for given in (csc_matrix(x), csr_array(x)):
+        assert_alike(*both("MLPClassifier", {"hidden_layer_sizes": ()}, given, y, sample_weight=weight))
+    assert_alike(*both("MLPRegressor", {"batch_size": 70}, x, np.stack([y, 2.0 * y], 1)))
+    assert_alike(*both("MLPRegressor", {"loss": "poisson", "solver": "lbfgs", "max_iter": 9}, x, y), 1e-4)
+    assert_alike(*both("MLPClassifier", {}, sparse(dtype="float32")[0], y), 2e-3)
+    for solver in ("adam", "sgd"):
+        a, b = (m.MLPClassifier((6,), solver=solver, random_state=0, batch_size=20) for m in (theirs, ours))
+        for m in (a, b):
+            m.partial_fit(x[:100], y[:100], classes=[0, 1, 2]).partial_fit(x[100:], y[100:])
+        assert_alike(a, b)
+    before = [c.copy() for c in b.coefs_]
+    known = b._optimizer.state["velocity.coefs.0"].copy()
+    with pytest.raises(ValueError, match="non-finite"), np.errstate(all="ignore"):
+        b.partial_fit(x * 1e307, y)
+    assert all((p == q).all() for p, q in zip(before, b.coefs_, strict=True))
+    assert (b._optimizer.state["velocity.coefs.0"] == known).all()
+
+
+def test_wide_sparse_samples_take_no_memory_of_dense_ones():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    n, features, each = 2000, 20_000, 20
+    rows = (rng.random(n * each), rng.integers(0, features, n * each), np.arange(0, n * each + 1, each))
+    x = csr_matrix(rows, shape=(n, features))
+    tracemalloc.start()
+    try:
+        with pytest.warns(ConvergenceWarning):
+            ours.MLPClassifier((10,), max_iter=1, random_state=0).fit(x, rng.integers(0, 2, n))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6 < 320e6 == n * features * 8  # weights of 1.6 MB, a few times
 
 
 def test_it_says_what_scikit_learn_says(capsys):

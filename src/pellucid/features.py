@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import _check_feature_names
 
 from .data import DataError
 from .train import Model
 from .train.reuse import name_of
+from .train.unchanged import unchanged_on_error
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):
@@ -19,7 +21,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     ``model`` is a `Model` with weights, which is used as it is: it is never trained here, and copies of this
     transformer (scikit-learn's `clone`) share it. ``layer`` is a layer's name, or its number in an `nn.Sequential`
     (-2: the last but one); ``batch_size`` how many samples are computed at a time. Samples may be flat, (n, size of
-    one). Raises `GraphError` for a layer that the net does not have.
+    one). The columns of a DataFrame are taken by name. Raises `GraphError` for a layer
+    that the net does not have, `ValueError` for other columns than those of ``fit``.
 
     >>> import pellucid as pel
     >>> from pellucid import nn
@@ -34,13 +37,16 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:
         """Check that the samples fit the net; nothing is learnt."""
-        self.layer_ = name_of(self.model, self.layer)
-        self.n_features_out_ = self.transform(X[:1]).shape[1]
-        self.n_features_in_ = math.prod(np.shape(X)[1:])
+        with unchanged_on_error(self):
+            _check_feature_names(self, X, reset=True)
+            self.layer_ = name_of(self.model, self.layer)
+            self.n_features_out_ = self.transform(X[:1]).shape[1]
+            self.n_features_in_ = math.prod(np.shape(X)[1:])
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """The layer's outputs, one row a sample: (n, features)."""
+        _check_feature_names(self, X, reset=False)
         x = self._in_shape(X)
         out = self.model.features(x, self.layer, batch_size=self.batch_size)
         return out.reshape(len(out), -1)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import executors, nn, ops
 from .graph import GraphError, Program, Value, input, state
+from .train.unchanged import unchanged_on_error
 
 __all__ = ["Adaline", "McCullochPitts", "Perceptron"]
 
@@ -162,9 +163,10 @@ class Perceptron(_LearningUnits):
 
     def fit(self, X, y):
         """Learn from samples ``X`` and their classes ``y``."""
-        errors, _ = self._train(X, y, batch_size=1)
-        self.errors_ = [round(e) for e in errors]
-        self.converged_ = bool(self.errors_) and self.errors_[-1] == 0
+        with unchanged_on_error(self):
+            errors, _ = self._train(X, y, batch_size=1)
+            self.errors_ = [round(e) for e in errors]
+            self.converged_ = bool(self.errors_) and self.errors_[-1] == 0
         return self
 
     def _done(self, errors):
@@ -202,9 +204,10 @@ class Adaline(_LearningUnits):
         size: Any = self.batch_size
         if size != "all" and not (isinstance(size, (int, np.integer)) and size >= 1):
             raise ValueError(f"Adaline: batch_size must be a whole number >= 1 or 'all', got {size!r}")
-        errors, n = self._train(X, y, size)
-        self.loss_curve_ = [e / n for e in errors]
-        if not np.isfinite(self.coef_).all():
-            raise ArithmeticError(f"Adaline: the weights grew beyond all numbers; try a smaller learning_rate (now "
-                                  f"{self.learning_rate:g}) or scaled inputs")  # fmt: skip
+        with unchanged_on_error(self):
+            errors, n = self._train(X, y, size)
+            self.loss_curve_ = [e / n for e in errors]
+            if not np.isfinite(self.coef_).all():
+                raise ArithmeticError(f"Adaline: the weights grew beyond all numbers; try a smaller learning_rate (now "
+                                      f"{self.learning_rate:g}) or scaled inputs")  # fmt: skip
         return self

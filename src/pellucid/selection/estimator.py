@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from ..data import DataError
 from ..graph import GraphError
 from ..train import Model
+from ..train.unchanged import unchanged_on_error
 
 FIT = [name for name in inspect.signature(Model.fit).parameters if name not in ("self", "x", "y", "sample_weight")]
 
@@ -79,30 +80,31 @@ class ModelEstimator(BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **more: Any) -> ModelEstimator:
         """Train a new model; ``more`` are further arguments of `Model.fit`, for this time."""
-        self.model_, fit = self.build()
-        self._flat = np.ndim(y) == 1
-        if self.labelled and self._flat:
-            self.classes_, y = np.unique(np.asarray(y), return_inverse=True)
-        elif self.labelled:
-            self.classes_ = np.arange(np.shape(y)[1])  # each a label of its own
-        if self._flat and self.targets == "binary" and len(self.classes_) > 2:
-            raise DataError(f"{type(self.model_.loss).__name__} takes two classes, y has {len(self.classes_)}; "
-                            "use loss='cross_entropy' and one output for each class")  # fmt: skip
-        if "validation_data" in more:
-            vx, vy = more["validation_data"]
-            more["validation_data"] = vx, self._numbers(vy)
-        callbacks = [
-            copy.copy(c) for c in (*fit.pop("callbacks", ()), *more.pop("callbacks", ()))
-        ]  # others may run now
-        options = {"verbose": 0} | fit | more
-        self.model_.fit(X, y, sample_weight=sample_weight, callbacks=callbacks, **options)
-        self.n_features_in_ = int(np.prod(np.shape(X)[1:]))
+        with unchanged_on_error(self):
+            _check_feature_names(self, X, reset=True)
+            self.model_, fit = self.build()
+            self._flat = np.ndim(y) == 1
+            if self.labelled and self._flat:
+                self.classes_, y = np.unique(np.asarray(y), return_inverse=True)
+            elif self.labelled:
+                self.classes_ = np.arange(np.shape(y)[1])  # each a label of its own
+            if self._flat and self.targets == "binary" and len(self.classes_) > 2:
+                raise DataError(f"{type(self.model_.loss).__name__} takes two classes, y has {len(self.classes_)}; "
+                                "use loss='cross_entropy' and one output for each class")  # fmt: skip
+            if "validation_data" in more:
+                vx, vy = more["validation_data"]
+                more["validation_data"] = vx, self._numbers(vy)
+            callbacks = [
+                copy.copy(c) for c in (*fit.pop("callbacks", ()), *more.pop("callbacks", ()))
+            ]  # others may run now
+            options = {"verbose": 0} | fit | more
+            self.model_.fit(X, y, sample_weight=sample_weight, callbacks=callbacks, **options)
+            self.n_features_in_ = int(np.prod(np.shape(X)[1:]))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each sample, or the values; of several outputs with 0/1 targets, which are 1."""
-        check_is_fitted(self)
-        y = self.model_.predict(X)
+        y = self._predicted(X)
         if self.targets == "classes" and self._flat:
             return self.classes_[y[:, : len(self.classes_)].argmax(axis=1)]
         if self.targets == "binary":
@@ -114,11 +116,16 @@ class ModelEstimator(BaseEstimator):
         check_is_fitted(self)
         if not self.labelled:
             raise AttributeError(f"{type(self.model_.loss).__name__} gives values, no probabilities")
-        y = self.model_.predict(X)
+        y = self._predicted(X)
         if self.targets == "binary" and self._flat:
             y = y.reshape(len(y))
             return np.stack([1 - y, y], axis=1)
         return y[:, : len(self.classes_)] if self._flat else y
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        _check_feature_names(self, X, reset=False)
+        return self.model_.predict(X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of a classifier, R2 of values."""

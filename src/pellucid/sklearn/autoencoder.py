@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import nn
 from ..train import Model
-from .inputs import checked
+from .inputs import finite
 from .nets import Encoded, net_of
 from .neural import NeuralEstimator
 
@@ -54,20 +54,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None) -> Autoencoder:
         """Train; y is not looked at, ``validation_data`` is an array like X."""
-        held = None if validation_data is None else (validation_data, validation_data)
+        held = None if validation_data is None else (validation_data, None)
         self._train(X, None, sample_weight, held, self.max_iter, bool(self.warm_start))
         self.reconstruction_err_ = self.loss_
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, None, sample_weight, None, 1, True)
+        return self._train(X, None, sample_weight, None, 1, True, partial=True)
 
     def transform(self, X: Any) -> np.ndarray:
         """The code of each row, (n, n_components)."""
         check_is_fitted(self)
-        x = self.features_(self, checked(self, X, reset=False))
-        return self.model_.features(x, "encoder")
+        return finite(self.model_.features(self.features_(self, X), "encoder"), "codes")
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The rows that these codes mean, (n, features), before scaling."""
@@ -77,14 +76,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
         net: Any = self.model_.net
         decoder = Model(net.decoder, "mse", dtype=self.model_.dtype, input_shape=codes.shape[1:])
         decoder.set_parameters(names)
-        out = decoder.predict(codes)
+        out = finite(decoder.predict(codes), "rows")
         scaler = self.features_.scaler
         return out if scaler is None else scaler.inverse_transform(out)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean squared error of X, scaled: the larger the better."""
         check_is_fitted(self)
-        x = self.features_(self, checked(self, X, reset=False))
+        x = self.features_(self, X)
         return -float(((self.model_.predict(x) - x) ** 2).mean())
 
     @property

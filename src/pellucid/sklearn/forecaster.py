@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -84,6 +85,11 @@ class NeuralForecaster(NeuralRegressor):
             raise DataError(f"the series has shape {np.shape(series)}, expected (N,) or (N, channels) with "
                             f"channels={self.channels}")  # fmt: skip
         return s
+
+    def _divided(self, t):
+        """The last windows are held back, and those before whose targets are among theirs are left out."""
+        first = len(t) - math.ceil(self.validation_fraction * len(t))
+        return np.arange(max(first - self.horizon + 1, 0)), np.arange(first, len(t))
 
     def _net(self, outputs: int) -> Any:
         shape = self.input_shape

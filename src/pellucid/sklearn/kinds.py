@@ -5,17 +5,22 @@ Imports sklearn, numpy and the siblings.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import _check_y, column_or_1d
 
 from .. import nn
+from ..train.remarks import remark
+from .inputs import finite, refuse_overflow
 from .neural import NeuralEstimator
 
 
@@ -69,7 +74,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralClassifier:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, classes=classes)
+        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample."""
@@ -106,9 +111,33 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         return y
 
     def _targets(self, y, x):
-        found = np.searchsorted(self.classes_, y).astype(np.int32)
-        model = getattr(self, "model_", None)
-        return found[:, None] if model is not None and model.loss.targets == "binary" else found
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _divided(self, t):
+        """By chance, the classes in equal shares where there are enough of each; a class of one is learnt from."""
+        rows, number = np.arange(len(t)), np.bincount(t, minlength=len(self.classes_))
+        rare = np.flatnonzero(number == 1)
+        if len(rare):
+            more = f" and {len(rare) - 1} other classes" * (len(rare) > 1)
+            label = self.classes_[rare[0]]
+            label = label.item() if isinstance(label, np.generic) else label
+            remark(f"class {label!r} has one sample, which is learnt from: early stopping is judged "
+                   f"without it{more}")  # fmt: skip
+        alone = np.isin(t, rare)
+        rows, several = rows[~alone], len(np.unique(t[~alone]))
+        held = math.ceil(self.validation_fraction * len(rows))
+        shares = min(held, len(rows) - held) >= several
+        if not shares:
+            fraction = self.validation_fraction
+            remark(f"validation_fraction={fraction} holds {held} of {len(rows)} samples back, too few for a share of "
+                   f"each of the {several} classes")  # fmt: skip
+        if len(rows) < 2:
+            return np.flatnonzero(alone), rows
+        drawn = check_random_state(self.random_state)
+        training, validation = train_test_split(
+            rows, test_size=self.validation_fraction, random_state=drawn, stratify=t[rows] if shares else None
+        )
+        return np.concatenate([training, np.flatnonzero(alone)]), validation
 
     def _outputs(self, t):
         one = self._loss().targets == "binary"
@@ -134,13 +163,13 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralRegressor:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True)
+        return self._train(X, y, sample_weight, None, 1, True, partial=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The values of each sample: (n,), or (n, outputs) for several."""
         out = self._predicted(X)
         if self.target_scaler_ is not None:
-            out = self.target_scaler_.inverse_transform(out)
+            out = finite(self.target_scaler_.inverse_transform(out))
         return out[:, 0] if self.n_outputs_ == 1 and not self._columns else out
 
     def _labels(self, y, first):
@@ -151,14 +180,24 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
         return y
 
     def _learn_targets(self, y, weight):
-        counts = isinstance(self._loss(), nn.Poisson)
-        if counts and (y < 0).any():
-            raise ValueError("the loss 'poisson' needs y >= 0")
-        scaled = self.scale and not counts
-        self.target_scaler_ = StandardScaler().fit(y.reshape(len(y), -1), sample_weight=weight) if scaled else None
+        self.target_scaler_ = None
+        if self.scale and not self._counts():
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.target_scaler_ = StandardScaler().fit(y.reshape(len(y), -1), sample_weight=weight)
+            refuse_overflow(self.target_scaler_, "y")
+
+    def _counts(self) -> bool:
+        return isinstance(self._loss(), nn.Poisson)
 
     def _targets(self, y, x):
+        if self._counts() and (y < 0).any():
+            raise ValueError("the loss 'poisson' needs y >= 0")
+        if self.scale and self._counts() != (self.target_scaler_ is None):
+            raise ValueError("the loss cannot change between 'poisson', whose targets are not scaled, and others while "
+                             "the weights stay; use warm_start=False, or a new estimator")  # fmt: skip
         y = y.reshape(len(y), -1).astype(np.float64)
+        if (np.abs(y) > np.finfo(x.dtype).max).any():
+            raise ValueError(f"y reaches {np.abs(y).max():g}, more than {x.dtype} can hold; give it in other units")
         return y if self.target_scaler_ is None else self.target_scaler_.transform(y)
 
 
@@ -182,7 +221,7 @@ class NeuralMultiLabel(ClassifierMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralMultiLabel:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, classes=classes)
+        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels that are more probable than not: (n, labels) of 0 and 1; for plain classes the most probable one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ import sklearn.neural_network
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.utils.metaestimators import available_if
 
 from .. import nn
-from ..executors import NotFinite
 from ..train import Model
+from ..train.unchanged import unchanged_on_error
+from .inputs import refuse_streams
 from .perceptron import ACTIVATIONS, NUMBERS, Passes, Shape, first_state
+from .sparse import SparseGradient, SparsePasses, stays_sparse
 
 LOSSES = {"softmax": "cross_entropy", "logistic": "binary_cross_entropy", "identity": "half_squared_error",
           "exp": "poisson"}  # fmt: skip
@@ -49,19 +54,37 @@ class Solver:
 class Compiled:
     """What a `BaseMultilayerPerceptron` does in training, in machine code; all else is scikit-learn's."""
 
+    def _fit(self: Any, X: Any, y: Any, *others: Any, **more: Any) -> Any:
+        refuse_streams(X, "X")
+        refuse_streams(y, "y")
+        with unchanged_on_error(self):
+            if isinstance(getattr(self, "_optimizer", None), Solver):
+                self._optimizer = copy.copy(self._optimizer)
+            self._check_depth(bool(others and others[-1]) or more.get("incremental", False))
+            return super()._fit(X, y, *others, **more)  # type: ignore[misc]
+
+    def _check_depth(self: Any, incremental: bool) -> None:
+        """Training goes on with the weights there are: as in scikit-learn, not with more layers or fewer."""
+        sizes = self.hidden_layer_sizes
+        hidden = len(sizes) if hasattr(sizes, "__len__") else 1
+        if (self.warm_start or incremental) and hasattr(self, "coefs_") and len(self.coefs_) != hidden + 1:
+            raise ValueError(f"hidden_layer_sizes={sizes} has {hidden} layers, but the net that goes on has "
+                             f"{len(self.coefs_) - 1}; use warm_start=False, or a new estimator")  # fmt: skip
+
     def _shape(self: Any, X: Any, weighted: bool) -> Shape:
         units = (self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_))
-        return Shape(units, self.activation, self.out_activation_, str(X.dtype), weighted)
+        dtype = "float64" if self.solver == "lbfgs" else str(np.result_type(X.dtype, self.coefs_[0].dtype))
+        return Shape(units, self.activation, self.out_activation_, dtype, weighted, stays_sparse(X))
 
     def _weights(self: Any, shape: Shape) -> dict[str, np.ndarray]:
         """scikit-learn's (in, out) as Pellucid's (out, in), by the names of a program's state."""
-        values = [*(np.ascontiguousarray(c.T) for c in self.coefs_), *(i.copy() for i in self.intercepts_)]
-        return dict(zip(shape.names, values, strict=True))
+        turned = [c.T if shape.sparse and i == 0 else np.ascontiguousarray(c.T) for i, c in enumerate(self.coefs_)]
+        return dict(zip(shape.names, [*turned, *(i.copy() for i in self.intercepts_)], strict=True))
 
     def _take(self: Any, shape: Shape, state: dict[str, np.ndarray]) -> None:
-        """The other way round, without a copy."""
+        """The other way round."""
         layers = len(self.coefs_)
-        self.coefs_ = [state[name].T for name in shape.names[:layers]]
+        self.coefs_ = [np.ascontiguousarray(state[name].T) for name in shape.names[:layers]]
         self.intercepts_ = [state[name] for name in shape.names[layers:]]
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *others: Any) -> None:
@@ -85,7 +108,8 @@ class Compiled:
         solver = self._optimizer
         state = solver.state | {"alpha": np.asarray(self.alpha, X.dtype)} | self._weights(shape)
         nesterov = bool(self.nesterovs_momentum) and self.solver == "sgd"
-        epoch = Passes(shape, ("epoch", self.solver, nesterov), _arrays(X, y, sample_weight), batch)
+        kind = SparsePasses if shape.sparse else Passes
+        epoch = kind(shape, ("epoch", self.solver, nesterov), _arrays(X, y, sample_weight, shape.sparse), batch)
         try:
             self._epochs(epoch, shape, solver, state, held, incremental)
         except KeyboardInterrupt:
@@ -96,7 +120,7 @@ class Compiled:
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
 
     def _epochs(
-        self: Any, epoch: Passes, shape: Shape, solver: Solver, state: dict, held: tuple, incremental: bool
+        self: Any, epoch: Any, shape: Shape, solver: Solver, state: dict, held: tuple, incremental: bool
     ) -> None:
         order, random, n = np.arange(epoch.n), self._random_state, epoch.n
         unimproved = "Validation score" if self.early_stopping else "Training loss"
@@ -107,11 +131,10 @@ class Compiled:
                 random.shuffle(drawn)
                 order = order[drawn]
             state["rate"] = np.asarray(solver.learning_rate, shape.dtype)
-            try:
-                self.loss_ = epoch(state, order)
-            except NotFinite:
+            self.loss_ = np.float64(epoch(state, order))
+            if not (self.early_stopping or np.isfinite(self.loss_) or _finite(state[name] for name in shape.names)):
                 raise ValueError("Solver produced non-finite parameter weights. The input data may contain large "
-                                 "values and need to be preprocessed.") from None  # fmt: skip
+                                 "values and need to be preprocessed.")  # fmt: skip
             self.n_iter_ += 1
             self.t_ += n
             self.loss_curve_.append(self.loss_)
@@ -151,26 +174,23 @@ class Compiled:
     def _fit_lbfgs(self: Any, X: Any, y: Any, sample_weight: Any, *others: Any) -> None:
         """scipy's L-BFGS-B, as in scikit-learn, on a compiled objective."""
         shape = self._shape(X, sample_weight is not None)
-        slopes = {f"slope.{name}": np.zeros(p.shape, X.dtype) for name, p in shape.parameters().items()}
-        slopes["alpha"] = np.asarray(self.alpha, X.dtype)
-        passes = Passes(shape, ("gradient",), _arrays(X, y, sample_weight), X.shape[0])
+        slopes = {f"slope.{name}": np.zeros(p.shape, shape.dtype) for name, p in shape.parameters().items()}
+        slopes["alpha"] = np.asarray(self.alpha, shape.dtype)
+        kind = SparseGradient if shape.sparse else Passes
+        passes = kind(shape, ("gradient",), _arrays(X, y, sample_weight, shape.sparse), X.shape[0])
         self._objective = shape, slopes, passes, np.arange(X.shape[0])
         try:
             super()._fit_lbfgs(X, y, sample_weight, *others)  # type: ignore[misc]
         finally:
             del self._objective
-        self.coefs_ = [np.ascontiguousarray(c, X.dtype) for c in self.coefs_]
-        self.intercepts_ = [np.ascontiguousarray(i, X.dtype) for i in self.intercepts_]
 
     def _loss_grad_lbfgs(self: Any, packed: np.ndarray, *others: Any) -> tuple[float, np.ndarray]:
         shape, state, passes, order = self._objective
         self._unpack(packed)
-        coefs = [np.ascontiguousarray(c.T, shape.dtype) for c in self.coefs_]
-        state |= dict(zip(shape.names, [*coefs, *(i.astype(shape.dtype) for i in self.intercepts_)], strict=True))
-        try:
-            loss = passes(state, order)
-        except NotFinite:
-            return np.inf, np.zeros_like(packed)
+        state |= self._weights(shape)
+        loss = np.float64(passes(state, order))
+        if not np.isfinite(loss):
+            return np.float64(np.inf), np.zeros_like(packed)
         return loss, np.concatenate([state[f"slope.{name}"].T.ravel() for name in shape.names]).astype(np.float64)
 
     def as_model(self: Any) -> Model:
@@ -197,7 +217,7 @@ class MLPClassifier(Compiled, sklearn.neural_network.MLPClassifier):
     """scikit-learn's `MLPClassifier` with training in machine code: its parameters, attributes, draws and rules.
 
     The loss of n samples is C = 1/n (sum_r L_r + alpha/2 ||W||^2), L the log loss. For the same ``random_state`` the
-    result is scikit-learn's, to rounding. Sparse X becomes dense. `as_model` gives the net as a `pellucid.Model`.
+    result is scikit-learn's, to rounding. Sparse X stays sparse. `as_model` gives the net as a `pellucid.Model`.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -205,6 +225,12 @@ class MLPClassifier(Compiled, sklearn.neural_network.MLPClassifier):
     >>> [c.shape for c in mlp.coefs_], mlp.out_activation_, mlp.score(X, y) > 0.9
     ([(4, 8), (8, 3)], 'softmax', True)
     """
+
+    @available_if(lambda mlp: mlp._check_solver())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """One epoch over these samples; ``classes``: all there will be, at the first call."""
+        with unchanged_on_error(self):
+            return super().partial_fit(X, y, sample_weight, classes)
 
 
 class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
@@ -219,7 +245,11 @@ class MLPRegressor(Compiled, sklearn.neural_network.MLPRegressor):
     """
 
 
-def _arrays(X: Any, y: np.ndarray, weight: np.ndarray | None) -> dict[str, np.ndarray]:
+def _finite(arrays: Iterable[np.ndarray]) -> bool:
+    return all(np.isfinite(a).all() for a in arrays)
+
+
+def _arrays(X: Any, y: np.ndarray, weight: np.ndarray | None, sparse: bool) -> dict[str, Any]:
     """The samples by the names of a program's inputs."""
-    arrays = {"x": X.toarray() if hasattr(X, "toarray") else X, "y": y}
+    arrays = {"x": X.toarray() if hasattr(X, "toarray") and not sparse else X, "y": y}
     return arrays if weight is None else arrays | {"weight": weight}

@@ -5,7 +5,6 @@ Imports sklearn, numpy and the siblings.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,20 +22,35 @@ from ..ensembles import restarts
 from ..nn.losses import as_loss
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
-from .inputs import Features, checked, warn_of_target, weights_of
+from ..train.remarks import remark
+from ..train.unchanged import unchanged_on_error
+from .inputs import Features, finite, refuse_streams, warn_of_target, weights_of
 from .nets import LOSS_NAMES, net_of
 from .perceptron import worker_threads
+from .resuming import join, take_over, to_go_on
+
+LIVE = frozenset([  # what each call of fit looks at anew; the rest makes the net and its optimizer
+    "max_iter", "tol", "verbose", "warm_start", "alpha", "shuffle", "batch_size", "callbacks", "early_stopping",
+    "power_t", "validation_fraction", "n_iter_no_change", "random_state", "class_weight", "restarts",
+])  # fmt: skip
+FIXED = ("scale",)  # what cannot change while the weights stay
 
 
 class InverseScaling(Callback):
-    """The learning rate that began as r is r / (t + 1)^power after t samples: scikit-learn's "invscaling"."""
+    """The learning rate that began as r is r / (t + 1)^power after t samples: scikit-learn's "invscaling".
 
-    def __init__(self, start: float, power: float) -> None:
-        self.start, self.power = start, power
+    ``seen``: samples before this training.
+    """
+
+    def __init__(self, start: float, power: float, seen: int = 0) -> None:
+        self.start, self.power, self.seen = start, power, seen
+
+    def on_train_begin(self) -> None:
+        self.first = self.model.epochs
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         assert self.model.training is not None
-        seen = self.model.epochs * self.model.training.samples
+        seen = self.seen + (self.model.epochs - self.first) * self.model.training.samples
         self.model.learning_rate = self.start / (seen + 1) ** self.power
 
 
@@ -143,7 +157,7 @@ class NeuralEstimator(BaseEstimator):
     def _callbacks(self, watched: str, patience: float) -> list[Callback]:
         found = list(self.callbacks)
         if self.learning_rate == "invscaling":
-            found.append(InverseScaling(self.learning_rate_init, self.power_t))
+            found.append(InverseScaling(self.learning_rate_init, self.power_t, self.t_))
         if patience == np.inf:
             return found
         if self.learning_rate == "adaptive" and watched == "loss":
@@ -163,85 +177,126 @@ class NeuralEstimator(BaseEstimator):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def _train(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, epochs: int, goes_on: bool, **known: Any
-    ) -> Any:
-        """`fit` and `partial_fit`: ``goes_on`` keeps the weights there are."""
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, epochs: int, goes_on: bool,
+        partial: bool = False, **known: Any,
+    ) -> Any:  # fmt: skip
+        """`fit` and `partial_fit`: ``goes_on`` keeps the weights there are, ``partial`` the optimizer's memory too."""
         self._validate_params()
         if y is None and self.usual_targets == "y":
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        first = not (goes_on and hasattr(self, "model_"))
-        X = checked(self, X, reset=first)
-        y = X if self.usual_targets == "X" else y
-        check_consistent_length(X, y)
-        y = self._labels(y, first, **known)
-        warn_of_target(X, y)
-        weight, mean = weights_of(sample_weight, getattr(self, "class_weight", None), y)
-        if first:
-            self.features_ = Features(self, X, weight, self.scale)
-            self._learn_targets(y, weight)
-        x = self.features_(self, X)
-        t = self._targets(y, x)
-        if first:
-            self.n_outputs_ = self._outputs(t)
-            self.model_ = self._model(self.n_outputs_, x.shape[1], str(x.dtype), mean)
-            self.t_ = 0
-        self.model_.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
-        self._epochs(x, t, weight, validation_data, epochs, goes_on and epochs == 1, first)
+        with unchanged_on_error(self):
+            first = not (goes_on and hasattr(self, "model_"))
+            features = Features(self.scale) if first else self.features_
+            X = features.learn_columns(self, X) if first else features.read(self, X)
+            y = X if self.usual_targets == "X" else y
+            refuse_streams(y, "y")
+            check_consistent_length(X, y)
+            y = self._labels(y, first, **known)
+            warn_of_target(X, y, getattr(self, "feature_names_in_", None))
+            weight, own, mean = weights_of(sample_weight, getattr(self, "class_weight", None), y)
+            if first:
+                features.learn(X, weight)
+                self._learn_targets(y, weight)
+            x = features.numbers(X)
+            t = self._targets(y, x)
+            self.features_ = features
+            if first:
+                self.n_outputs_, self.t_ = self._outputs(t), 0
+            model = self._ready(x, t, mean, first, partial)
+            model.in_parts = partial
+            model.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
+            self._epochs(model, x, t, weight, own, validation_data, epochs, partial, first)
         return self
 
+    def _ready(self, x: np.ndarray, t: np.ndarray, mean: float, first: bool, partial: bool) -> Model:
+        """The model to train: a new one, or the weights there are in a model by the arguments there are."""
+        recipe = {name: list(v) if isinstance(v, list) else v
+                  for name, v in self.get_params(deep=False).items() if name not in LIVE}  # fmt: skip
+        changed = (
+            []
+            if first
+            else [name for name, v in recipe.items() if not _same(v, getattr(self, "_recipe", recipe).get(name))]
+        )
+        self._recipe = recipe
+        if fixed := [name for name in changed if name in FIXED]:
+            raise ValueError(
+                f"{fixed[0]} cannot change while the weights stay; use warm_start=False, or a new estimator"
+            )
+        if not first and not changed:
+            return to_go_on(self.model_, fresh=not partial)
+        model = self._model(self._outputs(t), x.shape[1], str(x.dtype) if first else self.model_.dtype, mean)
+        if not first:
+            take_over(model, self.model_, changed)
+        return model
+
     def _epochs(
-        self, x: Any, t: Any, weight: Any, validation_data: Any, epochs: int, partial: bool, first: bool
-    ) -> None:
+        self, model: Model, x: Any, t: Any, weight: Any, own: Any, validation_data: Any, epochs: int, partial: bool,
+        first: bool,
+    ) -> None:  # fmt: skip
         if validation_data is not None:
             validation_data = self._validation(*validation_data)
         elif self.early_stopping:
             if partial:
                 raise ValueError("partial_fit does not support early_stopping=True")
-            x, t, weight, validation_data = self._split(x, t, weight)
+            x, t, weight, validation_data = self._split(x, t, weight, own)
         watched = "val_loss" if self.early_stopping else "loss"
-        model, before = self.model_, self.model_.epochs
-        batch: Any = "all" if isinstance(model.optimizer, optim.LBFGS) else min(
-            200 if self.batch_size == "auto" else self.batch_size, len(x))  # fmt: skip
+        before = model.epochs
         callbacks = self._callbacks(watched, np.inf if partial else self.n_iter_no_change)
-        given = {"batch_size": batch, "epochs": epochs, "validation_data": validation_data, "sample_weight": weight,
-                 "shuffle": bool(self.shuffle), "callbacks": callbacks,
+        given = {"batch_size": self._batch(model, len(x)), "epochs": epochs, "validation_data": validation_data,
+                 "sample_weight": weight, "shuffle": bool(self.shuffle), "callbacks": callbacks,
                  "verbose": 2 if self.verbose is True else int(self.verbose)}  # fmt: skip
         if self.restarts > 1 and first and not partial:
             self.restarts_ = restarts(model, x, t, self.restarts, measure=watched, **given)
-            self.model_ = model = self.restarts_.best
+            model = self.restarts_.best
         else:
             model.fit(x, t, **given)
+        if not all(np.isfinite(model.state[name]).all() for name in model._built().parameters):
+            raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values "
+                             "and need to be preprocessed.")  # fmt: skip
         self.n_iter_ = model.epochs - before
+        if not first and not before:
+            join(self.model_, model)
+        self.model_ = model
         self.t_ += self.n_iter_ * len(x)
         self.loss_curve_ = model.history["loss"]
         self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
         if not partial and self.n_iter_ == epochs and not model.stop_training and self.tol > 0:
-            warnings.warn(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
-                          ConvergenceWarning, stacklevel=4)  # fmt: skip
+            remark(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
+                   ConvergenceWarning)  # fmt: skip
 
-    def _split(self, x: np.ndarray, t: np.ndarray, weight: Any) -> tuple:
-        """Training samples, and validation data for `Model.fit`."""
+    def _batch(self, model: Model, n: int) -> int | str:
+        """The samples a step."""
+        if isinstance(model.optimizer, optim.LBFGS):
+            return "all"
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            remark(f"Got `batch_size` {self.batch_size}, larger than the {n} samples. It is going to be clipped")
+        return min(self.batch_size, n)
+
+    def _split(self, x: np.ndarray, t: np.ndarray, weight: Any, own: Any) -> tuple:
+        """Training samples with their weights, and validation data for `Model.fit`, weighed by ``own`` weights."""
+        training, held = self._divided(t)
+        if len(held) < 2:
+            raise DataError("The validation set is too small. Increase 'validation_fraction' or the size of your "
+                            "dataset.")  # fmt: skip
+        validation = (x[held], t[held]) if own is None else (x[held], t[held], own[held])
+        return x[training], t[training], None if weight is None else weight[training], validation
+
+    def _divided(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to learn from, and those held back: by chance."""
         drawn = check_random_state(self.random_state)
-        classes = t if t.dtype.kind == "i" and t.ndim == 1 else None
-        given = [x, t] if weight is None else [x, t, weight]
-        parts = train_test_split(*given, test_size=self.validation_fraction, random_state=drawn, stratify=classes)
-        x, t, weight = (*parts[::2], None)[:3]
-        self._enough(parts[1])
-        return x, t, weight, tuple(parts[1::2])
+        training, held = train_test_split(np.arange(len(t)), test_size=self.validation_fraction, random_state=drawn)
+        return training, held
 
     def _validation(self, X: Any, y: Any, sample_weight: Any = None) -> tuple:
-        X = checked(self, X, reset=False)
+        refuse_streams(y, "validation_data y")
+        X = self.features_.read(self, X)
+        y = X if self.usual_targets == "X" else y
         check_consistent_length(X, y)
-        self._enough(X)
-        x = self.features_(self, X)
+        x = self.features_.numbers(X)
         held = x, self._targets(self._labels(y, first=False), x)
         return held if sample_weight is None else (*held, sample_weight)
-
-    @staticmethod
-    def _enough(X: Any) -> None:
-        if len(X) < 2:
-            raise DataError("The validation set is too small: 1 sample says nothing. Increase 'validation_fraction' or "
-                            "the size of your dataset, or give more validation_data.")  # fmt: skip
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
         """Train; ``validation_data`` is (X, y) or (X, y, sample_weight), with ``early_stopping`` the one it watches."""
@@ -249,8 +304,9 @@ class NeuralEstimator(BaseEstimator):
 
     def _predicted(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        X = checked(self, X, reset=False)
-        return self.model_.predict(self.features_(self, X))
+        x = self.features_(self, X)
+        with np.errstate(over="ignore"):
+            return finite(self.model_.predict(x, finite=False))
 
     # ---- what the kinds of estimators differ in -------------------------------------------------------------------
 
@@ -268,3 +324,11 @@ class NeuralEstimator(BaseEstimator):
     def _outputs(self, t: np.ndarray) -> int:
         """How many outputs the net has."""
         return t.shape[1]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values of an argument are the same; where that cannot be told, they are not."""
+    try:
+        return a is b or bool(a == b)
+    except ValueError:  # of arrays
+        return False

@@ -97,6 +97,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self.state: dict[str, np.ndarray] = {}
         self.history, self.epochs = History(), 0
         self._rate: np.ndarray | None = None  # the base learning rate that the last epoch had
+        self.in_parts = False  # samples come part after part: one part may hold one class only
         self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
         self.training: loop.Training | None = None  # during `fit`: what it was given
         self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line

@@ -46,7 +46,8 @@ def prepared(
         raise GraphError("give validation_split or validation_data, not both")
     if isinstance(x, Buckets):
         bucketed.refuse(batch_size=batch_size, validation_split=validation_split, augment=augment)
-    seen = model._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting=model.epochs == 0)
+    fitting = model.epochs == 0 and not model.in_parts
+    seen = model._parts(middle_of(augment, x), y, sample_weight, class_weight, fitting)
     if augment is not None:
         seen = [mixable(augment, seen[0], model.loss, model._built().output.shape, model.dtype)]
     whole = [Part(arrays) for arrays in seen]
