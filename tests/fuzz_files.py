@@ -582,8 +582,8 @@ def peak(anew: bool = False) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: list[bytes]) -> None:
-    """In a process of its own: read the inputs of these numbers, and say what was found and how many were refused."""
+def work(reader: Reader, seed: int, numbers: range, at: Any, refused: Any, out: Any, valid: list[bytes]) -> None:
+    """In a process of its own: read the inputs of these numbers; say where it is, what was found, how many refused."""
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
@@ -600,7 +600,7 @@ def work(reader: Reader, seed: int, numbers: range, at: Any, out: Any, valid: li
                 at.value = i
                 if what := tried(reader, path, made(reader, seed, i, valid), valid):
                     out.send(Finding(reader.name, i, what))
-        out.send(tried.refused)  # type: ignore[attr-defined]
+                refused.value = tried.refused  # type: ignore[attr-defined]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         out.close()
@@ -611,40 +611,32 @@ class Worker:
 
     def __init__(self, reader: Reader, seed: int, numbers: range, valid: list[bytes]) -> None:
         self.reader, self.seed, self.numbers, self.valid = reader, seed, numbers, valid
-        self.at, self.seen, self.since, self.used = (
-            multiprocessing.Value("q", -1, lock=False),
-            -1,
-            time.monotonic(),
-            0.0,
-        )
+        self.at, self.refused = (multiprocessing.Value("q", first, lock=False) for first in (-1, 0))
+        self.seen, self.since, self.used = -1, time.monotonic(), 0.0
         self.inlet, outlet = multiprocessing.Pipe(duplex=False)
         self.process = multiprocessing.get_context("fork").Process(
-            target=work, args=(reader, seed, numbers, self.at, outlet, valid), daemon=True)  # fmt: skip
+            target=work, args=(reader, seed, numbers, self.at, self.refused, outlet, valid), daemon=True)  # fmt: skip
         self.process.start()
         outlet.close()
 
-    def look(self, found: list[Finding], refused: collections.Counter) -> Worker | bool | None:
-        """True while it works; another that goes on, if it had to end; None when all is read."""
+    def look(self, found: list[Finding], refused: collections.Counter) -> Worker | None:
+        """This one while it works; another that goes on, if it had to end; None when all is read."""
+        alive = self.process.is_alive()
         with contextlib.suppress(EOFError, OSError):
             while self.inlet.poll():
-                got = self.inlet.recv()
-                if isinstance(got, Finding):
-                    found.append(got)
-                else:
-                    refused[self.reader.name] += got
+                found.append(self.inlet.recv())
         if self.at.value != self.seen:
             self.seen, self.since, self.used = self.at.value, time.monotonic(), self.seconds()
-        if self.process.is_alive():
+        if alive:
             passed = time.monotonic() - self.since
             if self.seen < 0 or passed < HANG or (passed < 10 * HANG and self.seconds() - self.used < HANG):
-                return True
+                return self
             os.kill(self.process.pid or 0, signal.SIGKILL)
             self.process.join()
             found.append(Finding(self.reader.name, self.seen, f"hangs: {HANG:g} s and more"))
-        elif self.process.exitcode == 0:
-            return None
-        else:
+        elif self.process.exitcode:
             found.append(Finding(self.reader.name, self.seen, f"the process ended with {self.process.exitcode}"))
+        refused[self.reader.name] += self.refused.value
         rest = range(max(self.seen, self.numbers.start) + 1, self.numbers.stop)
         return Worker(self.reader, self.seed, rest, self.valid) if rest else None
 
@@ -677,8 +669,7 @@ def run(count: int, seed: int, only: str | None = None, workers: int = 1) -> tup
         going: list[Any] = [Worker(reader, seed, part, valid) for part in parts if part]
         while going:
             time.sleep(0.02)
-            looked = [(w, w.look(found, refused)) for w in going]
-            going = [w if new is True else new for w, new in looked if new is not None]
+            going = [w for w in [w.look(found, refused) for w in going] if w is not None]
         table[reader.name] = n, refused[reader.name], cpu() - start
     return found, table
 

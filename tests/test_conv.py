@@ -136,6 +136,7 @@ ERRORS = {
     "negative padding": (lambda: ops.correlate(X, W, padding=(-1, 0)), r"padding must be .* got \(-1, 0\)"),
     "pooled numbers": (lambda: ops.max_pool(input("x", (1, 4, 4), "int32"), 2), r"max_pool: takes floats of shape"),
     "pooled vector": (lambda: ops.avg_pool(input("x", (4,)), 2), r"avg_pool: takes floats of shape \(chan"),
+    "a thousand million of padding": (lambda: ops.max_pool(X, 2, padding=10**9), "padding 1000000000 is so wide"),
     "only padding": (lambda: ops.max_pool(X, 2, padding=2), "padding 2 is so wide that a window of .* nothing else"),
     "upsampling": (lambda: ops.upsample(X, 2, "linear"), "for 2 axes of space the method is 'nearest' or 'bilinear'"),
     "factor": (lambda: ops.upsample(X, 0), "factor must be a whole number >= 1"),

@@ -81,6 +81,12 @@ def test_arithmetic_on_whole_numbers_is_that_of_floats():
         other.fit([[100_000.0, 1.0], [2.0, 3.0]], Y, verbose=0)
         np.testing.assert_array_equal(model.predict(LATER), other.predict(LATER))
         assert model.history["loss"] == other.history["loss"]
+        for first in (np.array([[100, 1], [2, 3]], "uint8"), np.array([[True, False], [False, True]])):
+            model, other = (Model(function, "mse", optim.SGD(1e-12)) for _ in "ab")
+            model.fit(first, Y, verbose=0)
+            other.fit(first.astype(float), Y, verbose=0)
+            np.testing.assert_array_equal(model.predict(LATER), other.predict(LATER))
+            np.testing.assert_array_equal(model.predict(first), other.predict(first.astype(float)))
 
 
 def test_bytes_stay_bytes_and_floats_may_follow():

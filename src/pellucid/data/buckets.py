@@ -38,7 +38,7 @@ class Buckets:
       that of its longest input.
     - ``y``: one target a sample, or for every step of an input a whole number, its class; these are padded with -1,
       which `nn.CrossEntropy(ignore_class=-1)` leaves out. Other targets for every step, (T_i, ...), need
-      ``target_value``, what they are padded with, and a loss that leaves it out: `nn.MixtureDensity`, or your own.
+      ``target_value``, what they are padded with, and a net with a mask (`nn.Masking`) or a loss that leaves it out.
     - ``boundaries``: lengths, ascending: a sample goes to the first that it fits in, and samples longer than all make
       one more bucket, as long as the longest. By default four, within which are 40, 75, 95 and 100 % of the samples.
       Each length is a program of its own, so few should do, and validation data should have the same:

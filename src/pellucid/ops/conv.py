@@ -321,7 +321,7 @@ def correlate_transposed(
     more = each_axis(output_padding, rank, "output_padding", least=0)
     reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
     full = tuple((n - 1) * s + r + m for n, s, r, m in zip(x.shape[1:], strides, reach, more, strict=True))
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         totals = [r + m - s for r, m, s in zip(reach, more, strides, strict=True)]
         if min(totals) < 0:
             raise GraphError(f"correlate_transposed: padding='same' needs a kernel at least as large as the strides, "

@@ -97,9 +97,25 @@ def _geometry(name, x: Value, size, strides, padding, dilations, floor) -> tuple
         x.shape[1:], kernel, kernel if strides is None else strides, padding, dilations, floor
     )
     for axis in zip(x.shape[1:], kernel, strides, dilations, widths, strict=True):
-        if not all(map(any, _inside(*axis))):
+        if not _all_hold(*axis):
             raise GraphError(f"{name}: padding {padding!r} is so wide that a window of {kernel} holds nothing else")
     return kernel, strides, dilations, widths
+
+
+def _all_hold(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int]) -> bool:
+    """Whether each window along an axis has an element that is no padding, without making a list of them.
+
+    >>> _all_hold(3, 2, 2, 1, (1, 0)), _all_hold(3, 2, 2, 1, (2, 0)), _all_hold(3, 2, 1, 1, (10**300, 0))
+    (True, False, False)
+    """
+    count = window_count(n + sum(widths), kernel, stride, dilation)
+    if (count - 1) * stride - widths[0] >= n:  # the last one begins behind
+        return False
+    for start in range(-widths[0], min(0, count * stride - widths[0]), stride):  # those that begin in the padding
+        first = -(start // dilation)  # the first element at 0 or behind
+        if first >= kernel or start + first * dilation >= n:
+            return False
+    return True
 
 
 def _inside(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int]) -> list[list[bool]]:
@@ -208,7 +224,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
     rank = x.ndim - 1
     if not 1 <= rank <= 3 or x.dtype not in FLOATS:
         raise GraphError(f"upsample: takes floats of shape (channels, *space), 1 to 3 axes of space, got {x.type}")
-    if method != "nearest" and LINEAR.get(method) != rank:
+    if not isinstance(method, str) or (method != "nearest" and LINEAR.get(method) != rank):
         fitting = next(name for name, n in LINEAR.items() if n == rank)
         raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
     factors = each_axis(factor, rank, "factor")

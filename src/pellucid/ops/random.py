@@ -59,6 +59,7 @@ orthonormal = primitive(  # for first weights, which the reference executor draw
     "orthonormal",
     rule=_orthonormal_rule,
     forward=lambda xp, x: xp.orthonormal(x),
+    options={},
 )
 
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from ..graph import GraphError, Shape
-from .options import flag, wholes
+from .options import flag, whole, wholes
 
 Sizes = tuple[int, ...]
 Widths = Sequence[tuple[int, int]]  # zeros (before, after) each axis
@@ -36,15 +36,15 @@ def each_axis(given: int | Sequence[int], rank: int, name: str, least: int = 1) 
 
 def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilations: Sizes) -> list[tuple[int, int]]:
     """Zeros (before, after) each axis: "valid" none; "same" for ceil(n / stride) results; numbers, or pairs of them."""
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return [(0, 0)] * len(space)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
                   for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
         return [(t // 2, t - t // 2) for t in totals]
     with contextlib.suppress(GraphError):
         each = padding if isinstance(padding, (tuple, list)) else (padding,) * len(space)
-        pairs = [(2 * wholes(p, "padding", 0))[:2] if not isinstance(p, (tuple, list)) else wholes(p, "padding", 0)
+        pairs = [wholes(p, "padding", 0) if isinstance(p, (tuple, list)) else (whole(p, "padding", 0),) * 2
                  for p in each]  # fmt: skip
         if [len(p) for p in pairs] == [2] * len(space):
             return [(a, b) for a, b in pairs]
@@ -86,5 +86,5 @@ def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool
     dilations = each_axis(dilations, len(space), "dilations")
     widths = padding_widths(padding, space, kernel, strides, dilations)
     for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
-        check_fit(n, k, s, d, p, floor or padding == "same")
+        check_fit(n, k, s, d, p, floor or isinstance(padding, str))
     return strides, dilations, tuple(widths)

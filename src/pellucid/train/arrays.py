@@ -130,12 +130,9 @@ def check_finite(array: np.ndarray, name: str, dtype: str = "float64") -> None:
 
 def graph_dtype(array: np.ndarray, dtype: str) -> str:
     """The dtype that targets have in the graph: floats become the model's, bytes stay bytes, whole numbers int32."""
-    return "int32" if array.dtype.kind in "iu" and array.dtype.char != "B" else number_dtype(array, dtype)
-
-
-def number_dtype(array: np.ndarray, dtype: str) -> str:
-    """The dtype that numbers have in the graph: bytes stay bytes, so that pictures stay small, all else is floats."""
-    return "uint8" if array.dtype.char in "B?" else dtype
+    if array.dtype.kind == "f":
+        return dtype
+    return "uint8" if array.dtype.char in "B?" else "int32"
 
 
 def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:

@@ -19,7 +19,7 @@ from ..ops import elementwise, movement
 from ..ops.elementwise import FLOATS
 from ..ops.gather import scatter_of, take_rows
 from ..ops.loop import result_of, scan_of
-from .arrays import CHUNK, Spec, number_dtype
+from .arrays import CHUNK, Spec
 
 INT32 = np.iinfo(np.int32)
 SAME = (movement.reshape_to, movement.transpose_of, movement.broadcast, movement.slice_of, movement.flip_axes,
@@ -72,24 +72,11 @@ def first_specs(
 ) -> tuple[dict[str, Spec], dict[str, Codes]]:
     """What a net is built for by its first arrays, and its codes: these are whole numbers, all others are floats.
 
-    Bytes stay bytes. Raises the `GraphError` of the arrays as they were given, where the net takes them in no form.
+    Bytes stay bytes, where the net takes them. Raises the `GraphError` of the arrays as they were given, where the net
+    takes them in no form.
     """
-    floats = {k: Spec(a.shape[1:], number_dtype(a, dtype)) for k, a in arrays.items()}
-
-    def whole(least: str) -> dict[str, Spec]:
-        fits = {k: a.dtype.kind in "iu" or (least == "f" and is_whole(a)) for k, a in arrays.items()}
-        return {k: Spec(s.shape, "int32") if s.dtype in FLOATS and fits[k] else s for k, s in floats.items()}
-
-    def forms() -> Iterator[dict[str, Spec]]:
-        yield (given := whole("i"))
-        yield floats
-        if len(arrays) <= 4:  # some of them codes, others numbers of which the net takes no whole ones
-            for each in itertools.product(*zip(given.items(), floats.items(), strict=True)):
-                yield dict(each)
-        yield whole("f")
-
     first, tried = None, []
-    for specs in forms():
+    for specs in _forms(arrays, dtype):
         if specs in tried:
             continue
         tried.append(specs)
@@ -98,7 +85,7 @@ def first_specs(
         except GraphError as error:
             first = first or error
             continue
-        needed = {k: s if k in codes else floats[k] for k, s in specs.items()}
+        needed = {k: s if k in codes or s.dtype != "int32" else Spec(s.shape, dtype) for k, s in specs.items()}
         if needed != specs:
             try:
                 trace(needed)
@@ -108,6 +95,22 @@ def first_specs(
         return specs, codes
     assert first is not None
     raise first
+
+
+def _forms(arrays: Mapping[str, np.ndarray], dtype: str) -> Iterator[dict[str, Spec]]:
+    """The dtypes in which a net may take arrays, the likeliest first."""
+    for whole_floats in (False, True):
+        options: list[tuple[str, ...]] = []
+        for a in arrays.values():
+            if a.dtype.char in "B?":
+                options.append(("uint8", "int32", dtype))
+            elif a.dtype.kind in "iu":
+                options.append(("int32", dtype))
+            else:
+                options.append((dtype, "int32") if whole_floats and is_whole(a) else (dtype,))
+        alike = [tuple(o[min(i, len(o) - 1)] for o in options) for i in range(3)]
+        for chosen in itertools.product(*options) if len(options) <= 3 else alike:
+            yield {k: Spec(a.shape[1:], d) for (k, a), d in zip(arrays.items(), chosen, strict=True)}
 
 
 def is_whole(a: np.ndarray) -> bool:

@@ -31,7 +31,6 @@ from .arrays import (
     columns_of,
     graph_dtype,
     label_weights,
-    number_dtype,
 )
 from .codes import Codes, check_codes, codes_of, first_specs
 from .loop import split
@@ -118,7 +117,9 @@ class Feeding:
         """The dtype that an array has in the graph, by its name there."""
         if k not in self.specs:
             return graph_dtype(a, self.dtype)
-        return graph_dtype(a, self.dtype) if k in self._codes() else number_dtype(a, self.dtype)
+        if self.specs[k].dtype == "uint8" and a.dtype.char in "B?":
+            return "uint8"
+        return "int32" if k in self._codes() else self.dtype
 
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
         """The net's inputs in the shapes and dtypes of these arrays; where there is no array, as it was built."""

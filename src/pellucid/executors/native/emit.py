@@ -224,7 +224,7 @@ class Nest:
         call = self.intrinsic("llvm.masked.load", kind, [POINTER, self.mask.type, kind], f"{self.suffix(kind)}.p0")
         zero = ir.Constant(kind, [0] * self.feature_width)
         value = self.builder.call(call, [self.address(buffer, position), self.mask, zero])
-        return self._from_memory(value, buffer.dtype, self.width)
+        return self._from_memory(value, buffer.dtype, self.feature_width)
 
     def store(self, x: Lanes, buffer: Buffer, position: Index, block: Index | None) -> None:
         b = self.builder
