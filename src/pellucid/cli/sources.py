@@ -96,7 +96,7 @@ def predicted(model: Model, x: np.ndarray, names: Sequence[str] = ()) -> np.ndar
     """A model's predictions; a `DataError` that names the row, and what is farthest there, where one is not finite."""
     with np.errstate(over="ignore"):  # what the model's dtype does not have is infinite
         fitted = x.astype(model.dtype) if x.dtype.kind == "f" else x
-    result = model.predict(fitted)
+    result = model.predict(fitted, finite=False)  # rows are counted from 1 here
     bad = np.flatnonzero(~np.isfinite(result.reshape(len(result), -1)).all(axis=1))
     if bad.size:
         row = x[bad[0]].ravel()

@@ -89,12 +89,17 @@ class _Column:
         self.known: dict[str, str | None] = dict.fromkeys([""] if how.missing is None else how.words)
         self.decoded = _Decoded(self.known)
 
-    def add_fields(self, fields: Fields, j: int) -> None:
-        """The entries of a block in which plain numbers have been found: as `add` would have them, in less time."""
+    @property
+    def plain(self) -> bool:
+        """Whether entries may be read as plain numbers, many at a time."""
+        return not (self.text or self.unsure) and self.how.plain and self.how.missing is None
+
+    def add_fields(self, fields: Fields, j: int, values: np.ndarray | None, odd: np.ndarray | None) -> None:
+        """The entries of a block, in which plain numbers have been found: as `add` would have them, in less time."""
         if self.unsure:
             return
-        if not self.text and self.how.plain and self.how.missing is None:
-            values, rows = fields.numbers(j)
+        if values is not None and odd is not None:
+            rows = np.flatnonzero(odd)
             others = fields.texts(j, rows)
             read = self.how.numbers(others, keep=self.name not in self.how.numeric) if others else values[:0]
             if read is not None:
@@ -252,9 +257,14 @@ class _Source:
             if fields is None and plain:
                 return block, begun
             begun = True
-            for j, (column, use) in enumerate(zip(columns, chosen, strict=True)):
-                if use and fields is not None:
-                    column.add_fields(fields, j)
+            if fields is None:
+                continue
+            wanted = [j for j, use in enumerate(chosen) if use]
+            plain_ones = [j for j in wanted if columns[j].plain]
+            found = zip(*fields.numbers(plain_ones), strict=True) if plain_ones else ()
+            numbers = dict(zip(plain_ones, found, strict=True))
+            for j in wanted:
+                columns[j].add_fields(fields, j, *numbers.get(j, (None, None)))
         return b"", begun
 
     def explain(self, n: int) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .dataset import DataError, listed
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 PACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"\xfd7zXZ\0": lzma.open,

@@ -6,7 +6,7 @@ many times faster so (`benchmarks/tables.py`). Whatever is not a plain decimal n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,11 +70,14 @@ class Fields:
             known[block[a:b]] for a, b in zip(self.starts[column].tolist(), self.ends[column].tolist(), strict=True)
         ]
 
-    def numbers(self, column: int) -> tuple[np.ndarray, np.ndarray]:
-        """A column as float64, correctly rounded, NaN where empty; and the rows whose fields must be looked at."""
-        start, point, end = self.starts[column], self.points[column], self.ends[column]
+    def numbers(self, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Columns as float64 (columns, rows), rounded correctly, NaN where empty; and which must be looked at."""
+        values, odd = self._numbers(*(part[columns].ravel() for part in (self.starts, self.points, self.ends)))
+        return values.reshape(len(columns), -1), odd.reshape(len(columns), -1)
+
+    def _numbers(self, start: np.ndarray, point: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         data = np.frombuffer(self.block, np.uint8)
-        initial = data[start]
+        initial, begin = data[start], start
         minus = initial == ord("-")
         negative = bool(minus.any())
         if negative:
@@ -100,10 +103,10 @@ class Fields:
         if negative:
             np.negative(values, out=values, where=minus)
         if odd.any():
-            empty = self.starts[column] == end
+            empty = begin == end
             values[empty] = np.nan
             odd &= ~empty
-        return values, np.flatnonzero(odd)
+        return values, odd
 
     @staticmethod
     def _long(values: np.ndarray, mantissa: np.ndarray, fraction: np.ndarray, odd: np.ndarray) -> None:
@@ -130,8 +133,9 @@ class Fields:
         total = wrong = None
         for place in range(0, max(most, 1), WORD):
             at = end - (WORD + place)
-            behind = KEEP[np.clip(point - place, 0, WORD)]
-            text = (words[at] & behind) | (words[at - 1] & ~behind)  # without the point
+            text, behind = words[at], KEEP[np.clip(point - place, 0, WORD)]
+            before = text << u(WORD) if most < WORD else words[at - 1]
+            text = (text & behind) | (before & ~behind)  # without the point
             value, other = _word(text, count if most <= WORD else np.clip(count - place, 0, WORD))
             total = value if total is None else total + value * TENS[place]
             wrong = other if wrong is None else wrong | other
