@@ -148,7 +148,7 @@ def default_of(cls, name):
     return found
 
 
-@pytest.mark.parametrize("cls, field, name, value", tries())
+@pytest.mark.parametrize("cls, field, name, value", list(tries()))
 def test_what_is_wrong_is_refused_by_name(cls, field, name, value):
     if field in ("layers", "branches"):
         with pytest.raises(GraphError, match=cls.__name__):
@@ -175,7 +175,7 @@ def optionals(functions):
                 yield pytest.param(f, p.name, id=f"{f.__name__}-{p.name}")
 
 
-@pytest.mark.parametrize("init, option", optionals(init.INITIALISERS.values()))
+@pytest.mark.parametrize("init, option", list(optionals(init.INITIALISERS.values())))
 def test_options_of_first_values(init, option):
     fitting = {"minus"} if option in ("gain", "value") else set()
     for name, value in WRONG.items():
@@ -195,7 +195,7 @@ def test_a_constant_is_of_finite_numbers(value):
         init.constant(ops.constant([1, 2], "uint32"), (2,), "float32", value=value)
 
 
-@pytest.mark.parametrize("function, option", optionals(ACTIVATIONS.values()))
+@pytest.mark.parametrize("function, option", list(optionals(ACTIVATIONS.values())))
 def test_options_of_activations(function, option):
     v = ops.constant([-1.0, 2.0])
     for name, value in WRONG.items():

@@ -119,6 +119,18 @@ def test_logsumexp_of_what_cannot_be(executor):
     np.testing.assert_array_equal(slope, [[0, 0], [-0.5, 0.5]])
 
 
+@each_executor
+def test_a_batch_of_nothing_leaves_the_averages_of_batch_norm(executor):
+    x = pel.input("x", (3,))
+    traced = nn.trace(nn.BatchNorm(), x, training=True)
+    run = pel.executors.get(executor).compile(pel.Program([x], {"y": traced.output}, traced.updates))
+    memory = {name: np.full(3, 0.5, "float32") for name in traced.parameters}
+    assert run(memory, {"x": np.zeros((0, 3), "float32")})["y"].shape == (0, 3)
+    assert all((a == 0.5).all() for a in memory.values())
+    run(memory, {"x": np.eye(3, dtype="float32")})
+    np.testing.assert_allclose(memory["moving_mean"], 0.9 * 0.5 + 0.1 / 3, rtol=1e-6)
+
+
 # ---- corners and ties: docs/graph.md ------------------------------------------------------------------------------
 
 

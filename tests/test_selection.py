@@ -1,6 +1,7 @@
 """Folds, validation, comparison, curves: against scikit-learn and against hand computation; and bad input."""
 
 import math
+import warnings
 
 import joblib
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, LeaveOneOut, StratifiedKFold
 from sklearn.model_selection import cross_val_score as sklearn_scores
@@ -304,3 +306,25 @@ def test_validation_curve(tmp_path):
     words.plot(tmp_path / "words.png")
     with pytest.raises(DataError, match="values of 'rate' are missing"):
         selection.validation_curve(classifier, X, Y, name="rate", values=[])
+
+
+def test_rows_that_belong_together_are_said_to_be_divided():
+    from pellucid.sklearn import NeuralClassifier, NeuralForecaster
+
+    net = NeuralForecaster(4, hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+    windows = net.windows(np.sin(np.arange(60.0)))
+    with pytest.warns(UserWarning, match="windows that share steps with their neighbours.*use time_ordered=True"):
+        selection.cross_validate(net, *windows, folds=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        selection.cross_validate(net, *windows, folds=3, time_ordered=True)
+    x, y, groups = np.arange(40.0)[:, None], np.arange(40) % 2, np.arange(40) // 4
+    for given, options in (
+        (NeuralClassifier((3,), early_stopping=True, validation_fraction=0.3, max_iter=2), {}),
+        (pel.Model(nn.Dense(2), "cross_entropy"), {"validation_split": 0.3}),
+    ):
+        with pytest.warns(
+            UserWarning, match="holds samples back by chance within each fold, so that those of one group"
+        ):
+            selection.cross_validate(given, x, y, folds=2, groups=groups, **options)

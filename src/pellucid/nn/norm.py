@@ -92,12 +92,14 @@ class BatchNorm(Layer):
         mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True, counted))
         n = count(x, space, True, counted)
         unbiased = variance * (n / ops.maximum(n - 1, 1))
-        self.follow(moving_mean, mean)
-        self.follow(moving_variance, unbiased)
+        there = any_counted(x, space, counted)
+        self.follow(moving_mean, mean, there)
+        self.follow(moving_variance, unbiased, there)
         return normalised_where(x, counted, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
 
-    def follow(self, moving: Value, new: Value) -> None:
-        self.update(moving, lambda old: self.momentum * old + (1 - self.momentum) * new)
+    def follow(self, moving: Value, new: Value, there: Value) -> None:
+        """Nothing, a batch without samples or all of padding, leaves a moving average as it is."""
+        self.update(moving, lambda old: ops.where(there, self.momentum * old + (1 - self.momentum) * new, old))
 
 
 class LayerNorm(Layer):
@@ -319,6 +321,14 @@ def total_product(x: Value, y: Value, axes: Axes, batch: bool) -> Value:
     left = "".join(letters[i] for i in range(x.ndim) if i - x.ndim not in axes)
     part = ops.reshape(ops.contract(x, y, f"{letters},{letters}->{left}"), kept)
     return ops.batch_sum(part) if batch else part
+
+
+def any_counted(x: Value, axes: Axes, counted: Value | None) -> Value:
+    """Whether there is anything in a batch that has a mean."""
+    if counted is None:
+        return ops.batch_size(x.dtype) > 0
+    there = ops.broadcast_to(ops.cast(counted, x.dtype), x.shape)
+    return ops.reshape(ops.max(total(there, axes, True)), ()) > 0
 
 
 def count(x: Value, axes: Axes, batch: bool, counted: Value | None = None) -> Value:

@@ -89,12 +89,12 @@ class Optimizer:
         if len(limits) > 1:
             raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
         checked(self, number, "weight_decay", least=0, optional=True)
+        checked(self, flag, "use_ema", "maximize")
         checked(self, number, "ema_momentum", least=0, below=1)
         if not self.use_ema and self.ema_momentum != 0.99:
             raise GraphError(f"{type(self).__name__}: ema_momentum={self.ema_momentum!r} is of the averages that "
                              "use_ema=True keeps; give that too, or leave it out")  # fmt: skip
         checked(self, whole, "gradient_accumulation_steps", optional=True)
-        checked(self, flag, "use_ema", "maximize")
         checked(self, layer_rates, "layer_rates")
 
     def first_numbers(self) -> dict[str, float]:

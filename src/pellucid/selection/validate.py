@@ -13,6 +13,7 @@ from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
 from ..data import DataError
 from ..report import aligned
+from ..train.remarks import remark
 from .estimator import as_estimator
 from .folds import Split, split_folds
 
@@ -192,6 +193,14 @@ def folds_of(
     estimator: Any, y: Any, folds, repeats, stratified: bool | None, groups, time_ordered, seed
 ) -> list[Split]:
     """The folds for an estimator: by classes where it is a classifier of one class a sample and nobody says else."""
+    parameters = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    inner = next((name for name in ("validation_split", "early_stopping") if parameters.get(name)), None)
+    if groups is not None and inner is not None:
+        remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave "
+               "it out, or give validation data of other groups")  # fmt: skip
+    if getattr(estimator, "rows_overlap", False) and not time_ordered and isinstance(folds, (int, np.integer)):
+        remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbours, and folds "
+               "drawn by chance are tested on what was learnt from; use time_ordered=True")  # fmt: skip
     if stratified is None and np.ndim(y) == 1 and not is_classifier(estimator):
         y = np.zeros(len(y))  # whole numbers may be values too
     return split_folds(y, folds, repeats, stratified, groups, time_ordered, seed)

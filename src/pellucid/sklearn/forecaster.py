@@ -32,6 +32,7 @@ class NeuralForecaster(NeuralRegressor):
     True
     """
 
+    rows_overlap = True
     _parameter_constraints: ClassVar[dict] = NeuralRegressor._parameter_constraints | {
         "window": [Interval(Integral, 1, None, closed="left")],
         "horizon": [Interval(Integral, 1, None, closed="left")],
