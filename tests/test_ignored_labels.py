@@ -111,8 +111,8 @@ def test_labels_that_are_not_known_count_nowhere(make, shape):
     t[2] = -1
     loss, each = make(ignore_class=-1), make()
     found = run(loss, y, t.astype(float), kinds="sample")
-    labels = np.array([[run(each, a.reshape(1), b.reshape(1).astype(float)) for a, b in zip(y[i].ravel(), t[i].ravel(), strict=True)]
-                       for i in range(6)]).reshape(y.shape)  # fmt: skip
+    pairs = zip(y.ravel(), t.ravel(), strict=True)
+    labels = np.array([run(each, a.reshape(1), b.reshape(1).astype(float)) for a, b in pairs]).reshape(y.shape)
     axis = 1 if len(shape) == 3 else -1
     at_places = mean_of(np.moveaxis(labels, axis, -1), np.moveaxis(t >= 0, axis, -1))
     some = (t >= 0).any(axis)

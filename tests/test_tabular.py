@@ -519,7 +519,7 @@ def test_dates_are_features():
 
     dates = pandas.date_range("2023-01-01", periods=400, freq="D")
     frame = pandas.DataFrame({"date": dates})
-    weekend, since = (dates.dayofweek >= 5).astype(float), np.arange(400.0)
+    weekend, since = (dates.day_of_week >= 5).astype(float), np.arange(400.0)
     for X in (frame, frame.to_numpy(), frame.astype(object), frame.assign(date=dates.tz_localize("Asia/Tokyo"))):
         x = Preprocessor().fit_transform(X)
         assert np.isfinite(x).all() and (x.std(axis=0) > 0.5).all()

@@ -69,7 +69,7 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
 
 def _steps(blob: bytes) -> Any:
     """The fitted pipelines by kind of column."""
-    if blob[:2] == b"PK":  # models saved before July 2026, by skops, whose import is slow
+    if blob[:2] == b"PK":  # models of earlier versions, by skops, whose import is slow
         import skops.io
 
         ours = [f"{cls.__module__}.{cls.__qualname__}" for cls in STEPS if cls.__module__.startswith("pellucid")]

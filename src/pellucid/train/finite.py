@@ -14,7 +14,7 @@ import numpy as np
 from ..data import DataError
 
 BLOCK = 1 << 16  # numbers looked at together: they stay in the cache
-SHORT = 1 << 12  # numbers of which the sum of squares is found faster than whether each is finite
+LONG = 1 << 20  # numbers of one sum of squares
 
 
 def blocks(array: np.ndarray) -> Iterator[slice]:
@@ -30,15 +30,24 @@ def is_finite(array: np.ndarray, dtype: str = "float64") -> bool:
     (True, False, False)
     """
     kind = array.dtype.char
-    if (kind == "f" or (kind == "d" and dtype == "float64")) and array.size <= SHORT:
-        if math.isfinite(np.vdot(array, array)):
-            return True
+    if kind == "f" or (kind == "d" and dtype == "float64"):  # a sum of squares is quick, but may overflow
+        if array.size <= LONG:
+            if math.isfinite(np.vdot(array, array)):
+                return True
+        elif array.flags.c_contiguous:
+            flat = array.reshape(-1)
+            if all(math.isfinite(np.vdot(a, a)) for a in map(flat.__getitem__, _slices(flat.size))):
+                return True
     elif array.dtype.kind != "f":
         return True
     if array.ndim == 0:
         return bool(_fits(array, dtype))
     most = np.finfo(dtype).max
     return all(-most <= a.min() and a.max() <= most for a in map(array.__getitem__, blocks(array)) if a.size)
+
+
+def _slices(n: int) -> Iterator[slice]:
+    return (slice(start, start + LONG) for start in range(0, n, LONG))
 
 
 def _fits(array: np.ndarray, dtype: str) -> np.ndarray:
