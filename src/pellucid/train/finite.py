@@ -14,6 +14,7 @@ import numpy as np
 from ..data import DataError
 
 BLOCK = 1 << 16  # numbers looked at together: they stay in the cache
+SHORT = 1 << 13  # numbers of which BLAS finds the sum of squares on one thread; others would wait and disturb ours
 LONG = 1 << 20  # numbers of one sum of squares
 
 
@@ -31,12 +32,12 @@ def is_finite(array: np.ndarray, dtype: str = "float64") -> bool:
     """
     kind = array.dtype.char
     if kind == "f" or (kind == "d" and dtype == "float64"):  # a sum of squares is quick, but may overflow
-        if array.size <= LONG:
+        if array.size <= SHORT:
             if math.isfinite(np.vdot(array, array)):
                 return True
         elif array.flags.c_contiguous:
             flat = array.reshape(-1)
-            if all(math.isfinite(np.vdot(a, a)) for a in map(flat.__getitem__, _slices(flat.size))):
+            if all(math.isfinite(np.einsum("i,i", a, a)) for a in map(flat.__getitem__, _slices(flat.size))):
                 return True
     elif array.dtype.kind != "f":
         return True
