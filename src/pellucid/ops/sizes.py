@@ -85,6 +85,7 @@ def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool
     strides = each_axis(strides, len(space), "strides")
     dilations = each_axis(dilations, len(space), "dilations")
     widths = padding_widths(padding, space, kernel, strides, dilations)
+    loose = floor or (isinstance(padding, str) and padding == "same")
     for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
-        check_fit(n, k, s, d, p, floor or isinstance(padding, str))
+        check_fit(n, k, s, d, p, loose)
     return strides, dilations, tuple(widths)
