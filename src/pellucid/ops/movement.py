@@ -155,8 +155,16 @@ transpose_of = primitive(
 
 def transpose(x: Value, axes=None) -> Value:
     """Axes in another order (reversed by default)."""
-    axes = range(x.ndim)[::-1] if axes is None else wholes(axes, "transpose: axes")
-    return transpose_of(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes))
+    given = tuple(range(x.ndim)[::-1]) if axes is None else wholes(axes, "transpose: axes")
+    from_right = _from_right(given, x.ndim)
+    if sorted(from_right) != list(range(-x.ndim, 0)):
+        raise GraphError(f"transpose: {given} is not an order of the {x.ndim} axes of {x.shape}")
+    return transpose_of(x, axes=from_right)
+
+
+def _from_right(axes: Iterable[int], ndim: int) -> tuple[int, ...]:
+    """Axes counted from either side, counted from the right."""
+    return tuple(a - ndim if a >= 0 else a for a in axes)
 
 
 def _broadcast_rule(x: Type, *, shape):
@@ -350,8 +358,11 @@ flip_axes = primitive(
 
 def flip(x: Value, axis=None) -> Value:
     """Elements in reverse order along axes (all of them by default)."""
-    axes = range(x.ndim) if axis is None else wholes(axis, "flip: axis")
-    return flip_axes(x, axes=tuple(a - x.ndim if a >= 0 else a for a in axes)) if x.ndim else x
+    given = tuple(range(x.ndim)) if axis is None else wholes(axis, "flip: axis")
+    from_right = _from_right(given, x.ndim)
+    if not set(from_right) <= set(range(-x.ndim, 0)) or len(set(from_right)) < len(given):
+        raise GraphError(f"flip: axes {given} are not among the {x.ndim} axes of {x.shape}, each once")
+    return flip_axes(x, axes=from_right) if x.ndim else x
 
 
 # ---- marks ------------------------------------------------------------------------------------------------------
