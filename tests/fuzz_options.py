@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import resource
 import subprocess
 import sys
 import traceback
@@ -36,6 +37,7 @@ from pellucid.graph import PRIMITIVES, Value
 TOGETHER = 12  # inputs whose results are one program: it is making programs that takes time
 SPAN = 1200  # inputs of one process
 SILENT = 240.0  # seconds in which a process makes a span of its inputs, at least
+MEMORY = 6 << 30  # bytes of a process's addresses
 LARGE = 20_000  # elements of a Value from which on it is built, but not computed
 OURS = (pel.GraphError, pel.DataError, IndexError)  # of x[9], and of rows outside a table
 
@@ -339,9 +341,6 @@ def work(seed: int, first: int, count: int, say: Callable[[dict], None]) -> None
             except OURS:
                 counts["refused"] += 1
                 continue
-            except MemoryError:
-                counts["too large"] += 1
-                continue
             except Exception as error:
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 say({"finding": f"{type(error).__name__}: {error}"[:200], "input": i, "case": c.text[:300],
@@ -432,6 +431,7 @@ def main() -> None:
     if a.work is None:
         sys.exit(bool(fuzz(a.count, a.seed, a.workers)["findings"]))
     os.environ["PELLUCID_CACHE"] = ""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
         work(a.seed, *a.work, lambda said: print(json.dumps(said), flush=True))

@@ -227,3 +227,16 @@ def test_first_values_of_a_transposed_kernel():
     first = reference.compile(nn.init_program(traced.parameters))({}, {"key": np.array([1, 2], np.uint32)})["weight"]
     assert first.shape == (400, 4, 3, 3)
     assert first.std() == pytest.approx((1 / (200 * 9)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("stride", [8, 100, 1 << 40])
+def test_a_stride_beyond_the_end(stride):
+    """There is one window, whatever the stride, and the way back is as short."""
+    x, w = distinct((2, 7)), distinct((3, 2, 4), 1)
+    found, expected = (run(lambda x, w, s=s: ops.correlate(x, w, s, floor=True), x, w) for s in (stride, 7))
+    np.testing.assert_array_equal(found, expected)
+    check_gradient(lambda x, w: ops.correlate(x, w, stride, floor=True), x, w)
+    check_gradient(lambda x: ops.max_pool(x, 3, stride, floor=True), x)
+    y, w = distinct((2, 1)), distinct((2, 3, 4), 1)
+    found, expected = (run(lambda y, w, s=s: ops.correlate_transposed(y, w, s, ((1, 0),)), y, w) for s in (stride, 4))
+    np.testing.assert_array_equal(found, expected)

@@ -336,6 +336,8 @@ def correlate_transposed(
     size = tuple(n - a - b for n, (a, b) in zip(full, widths, strict=True))
     if min(size) < 1:
         raise GraphError(f"correlate_transposed: padding {padding!r} leaves nothing of {full}")
+    strides = tuple(min(s, m + before) if n == 1 else s  # of one place: the result has a part for each step of a stride
+                    for s, n, m, (before, _) in zip(strides, x.shape[1:], size, widths, strict=True))  # fmt: skip
     x, w_grouped = split_groups(x, groups), split_groups(w, groups)
     y = _transposed(x, w_grouped, strides=strides, dilations=dilations, widths=tuple(widths), size=size)
     return y if groups == 1 else reshape(y, (w.shape[1] * groups, *y.shape[2:]))

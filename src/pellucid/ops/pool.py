@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..graph import GraphError, Value
+from ..graph import MOST_ELEMENTS, GraphError, Value
 from . import reduce
 from .composite import with_vjp
 from .conv import correlate, padded, windows
@@ -228,6 +228,8 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
         fitting = next(name for name, n in LINEAR.items() if n == rank)
         raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
     factors = each_axis(factor, rank, "factor")
+    if x.size * math.prod(factors) > MOST_ELEMENTS:
+        raise GraphError(f"upsample: {x.shape} made longer by {factors} has more than {MOST_ELEMENTS} elements")
     if method == "nearest":
         space, one = x.shape[1:], (1,) * rank
         y = broadcast_to(reshape(x, (x.shape[0], *_mixed(space, one))), (x.shape[0], *_mixed(space, factors)))

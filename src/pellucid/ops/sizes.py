@@ -12,6 +12,7 @@ from ..graph import GraphError, Shape
 from .options import flag, whole, wholes
 
 Sizes = tuple[int, ...]
+MOST_TRIED = 1 << 16  # strides that a suggestion is looked for among
 Widths = Sequence[tuple[int, int]]  # zeros (before, after) each axis
 
 
@@ -69,7 +70,7 @@ def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
                          f"use a kernel of at most {(n + total - 1) // dilation + 1}, or padding='same'")  # fmt: skip
     if floor or room % stride == 0:
         return
-    strides = [s for s in range(1, room + 1) if room % s == 0][:3]
+    strides = [s for s in range(1, min(room, MOST_TRIED) + 1) if room % s == 0][:3]
     raise GraphError(
         f"windows of {reach} with stride {stride} do not fit an axis of {n} with padding {total}: "
         f"({n} - {reach} + {total})/{stride} + 1 = {room / stride + 1:.2f}. It fits with stride "
@@ -88,4 +89,6 @@ def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool
     loose = floor or (isinstance(padding, str) and padding == "same")
     for n, k, s, d, p in zip(space, kernel, strides, dilations, widths, strict=True):
         check_fit(n, k, s, d, p, loose)
+    # a stride beyond the end is as good as one to the end; the way back has a part for each step of a stride
+    strides = tuple(min(s, n + sum(p)) for s, n, p in zip(strides, space, widths, strict=True))
     return strides, dilations, tuple(widths)
