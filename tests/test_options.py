@@ -102,6 +102,7 @@ REFUSED = {
     "strides": lambda: ops.correlate(X, pel.state("w", (4, 4, 2)), strides=1.0),
     "floor": lambda: ops.max_pool(X, 2, floor=1),
     "padding": lambda: ops.max_pool(X, 3, padding=True),
+    "a table without rows": lambda: ops.scatter_rows(X, ops.iota(X.shape[0]), 0),
     "more results than there can be": lambda: ops.upsample(X, 1 << 50, "linear"),
     "padding far beyond the windows": lambda: ops.max_pool(X, 3, padding=(1 << 40) + 1),
     "padding as an array": lambda: ops.max_pool(X, 3, padding=np.array([1, 1])),

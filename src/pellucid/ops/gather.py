@@ -7,7 +7,7 @@ import numpy as np
 from ..graph import GraphError, Sample, Type, Value, primitive
 from .elementwise import cast, equal
 from .movement import broadcast_to, expand_dims, iota
-from .options import COUNT, whole
+from .options import COUNT, LENGTH, whole
 
 INDICES = ("int32", "int64")
 
@@ -94,14 +94,14 @@ scatter_of = primitive(
     forward_summed=lambda xp, *inputs, **attributes: _scatter(xp, *inputs, **attributes, summed=True),
     vjp=lambda g, y, values, rows, **_: (take(g, rows), None),
     samples=(Sample(((3, 2), np.array([1, 4, 1])), {"size": 5, "values_ndim": 2, "rows_ndim": 1}),),
-    options={"size": COUNT, "values_ndim": COUNT, "rows_ndim": COUNT},
+    options={"size": LENGTH, "values_ndim": COUNT, "rows_ndim": COUNT},
 )
 
 
 def scatter_rows(values: Value, rows: Value, size: int) -> Value:
     """A table of ``size`` rows of zeros to which each of ``values`` is added at its row: the adjoint of `take`."""
     return scatter_of(
-        values, rows, size=whole(size, "scatter_rows: size", 0), values_ndim=values.ndim, rows_ndim=rows.ndim
+        values, rows, size=whole(size, "scatter_rows: size", 1), values_ndim=values.ndim, rows_ndim=rows.ndim
     )
 
 
