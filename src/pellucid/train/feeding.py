@@ -117,8 +117,9 @@ class Feeding:
         """The dtype that an array has in the graph, by its name there."""
         if k not in self.specs:
             return graph_dtype(a, self.dtype)
-        if self.specs[k].dtype == "uint8" and a.dtype.char in "B?":
-            return "uint8"
+        built = self.specs[k].dtype
+        if built == self.dtype or (built == "uint8" and a.dtype.char in "B?"):
+            return built
         return "int32" if k in self._codes() else self.dtype
 
     def _specs_of(self: Any, arrays: dict[str, np.ndarray]) -> dict[str, Spec]:
@@ -211,6 +212,11 @@ class Feeding:
 
         ``metrics`` instead of the model's own.
         """
+        known = None
+        if what == "predict":  # one row is to be quick
+            known = (what, *[(k, a.shape[1:], a.dtype) for k, a in arrays.items()])
+            if known in self._runs:
+                return self._runs[known]
         metrics = of_epochs(self.metrics) if metrics is None else metrics
         weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
@@ -221,6 +227,8 @@ class Feeding:
             run = run_of(self, (*key, self.how), lambda: self._program(what, target, weight, specs, metrics))
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
+        if known is not None:
+            self._runs[known] = self._runs[key]
         return self._runs[key]
 
     def _program(

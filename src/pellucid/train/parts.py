@@ -22,8 +22,11 @@ class Part(Mapping[str, np.ndarray]):
     ([10, 30], 1, 2, [30])
     """
 
+    __slots__ = ("rows", "samples", "whole")
+
     def __init__(self, whole: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> None:
         self.whole, self.rows = dict(whole), rows
+        self.samples = len(next(iter(self.whole.values()))) if rows is None else len(rows)  # how many there are
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.whole[name] if self.rows is None else self.whole[name][self.rows]
@@ -36,11 +39,6 @@ class Part(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.whole)
-
-    @property
-    def samples(self) -> int:
-        """How many there are."""
-        return len(next(iter(self.whole.values()))) if self.rows is None else len(self.rows)
 
     @property
     def inputs(self) -> Part:
@@ -57,11 +55,11 @@ class Part(Mapping[str, np.ndarray]):
 
     def some(self, which: slice | np.ndarray) -> Arrays:
         """The arrays of some of the samples."""
-        if self.rows is None and isinstance(which, slice) and which == slice(0, self.samples):
+        if self.rows is None and type(which) is slice and which.start == 0 and which.stop == self.samples:
             return self.whole
         return {name: a[which if self.rows is None else self.rows[which]] for name, a in self.whole.items()}
 
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> Part:
     """Arrays as a part that has all of them."""
-    return arrays if isinstance(arrays, Part) else Part(arrays)
+    return arrays if type(arrays) is Part else Part(arrays)  # isinstance asks Mapping first, which takes its time
