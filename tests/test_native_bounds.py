@@ -118,6 +118,14 @@ def test_vectors_and_places_before_the_first():
     n.loop(ir.IntType(64)(0), n.hi, [], read)  # known when it runs
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_all_samples_lie_in_their_buffer(n):
+    """The block of a sample is known then: its lanes are no elements of the sample."""
+    x = pel.input("x", ())
+    found = native.Run(Program([x], {"y": ops.exp(ops.all_samples(x, n))}))({}, {"x": np.arange(n, dtype=np.float32)})
+    np.testing.assert_allclose(found["y"], np.exp(np.arange(n)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("rows", [[-1], [5], [2**31 - 1], [-(2**31)], [4, 4, -5]])
 def test_rows_from_data_are_looked_at_when_it_runs(rows, dtype):

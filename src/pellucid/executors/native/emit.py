@@ -188,7 +188,8 @@ class Nest:
 
     def load_vector(self, buffer: Buffer, position: Index, width: int, aligned: bool) -> Lanes:
         b, dtype = self.builder, buffer.dtype
-        self.within(buffer, position, width)
+        if buffer.kind == "shared":  # of samples the position counts lanes and blocks; `load` has checked the element
+            self.within(buffer, position, width)
         kind = ir.VectorType(memory_type(dtype), width) if width > 1 else memory_type(dtype)
         align = BYTES[dtype] * (width if aligned else 1)
         value = b.load(self.address(buffer, position), typ=kind, align=align)
@@ -270,7 +271,8 @@ class Nest:
         """A vector along a row, without the lanes that the mask leaves out."""
         value, address = self._to_memory(x), self.address(buffer, position)
         if self.mask is None:
-            self.within(buffer, position, x.width)
+            if buffer.kind == "shared":
+                self.within(buffer, position, x.width)
             self.builder.store(value, address, align=BYTES[buffer.dtype] * (x.width if aligned else 1))
             return
         kind = value.type
