@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import polars
 import pytest
 
 import pellucid as pel
@@ -85,6 +84,7 @@ def test_whatever_the_dtypes(dtype):
 
 
 def test_polars_and_pandas_are_held_to_the_same():
+    polars = pytest.importorskip("polars")
     model = fitted(polars.DataFrame(FRAME.to_dict("list")))
     model.predict(FRAME)
     with pytest.raises(DataError, match="same order"):
