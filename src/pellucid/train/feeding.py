@@ -215,8 +215,8 @@ class Feeding:
         known = None
         if what == "predict":  # one row is to be quick
             known = (what, *[(k, a.shape[1:], a.dtype) for k, a in arrays.items()])
-            if known in self._runs:
-                return self._runs[known]
+            if known in self._predicting:
+                return self._predicting[known]
         metrics = of_epochs(self.metrics) if metrics is None else metrics
         weight = arrays["weight"].shape[1:] if "weight" in arrays else None
         target = Spec(arrays["y"].shape[1:], graph_dtype(arrays["y"], self.dtype)) if "y" in arrays else None
@@ -228,7 +228,7 @@ class Feeding:
             whole = what == "step" and isinstance(self.optimizer, LBFGS)
             self._runs[key] = WholeSteps(run, self.optimizer) if whole else run
         if known is not None:
-            self._runs[known] = self._runs[key]
+            self._predicting[known] = self._runs[key]
         return self._runs[key]
 
     def _program(

@@ -107,6 +107,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         self._warned = False
         self._coded: tuple[Traced | None, dict[str, Codes]] = None, {}  # what `_codes` found for `traced`
         self._runs: dict[Any, Any] = {}
+        self._predicting: dict[Any, Any] = {}  # those that predict, by shapes and dtypes of arrays
         self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
@@ -119,7 +120,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
 
     def _forget(self) -> None:
         """Be as before the first data was seen."""
-        self.traced, self.state, self._runs, self._others = None, {}, {}, {}
+        self.traced, self.state, self._runs, self._predicting, self._others = None, {}, {}, {}, {}
 
     # ---- weights ----------------------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ def change_net(model: Model, net: Any) -> None:
     if model.traced is None:
         return
     model.traced, _ = programs.trace_net(net, model.specs, model.how, model.dtype, training=False)
-    model._runs, model._others = {}, {}
+    model._runs, model._predicting, model._others = {}, {}, {}
     for p in model.traced.parameters.values():
         if not p.trainable:  # once it trains again, the optimizer begins anew with it
             for slot in model.optimizer.slot_names:

@@ -166,8 +166,8 @@ class Nest:
         return b.gep(base, [I64(position.const)], source_etype=kind) if position.const else base
 
     def within(self, buffer: Buffer, position: Index, count: int = 1) -> None:
-        """Raise `OutOfBounds` if a loop around it takes so many elements out of the buffer (of one sample)."""
-        ends = position.ends if buffer.kind in ("shared", "sample") else None
+        """Raise `OutOfBounds` if a loop around it takes so many elements out of the buffer (of samples, one of one)."""
+        ends = position.ends if buffer.kind in (("shared", "sample") if count == 1 else ("shared",)) else None
         if ends is not None and not 0 <= ends[0] <= ends[1] + count <= buffer.size:
             raise OutOfBounds(f"elements {ends[0]}..{ends[1] + count - 1} of {buffer.name}, which has {buffer.size}")
 
@@ -188,8 +188,7 @@ class Nest:
 
     def load_vector(self, buffer: Buffer, position: Index, width: int, aligned: bool) -> Lanes:
         b, dtype = self.builder, buffer.dtype
-        if buffer.kind == "shared":  # of samples the position counts lanes and blocks; `load` has checked the element
-            self.within(buffer, position, width)
+        self.within(buffer, position, width)
         kind = ir.VectorType(memory_type(dtype), width) if width > 1 else memory_type(dtype)
         align = BYTES[dtype] * (width if aligned else 1)
         value = b.load(self.address(buffer, position), typ=kind, align=align)
@@ -271,8 +270,7 @@ class Nest:
         """A vector along a row, without the lanes that the mask leaves out."""
         value, address = self._to_memory(x), self.address(buffer, position)
         if self.mask is None:
-            if buffer.kind == "shared":
-                self.within(buffer, position, x.width)
+            self.within(buffer, position, x.width)
             self.builder.store(value, address, align=BYTES[buffer.dtype] * (x.width if aligned else 1))
             return
         kind = value.type
