@@ -1,6 +1,7 @@
-"""Single neurons as scikit-learn estimators: McCulloch-Pitts, Rosenblatt's perceptron, ADALINE. Imports nn, executors.
+"""Single neurons as scikit-learn estimators: McCulloch-Pitts, Rosenblatt's perceptron, ADALINE.
 
-Each rule is written once, for one sample, as a `Program`; an executor runs it sample by sample.
+Each rule is written once, for one sample, as a `Program`; an executor runs it sample by sample. Imports nn, executors,
+report.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         self.intercept_ = self._first("intercept_init", intercept, (units,))
         self.n_iter_ = 0
         setattr(self, self.curve, [])
-        vars(self).pop("steps_", None)
+        self.__dict__.pop("steps_", None)
         if self.record:
             self.steps_ = Steps()
 
