@@ -40,6 +40,7 @@ from .losses import (
     MissProbability,
     Poisson,
 )
+from .members import MemberDense, MemberMean, Pieces
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
@@ -107,12 +108,15 @@ __all__ = [
     "MaxPool1D",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "MemberDense",
+    "MemberMean",
     "MissProbability",
     "MixtureDensity",
     "MultiHeadAttention",
     "NonNeg",
     "PNorm",
     "Penalty",
+    "Pieces",
     "PixelNorm",
     "Poisson",
     "PositionEmbedding",

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.impute import MissingIndicator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OrdinalEncoder
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from ..data import DataError
 from .columns import Columns
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BLOB = "preprocessing"
 STEPS = {step for parts in PARTS.values() for steps in parts.values() for step in steps}
-INSIDE = (Pipeline, MissingIndicator, OrdinalEncoder, TfidfTransformer, TfidfVectorizer)  # what these have in them
+INSIDE = (Pipeline, MissingIndicator, OrdinalEncoder, StandardScaler, TfidfTransformer, TfidfVectorizer)  # what these have in them
 CLASSES: dict[str, type] = {cls.__name__: cls for cls in (*STEPS, *INSIDE)}
 MOST = 1 << 28  # bytes of JSON: more than any table's transformers, less than what a damaged file may claim
 

@@ -19,12 +19,13 @@ from ..data import DataError, Table
 from ..data.outliers import METHODS
 from .columns import Columns
 from .entries import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
-from .transformers import BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper
+from .transformers import BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper, PieceScaler
 
 NONE = "(missing)"  # the category of missing entries
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
 IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
-SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
+SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler,
+           "pieces": PieceScaler}
 ENCODE = ("one_hot", "binary", "ordinal")
 OF_NUMBERS = {"clip": (OutlierClipper,), "impute": (SimpleImputer, KNNImputer), "scale": tuple(SCALERS.values())}
 PARTS: dict[str, dict[str, tuple[type, ...]]] = {  # kinds of columns, and the steps that there may be
@@ -43,7 +44,8 @@ class Preparation:
     - ``impute``: what stands where a number is missing: the column's "median", "mean" or "most_frequent" value,
       "constant" (``fill_value``), or the mean of the nearest "neighbours" (5 rows, after scaling). With ``indicator``
       another column says that it was missing. Missing categories are a category of their own.
-    - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1), None.
+    - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1),
+      "pieces" (`PieceScaler`), None.
     - ``encode``: categories as "one_hot" (k columns), "binary" (log2 k columns) or "ordinal" (one, sorted).
     - ``order``: {column: its values in order}: one column of numbers, scaled; a value that is not there is missing.
     - ``clip``: numbers far from the others are moved to the bounds of `data.outliers`, by "iqr" or "robust_z".
@@ -171,6 +173,15 @@ class Preprocessing:
             for kind, step in self.steps.items()
             for name in step.get_feature_names_out(np.array(getattr(self.columns, kind), object))
         ]
+
+    def in_pieces(self) -> list[int]:
+        """The features that a `PieceScaler` has brought to 0..pieces, by number."""
+        found, first = [], 0
+        for kind, step in self.steps.items():
+            if isinstance(scaler := step.named_steps.get("scale"), PieceScaler):
+                found += [first + j for j in scaler.columns_]
+            first += len(step.get_feature_names_out(np.array(getattr(self.columns, kind), object)))
+        return found
 
     def unseen(self, table: Table) -> list[str]:
         """A sentence for each column with categories that the training rows did not have."""
