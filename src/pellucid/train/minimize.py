@@ -23,6 +23,11 @@ class Walk(NamedTuple):
     points: np.ndarray
     values: np.ndarray
 
+    def __repr__(self) -> str:
+        return (
+            f"<Walk: {len(self.values) - 1} steps; value {self.values[0]:.4g} at first, {self.values[-1]:.4g} at last>"
+        )
+
 
 def minimize(
     function: Callable[[Value], Value],
