@@ -106,7 +106,7 @@ def shown(thing: Any, width: int = WIDTH) -> str:
         return f"({inside},)" if len(thing) == 1 else f"({inside})"
     if type(thing) is dict:
         return "{" + ", ".join(f"{k!r}: {shown(v)}" for k, v in thing.items()) + "}"
-    if hasattr(thing, "dtype") and getattr(thing, "ndim", 0):
+    if hasattr(thing, "dtype") and hasattr(thing, "shape") and thing.shape:
         return f"array {tuple(thing.shape)}"
     return name_of(thing) if callable(thing) else repr(thing)
 

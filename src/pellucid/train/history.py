@@ -64,7 +64,7 @@ class History(dict[str, list[float]]):
         return html_table(["epoch", *self], cells, curves=["", *map(curve, self.values())])
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with one row an epoch, numbered from 1 (needs pandas: ``pip install pellucid[table]``)."""
+        """A pandas DataFrame with one row an epoch, numbered from 1 (pandas: ``pip install 'pellucid[table]'``)."""
         try:
             import pandas
         except ImportError as error:

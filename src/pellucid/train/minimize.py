@@ -24,9 +24,8 @@ class Walk(NamedTuple):
     values: np.ndarray
 
     def __repr__(self) -> str:
-        return (
-            f"<Walk: {len(self.values) - 1} steps; value {self.values[0]:.4g} at first, {self.values[-1]:.4g} at last>"
-        )
+        first, last = self.values[0], self.values[-1]
+        return f"<Walk: {len(self.values) - 1} steps; value {first:.4g} at first, {last:.4g} at last>"
 
 
 def minimize(

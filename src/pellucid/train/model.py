@@ -272,7 +272,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
-        - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+        - ``verbose``: 0 silent, 1 a bar in a terminal, elsewhere about 20 lines, 2 one line an epoch.
         - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
           any; ``epochs`` are then those of the whole fit.
 

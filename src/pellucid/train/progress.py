@@ -86,7 +86,8 @@ class SomeLines(Lines):
     def __init__(self, epochs: int, samples: int) -> None:
         super().__init__(epochs, samples)
         self.every = max(1, -(-epochs // self.MOST))
-        self.epoch, self.unsaid, self.said = 0, None, time.monotonic()
+        self.epoch, self.said = 0, time.monotonic()
+        self.unsaid: tuple[int, dict[str, float], float] | None = None  # the last epoch, where it had no line
 
     def __exit__(self, *exception):
         if self.unsaid is not None:  # where training ended early
@@ -107,7 +108,7 @@ class SomeLines(Lines):
     def on_epoch(self, epoch, logs, seconds):
         self.epoch, self.unsaid = epoch + 1, (epoch, dict(logs), seconds)
         if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            self.say(*self.unsaid)
+            self.say(epoch, logs, seconds)
 
 
 class Bar(Silent):
