@@ -16,6 +16,7 @@ from ..graph import GraphError, Shape
 from ..nn.outputs import as_losses
 from ..nn.penalties import PENALTY
 from ..optim import AVERAGE, LBFGS, as_optimizer, slot_name
+from ..reprs import spelled_out
 from .arrays import Spec
 from .codec import UnknownCode, UnknownName, Unread, decode, encode, fits
 from .container import damage, read, write, written_by
@@ -207,7 +208,7 @@ def _of_training(model: Model) -> dict[str, tuple[Shape, str]]:
     optimizer, dtype = model.optimizer, model.dtype
     if isinstance(optimizer, Unread):
         return {"random.key": ((2,), "uint32")}
-    one = kept(("optimizer", type(optimizer), repr(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
+    one = kept(("optimizer", type(optimizer), spelled_out(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
     trained = [p.value for p in model._built().parameters.values() if p.trainable]
     found: dict[str, tuple[Shape, str]] = {"random.key": ((2,), "uint32")}
     for name, v in one.items():
