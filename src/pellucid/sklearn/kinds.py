@@ -62,19 +62,20 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     }
     usual_loss = "cross_entropy"
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, layers=None, dropout=0.0, loss=None,
-                 optimizer=None, solver="adam", alpha=0.0001, batch_size="auto", learning_rate="constant",
-                 learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4,
-                 verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-                 validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, callbacks=(),
-                 scale=True, input_shape=None, restarts=1, executor=None, threads=None, class_weight=None):  # fmt: skip
+    def __init__(self, hidden_layer_sizes="auto", activation="relu", *, layers=None, dropout=0.0, loss=None,
+                 optimizer=None, solver="adam", alpha=0.0001, batch_size="auto", learning_rate="auto",
+                 learning_rate_init="auto", power_t=0.5, max_iter="auto", shuffle=True, random_state=None, tol=1e-4,
+                 verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping="auto",
+                 validation_fraction=0.15, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change="auto",
+                 callbacks=(), scale=True, input_shape=None, restarts=1, executor=None, threads=None,
+                 class_weight=None):  # fmt: skip
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.class_weight = given.pop("class_weight")
         super().__init__(**given)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralClassifier:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
+        return self._train(X, y, sample_weight, None, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample."""
@@ -163,7 +164,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralRegressor:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True)
+        return self._train(X, y, sample_weight, None, True, partial=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The values of each sample: (n,), or (n, outputs) for several."""
@@ -221,7 +222,7 @@ class NeuralMultiLabel(ClassifierMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralMultiLabel:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
+        return self._train(X, y, sample_weight, None, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels that are more probable than not: (n, labels) of 0 and 1; for plain classes the most probable one."""
