@@ -21,6 +21,7 @@ from ..data import DataError
 from ..graph import GraphError, Shape
 from ..nn.penalties import PENALTY
 from ..optim import AVERAGE, LBFGS, slot_name
+from ..reprs import spelled_out
 from ..version import __version__
 from .arrays import Spec
 from .codec import UnknownCode, decode, encode, fits
@@ -170,7 +171,7 @@ def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
 def _of_training(model: Model) -> dict[str, tuple[Shape, str]]:
     """Shape and dtype of what training keeps of a net besides its weights, by name."""
     optimizer, dtype = model.optimizer, model.dtype
-    one = kept(("optimizer", type(optimizer), repr(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
+    one = kept(("optimizer", type(optimizer), spelled_out(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
     trained = [p.value for p in model._built().parameters.values() if p.trainable]
     found: dict[str, tuple[Shape, str]] = {"random.key": ((2,), "uint32")}
     for name, v in one.items():
