@@ -2,12 +2,8 @@
 
 Embedding, LSTM, and an output layer that shares its weights with the embedding: the scores of the next word are E h + b
 with the table E of the embedding (tied weights: Press and Wolf, EACL 2017). On tinyshakespeare, whose last tenth is the
-test and the tenth before it the validation, perplexities, the exp of the mean loss a word:
-
-                                               validation   test
-    how often each word occurs                       ?       ?
-    and after the word before it (bigrams)           ?       ?
-    this net after 10 epochs, ? s of CPU             ?       ?
+test and the tenth before it the validation, the perplexity (exp of the mean loss a word) is printed beside those of how
+often each word occurs, and of how often after the word before it.
 """
 
 import re
