@@ -24,7 +24,7 @@ TYPES: dict[str, Any] = {
     "target": dict[str, Any],
     "columns": dict[str, list[str]],
     "left_out": dict[str, str],
-    "reading": dict[str, str | list[str] | dict[str, str]],
+    "reading": dict[str, str | bool | list[str] | dict[str, str]],
 }
 NEEDED = {
     "pixels": ("source", "image", "scale", "class_names"),
@@ -32,7 +32,7 @@ NEEDED = {
     "table": ("target", "columns", "left_out", "class_names"),
 }
 TARGET = ("name", "task", "reason")
-READING = {"sep", "dates", "missing", "decimal", "thousands"}
+READING = {"sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands"}
 
 
 def load(path: str, **options: Any) -> Model:
