@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources
 
 
 @click.command("evaluate", short_help="Test a model on data whose answers are known.")
-@click.argument("model_file", metavar="MODEL")
-@click.argument("what", metavar="DATA")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", "digits"))
 @click.option(
     "--target",
     metavar="COLUMN|FILE",
+    shell_complete=completion.FILE,
     help="CSV: the column of answers, if not named as in training. Arrays: a .npy or idx file of classes.",
 )
 @options.reading

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources
 
 
 @click.command("predict", short_help="Write a model's predictions as CSV.")
-@click.argument("model_file", metavar="MODEL")
-@click.argument("what", metavar="DATA")
-@click.option("--output", metavar="FILE.csv", help="Where to write. Default: the terminal.")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", "digits"))
+@click.option(
+    "--output", metavar="FILE.csv", shell_complete=completion.FILE, help="Where to write. Default: the terminal."
+)
 @options.reading
 @options.invert
 @options.executor

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from . import options
+from . import completion, options
 
 
 @click.command("summary", short_help="Print a model's layers and what it was trained for.")
-@click.argument("model_file", metavar="MODEL")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
 @options.debug
 def command(model_file) -> None:
     """Print a model's layers, output shapes and numbers of parameters; its loss, training and classes.

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources
 from .learning import RECIPES, Run
 
 # ways to prepare a table's columns, with - for _ and none for None; tabular, which knows them, is slow to import
@@ -57,7 +57,7 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 
 
 @click.command("train", short_help="Train a net on digits, a CSV file, MNIST, pictures or a text.")
-@click.argument("what", metavar="DATA")
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", "digits", "mnist"))
 @click.option("--target", metavar="COLUMN", help="CSV: the column to predict.")
 @click.option(
     "--task", type=click.Choice(["classification", "regression"]), help="CSV: instead of telling it from the target."
@@ -75,7 +75,13 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
 @click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot.")
 @click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no.")
 @options.reading
-@click.option("--data", "folder", metavar="FOLDER", help="mnist: the folder of its four idx files.")
+@click.option(
+    "--data",
+    "folder",
+    metavar="FOLDER",
+    shell_complete=completion.FOLDER,
+    help="mnist: the folder of its four idx files.",
+)
 @click.option(
     "--size", callback=height_width, metavar="PIXELS", help="Pictures: scale to 32, or 24x32 (height x width)."
 )
@@ -107,11 +113,28 @@ def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
     "--model",
     "output",
     metavar="MODEL.pel",
+    shell_complete=completion.FILE,
     help="Where to save the model. Default: the data's name, in this folder.",
 )
-@click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
-@click.option("--dump", "dump_folder", metavar="FOLDER", help="Write the plan and the machine code there, to be read.")
-@click.option("--checkpoint", metavar="FOLDER", help="Write the training there as it runs, every epoch or 10 minutes.")
+@click.option(
+    "--plot",
+    metavar="FILE.png",
+    shell_complete=completion.FILE,
+    help="Where to draw the learning curves. Default: beside the model.",
+)
+@click.option(
+    "--dump",
+    "dump_folder",
+    metavar="FOLDER",
+    shell_complete=completion.FOLDER,
+    help="Write the plan and the machine code there, to be read.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="FOLDER",
+    shell_complete=completion.FOLDER,
+    help="Write the training there as it runs, every epoch or 10 minutes.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one, to the same result.")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
