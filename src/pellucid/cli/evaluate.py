@@ -75,7 +75,8 @@ def on_table(model, what: str, target: str | None, reading: dict[str, Any]):
     from dataclasses import replace
 
     from .. import tabular
-    from .tables import how_read, read_for, tried
+    from .reading import how_read, read_for
+    from .tables import tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)

@@ -44,7 +44,7 @@ def command(model_file, what, output, invert, executor, threads, reading) -> Non
         raise DataError(f"{model_file} is a model of a text, which writes: pellucid sample {model_file} --prompt TEXT")
     if model.notes.get("kind") == "table":
         from .. import tabular
-        from .tables import read_for
+        from .reading import read_for
 
         preprocessing, target = tabular.restore(model)
         table = read_for(model, what, reading)

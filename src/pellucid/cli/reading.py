@@ -1,4 +1,7 @@
-"""How commands read a table's file, and what a model keeps of that. Imports the package's face and tabular."""
+"""How commands read a table's file, and what a model keeps of that. Imports the package's face.
+
+Not tabular, whose import of scikit-learn is slow: a file that cannot be read is refused before.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import DataError, Model, data, tabular
+from .. import DataError, Model, data
 from ..data.csvfile import like_data
 from ..data.reading import Reading
-from ..data.tablefile import ending, names_of
+from ..data.tablefile import READERS, ending, names_of
 from .options import separator
 
 KEPT = ("sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands")  # for files that are read later
 IN_CSV_ALONE = ("sep", "no_header", "no_quotes", "missing", "decimal", "thousands")
+KINDS = ("numbers", "ordered", "categories", "dates", "texts")  # of columns, as a model's notes have them
 WORDS = {"header=False": "--no-header", "quotes=False": "--no-quotes"}  # advice, as the command line gives it
 
 
@@ -44,18 +48,11 @@ def names(path: str, reading: dict[str, Any]) -> list[str]:
     """The names of a file's columns."""
     if Path(path).is_dir():
         return data.read_texts(path).names
-    if ending(path) in tabular_endings():
+    if ending(path) in READERS:
         return names_of(path)
     with own_words():
         how = {"header": not reading.get("no_header"), "quotes": not reading.get("no_quotes")}
         return names_of(path, separator(path, reading.get("sep")), **how)
-
-
-def tabular_endings() -> set[str]:
-    """Names of files that are read by other packages, which know the columns' types."""
-    from ..data.tablefile import READERS
-
-    return {*READERS}
 
 
 def read(path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
@@ -68,7 +65,7 @@ def read(path: str, reading: dict[str, Any], target: str | None = None) -> data.
         words["categorical"] = [*reading.get("categorical", ()), target]
     if Path(path).is_dir():
         return data.read_texts(path)
-    if ending(path) in tabular_endings():
+    if ending(path) in READERS:
         if given := [name for name in IN_CSV_ALONE if reading.get(name)]:
             raise DataError(f"--{given[0].replace('_', '-')} is for CSV files, not for {path}")
         return data.read_table(path, **words)
@@ -89,7 +86,7 @@ def read_like(path: str, reading: dict[str, Any], kinds: dict[str, Any], target:
     """A file whose columns are what ``kinds`` says (kind of column: names), but for what the options say."""
     formats = dict(reading.get("dates") or {})
     there = names(path, reading)
-    known = {kind: [c for c in kinds.get(kind, ()) if c in there] for kind in tabular.PARTS}
+    known = {kind: [c for c in kinds.get(kind, ()) if c in there] for kind in KINDS}
     dates = dict.fromkeys(known["dates"], "") | {c: form for c, form in formats.items() if c in there}
     texts = [*known["ordered"], *known["categories"], *known["texts"]]
     categorical, numeric = (tuple(reading.get(name) or ()) for name in ("categorical", "numeric"))
@@ -104,7 +101,7 @@ def read_like(path: str, reading: dict[str, Any], kinds: dict[str, Any], target:
 def read_for(model: Model, path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
     """A file for a model of a table: read as the one it was trained on, but for what the options say."""
     kept = model.notes.get("reading", {})
-    if not Path(path).is_dir() and ending(path) in tabular_endings():  # another kind of file than CSV
+    if not Path(path).is_dir() and ending(path) in READERS:  # another kind of file than CSV
         kept = {name: value for name, value in kept.items() if name not in IN_CSV_ALONE}
     said = {name: value or kept.get(name) for name, value in reading.items()}
     return read_like(path, said, model.notes["columns"], target)
@@ -112,6 +109,6 @@ def read_for(model: Model, path: str, reading: dict[str, Any], target: str | Non
 
 def first_line_is_data(path: str, reading: dict[str, Any]) -> bool:
     """Whether the names of a CSV file's columns look like data."""
-    if Path(path).is_dir() or ending(path) in tabular_endings() or reading.get("no_header"):
+    if Path(path).is_dir() or ending(path) in READERS or reading.get("no_header"):
         return False
     return like_data(read(path, reading).columns)

@@ -8,11 +8,12 @@ decided here, and said. `Preprocessor` is all that as a transformer of arrays, D
 from .columns import Columns, choose_columns
 from .entries import listed
 from .keeping import BLOB, keep_in, restore
+from .leaks import leaks
 from .preprocessing import PARTS, Preparation, Preprocessing
 from .preprocessor import Preprocessor
 from .target import Target, as_in_training, read_target, target_as_numbers, with_target
 
 __all__ = [
     "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "as_in_training",
-    "choose_columns", "keep_in", "listed", "read_target", "restore", "target_as_numbers", "with_target",
+    "choose_columns", "keep_in", "leaks", "listed", "read_target", "restore", "target_as_numbers", "with_target",
 ]  # fmt: skip
