@@ -49,6 +49,11 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
             raise click.UsageError("--target does not go with a model of a text")
         text.evaluate(model, model_file, what)
         return
+    if model.notes.get("kind") == "series":
+        from . import series
+
+        series.evaluate(model, what, reading, target)
+        return
     if model.notes.get("kind") == "table":
         truth, predicted = on_table(model, what, target, reading)
         names = model.notes["class_names"]

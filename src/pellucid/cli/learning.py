@@ -22,8 +22,9 @@ CHECKPOINT_MINUTES = 10  # and after every epoch
 class Recipe:
     """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
 
-    ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs. With ``validation``, a share of the training samples is kept apart; with
-    ``patience``, training ends when the loss on it has not improved for so many epochs, and the best weights are kept.
+    ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs.
+    With ``validation``, a share of the training samples is kept apart; with ``patience``, training ends when the loss
+    on it has not improved for so many epochs, and the best weights are kept.
     """
 
     hidden: tuple[int, ...]

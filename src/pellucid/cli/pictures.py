@@ -1,4 +1,4 @@
-"""Training on pictures: digits, MNIST, CIFAR, folders; by dense layers or a net of the zoo. Imports the package's face."""
+"""Training on pictures, digits, MNIST, CIFAR, folders: by dense layers or a net of the zoo. Imports pellucid."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def train(
         names = names_given(class_names, max(int(training.y.max()), int(held.y.max())) + 1)
         training, held = (replace(part, class_names=names) for part in (training, held))
     source = training.name if kind == "images" else kind
-    if len(training.class_names or ()) < 2:
-        raise DataError(f"{source}: one class only ({(training.class_names or ['?'])[0]}), there is nothing to tell "
-                        "apart")  # fmt: skip
+    classes = training.class_names or ()
+    if len(classes) < 2:
+        raise DataError(f"{source}: one class only ({classes[0]}), there is nothing to tell apart")
     image = training.x.shape[1:]
     net, why = net_for(kind, image, net, asked)
     if net == "dense":
@@ -43,7 +43,7 @@ def train(
     else:
         recipe = replace(run.recipe, net=net, **OF_NETS[net])
         run = replace(run, recipe=recipe.changed(**asked))
-    run.say(f"{source}: {len(training)} training and {len(held)} test samples of {len(training.class_names)} classes")
+    run.say(f"{source}: {len(training)} training and {len(held)} test samples of {len(classes)} classes")
     run.say(f"net: {net}, {why}")
     learn(run, source, training, held, image, scale)
 
@@ -116,8 +116,9 @@ def net_for(kind: str, image: tuple[int, ...], asked: str | None, given: dict[st
         if asked != "dense" and of_dense:
             raise click.UsageError(f"--{of_dense[0]} is for --net dense; {asked} has its layers")
         if asked == "lenet5" and not (height == width <= LENET):
-            raise DataError(f"--net lenet5 takes square pictures up to {LENET} x {LENET}, these are {height} x {width}; "
-                            + ("give --size 32, or --net resnet20" if kind == "images" else "give --net resnet20"))  # fmt: skip
+            way = "give --size 32, or --net resnet20" if kind == "images" else "give --net resnet20"
+            raise DataError(f"--net lenet5 takes square pictures up to {LENET} x {LENET}, these are {height} x {width}"
+                            f"; {way}")  # fmt: skip
         return asked, "as asked"
     if of_dense:
         return "dense", f"as --{of_dense[0]} is given"

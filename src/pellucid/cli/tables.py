@@ -80,7 +80,9 @@ def the_target(path: str, reading: dict[str, Any], target: str | None) -> str:
     there = names(path, reading)
     if target is not None:
         return target
-    if (Path(path).is_dir() or path.lower().endswith(".ts")) and (own := [n for n in ("class", "target") if n in there]):
+    if (Path(path).is_dir() or path.lower().endswith(".ts")) and (
+        own := [n for n in ("class", "target") if n in there]
+    ):
         return own[0]
     hint = f"one of {tabular.listed(there)}"
     if first_line_is_data(path, reading):

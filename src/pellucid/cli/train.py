@@ -99,8 +99,9 @@ def command(
     if kind == "table":
         from .tables import train
 
-        names = ("target", "task", "folds", "keep", "drop", "text", "target_type", "impute", "scale", "encode", "clip")
-        train(run, what, test_file=given["test"], reading=reading, **{name: given[name] for name in names})
+        of_table = ("target", "task", "folds", "keep", "drop", "text", "target_type", "impute", "scale", "encode",
+                    "clip")  # fmt: skip
+        train(run, what, test_file=given["test"], reading=reading, **{name: given[name] for name in of_table})
     elif kind == "series":
         from . import series
 
@@ -112,8 +113,8 @@ def command(
     else:
         from . import pictures
 
-        names = ("folder", "net", "size", "skip_bad", "class_names", "test")
-        pictures.train(run, kind, what, asked, **{name: given[name] for name in names})
+        of_pictures = ("folder", "net", "size", "skip_bad", "class_names", "test")
+        pictures.train(run, kind, what, asked, **{name: given[name] for name in of_pictures})
 
 
 def checkpoints(path: str, resume: bool) -> Path:

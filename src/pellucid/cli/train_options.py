@@ -14,21 +14,21 @@ IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", 
 ENCODE, CLIP = ["one-hot", "binary", "ordinal"], ["iqr", "robust-z"]
 NETS = ["dense", "lenet5", "resnet20"]
 
-PIXELS, TABLE, SERIES = {"digits", "mnist", "cifar", "images"}, {"table"}, {"series"}
-KINDS = {  # option -> the kinds of data that it goes with; others go with all
-    **dict.fromkeys(["task", "target_type", "folds", "keep", "drop", "text", "impute", "scale", "encode", "clip",
-                     "categorical", "numeric"], TABLE),
-    **dict.fromkeys(["target", "sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands"],
-                    TABLE | SERIES),
-    "test": TABLE | {"images"},
-    **dict.fromkeys(["class_weight", "oversample"], TABLE | PIXELS),
-    **dict.fromkeys(["date", "horizon", "window", "season"], SERIES),
-    "folder": {"mnist", "cifar"},
-    **dict.fromkeys(["size", "skip_bad"], {"images"}),
-    **dict.fromkeys(["net", "class_names"], PIXELS),
-    **dict.fromkeys(["checkpoint", "resume"], TABLE | PIXELS | {"text"}),
-}  # fmt: skip
-SERIES_OPTIONS = ("target", "date", "horizon", "window", "season")
+PIXELS, TABLE, SERIES = ("digits", "mnist", "cifar", "images"), ("table",), ("series",)
+GROUPS = (  # of options that go with some kinds of data alone; others go with all
+    (TABLE, ("task", "target_type", "folds", "keep", "drop", "text", "impute", "scale", "encode", "clip", "categorical",
+             "numeric")),
+    ((*TABLE, *SERIES), ("target", "sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands")),
+    ((*TABLE, "images"), ("test",)),
+    ((*TABLE, *PIXELS), ("class_weight", "oversample")),
+    (SERIES, ("date", "horizon", "window", "season", "fill")),
+    (("mnist", "cifar"), ("folder",)),
+    (("images",), ("size", "skip_bad")),
+    (PIXELS, ("net", "class_names")),
+    ((*TABLE, *PIXELS, "text"), ("checkpoint", "resume")),
+)  # fmt: skip
+KINDS = {option: kinds for kinds, group in GROUPS for option in group}
+SERIES_OPTIONS = ("target", "date", "horizon", "window", "season", "fill")
 CALLED = {"folder": "data"}  # where the option has another name
 
 
@@ -105,6 +105,7 @@ OF_SERIES = (
                  help="Forecast: past values that each forecast is made of. Default: by the season."),
     click.option("--season", type=click.IntRange(2, 100_000), metavar="N",
                  help="Forecast: steps until a pattern repeats. Default: by the dates, 12 for months, 7 for days."),
+    click.option("--fill", is_flag=True, help="Forecast: take what lies between the neighbours of missing values."),
 )  # fmt: skip
 
 OF_PICTURES = (
@@ -163,7 +164,7 @@ def all_of_them(command: Callable) -> Callable:
 def check(kind: str, what: str, given: dict[str, Any]) -> None:
     """Raise the error for an option that does not go with this kind of data, and say what it goes with."""
     for name, value in given.items():
-        if value and kind not in KINDS.get(name, {kind}):
+        if value and kind not in KINDS.get(name, (kind,)):
             option = f"--{CALLED.get(name, name).replace('_', '-')}"
             hint = ""
             if KINDS[name] == SERIES and kind == "table":

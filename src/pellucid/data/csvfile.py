@@ -79,7 +79,9 @@ def read_csv(
     words = {name: column.words for name, column in zip(names, columns, strict=True) if made[name].dtype.kind in "fM"}
     remarks = _remarks(words)
     if header and like_data(made):
-        remarks += (f"the first line ({listed(names)}) looks like data, not like names; header=False takes it as a row",)
+        remarks += (
+            f"the first line ({listed(names)}) looks like data, not like names; header=False takes it as a row",
+        )
     return Table(made, str(path), remarks)
 
 

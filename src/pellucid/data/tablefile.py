@@ -1,4 +1,4 @@
-"""Tables from files of any kind: CSV, Parquet, Excel, ARFF, sktime's .ts. Imports the siblings; pandas and scipy lazily.
+"""Tables from files of any kind: CSV, Parquet, Excel, ARFF, .ts. Imports the siblings; pandas and scipy lazily.
 
 What a file says of its columns (Parquet's types, ARFF's attributes) is taken as it says it; options of reading that
 speak of columns, such as ``categorical``, hold for all kinds.
@@ -169,7 +169,8 @@ def _series(path: str | PathLike[str]) -> Table:
     texts = [[text.strip() for dimension in dimensions for text in dimension] for _, dimensions in rows]
     several = len(lengths) > 1
     names = [f"{d}_{t}" if several else str(t) for d, n in enumerate(lengths, 1) for t in range(1, n + 1)]
-    columns = {name: _numbers(path, name, entries) for name, entries in zip(names, zip(*texts, strict=True), strict=True)}
+    by_place = zip(names, zip(*texts, strict=True), strict=True)
+    columns = {name: _numbers(path, name, entries) for name, entries in by_place}
     if label:
         columns[label] = np.array(labels, object) if label == "class" else _numbers(path, label, labels)
     return Table(columns, str(path))

@@ -44,8 +44,8 @@ def read_texts(folder: str | PathLike[str]) -> Table:
 
 def text_files(folder: Path) -> list[Path]:
     """The files of texts in a folder and its subfolders, in order."""
-    visible = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(path for path in visible if path.is_file() and _is_text(path))
+    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path))
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
 def _is_text(path: Path) -> bool:

@@ -19,8 +19,8 @@ def alone(table: np.ndarray, targets: np.ndarray, classes: np.ndarray | None = N
     spread = table.std(0)
     if classes is not None:
         own = np.stack([table[classes == c].std(0) for c in np.unique(classes)])
-        return ((own.max(0) <= 1e-6 * spread) & (spread > 0))[:, None]
-    return correlations(table, targets) > limits.SAME
+        return np.asarray((own.max(0) <= 1e-6 * spread) & (spread > 0))[:, None]
+    return np.asarray(correlations(table, targets) > limits.SAME)
 
 
 def correlations(table: np.ndarray, targets: np.ndarray) -> np.ndarray:
