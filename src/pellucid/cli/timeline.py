@@ -13,7 +13,7 @@ from ..data.reading import Reading
 from .reading import names, read
 
 MONTHS = ("%Y-%m", "%Y/%m", "%Y")  # dates without a day, beside ISO 8601
-DAY, HOUR, MINUTE = (np.timedelta64(1, unit) for unit in "Dhm")
+DAY, HOUR, MINUTE = np.timedelta64(1, "D"), np.timedelta64(1, "h"), np.timedelta64(1, "m")
 SEASONS = [  # a step in time, what it is called, and the steps until a pattern repeats
     (7 * DAY, "weeks", 52), (DAY, "days", 7), (HOUR, "hours", 24), (30 * MINUTE, "half hours", 48),
     (15 * MINUTE, "quarters of an hour", 96), (MINUTE, "minutes", 60),

@@ -19,7 +19,8 @@ def alone(table: np.ndarray, targets: np.ndarray, classes: np.ndarray | None = N
     spread = table.std(0)
     if classes is not None:
         own = np.stack([table[classes == c].std(0) for c in np.unique(classes)])
-        return np.asarray((own.max(0) <= 1e-6 * spread) & (spread > 0))[:, None]
+        bad = (own.max(0) <= 1e-6 * spread) & (spread > 0)
+        return np.asarray(bad)[:, None]
     return np.asarray(correlations(table, targets) > limits.SAME)
 
 

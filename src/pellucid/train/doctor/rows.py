@@ -167,7 +167,7 @@ def _leaking_columns(case: Case) -> Iterator[Finding]:
     if case.classes is not None:
         bad = alone(table, y, case.classes)[:, 0]
     elif case.kind == "values":
-        same = alone(table, y)
+        same: Any = alone(table, y)
         if y.shape[1] > 1 and same.any(0)[y.std(0) > 0].all():  # an autoencoder
             return
         bad = same.any(1)
