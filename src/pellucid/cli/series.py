@@ -29,7 +29,14 @@ from .timeline import Series, read_series
 BLOB = "series"
 SHARE = 0.2  # of the series, its end, for the test
 SEASONS, FEWEST = 2, 12  # windows of so many seasons, and of so many steps at least, if the series is long enough
-PASSING = {"model_", "features_", "restarts_", "loss_curve_", "_recipe"}  # kept otherwise, or not needed to predict
+PASSING = {
+    "model_",
+    "features_",
+    "restarts_",
+    "loss_curve_",
+    "_recipe",
+    "recipe_",
+}  # kept otherwise, or not needed to predict
 
 
 def train(

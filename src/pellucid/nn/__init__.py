@@ -40,8 +40,8 @@ from .losses import (
     MissProbability,
     Poisson,
 )
-from .members import MemberDense, MemberMean, Pieces
 from .masks import mask_of, with_mask
+from .members import MemberDense, MemberMean, Pieces
 from .mixture import MixtureDensity
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .outputs import Losses

@@ -38,7 +38,9 @@ class MemberDense(Layer):
     def __call__(self, x: Value) -> Value:
         k = self.members
         if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] != k):
-            raise GraphError(f"expects a vector (n,), or one for each of the {k} members, ({k}, n), got shape {x.shape}")
+            raise GraphError(
+                f"expects a vector (n,), or one for each of the {k} members, ({k}, n), got shape {x.shape}"
+            )
         x = as_float(x)
 
         def first(key: Value, shape: Shape, dtype: str) -> Value:
@@ -54,10 +56,10 @@ class MemberMean(Layer):
     """The mean of the members' outputs: (members, n) to (n,); each member learns as if it were alone.
 
     In training, what the loss of the mean lacks to the mean of the members' losses is added to the cost (the members'
-    spread; Krogh and Vedelsby, NIPS 1995). All losses here are A(y) - t y and a number that is the same for all y, so
-    that the spread is mean A(y_m) - A(mean y_m), whatever the target t. ``loss`` says what A is: y^2 of "mse" (the spread
-    is the mean of (y_m - y)^2), log sum exp y of "cross_entropy", softplus(y) of "binary_cross_entropy", exp(y) of
-    "poisson". Raises `GraphError` for other losses.
+    spread; Krogh and Vedelsby, NIPS 1995). All losses here are A(y) - t y and a number that is the same for all y,
+    so that the spread is mean A(y_m) - A(mean y_m), whatever the target t. ``loss`` says what A is: y^2 of "mse" (the
+    spread is the mean of (y_m - y)^2), log sum exp y of "cross_entropy", softplus(y) of "binary_cross_entropy", exp(y)
+    of "poisson". Raises `GraphError` for other losses.
 
     >>> from pellucid import input, nn
     >>> nn.trace(MemberMean(), input("x", (4, 1)), training=True).extras[0].value.shape

@@ -25,8 +25,8 @@ class Features:
     ``read`` checks X by scikit-learn's rules, names of columns among them, and ``numbers`` makes the array. Which way
     is decided by the training samples alone:
 
-    - an array, or a DataFrame of numbers without gaps: scaled to mean 0 and variance 1, or to ``pieces``, if asked. What is missing in a
-      DataFrame later is the column's median.
+    - an array, or a DataFrame of numbers without gaps: scaled to mean 0 and variance 1, or in pieces, if
+      asked. What is missing in a DataFrame later is the column's median.
     - a DataFrame with gaps, or with columns that are not numbers: `pellucid.tabular.Preprocessor`. Missing numbers are
       filled, categories become columns, truth values are 0 and 1.
     """

@@ -20,6 +20,7 @@ from .. import nn, optim
 from ..data import DataError
 from ..ensembles import restarts
 from ..nn.losses import as_loss
+from ..recipes import HELD
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
 from ..train.remarks import remark
@@ -93,6 +94,8 @@ class NeuralEstimator(BaseEstimator):
         "threads": [None, Interval(Integral, 1, None, closed="left")],
     }
     usual_loss, usual_targets = "", "y"
+    rows_overlap = False
+    rows_to_stop = HELD  # rows from which on some are held back to say when to stop
 
     def __init__(
         self,
@@ -205,13 +208,16 @@ class NeuralEstimator(BaseEstimator):
                 self._learn_targets(y, weight)
             x = features.numbers(X)
             t = self._targets(y, x)
+            x = self._inputs(x)
             self.features_ = features
             if first:
                 self.n_outputs_, self.t_ = self._outputs(t), 0
             model = self._ready(x, t, mean, first, partial)
             model.in_parts = partial
             model.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
-            self._epochs(model, x, t, weight, own, validation_data, 1 if partial else self.recipe_.epochs, partial, first)
+            self._epochs(
+                model, x, t, weight, own, validation_data, 1 if partial else self.recipe_.epochs, partial, first
+            )
         return self
 
     def _ready(self, x: np.ndarray, t: np.ndarray, mean: float, first: bool, partial: bool) -> Model:
@@ -303,7 +309,8 @@ class NeuralEstimator(BaseEstimator):
         y = X if self.usual_targets == "X" else y
         check_consistent_length(X, y)
         x = self.features_.numbers(X)
-        held = x, self._targets(self._labels(y, first=False), x)
+        t = self._targets(self._labels(y, first=False), x)
+        held = self._inputs(x), t
         return held if sample_weight is None else (*held, sample_weight)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
@@ -312,7 +319,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _predicted(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        x = self.features_(self, X)
+        x = self._inputs(self.features_(self, X))
         with np.errstate(over="ignore"):
             return finite(self.model_.predict(x, finite=False))
 
@@ -324,6 +331,10 @@ class NeuralEstimator(BaseEstimator):
 
     def _learn_targets(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         """What is learnt of y before training."""
+
+    def _inputs(self, x: np.ndarray) -> np.ndarray:
+        """What the model is given of the features, after `_targets` has seen them."""
+        return x
 
     def _targets(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """What the model's loss takes as targets."""

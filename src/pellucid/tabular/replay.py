@@ -298,7 +298,7 @@ def as_text(column: np.ndarray) -> list[str]:
 
 CLASSES: dict[str, type[Step]] = {
     cls.__name__: cls
-    for cls in (Pipeline, StandardScaler, MinMaxScaler, RobustScaler, PieceScaler, OutlierClipper, MissingIndicator, SimpleImputer,
-                OneHotEncoder, OrdinalEncoder, BinaryEncoder, DateFeatures, TfidfTransformer, TfidfVectorizer,
-                BagOfWords)
+    for cls in (Pipeline, StandardScaler, MinMaxScaler, RobustScaler, PieceScaler, OutlierClipper, MissingIndicator,
+                SimpleImputer, OneHotEncoder, OrdinalEncoder, BinaryEncoder, DateFeatures, TfidfTransformer,
+                TfidfVectorizer, BagOfWords)
 }  # fmt: skip
