@@ -49,6 +49,7 @@ from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
+from .settling import Feedback, Lateral
 from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
@@ -84,6 +85,7 @@ __all__ = [
     "Embedding",
     "Euclidean",
     "FeedForward",
+    "Feedback",
     "Flatten",
     "GaussianNoise",
     "GlobalAvgPool",
@@ -95,6 +97,7 @@ __all__ = [
     "Hinge",
     "Huber",
     "Lambda",
+    "Lateral",
     "Layer",
     "LayerError",
     "LayerNorm",
