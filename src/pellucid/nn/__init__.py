@@ -42,6 +42,7 @@ from .losses import (
 )
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
+from .net import Net
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .outputs import Losses
 from .parts import freeze
@@ -113,6 +114,7 @@ __all__ = [
     "MissProbability",
     "MixtureDensity",
     "MultiHeadAttention",
+    "Net",
     "NonNeg",
     "PNorm",
     "Penalty",

@@ -33,7 +33,7 @@ class Settling(Layer):
         checked(self, flag, "unroll")
         checked(self, function, "weight_init")
 
-    def settled(self, step: Callable[[Value], Value], first: Value) -> Value:
+    def settled(self, step: Callable[[Value], Value], first: Value, steps: int) -> Value:
         """What the last step gives, of ``first``, which is y_0."""
         mask = known_mask(first)
 
@@ -45,12 +45,12 @@ class Settling(Layer):
 
         if self.unroll:
             ys = [first]
-            for k in range(self.steps):
-                with calls_forgotten(k < self.steps - 1):  # one row for each layer, not one for each step
+            for k in range(steps):
+                with calls_forgotten(k < steps - 1):  # one row for each layer, not one for each step
                     ys.append(body((ys[-1],))[1])
             last, all_ys = ys[-1], ops.stack(ys[1:])
         else:
-            (last,), all_ys = scan_of_calls(body, (first,), None, length=self.steps)
+            (last,), all_ys = scan_of_calls(body, (first,), None, length=steps)
         self.note("settling", all_ys)
         return with_mask(last, mask)
 
@@ -100,7 +100,7 @@ class Lateral(Settling):
                                  "nn.Conv(..., padding='same') does")  # fmt: skip
             return f(x + others)
 
-        return self.settled(step, with_mask(f(x), known_mask(x)))
+        return self.settled(step, with_mask(f(x), known_mask(x)), self.steps)
 
     def weight(self, n: int) -> Value:
         """W (n, n), 0 on its diagonal."""
@@ -160,7 +160,7 @@ class Feedback(Settling):
                 raise GraphError(f"back gives {given.shape}, which cannot be added to the input of the body, {x.shape}")
             return called("body", self.body, x + given)
 
-        return self.settled(step, first)
+        return self.settled(step, first, self.steps)
 
 
 def called(place: str, part: Any, x: Value) -> Value:
