@@ -159,7 +159,7 @@ def operation(v: Value, inputs: Sequence[Formula]) -> Formula:
     if name in BINARY:
         return BINARY[name](*inputs)
     if name == "multiply":
-        return times(*inputs, scalar=any(not i.shape or is_number(i) for i in v.inputs))
+        return times(inputs[0], inputs[1], any(not i.shape or is_number(i) for i in v.inputs))
     if name in SIGNS:
         return compared(inputs[0], SIGNS[name], inputs[1])
     single = {"negative": negative, "sqrt": root, "fast_sqrt": root}
