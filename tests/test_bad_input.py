@@ -225,7 +225,7 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         GraphError,
         "not both",
     ),
-    "validation without y": (classifier(), X, LABELS, {"validation_data": X}, GraphError, r"must be \(x, y\) or"),
+    "validation without y": (classifier(), X, LABELS, {"validation_data": X}, DataError, r"must be \(x, y\) or"),
     "validation of another shape": (
         classifier(),
         X,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.dataset import Dataset, taken_apart
 from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss, sigmoid
@@ -70,6 +71,8 @@ def _refuse_what_is_no_array(a: Any, name: str) -> None:
     if isinstance(a, Buckets):
         raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
                         "that of pellucid.data.pad_sequences")  # fmt: skip
+    if isinstance(a, Dataset):
+        raise DataError(f"{name} is a Dataset, which has samples and targets; give its array: its x, or its y")
     if isinstance(a, np.ma.MaskedArray) and np.ma.getmaskarray(a).any():
         raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(a).sum())} numbers masked, and a net "
                         "takes no missing ones; fill them, for example x.filled(0)")  # fmt: skip
@@ -149,6 +152,24 @@ def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
     if len(set(lengths.values())) > 1:
         raise DataError(f"the arrays of {name} differ in their number of samples: {lengths}")
     return arrays, how
+
+
+def held_out(given: Any, name: str = "validation_data") -> tuple[Any, Any, Any]:
+    """Samples, targets and weights (None) of what is to be measured, but not learnt from; of Buckets these alone.
+
+    >>> held_out(([[1.0]], [2.0]))
+    ([[1.0]], [2.0], None)
+    """
+    if isinstance(given, Buckets):
+        return given, None, None
+    if isinstance(given, Dataset):
+        given = taken_apart(given)
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise DataError(f"{name} must be (x, y) or (x, y, sample_weight), a Dataset or Buckets, got "
+                        f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}"
+                        )  # fmt: skip
+    x, y, weight = (*given, None)[:3]
+    return (*taken_apart(x, y, f"{name} "), weight)
 
 
 def columns_of(x: Any) -> dict[str, tuple[str, ...]]:

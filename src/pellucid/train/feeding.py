@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.dataset import taken_apart
 from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program, Shape
@@ -49,6 +50,7 @@ class Feeding:
     _labels: tuple[tuple[float, float], ...] | None = None  # of each label in training, by the class weights last given
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
+        x, _ = taken_apart(x)
         arrays, how = as_inputs(x, name)
         self._check_columns(x, name)
         if name != "x":
@@ -157,8 +159,9 @@ class Feeding:
             one_output(self, "Buckets are")
             bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
             return bucketed.arrays_of(self, x, name)
+        x, y = taken_apart(x, y, name)
         if y is None:
-            raise DataError("y is missing: expected the targets of the samples x")
+            raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both")
         return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
 
     def _arrays(self: Any, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict:
