@@ -55,8 +55,8 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         DataError,
         r"labels outside 0\.\.1: 2 \(3 such\); the net has 2 outputs, the labels need 3",
     ),
-    "labels from 1": (classifier(), X, LABELS + 1, {}, DataError, r"outside 0\.\.2: 3"),
-    "negative labels": (classifier(), X, LABELS - 1, {}, DataError, r"outside 0\.\.2: -1 .* must not be negative"),
+    "labels from 1": (classifier(), X, LABELS + 1, {}, DataError, r"outside 0\.\.2: 3 .*; number them from 0"),
+    "negative labels": (classifier(), X, LABELS - 1, {}, DataError, r"outside 0\.\.2: -1 .*; number them from 0: classes, y = np\.unique"),
     "float labels": (
         classifier(),
         X,
@@ -71,7 +71,7 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         np.array(list("abcabcabca")),
         {},
         DataError,
-        "y holds text or objects, e.g. .*'a'",
+        r"y holds text or objects, e\.g\. 'a', .* classes, y = np\.unique\(y, return_inverse=True\).*NeuralClassifier",
     ),
     "rows that are no probabilities": (
         classifier(),

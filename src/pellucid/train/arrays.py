@@ -15,6 +15,7 @@ from ..graph import Shape
 from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
 from .finite import blocks, is_finite
+from .labels import first_text, no_truth_values, outside, text_labels
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -48,7 +49,8 @@ def as_array(a: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         kind, instead = OTHERS.get(array.dtype.kind, ("text or objects", "encode them first, for example with "
                                    "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder"))  # fmt: skip
-        example = repr(array.flat[0]) if array.size else str(array.dtype)
+        first = array.flat[0] if array.size else array.dtype
+        example = repr(str(first)) if isinstance(first, str) else repr(first)
         raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; {instead}")
     if array.ndim == 0:
         raise DataError(f"{name} is a single number, expected one row per sample")
@@ -186,6 +188,8 @@ def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
 
 def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:
     """Targets in the form the loss takes: int32 classes, or floats of the output's shape. Wrong ones are errors."""
+    if loss.targets in ("classes", "binary") and (text := first_text(y)) is not None:
+        raise DataError(text_labels(text, name))
     y = as_array(y, name)
     if len(y) != n:
         raise DataError(f"x has {n} samples, {name} has {len(y)}")
@@ -209,7 +213,7 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
             wrong &= y != loss.ignore_class  # type: ignore[attr-defined]
         if wrong.any():
             takes = "0 or 1, or a probability between them," if soft else "0 or 1"
-            raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+            raise DataError(no_truth_values(y, wrong, kind, takes, name))
         if fitting and len(y) > 1 and y.size and (y == y[:1]).all() and ((y == 0) | (y == 1)).all():
             raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
     return y.astype(dtype, copy=False)
@@ -256,13 +260,8 @@ def _classes(y: np.ndarray, loss: Loss, output: Shape, dtype: str, fitting: bool
     if ignored is not None:
         wrong &= y != ignored
     if wrong.any():
-        values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
-        raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
-                        f"the net has {k} outputs{f' along axis {axis} of {output}' if len(output) > 1 else ''}, "
-                        f"the labels need {int(y.max()) + 1}"
-                        + (" and must not be negative" if y.min() < 0 else "")
-                        + ("; nn.CrossEntropy(ignore_class=-1) leaves -1 out" if y[wrong].max() == -1 else "")
-                        )  # fmt: skip
+        where = f" along axis {axis} of {output}" if len(output) > 1 else ""
+        raise DataError(outside(y, wrong, k, name, where))
     if fitting and len(y) > 1 and y.ndim == 1 and (y == y[0]).all():
         raise DataError(f"all labels in {name} are {y[0]}: one class only, there is nothing to tell apart")
     return y.astype(np.int32, copy=False)
