@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
-from ..checks import checked, refuse_change, whole
+from ..checks import checked, hint_options, refuse_change, whole
 from ..graph import GraphError, Shape, Value
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell
@@ -41,6 +41,7 @@ class Loss:
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False)(cls)
+        hint_options(cls, "loss option")
         cls.__setattr__ = refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:

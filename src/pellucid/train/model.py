@@ -22,7 +22,7 @@ from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
 from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
-from .feeding import Feeding
+from .feeding import Feeding, Parameters
 from .finder import RateSearch, search_rates
 from .finite import check_inputs, check_prediction, is_finite
 from .history import History
@@ -150,7 +150,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of the weights by name."""
-        return {name: self.state[name].copy() for name in self._built().parameters}
+        return Parameters({name: self.state[name].copy() for name in self._built().parameters})
 
     def set_parameters(self, values: dict[str, Any]) -> None:
         """Replace weights by name; raises `GraphError` for a name or a shape that the net does not have."""
