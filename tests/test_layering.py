@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "decode": GRAPH,
     "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
     "stopping": {"train"},
-    "neurons": TRAIN,
+    "neurons": TRAIN | {"report"},
     "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),

@@ -213,7 +213,7 @@ TABLE = [Hint(*row) for row in (
     ("pel", "load_model", "K", "model.save('net.pel'); model = pel.load('net.pel')"),
     ("pel", "save", "P", "model.save('net.pel')"),
     ("pel", "manual_seed set_random_seed", "KP", "pel.Model(net, 'mse', seed=0)"),
-    ("pel", "Tensor tensor from_numpy Variable as_tensor", "P", "np.asarray([[1.0, 2.0]])",
+    ("pel", "Tensor from_numpy Variable as_tensor", "P", "np.asarray([[1.0, 2.0]])",
      "arrays go in and come out"),
     ("pel", "no_grad inference_mode", "P", "model.predict(x)", SELF),
     ("pel", "device cuda", "P", "pel.Model(net, 'mse', executor='native')", "it computes on processors"),

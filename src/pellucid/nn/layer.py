@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 from ..checks import NoAttribute, checked, flag, hint_options, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
+from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
 from .stepping import must_step
@@ -143,6 +144,21 @@ class Layer(Declared):
             raise GraphError(f"{type(self).__name__} adds to the loss: it can only be called while a net is traced")
         if scope.training:
             scope.extras.append(Extra(scope.path[-1], value, weight, output, known_mask(value)))
+
+    def note(self, name: str, value: Value) -> None:
+        """While a net is traced: a value within this layer, which `Model.layer_outputs` shows as ``<layer>.<name>``.
+
+        >>> class Square(Layer):
+        ...     def __call__(self, x):
+        ...         self.note("size", abs(x))
+        ...         return x * x
+        >>> [call.path for call in trace(Square(), input("x", (3,))).calls]
+        ['size', '']
+        """
+        scope = current.get()
+        if scope is not None:
+            path = ".".join(p for p in (scope.path[-1], name) if p)
+            scope.calls.append(Call(path, self, value, inner=True))
 
     def needs_samples(self) -> None:
         """In training, this layer takes statistics over the samples of a batch alone: `Model` sees to two or more.
@@ -343,7 +359,8 @@ def trace(
             mask = None if several else known_mask(output)
     finally:
         current.reset(token)
-    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
+    calls = seen_from((*inputs, *named.values()), scope.calls)
+    return Traced(output, scope.parameters, calls, scope.key, scope.updates, scope.extras,
                   scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 

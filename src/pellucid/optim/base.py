@@ -58,7 +58,8 @@ class Optimizer:
       Training itself goes on from p.
     - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, and at the end of an epoch, by
       the mean gradient of their samples: as by one batch of all of them.
-    - ``maximize``: gradient ascent.
+    - ``maximize``: gradient ascent, p' = rule(p, -dC/dp): `SGD` climbs, p' = p + rate dP/dp, where the loss is a
+      performance P to be made large (lecture 002).
 
     The names are Keras's; `maximize` is PyTorch's.
     """

@@ -46,7 +46,7 @@ class History:
         return f"<History: {self.epochs} epochs{'; last: ' + last if last else ''}>"
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with one row an epoch, numbered from 1 (needs pandas: ``pip install pellucid[table]``)."""
+        """A pandas DataFrame with one row an epoch, numbered from 1 (pandas: ``pip install 'pellucid[table]'``)."""
         try:
             import pandas
         except ImportError as error:

@@ -28,10 +28,11 @@ def summary_text(model: Model) -> str:
     frozen = {n for n in traced.parameters if any(not place or n.startswith(f"{place}.") for place in places)}
     counted: set[str] = set()
     rows = []
-    for call in traced.calls:
+    calls = [call for call in traced.calls if not call.inner]
+    for call in calls:
         own = [n for n in traced.parameters if n.rsplit(".", 1)[0] == call.path or (not call.path and "." not in n)]
         inside = any(n.startswith(f"{call.path}.") or not call.path for n in traced.parameters) and not own
-        has_parts = any(c is not call and (c.path.startswith(f"{call.path}.") or not call.path) for c in traced.calls)
+        has_parts = any(c is not call and (c.path.startswith(f"{call.path}.") or not call.path) for c in calls)
         if has_parts and (inside or not own):
             continue  # a container: its parts have rows of their own
         count = sum(traced.parameters[n].count for n in own if n not in counted)
