@@ -65,7 +65,7 @@ def test_advice_on_labels_works(what):
 def test_minus_one_may_be_no_label():
     """One class more than the net has outputs, and it is -1: it may mean that there is no label."""
     y = ROW % 4 - 1
-    with pytest.raises(DataError, match=r"if -1 means that there is no label, loss=nn\.CrossEntropy\(ignore_class=-1\)"):
+    with pytest.raises(DataError, match=r"-1 means that there is no label, loss=nn\.CrossEntropy\(ignore_class=-1\)"):
         Model(nn.Dense(3), "cross_entropy").fit(X, y)
     Model(nn.Dense(3), nn.CrossEntropy(ignore_class=-1)).fit(X, y, verbose=0)
     steps = np.stack([ROW % 2, np.full(60, -1)], axis=1)  # of two steps the second is padding

@@ -137,7 +137,7 @@ def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False
         from .hints import of_value
 
         hint = of_value(value)
-    return GraphError(f"{who}: {name} must be {wanted}, got {value!r:.200}{f'; {hint}' if hint else ''}")
+    return GraphError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
 
 
 def several(value: Any) -> tuple:
