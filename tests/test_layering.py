@@ -12,18 +12,21 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints"}
+GRAPH = {"graph", "checks", "hints", "reprs", "listing"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
-TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"}
+TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"} | {"figures"}
 TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
-    "graph": set(),
+    "graph": {"listing"},
     "hints": set(),
     "checks": {"graph", "hints"},
+    "reprs": set(),
+    "listing": {"graph", "reprs"},
+    "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,
     "passes": OPS,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 from ..checks import NoAttribute, checked, flag, hint_options, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
+from ..reprs import Shown
 from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
@@ -28,7 +29,7 @@ class LayerError(GraphError):
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False, field_specifiers=(field,))
-class Declared:
+class Declared(Shown):
     """Tells type checkers that classes below it are dataclasses. It is not `Layer`, whose fields they would not see."""
 
 
@@ -61,7 +62,7 @@ class Layer(Declared):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True, eq=False)(cls)
+        dataclass(frozen=True, eq=False, repr=False)(cls)
         hint_options(cls, "layer")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
@@ -204,7 +205,7 @@ class Layer(Declared):
             raise NoAttribute(f"{type(self).__name__!r} object", "net", name, type(self))
 
 
-Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
+Layer = dataclass(frozen=True, eq=False, repr=False)(Layer)  # type: ignore[misc]
 
 
 def _refuse_change(layer: Layer, name: str, value: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
+from ..reprs import Shown
 from ..schedules import Clock, Schedule, start_of
 
 CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
@@ -42,8 +43,8 @@ def _refuse_change(optimizer: Any, name: str, value: Any) -> None:
     refuse_change(optimizer, name, value, hint)
 
 
-@dataclass(frozen=True)
-class Optimizer:
+@dataclass(frozen=True, repr=False)
+class Optimizer(Shown):
     """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`.
 
     ``learning_rate`` is a number or a schedule (`pellucid.schedules`). All take, by name:
@@ -79,7 +80,7 @@ class Optimizer:
 
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
         hint_options(cls, "optimizer option")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...graph import Value, attributes_text
+from ...graph import Value
+from ...listing import attributes_text
 from ...ops.contract import contract_of
 from ...ops.gather import scatter_of
 from ...ops.loop import result_of, scan_of
