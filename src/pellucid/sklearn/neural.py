@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import nn, optim
+from ..checks import hint_options
 from ..data import DataError
 from ..ensembles import restarts
 from ..nn.losses import as_loss
@@ -96,6 +97,10 @@ class NeuralEstimator(BaseEstimator):
     usual_loss, usual_targets = "", "y"
     rows_overlap = False
     rows_to_stop = HELD  # rows from which on some are held back to say when to stop
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hint_options(cls, "estimator")
 
     def __init__(
         self,
