@@ -318,7 +318,7 @@ def test_a_model_saved_from_python(here):
 
 def test_summary(trained):
     text = ok("summary", trained / "people.pel")
-    for shown in ("layers.0 (Dense)", "parameters", "CrossEntropy", "label (classification", "left out",
+    for shown in ("layers.0 (MemberDense)", "parameters", "CrossEntropy", "label (classification", "left out",
                   "id, numbers the rows", "old, young"):  # fmt: skip
         assert shown in text
     assert "8 x 8 pixels" in ok("summary", trained / "digits.pel")

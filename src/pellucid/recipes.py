@@ -11,6 +11,7 @@ from .schedules import Cosine, Schedule
 
 PIECES = 16  # of a column of numbers
 MANY = 1000  # rows from which on a column's pieces hold enough of them
+WIDE = 50  # columns beyond which their pieces would cost too much
 HELD = 100  # rows from which on some can be held back for early stopping
 WORK = 2_000_000  # rows that training sees in all, where there are many
 
@@ -54,13 +55,14 @@ class Recipe:
         return Cosine(self.learning_rate, epochs=self.epochs) if self.falling else self.learning_rate
 
 
-def for_table(rows: int) -> Recipe:
-    """The recipe for a table of so many rows to learn from: eight nets of two layers of 64 units, as one.
+def for_table(rows: int, columns: int = 1) -> Recipe:
+    """The recipe for a table of so many rows to learn from, and columns: eight nets of two layers of 64 units, as one.
 
-    Columns of numbers are encoded in pieces from `MANY` rows on; of fewer than `HELD` rows none are held back.
+    Columns of numbers are encoded in pieces from `MANY` rows on, if there are at most `WIDE` columns; of fewer than
+    `HELD` rows none are held back.
 
-    >>> for_table(500).pieces, for_table(5000).pieces, for_table(5000).epochs, for_table(50_000).epochs
-    (0, 16, 100, 40)
+    >>> for_table(500).pieces, for_table(5000).pieces, for_table(5000, 99).pieces, for_table(5000).epochs
+    (0, 16, 0, 100)
     """
     many = rows >= MANY
     return Recipe(
@@ -71,7 +73,7 @@ def for_table(rows: int) -> Recipe:
         patience=20,
         validation=0.15 if rows >= HELD else 0.0,
         members=8,
-        pieces=PIECES if many else 0,
+        pieces=PIECES if many and columns <= WIDE else 0,
         falling=True,
     )
 

@@ -170,7 +170,7 @@ def fitted(
     run: Run, table: data.Table, columns, aim, prepare: tabular.Preparation, verbose: int = 1
 ) -> tuple[Model, tabular.Preprocessing, tabular.Target]:
     """A model fitted to rows, with the transformers and the target's scale learnt from the same rows, kept in it."""
-    run, prepare = by_size(run, prepare, len(table))
+    run, prepare = by_size(run, prepare, len(table), len(columns.names))
     preprocessing = tabular.Preprocessing.fit(table, columns, prepare)
     aim = aim.scaled_on(table[aim.name])
     x, y = preprocessing.transform(table), aim.encode(table[aim.name])
@@ -180,13 +180,13 @@ def fitted(
     return model, preprocessing, aim
 
 
-def by_size(run: Run, prepare: tabular.Preparation, rows: int) -> tuple[Run, tabular.Preparation]:
-    """The recipe for so many rows, and columns in its pieces, where the user did not ask for other layers or scales."""
+def by_size(run: Run, prepare: tabular.Preparation, rows: int, columns: int) -> tuple[Run, tabular.Preparation]:
+    """The recipe for a table of that size, and columns in its pieces, unless the user asked for layers or scales."""
     asked = dict(run.asked)
     scale = asked.pop("scale", "")
     if asked.get("hidden") is not None or asked.get("dropout") is not None:
         return run, prepare
-    recipe = for_table(rows).changed(**asked)
+    recipe = for_table(rows, columns).changed(**asked)
     recipe = replace(recipe, validation=recipe.validation or run.recipe.validation)
     if recipe.pieces and scale == "":
         prepare = replace(prepare, scale="pieces")

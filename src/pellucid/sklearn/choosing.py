@@ -32,7 +32,7 @@ def by_batches(estimator: Any) -> bool:
 
 
 def recipe_of(estimator: Any, rows: int, partial: bool = False) -> Recipe:
-    """The recipe for so many rows, with what the user's arguments say.
+    """The recipe for so many rows of what `fit` was given, with what the user's arguments say.
 
     Where the net is the user's, by ``layers`` or ``hidden_layer_sizes``, or L-BFGS trains it, training is
     scikit-learn's by default, but for early stopping. ``partial``: one epoch of many to come, at one learning rate.
@@ -40,7 +40,7 @@ def recipe_of(estimator: Any, rows: int, partial: bool = False) -> Recipe:
     e, batches = estimator, by_batches(estimator)
     recipe = PLAIN
     if chosen(e):
-        recipe = for_table(rows) if batches else PLAIN
+        recipe = for_table(rows, e.n_features_in_) if batches else PLAIN
         if SPREAD_OF.get(type(e._loss())) is None:
             recipe = replace(recipe, members=1, hidden=(128, 64) if batches else recipe.hidden)
     elif e.layers is None:
