@@ -333,7 +333,7 @@ def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str
     x = {k.removeprefix("x."): a[failure.rows] for k, a in inputs.items()}
     given = x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else x
     where = "the loss itself"
-    for path, output in model.layer_outputs(given).items():
+    for path, output in model.layer_outputs(given, finite=False).items():
         if not np.isfinite(output).all():
             where = f"layer {path!r}"
             whole = path == type(model.net).__name__
