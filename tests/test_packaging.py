@@ -135,3 +135,11 @@ def test_every_extra_but_those_for_work_on_the_project_is_in_all():
 
 def test_the_changelog_knows_this_version():
     assert re.search(rf"^## .*\b{re.escape(pellucid.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_the_readmes_example_leaves_the_model_of_its_command_alone():
+    """`pellucid train digits` writes digits.pel and digits.png; one file must not be both."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (trained,) = re.findall(r"pellucid train (\w+)", text)
+    (saved,) = re.findall(r'model\.save\("(.*)"\)', text)
+    assert saved != f"{trained}.pel"

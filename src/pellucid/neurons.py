@@ -209,10 +209,11 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         weights = {"w": self.coef_.copy(), "b": self.intercept_.copy()}
         size = len(X) if self._batch() == "all" else self._batch()
         curve, steps = list(getattr(self, self.curve)), Steps(getattr(self, "steps_", ()))
+        look = self._sums(*self.coef_.shape) if self.record else None
         for epoch in range(self.n_iter_, self.n_iter_ + epochs):
             order = np.random.default_rng([self.seed, epoch]).permutation(len(X)) if self.shuffle else np.arange(len(X))
             if self.record:
-                error = sum(self._recorded(step, weights, arrays, order[i : i + size], epoch, steps)
+                error = sum(self._recorded(step, look, weights, arrays, order[i : i + size], epoch, steps)
                             for i in range(0, len(X), size))  # fmt: skip
             else:
                 error = step.steps(weights, arrays, order, size)["error"]
@@ -227,10 +228,10 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         if self.record:
             self.steps_ = steps
 
-    def _recorded(self, step, weights, arrays, rows, epoch: int, steps: Steps) -> float:
+    def _recorded(self, step, look, weights, arrays, rows, epoch: int, steps: Steps) -> float:
         """One step of the rule on these rows; what it did to each of them is added to ``steps``."""
         old = {name: a.copy() for name, a in weights.items()}
-        v = self._net_inputs(arrays["x"][rows], **old)
+        v = look(old, {"x": arrays["x"][rows]})["v"]
         error = step.steps(weights, arrays, rows, len(rows))["error"]
 
         def plain(a: np.ndarray) -> Any:  # of one unit a number, or its weights
@@ -251,16 +252,16 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
     def _done(self, curve: list) -> bool:
         return False
 
-    def _net_inputs(self, X: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
-        x, weight, bias = _leaves(w.shape[1], len(w))
-        run = executors.get(self.executor).compile(Program([x], {"v": net_input(weight, x, bias)}))
-        return run({"w": w, "b": b}, {"x": X})["v"]
+    def _sums(self, units: int, features: int) -> Any:
+        """What computes the net input: from state ``w`` and ``b``, and samples ``x``, to ``v``."""
+        x, w, b = _leaves(features, units)
+        return executors.get(self.executor).compile(Program([x], {"v": net_input(w, x, b)}))
 
     def decision_function(self, X):
         """The net input v = w.x + b, before the threshold: one number a sample, or one for each of several classes."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        v = self._net_inputs(X, self.coef_, self.intercept_)
+        v = self._sums(*self.coef_.shape)({"w": self.coef_, "b": self.intercept_}, {"x": X})["v"]
         return v[:, 0] if len(self.classes_) == 2 else v
 
     def predict(self, X):
