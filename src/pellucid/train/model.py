@@ -35,9 +35,10 @@ from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
+from .warming import Warming
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
