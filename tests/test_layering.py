@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "reprs", "listing"}
+GRAPH = {"graph", "checks", "reprs", "listing", "formulas"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "graph": {"listing"},
     "checks": {"graph"},
     "reprs": set(),
-    "listing": {"graph", "reprs"},
+    "formulas": {"graph", "reprs"},
+    "listing": {"graph", "reprs", "formulas"},
     "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,

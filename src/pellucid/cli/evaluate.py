@@ -49,6 +49,11 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
             raise click.UsageError("--target does not go with a model of a text")
         text.evaluate(model, model_file, what)
         return
+    if model.notes.get("kind") == "series":
+        from . import series
+
+        series.evaluate(model, what, reading, target)
+        return
     if model.notes.get("kind") == "table":
         truth, predicted = on_table(model, what, target, reading)
         names = model.notes["class_names"]
@@ -75,7 +80,8 @@ def on_table(model, what: str, target: str | None, reading: dict[str, Any]):
     from dataclasses import replace
 
     from .. import tabular
-    from .tables import how_read, read_for, tried
+    from .reading import how_read, read_for
+    from .tables import tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)

@@ -69,4 +69,6 @@ def _as_options(reading: dict) -> Iterator[str]:
     for name, value in reading.items():
         if name == "dates":
             value = [f"{column}={form}" if form else column for column, form in value.items()]
-        yield from (f"--{name} {word}" for word in ([value] if isinstance(value, str) else value))
+        option = f"--{name.replace('_', '-')}"
+        words = [] if isinstance(value, bool) else [value] if isinstance(value, str) else value
+        yield from (f"{option} {word}" for word in words) if words else (option,)

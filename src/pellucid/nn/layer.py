@@ -231,7 +231,7 @@ def _traced(call):
             before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, first_of(output)))
+            scope.calls.append(Call(path, self, first_of(output), inputs=inputs))
         if self.keeps_steps:
             hand_on(output, *inputs[:1])
         told_if_lost(who, inputs[:1], output, before)
@@ -290,7 +290,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     except GraphError as error:
         raise LayerError(f"{_called(function, path)}: {error}") from error
     if scope is not None:
-        scope.calls.append(Call(path, function, output))
+        scope.calls.append(Call(path, function, output, inputs=inputs))
     hand_on(output, *inputs[:1])
     told_if_lost(_called(function, path), inputs[:1], output, before)
     return output

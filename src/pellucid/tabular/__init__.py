@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .columns import Columns, choose_columns
 from .entries import listed
 from .keeping import BLOB, keep_in, restore
+from .leaks import leaks
 from .preprocessing import PARTS, Preparation, Preprocessing
 from .target import Target, as_in_training, read_target, target_as_numbers, with_target
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "as_in_training",
-    "choose_columns", "keep_in", "listed", "read_target", "restore", "target_as_numbers", "with_target",
+    "choose_columns", "keep_in", "leaks", "listed", "read_target", "restore", "target_as_numbers", "with_target",
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import replay
 
 NONE = "(missing)"  # the category of missing entries
+WORDS, NUMBERS = 4000, 40_000_000  # of a column of text, at most; fewer where rows times words were more than these
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
 IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
 SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
@@ -157,7 +158,8 @@ class Preprocessing:
         if columns.dates:
             steps["dates"] = Pipeline(how.of_dates())
         if columns.texts:
-            steps["texts"] = Pipeline([("words", BagOfWords())])
+            most = min(WORDS, max(100, NUMBERS // len(table)))
+            steps["texts"] = Pipeline([("words", BagOfWords(most))])
         made = cls(columns, steps)
         for kind, step in steps.items():
             step.fit(made.matrix(table, kind))
