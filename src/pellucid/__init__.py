@@ -4,6 +4,8 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
+from typing import TYPE_CHECKING
+
 from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
@@ -42,14 +44,19 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
-    # what needs scikit-learn is loaded when first asked for
-    if name in ("neurons", "selection", "sklearn", "tabular"):
-        import importlib
+if TYPE_CHECKING:
+    from . import neurons, selection, sklearn, tabular
+    from .features import FeatureExtractor
+else:
 
-        return importlib.import_module(f".{name}", __name__)
-    if name == "FeatureExtractor":
-        from .features import FeatureExtractor
+    def __getattr__(name: str):
+        # what needs scikit-learn is loaded when first asked for
+        if name in ("neurons", "selection", "sklearn", "tabular"):
+            import importlib
 
-        return FeatureExtractor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return importlib.import_module(f".{name}", __name__)
+        if name == "FeatureExtractor":
+            from .features import FeatureExtractor
+
+            return FeatureExtractor
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
