@@ -59,4 +59,6 @@ else:
             from .features import FeatureExtractor
 
             return FeatureExtractor
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .checks import NoAttribute
+
+        raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)
