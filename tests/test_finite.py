@@ -123,7 +123,7 @@ def test_what_is_built_on_models_refuses_what_is_not_finite():
     built = [pel.Committee([model, model]).predict, model.predict_interval, features.transform, classifier.predict]
     for predict in built:
         predict(x)
-        with pytest.raises((DataError, ValueError), match="(?i)nan"):
+        with pytest.raises((DataError, ValueError), match=r"(?i)nan"):
             predict(bad)
 
 
