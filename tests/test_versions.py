@@ -146,7 +146,7 @@ def test_a_copy_of_a_model_with_an_unknown_optimizer(good, tmp_path):
         assert (other.predict(X) == model.predict(X)).all()
         with pytest.raises(GraphError, match="'Adamant'"):
             other.fit(X, Y, verbose=0)
-    with pytest.raises(GraphError, match="optimizer must be one of .*, got unknown here: Adamant"):
+    with pytest.raises(GraphError, match=r"optimizer must be one of .*, got unknown here: Adamant"):
         model.clone()
     assert isinstance(model.clone(optimizer="adam").optimizer, optim.Adam)
 
