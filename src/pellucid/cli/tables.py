@@ -38,7 +38,7 @@ def train(
     if unknown := [name for name in (*keep, *drop, *text) if name == target]:
         raise click.UsageError(f"--keep, --drop and --text are for other columns than the target {unknown[0]!r}")
     table = read(path, reading, target)
-    features = table.drop(target)
+    features = table.drop(target).drop("file") if Path(path).is_dir() else table.drop(target)
     table, written = tabular.target_as_numbers(table, target, how_read(reading), target_type)
     aim = tabular.read_target(table, target, task, written)
     if (run.class_weight or run.oversample) and not aim.class_names:
@@ -79,6 +79,9 @@ def the_target(path: str, reading: dict[str, Any], target: str | None) -> str:
     """The column to predict; where none is given, that of a kind of file that says it, else the error that asks."""
     there = names(path, reading)
     if target is not None:
+        if target not in there and first_line_is_data(path, reading):
+            raise DataError(f"{path} has no column {target!r}, and its first line ({tabular.listed(there)}) looks like "
+                            f"data; give --no-header, and the columns are called 1 to {len(there)}")  # fmt: skip
         return target
     if (Path(path).is_dir() or path.lower().endswith(".ts")) and (
         own := [n for n in ("class", "target") if n in there]
