@@ -2,8 +2,12 @@
 
 Embedding, LSTM, and an output layer that shares its weights with the embedding: the scores of the next word are E h + b
 with the table E of the embedding (tied weights: Press and Wolf, EACL 2017). On tinyshakespeare, whose last tenth is the
-test and the tenth before it the validation, the perplexity (exp of the mean loss a word) is printed beside those of how
-often each word occurs, and of how often after the word before it.
+test and the tenth before it the validation, the perplexity, exp of the mean loss a word, is
+
+                                                       validation   test
+    by how often each word occurs                           215.9  176.2
+    by how often after the word before it (bigrams)         101.8   92.1
+    by this net after 10 epochs, 180 s of CPU                71.6   67.8
 """
 
 import re
@@ -55,7 +59,7 @@ def perplexities(tokens, test, rows, discount=0.75):
     return tuple(float(np.exp(-np.log(q).mean())) for q in (single[w], p))
 
 
-def main(file: str, epochs: int = 10, units: int = 128, length: int = 35) -> dict[str, tuple[float, float]]:
+def main(file: str, epochs: int = 10, units: int = 128, batch_size: int = 32) -> dict[str, tuple[float, float]]:
     """Train, print a sample and a table; the perplexities on validation and test by name."""
     words = [word.lower() for word in WORD.findall(pel.data.read_text(file))]
     first, second = len(words) * 8 // 10, len(words) * 9 // 10
@@ -70,10 +74,10 @@ def main(file: str, epochs: int = 10, units: int = 128, length: int = 35) -> dic
     inner = nn.Sequential(nn.Dropout(0.4), nn.LSTM(units, return_sequences=True), nn.Dropout(0.4))
     net = Tied(len(vocabulary), units, inner)
     model = pel.Model(net, "cross_entropy", optim.Adam(schedules.Cosine(0.004, epochs=epochs)))
-    x, y = pel.data.windows(tokens[:first], length, shifted=True)  # for each word the one behind it
+    x, y = pel.data.windows(tokens[:first], 35, shifted=True)  # for each word the one behind it
     validation, test = (pel.data.windows(part, min(200, len(part) - 1), shifted=True) for part in parts)
     start = time.process_time()
-    model.fit(x, y, batch_size=32, epochs=epochs, validation_data=validation, verbose=2)
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, validation_data=validation, verbose=2)
     took = time.process_time() - start
     found["LSTM"] = tuple(float(np.exp(model.evaluate(*part)["loss"])) for part in (validation, test))
 

@@ -108,7 +108,10 @@ def test_options_are_cloned():
     "use, text",
     [
         (lambda: Perceptron().fit(X, Y == "maybe"), "one class only"),
-        (lambda: Perceptron(learning_rate=0).fit(X, Y), "learning_rate must be > 0, got 0"),
+        (lambda: Perceptron(learning_rate=0).fit(X, Y), "learning_rate must be a number > 0, got 0"),
+        (lambda: Perceptron(learning_rate="0.1").fit(X, Y), "learning_rate must be a number > 0, got '0.1'"),
+        (lambda: Adaline(epochs=2.5).fit(X, Y), r"epochs must be a whole number >= 0, got 2\.5"),
+        (lambda: Perceptron(seed=-1).fit(X, Y), "seed must be a whole number >= 0, got -1"),
         (lambda: Adaline(batch_size=0).fit(X, Y), "batch_size must be a whole number >= 1 or 'all', got 0"),
         (lambda: Perceptron().fit(X, X[:, 0]), "Unknown label type"),
         (lambda: McCullochPitts([1, 1]).predict([[0.5, 1]]), "takes inputs 0 or 1, got 0.5"),
@@ -211,7 +214,10 @@ def test_the_record_tells_every_step(unit, classes):
 
 def test_the_record_as_a_table():
     pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(Perceptron(epochs=2, record=True).fit(X, Y).steps_)
+    steps = Perceptron(epochs=2, record=True).fit(X, Y).steps_
+    assert repr(steps) == "<120 steps; print shows them as a table>"
+    assert len(str(type(steps)(steps * 10)).splitlines()) == 202  # the first 100, the last 100, a head and dots
+    table = pandas.DataFrame(steps)
     assert list(table.columns[:4]) == ["epoch", "row", "x", "target"] and len(table) == 120
 
 

@@ -52,4 +52,6 @@ def __getattr__(name: str):
         from .features import FeatureExtractor
 
         return FeatureExtractor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .checks import NoAttribute
+
+    raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

@@ -361,11 +361,11 @@ class Program:
                 names[v] = v.name or f"%{len(names)}"
         return names
 
-    def listing(self) -> str:
-        """The program as text, one operation a line."""
+    def listing(self, full: bool = False) -> str:
+        """The program as formulas, with names for what is used twice; with ``full``, every operation on a line."""
         from .listing import listing
 
-        return listing(self)
+        return listing(self, full)
 
     __str__ = listing
 

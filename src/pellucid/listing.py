@@ -1,30 +1,45 @@
-"""Programs as text: one operation a line. Imports graph."""
+"""Programs as text: as formulas, or one operation a line. Imports graph."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from .formulas import Writer, symbol
 from .graph import Program
 from .reprs import html_folded, html_text
 
 
-def listing(program: Program) -> str:
-    """The program as text, one operation a line."""
-    names = program.names()
+def listing(program: Program, full: bool = False) -> str:
+    """The program as formulas, or with ``full`` one operation a line."""
     lines = ["program"]
     for word, leaves in (("inputs ", program.inputs), ("state  ", program.state)):
         lines += [f"  {word} {name}: {v.type}" for name, v in leaves.items()]
+    return "\n".join(lines + (_operations(program) if full else _formulas(program)))
+
+
+def _operations(program: Program) -> list[str]:
+    names, lines = program.names(), []
     given = {*program.inputs.values(), *program.state.values()}
     for v in program.order:
         if v not in given:
             lines.append(f"  {names[v]} = {v.primitive.name}{attributes_text(v.attributes)}"
                          f"({', '.join(names[i] for i in v.inputs)}): {v.type}")  # fmt: skip
     lines += [f"  {t.name}' = {names[v]}" for t, v in program.updates.items()]
-    lines += [f"  return {name} = {names[v]}" for name, v in program.outputs.items()]
-    return "\n".join(lines)
+    return lines + [f"  return {name} = {names[v]}" for name, v in program.outputs.items()]
+
+
+def _formulas(program: Program) -> list[str]:
+    known = {v: symbol(str(name)) for leaves in (program.inputs, program.state) for name, v in leaves.items()}
+    numbers = itertools.count(1)
+    writer = Writer(known, lambda v: symbol(v.name or f"%{next(numbers)}"))
+    ends = writer.write([*program.updates.values(), *program.outputs.values()])
+    lines = [f"  {line.name.text} = {line.formula.text}: {line.value.type}" for line in writer.lines]
+    words = [*(f"{t.name}' =" for t in program.updates), *(f"return {name} =" for name in program.outputs)]
+    return lines + [f"  {word} {formula.text}" for word, formula in zip(words, ends, strict=True)]
 
 
 def attributes_text(attributes: Mapping[str, Any]) -> str:

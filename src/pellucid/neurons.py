@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import executors, nn, ops
+from .checks import number, whole
 from .graph import GraphError, Program, Value, input, state
 from .report import aligned
 from .train.unchanged import unchanged_on_error
@@ -21,6 +22,7 @@ from .train.unchanged import unchanged_on_error
 __all__ = ["Adaline", "McCullochPitts", "Perceptron", "Step", "Steps"]
 
 FLOAT = "float64"
+SHOWN = 100  # steps at either end of a table of steps
 
 
 class McCullochPitts(ClassifierMixin, BaseEstimator):
@@ -97,6 +99,8 @@ class Step(NamedTuple):
 class Steps(list[Step]):
     """The steps of a training in their order: ``print`` shows them as a table, and ``pandas.DataFrame`` takes them.
 
+    Of more than 200 the first and the last 100 are printed.
+
     >>> print(Perceptron(epochs=1, shuffle=False, record=True).fit([[0, 1], [1, 1]], [0, 1]).steps_)
       epoch  sample    x  target  v = w.x + b  output  w; b before  w; b after
       1           1  0 1      -1            0      +1       0 0; 0    0 -2; -2
@@ -113,10 +117,13 @@ class Steps(list[Step]):
              _numbers(s.output, "+"), weights(s.coef, s.intercept), weights(s.new_coef, s.new_intercept)]
             for s in self
         ]  # fmt: skip
+        if len(rows) > 2 * SHOWN:
+            rows[SHOWN:-SHOWN] = [["..."] + [""] * 7]
         heads = ["epoch", "sample", "x", "target", "v = w.x + b", "output", "w; b before", "w; b after"]
         return aligned(heads, rows)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return f"<{len(self)} steps; print shows them as a table>"
 
 
 def _numbers(values: Any, sign: str = "") -> str:
@@ -196,14 +203,15 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
     def _learn(self, X: np.ndarray, y: np.ndarray, epochs: int) -> None:
         """Run the rule for some epochs more."""
         check_classification_targets(y)
-        if not self.learning_rate > 0:
-            raise ValueError(f"{type(self).__name__}: learning_rate must be > 0, got {self.learning_rate!r}")
+        number(self, "learning_rate", self.learning_rate, above=0)
+        whole(self, "epochs", self.epochs, least=0)
+        whole(self, "seed", self.seed, least=0)
         if len(new := np.setdiff1d(y, self.classes_)):
             raise ValueError(
                 f"{type(self).__name__}: y has {new.tolist()[0]!r}, which is none of the classes {self.classes_}"
             )
-        number = np.searchsorted(self.classes_, y)
-        belongs = number[:, None] == (np.array([1]) if len(self.classes_) == 2 else np.arange(len(self.classes_)))
+        which = np.searchsorted(self.classes_, y)
+        belongs = which[:, None] == (np.array([1]) if len(self.classes_) == 2 else np.arange(len(self.classes_)))
         arrays = {"x": X, "t": np.where(belongs, 1.0, -1.0)}
         step = executors.get(self.executor).compile(self.program(X.shape[1], belongs.shape[1]))
         weights = {"w": self.coef_.copy(), "b": self.intercept_.copy()}

@@ -12,9 +12,9 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
-from .checks import checked, function, number, several, wrong
+from .checks import NoAttribute, checked, function, hint_options, number, several, wrong
 from .graph import GraphError, Value, cached_property, state
 from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
 from .reprs import Shown
@@ -59,6 +59,7 @@ class Schedule(Shown):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, repr=False)(cls)
+        hint_options(cls, "schedule option")
 
     def __post_init__(self) -> None:
         checked(self, number, "start", above=0)
@@ -304,3 +305,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
     cls.__name__: cls
     for cls in (Constant, Step, Piecewise, Exponential, InverseTime, Cosine, OneCycle, WarmUp, Function)
 }
+
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "schedules", name, SCHEDULES)

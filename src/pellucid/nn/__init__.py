@@ -1,5 +1,8 @@
 """Layers, activations, initialisers, losses and metrics, all written on Values. Imports graph and ops, never numpy."""
 
+from typing import TYPE_CHECKING
+
+from ..checks import NoAttribute
 from . import init, zoo
 from .activations import (
     ACTIVATIONS,
@@ -153,3 +156,8 @@ __all__ = [
     "with_mask",
     "zoo",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "nn", name, __all__)

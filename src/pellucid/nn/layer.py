@@ -12,9 +12,9 @@ import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from ..checks import checked, flag, refuse_change, wrong
+from ..checks import NoAttribute, checked, flag, hint_options, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from ..reprs import Shown
@@ -63,6 +63,7 @@ class Layer(Declared):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        hint_options(cls, "layer")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
@@ -198,6 +199,11 @@ class Layer(Declared):
         scope = current.get()
         return not self.trainable or (scope is not None and scope.frozen)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise NoAttribute(f"{type(self).__name__!r} object", "net", name, type(self))
+
 
 Layer = dataclass(frozen=True, eq=False, repr=False)(Layer)  # type: ignore[misc]
 
@@ -231,7 +237,7 @@ def _traced(call):
             before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, first_of(output)))
+            scope.calls.append(Call(path, self, first_of(output), inputs=inputs))
         if self.keeps_steps:
             hand_on(output, *inputs[:1])
         told_if_lost(who, inputs[:1], output, before)
@@ -290,7 +296,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     except GraphError as error:
         raise LayerError(f"{_called(function, path)}: {error}") from error
     if scope is not None:
-        scope.calls.append(Call(path, function, output))
+        scope.calls.append(Call(path, function, output, inputs=inputs))
     hand_on(output, *inputs[:1])
     told_if_lost(_called(function, path), inputs[:1], output, before)
     return output

@@ -65,6 +65,7 @@ class Call:
     layer: Any
     output: Any
     inner: bool = False
+    inputs: tuple[Any, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from operator import add
 from typing import Any, ClassVar
 
-from ..checks import checked, flag, number, refuse_change, whole, wrong
+from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..reprs import Shown
@@ -81,11 +81,14 @@ class Optimizer(Shown):
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, repr=False)(cls)
+        hint_options(cls, "optimizer option")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
-            checked(self, number, "learning_rate", above=0)
+            plain = isinstance(self.learning_rate, (int, float, str))
+            hint = "" if plain else "the model gives the optimizer its weights: pel.Model(net, loss, optim.Adam(0.001))"
+            checked(self, number, "learning_rate", above=0, hint=hint)
         checked(self, number, *CLIPS, above=0, optional=True)
         limits = [name for name in CLIPS if getattr(self, name) is not None]
         if len(limits) > 1:

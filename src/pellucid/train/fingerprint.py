@@ -40,7 +40,7 @@ def fingerprint(
     return {
         "architecture": {f"parameter {name!r}": f"{v.dtype} {v.shape}" for name, v in sorted(known.items())},
         "arguments": own | {name: text(value) for name, value in arguments.items()},
-        "net": {"net": hash_of(text(model.net), re.sub(r"0x[0-9a-f]+", "", step.listing()))},
+        "net": {"net": hash_of(text(model.net), re.sub(r"0x[0-9a-f]+", "", step.listing(full=True)))},
         "data": data,
     }
 

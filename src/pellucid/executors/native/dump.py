@@ -54,8 +54,8 @@ def dump(run: Run, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
     write_all(
         Path(folder),
         {
-            "program.txt": f"As it was given:\n\n{run.program.listing()}\n\nSimplified, as it is computed; plan.txt "
-            f"has the same names:\n\n{picture.plan.program.listing()}\n",
+            "program.txt": f"As it was given:\n\n{run.program.listing(full=True)}\n\nSimplified, as it is computed; "
+            f"plan.txt has the same names:\n\n{picture.plan.program.listing(full=True)}\n",
             "plan.txt": picture.text(batch_size) + "\n",
             "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
             "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),
