@@ -27,8 +27,9 @@ from . import completion, files, options, sources
 def command(model_file, what, target, invert, executor, threads, reading) -> None:
     """Compare a model's predictions with the known answers.
 
-    DATA as for predict; for a model of a text, another text; for one that forecasts, another series. Pictures lie in a subfolder for each class; a folder of
-    MNIST's files and the word digits stand for their test sets. The last line printed is the result.
+    DATA as for predict; for a model of a text, another text; for one that forecasts, another series. Pictures and texts
+    lie in a subfolder for each class; a folder of MNIST's files and the word digits stand for their test sets. Where
+    classes are unequal, balanced_accuracy and f1_macro are printed too. The last line printed is the result.
 
     \b
     Examples:

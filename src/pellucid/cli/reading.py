@@ -103,7 +103,10 @@ def read_like(path: str, reading: dict[str, Any], kinds: dict[str, Any], target:
 
 def read_for(model: Model, path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
     """A file for a model of a table: read as the one it was trained on, but for what the options say."""
-    kept, used = model.notes.get("reading", {}), {kind: given for kind, given in model.notes["columns"].items() if given}
+    kept, used = (
+        model.notes.get("reading", {}),
+        {kind: given for kind, given in model.notes["columns"].items() if given},
+    )
     if used == {"texts": ["text"]} and target is None and is_one_text(path):
         return data.Table({"text": np.array([" ".join(data.read_text(path).split())], object)}, path)
     if not Path(path).is_dir() and ending(path) in READERS:  # another kind of file than CSV

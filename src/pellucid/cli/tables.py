@@ -44,7 +44,12 @@ def train(
     if (run.class_weight or run.oversample) and not aim.class_names:
         option = "--oversample" if run.oversample else "--class-weight"
         raise click.UsageError(f"{option} is for classes, but this is a {aim.sentence}; --task decides otherwise")
-    columns = tabular.choose_columns(features, keep, drop, text)
+    try:
+        columns = tabular.choose_columns(features, keep, drop, text)
+    except DataError as error:
+        if "no column to learn from" in str(error) and not aim.class_names:
+            raise DataError(f"{error}. If it is a series of values in time, give --forecast") from None
+        raise
     table, dropped = tabular.with_target(table, target)
     test = None if test_file is None else other_file(test_file, reading, columns, aim)
     describe(run, path, table, dropped, columns, aim, prepare)
@@ -130,6 +135,9 @@ def describe(
         run.say(f"left out: {name}, {reason}")
     for remark in columns.remarks:
         run.say(f"note: {remark}")
+    if not aim.class_names and columns.names == columns.dates:
+        run.say("note: there are but dates to learn from; if the next values of a series are to be forecast, give "
+                "--forecast")  # fmt: skip
     if aim.class_names:
         run.say(balance_text(data.balance(aim.encode(table[aim.name]), aim.class_names), run))
     if text := prepare.filled(table, columns):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.utils.validation import validate_data as _validate_data
 
-ADVICE = ("missing numbers must be filled first, by pellucid.tabular.Preprocessor() in a pipeline before the net, or by "
+ADVICE = ("missing numbers must be filled first, by pellucid.tabular.Preprocessor() in a pipeline before the net, or "
           "sklearn.impute.SimpleImputer(add_indicator=True); the gaps of a DataFrame are filled by the net's own "
           "preprocessing")  # fmt: skip
 
