@@ -4,6 +4,8 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
+import logging
+
 from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
@@ -32,6 +34,8 @@ from .train.doctor import Diagnosis, Doctor, DoctorWarning, Finding
 from .version import __version__
 
 from . import stopping  # isort: skip  # above train
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
 
 __all__ = [
     "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",

@@ -32,12 +32,14 @@ class Clock:
     anybody asked for epochs.
     """
 
-    def __init__(self, steps: Value, dtype: str = "float64") -> None:
+    def __init__(self, steps: Value, dtype: str = "float64", name: str = "optimizer") -> None:
         self.steps, self.dtype, self.updates = cast(steps, "float64"), dtype, dict[Value, Value]()
+        self.name = name  # of the optimizer, where its state is
 
     @cached_property
     def epochs(self) -> Value:
-        done, more, each = (state(name, (), "int32") for name in (EPOCHS, EPOCH_STEPS, PER_EPOCH))
+        done, more, each = (state(name.replace("optimizer", self.name, 1), (), "int32")
+                            for name in (EPOCHS, EPOCH_STEPS, PER_EPOCH))  # fmt: skip
         self.updates[more] = more + 1
         n = maximum(cast(each, "float64"), 1)
         return (cast(done, "float64") * n + cast(more, "float64")) / n

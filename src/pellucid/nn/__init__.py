@@ -45,6 +45,7 @@ from .losses import (
 )
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
+from .net import Net
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .outputs import Losses
 from .parts import freeze
@@ -52,6 +53,7 @@ from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
+from .settling import Feedback, Lateral
 from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
@@ -87,6 +89,7 @@ __all__ = [
     "Embedding",
     "Euclidean",
     "FeedForward",
+    "Feedback",
     "Flatten",
     "GaussianNoise",
     "GlobalAvgPool",
@@ -98,6 +101,7 @@ __all__ = [
     "Hinge",
     "Huber",
     "Lambda",
+    "Lateral",
     "Layer",
     "LayerError",
     "LayerNorm",
@@ -113,6 +117,7 @@ __all__ = [
     "MissProbability",
     "MixtureDensity",
     "MultiHeadAttention",
+    "Net",
     "NonNeg",
     "PNorm",
     "Penalty",

@@ -108,6 +108,19 @@ class Optimizer(Shown):
             {} if self.weight_decay is None else {"optimizer.weight_decay": self.weight_decay}
         )
 
+    def init(self, wrt: Any, *, name: str = "optimizer", steps_per_epoch: int = 1) -> dict[str, Any]:
+        """The first state of `optim.descend` with this optimizer, as arrays by name; ``wrt`` and ``name`` as there.
+
+        ``steps_per_epoch`` is for schedules that count epochs.
+
+        >>> from pellucid import optim, state
+        >>> {k: v.tolist() for k, v in optim.SGD(0.5, momentum=0.9).init(state("w", (2,))).items()}
+        {'optimizer.step': 0, 'optimizer.velocity.w': [0.0, 0.0], 'optimizer.learning_rate': 0.5}
+        """
+        from .descend import first_values
+
+        return first_values(self, wrt, name, whole(self, "steps_per_epoch", steps_per_epoch))
+
     def at(self, clock: Clock) -> Optimizer:
         """This optimizer now: in the place of its schedules, but for the learning rate's, stand their values."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "learning_rate"}
