@@ -70,9 +70,7 @@ def test_values_that_run_away_later_are_said():
     model = Model(nn.Dense(1), "mse", optim.Adam(0.01))
     model.fit(TRAIN.x, TRAIN.x[:, 3], epochs=3, verbose=0)
     model.learning_rate = 1e3
-    with pytest.warns(
-        UserWarning, match="after 6 epochs; it is .* in the first epoch: learning_rate=1000 is too large"
-    ):
+    with pytest.warns(UserWarning, match="after 6 epochs; it is .* in the first epoch: learning_rate=1000 is too"):
         model.fit(TRAIN.x, TRAIN.x[:, 3], epochs=3, verbose=0)
 
 

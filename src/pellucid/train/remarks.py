@@ -12,7 +12,8 @@ from ..nn import BinaryCrossEntropy, CrossEntropy
 if TYPE_CHECKING:
     from .model import Model
 
-EXPLODED = 10.0  # times the first epoch's loss, or what a net says that knows nothing: first outputs cost 1 or 2
+EXPLODED = 10.0  # times the first epoch's loss: no training that goes well comes back there
+ABSURD = 100.0  # times that of a net that knows nothing: first outputs cost 1 or 2, of inputs that are not scaled 10
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -29,14 +30,15 @@ def remark_if_exploded(model: Model) -> None:
     losses = model.history.columns.get("loss", [])
     if not losses or not math.isfinite(losses[-1]):
         return
-    known = [(losses[0], "in the first epoch")] if len(losses) > 1 else []
+    known = [(EXPLODED * losses[0], losses[0], "in the first epoch")] if len(losses) > 1 else []
     if type(model.loss) is CrossEntropy and (output := model._built().output.shape):
-        known.append((math.log(output[model.loss.class_axis(output)]), "for a net that knows nothing"))
+        ignorance = math.log(output[model.loss.class_axis(output)])
+        known.append((ABSURD * ignorance, ignorance, "for a net that knows nothing"))
     elif type(model.loss) is BinaryCrossEntropy:
-        known.append((math.log(2), "for a net that knows nothing"))
-    least, where = min(known, default=(math.inf, ""))
-    if losses[-1] > EXPLODED * least:
+        known.append((ABSURD * math.log(2), math.log(2), "for a net that knows nothing"))
+    most, usual, where = min(known, default=(math.inf, math.inf, ""))
+    if losses[-1] > most:
         remark(f"the training loss is {losses[-1]:.3g} after {len(losses)} epoch{'s' * (len(losses) > 1)}; it is "
-               f"{least:.3g} {where}: learning_rate={model.learning_rate:g} is too large, it seems; "
+               f"{usual:.3g} {where}: learning_rate={model.learning_rate:g} is too large, or x is not scaled; "
                "model.clone().find_learning_rate(x, y) suggests one, model.diagnose(x, y) looks for other causes"
                )  # fmt: skip
