@@ -92,6 +92,41 @@ def test_samples_to_predict_are_finite(number, n, row):
     assert asked.shape == fine.shape and (np.delete(asked, row, 0) == np.delete(fine, row, 0)).all()
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1e39])
+def test_all_that_predicts_refuses_what_is_not_finite(number):
+    """And takes it where it is asked to."""
+    model = Model(nn.Sequential(nn.GRU(4, return_sequences=True), nn.TimeDistributed(nn.Dense(2))), "mse",
+                  input_shape=(5, 3))  # fmt: skip
+    x = np.zeros((300, 5, 3))
+    x[270, 4, 1] = number
+    stepper = model.stepper()
+    told = r"x has .* in row 270, column \(4, 1\): fill it .*leave the row out, or say finite=False"
+    for refused in (model.predict, model.layer_outputs, lambda x: model.features(x, 0)):
+        with pytest.raises(DataError, match=told):
+            refused(x)
+    for step in range(4):
+        stepper(x[:, step])
+    with pytest.raises(DataError, match=r"x has .* in row 270, column 1: fill it .*leave the row out$"):
+        stepper(x[:, 4])
+    with np.errstate(all="ignore"):
+        for taken in (model.predict, model.layer_outputs, lambda x, **how: model.features(x, 0, **how)):
+            taken(x, finite=False)
+
+
+def test_what_is_built_on_models_refuses_what_is_not_finite():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y, bad = (x[:, 0] > 0).astype(int), x.copy()
+    bad[30, 1] = np.nan
+    model = Model(nn.Sequential(nn.Dense(4), nn.tanh, nn.Dropout(0.2), nn.Dense(2)), "cross_entropy", input_shape=(3,))
+    features = pel.FeatureExtractor(model, 0).fit(x)
+    classifier = pel.sklearn.NeuralClassifier(hidden_layer_sizes=(4,), max_iter=1).fit(x, y)
+    built = [pel.Committee([model, model]).predict, model.predict_interval, features.transform, classifier.predict]
+    for predict in built:
+        predict(x)
+        with pytest.raises((DataError, ValueError), match=r"(?i)nan"):
+            predict(bad)
+
+
 def test_predictions_are_finite():
     """Of finite samples: the net is exp(w x)."""
     model = Model(lambda x: pel.ops.exp(x), "mse", executor="reference", input_shape=(2,))

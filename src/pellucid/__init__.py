@@ -4,6 +4,9 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
+import logging
+from typing import TYPE_CHECKING
+
 from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
@@ -33,6 +36,8 @@ from .version import __version__
 
 from . import stopping  # isort: skip  # above train
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
+
 __all__ = [
     "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",
     "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
@@ -42,16 +47,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
-    # what needs scikit-learn is loaded when first asked for
-    if name in ("neurons", "selection", "sklearn", "tabular"):
-        import importlib
+if TYPE_CHECKING:
+    from . import neurons, selection, sklearn, tabular
+    from .features import FeatureExtractor
+else:
 
-        return importlib.import_module(f".{name}", __name__)
-    if name == "FeatureExtractor":
-        from .features import FeatureExtractor
+    def __getattr__(name: str):
+        # what needs scikit-learn is loaded when first asked for
+        if name in ("neurons", "selection", "sklearn", "tabular"):
+            import importlib
 
-        return FeatureExtractor
-    from .checks import NoAttribute
+            return importlib.import_module(f".{name}", __name__)
+        if name == "FeatureExtractor":
+            from .features import FeatureExtractor
 
-    raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)
+            return FeatureExtractor
+        from .checks import NoAttribute
+
+        raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

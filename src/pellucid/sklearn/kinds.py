@@ -35,8 +35,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     As it comes, the net and its training are chosen by the rows (`pellucid.recipes.for_table`; ``recipe_`` has what
     was chosen): eight nets of two layers of 64 units, as one, numbers in pieces from 1,000 rows on, a falling learning
-    rate, early stopping. What is not "auto" is taken as it is said; with ``layers`` or ``hidden_layer_sizes`` the net is
-    that, and training as scikit-learn's, with early stopping from 100 rows on.
+    rate, early stopping. What is not "auto" is taken as it is said; with ``layers`` or ``hidden_layer_sizes`` the net
+    is that, and training as scikit-learn's, with early stopping from 100 rows on.
 
     The arguments are those of scikit-learn's `MLPClassifier`, and
 
@@ -52,8 +52,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     - ``executor``, ``threads``: as in `pellucid.Model`. The net computes in the dtype of X, float32 or float64.
 
     Fitted: ``model_`` (the `pellucid.Model`), ``recipe_``, ``classes_``, ``n_iter_``, ``loss_``, ``best_loss_``,
-    ``loss_curve_``, ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of held back samples) has not
-    improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a `ConvergenceWarning`.
+    ``loss_curve_``, ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of held back samples)
+    has not improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a `ConvergenceWarning`.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from ..graph import GraphError
 from ..version import __version__
 from .codec import UnknownCode, UnknownName
 
+log = logging.getLogger(__name__)
 FORMAT = 3  # 2: a SHA-256 digest; 1: a digest in checkpoints alone, several entries of metadata, one of them "format"
 FIRST_FORMAT = "pellucid-1"
 DIGEST = '{"digest": "%s", '  # how the description of the second format begins, and what is not in the digest
@@ -55,6 +57,7 @@ def write(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        log.info("wrote %s, %d bytes", path, len(data))
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
     finally:
@@ -159,7 +162,7 @@ def damage(path: Path, version: Any = None) -> Iterator[None]:
 
 def written_by(version: Any) -> str:
     """Which version wrote a file, beside this one."""
-    return f"Pellucid {version or 'before 0.1.0'} wrote it, this is {__version__}"
+    return f"Pellucid {version} wrote it, this is {__version__}"
 
 
 # ---- the formats before, which are read for ever ---------------------------------------------------------------------
@@ -194,7 +197,7 @@ def _first_format(texts: dict[str, str], tensors: dict[str, np.ndarray]) -> Any:
         found = digest(tensors, json.dumps(sorted(own.items())), hashlib.blake2b(digest_size=16))
         if texts.get("digest") != found:
             raise DataError("its content is not what was written")
-    description = json.loads(texts["pellucid"])
+    description = {"version": "before 0.1.0"} | json.loads(texts["pellucid"])
     return description | ({"checkpoint": json.loads(own["checkpoint"])} if "checkpoint" in own else {})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import executors
+from ..checks import number
 from ..data import Buckets, DataError, Dataset
 from ..graph import GraphError
 from ..nn import Constraint, Losses, Penalty, init_program
@@ -16,7 +17,7 @@ from ..nn.layer import Traced
 from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
-from . import batches, bucketed, checkpoint, loop, measuring, programs
+from . import batches, bucketed, checkpoint, loop, measuring
 from .agreement import check_agreement
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
@@ -35,9 +36,10 @@ from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
+from .warming import Warming
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -179,8 +181,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        if not 0 < rate < float("inf"):
-            raise GraphError(f"learning_rate must be a number > 0, got {rate!r}")
+        rate = number("model", "learning_rate", rate, above=0)
         factor = loop.factor_of(self)
         if factor == 0:
             raise GraphError("the learning rate's schedule is at 0 now, so that no number times it is any other")
@@ -329,14 +330,6 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         run = self._compiled("predict", arrays)
         found = self._in_batches(run, arrays, batch_size, finite)
         return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
-
-    def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
-        """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
-        self._built()
-        arrays, _ = self._inputs(x)
-        program, calls = programs.layer_outputs(self.net, self._specs_of(arrays), self.how, self.dtype)
-        outputs = self.executor.compile(program, self.threads)(self.state, arrays)
-        return {programs.call_name(c): outputs[str(i)] for i, c in enumerate(calls)}
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""
