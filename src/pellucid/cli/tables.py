@@ -34,7 +34,7 @@ def train(
     given = {name: word.replace("-", "_") for name, word in how.items() if word}
     words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
     prepare = tabular.Preparation(**words)
-    run = replace(run, asked=run.asked | {"scale": words.get("scale", "")})
+    run = replace(run, asked={**run.asked, "scale": words.get("scale", "")})
     target = the_target(path, reading, target)
     if clash := [name for name in ("categorical", "numeric", "dates") if target in reading[name]]:
         raise click.UsageError(f"--{clash[0]} is for other columns than the target; give --target-type text or number")

@@ -75,6 +75,7 @@ class MemberMean(Layer):
     def __call__(self, x: Value) -> Value:
         if x.ndim != 2:
             raise GraphError(f"expects the outputs of several members, (members, n), got shape {x.shape}")
+        x = as_float(x)
         y = ops.mean(x, axis=0)
         if self.loss == "mse":
             self.add_loss(ops.mean((x - y) ** 2))

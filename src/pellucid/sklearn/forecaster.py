@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,7 +28,7 @@ class NeuralForecaster(NeuralRegressor):
     The line is a ridge regression (its penalty by leave-one-out) of the change from the last value on the changes
     within the window; the net, that of `pellucid.recipes.for_table`, learns what the line leaves over, from the same
     changes and the last value. Of the net's part counts the share, 0 to 1, that is best on the windows held back, none
-    where there are fewer than 20 windows. With ``layers`` or ``hidden_layer_sizes`` of the user's, or L-BFGS, the net
+    where there are fewer than 50 windows. With ``layers`` or ``hidden_layer_sizes`` of the user's, or L-BFGS, the net
     is all.
 
     For scikit-learn it is a regressor whose rows are windows: `windows` makes X (n, window channels) and y of a series
@@ -45,7 +45,7 @@ class NeuralForecaster(NeuralRegressor):
     """
 
     rows_overlap = True
-    rows_to_stop = 20
+    rows_to_stop = 50
     _parameter_constraints: ClassVar[dict] = NeuralRegressor._parameter_constraints | {
         "window": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "horizon": [Interval(Integral, 1, None, closed="left")],
@@ -144,7 +144,9 @@ class NeuralForecaster(NeuralRegressor):
         past, start = self._changes(x), self._last(x, t.shape[1])
         size = past.std(axis=0)
         size[size == 0] = 1.0
-        found = RidgeCV(np.logspace(-3, 3, 13)).fit(past, t - start, self._weight)
+        # of weighted windows none can be left out as of whole ones: one penalty
+        ridge = RidgeCV(np.logspace(-3, 3, 13)) if self._weight is None else Ridge(1.0)
+        found = ridge.fit(past, t - start, self._weight)
         weights = np.asarray(found.coef_, x.dtype).reshape(t.shape[1], -1)
         biases = np.broadcast_to(np.asarray(found.intercept_, x.dtype), t.shape[1]).copy()
         rest = (t - start - past @ weights.T - biases).std(axis=0)
@@ -162,7 +164,8 @@ class NeuralForecaster(NeuralRegressor):
 
     def _ahead(self, x: np.ndarray, outputs: int) -> np.ndarray:
         """What the line says, (n, outputs)."""
-        return self._last(x, outputs) + self._changes(x) @ self.line_["weights"].T + self.line_["biases"]
+        line: Any = self.line_
+        return self._last(x, outputs) + self._changes(x) @ line["weights"].T + line["biases"]
 
     def _inputs(self, x):
         if not self.line_:

@@ -52,8 +52,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     - ``executor``, ``threads``: as in `pellucid.Model`. The net computes in the dtype of X, float32 or float64.
 
     Fitted: ``model_`` (the `pellucid.Model`), ``recipe_``, ``classes_``, ``n_iter_``, ``loss_``, ``best_loss_``,
-    ``loss_curve_``, ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of held back samples)
-    has not improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a `ConvergenceWarning`.
+    ``loss_curve_``, ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of the rows held
+    back) has not improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a warning.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
