@@ -257,7 +257,8 @@ def test_html_is_escaped():
 # ---- help ----------------------------------------------------------------------------------------------------------
 
 CLASSES = [*(c for c in vars(nn).values() if isinstance(c, type) and issubclass(c, (nn.Layer, nn.Loss, nn.Penalty))),
-           *(c for c in vars(optim).values() if isinstance(c, type)), schedules.Step, Scale]  # fmt: skip
+           *(c for c in vars(optim).values() if isinstance(c, type) and issubclass(c, optim.Optimizer)),
+           schedules.Step, Scale]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
