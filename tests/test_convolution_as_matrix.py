@@ -302,9 +302,8 @@ def test_sequences_have_fields_in_time():
 
 
 def test_the_summary_shows_them(capsys):
-    Model(
-        nn.Sequential(nn.Conv(6, 5), nn.MaxPool(2), nn.Flatten(), nn.Dense(10)), "mse", input_shape=(1, 28, 28)
-    ).summary()
+    net = nn.Sequential(nn.Conv(6, 5), nn.MaxPool(2), nn.Flatten(), nn.Dense(10))
+    Model(net, "mse", input_shape=(1, 28, 28)).summary()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("parameters  receptive field")
     assert [line.split("  ")[-1].strip() for line in lines[2:6]] == ["5x5 / 1 from 0", "6x6 / 2 from 0", "-", "-"]
