@@ -295,6 +295,31 @@ def test_fields_where_there_are_none():
     assert found["conv"] is not None and found["after"] is None
 
 
+def test_fields_of_a_picture_that_was_a_row_of_numbers():
+    """They are counted in the picture's places, however often it is reshaped before."""
+    net = nn.Sequential(nn.Reshape((8, 8)), nn.Reshape((1, 8, 8)), nn.Conv(2, 3), nn.MaxPool(2))
+    assert nn.receptive_fields(net, (64,))["layers.3"] == ((4, 2, 0), (4, 2, 0))
+    pool = nn.receptive_fields(nn.Sequential(nn.MaxPool(2), nn.Conv(1, 2)), (1, 8, 8))
+    assert pool["layers.0"] == ((2, 2, 0), (2, 2, 0)) and pool["layers.1"] == ((4, 2, 0), (4, 2, 0))
+
+
+@pytest.mark.parametrize(
+    "net, shape",
+    [
+        (nn.zoo.resnet(18, classes=10), (3, 32, 32)),
+        (nn.zoo.lenet5(), (1, 32, 32)),
+        (nn.Sequential(nn.Dense(4), nn.Lateral(), nn.Reshape((2, 2))), (3,)),
+        (nn.Sequential(nn.TransformerBlock(2, 5), nn.Bidirectional(nn.LSTM(2))), (4, 6)),
+        (nn.Sequential(nn.Conv(4, 3), nn.LocalResponseNorm(), nn.GroupNorm(2), nn.SpatialDropout(0.1)), (1, 8, 8)),
+    ],
+    ids=["resnet", "lenet", "lateral", "transformer", "norms"],
+)
+def test_every_net_has_a_summary(net, shape, capsys):
+    model = Model(net, "mse", input_shape=shape)
+    model.summary()
+    assert capsys.readouterr().out.count("\n") > 4 and "parameters" in model._repr_html_()
+
+
 def test_sequences_have_fields_in_time():
     net = nn.Sequential(nn.Conv1D(4, 3, padding="causal", dilation=2), nn.MaxPool1D(2), nn.GRU(3))
     fields = nn.receptive_fields(net, (20, 2))

@@ -78,18 +78,30 @@ def axes_of(outputs: Sequence[Value]) -> tuple[dict[Value, Axes], set[tuple[str,
     """The axes of every Value that depends on an input; and those axes of inputs over which windows are moved."""
     found: dict[Value, Axes] = {}
     moved: set[tuple[str, int]] = set()
-    for v in toposort(outputs):
-        if v.primitive is sample_input:
-            found[v] = tuple(Along((v.name or "", k), Field(1, 1, 0)) for k in range(v.ndim))
+    order = toposort(outputs)
+    reduced = {v.inputs[0] for v in order if v.primitive in REDUCTIONS}
+    for n, v in enumerate(order):
+        if v.primitive is sample_input or (v.primitive is reshape_to and v not in reduced and _is_input(found, v)):
+            found[v] = tuple(Along((f"{n}", k), Field(1, 1, 0)) for k in range(v.ndim))  # a picture of its own
         elif any(i in found for i in v.inputs):
             rule = RULES.get(v.primitive, _elementwise if v.primitive.elementwise else None)
             found[v] = (None,) * v.ndim if rule is None else rule(v, [found.get(i) for i in v.inputs])
-            if v.primitive is windows_of and (own := found[v.inputs[0]]):
+            own = found.get(v.inputs[0], ())
+            if v.primitive is reshape_to and v not in reduced:  # no pool: an axis in parts has no one field
+                parts = _split(v, own)
+                found[v] = tuple(a if parts[k][1] == 1 else None for k, a in enumerate(found[v]))
+            if v.primitive is windows_of:
                 rank = len(v.attributes["kernel"])
                 moved.update(a.axis for a in own[len(own) - rank :] if a is not None)
-            if v.primitive is reshape_to and (own := found.get(v.inputs[0])):
+            if v.primitive is reshape_to and v in reduced:
                 moved.update(a.axis for a, b in _split(v, own) if a is not None and b > 1)
     return found, moved
+
+
+def _is_input(found: Mapping[Value, Axes], v: Value) -> bool:
+    """Whether what is reshaped is the input still, all of it."""
+    own = found.get(v.inputs[0])
+    return own is not None and all(a is not None and a.field == (1, 1, 0) for a in own)
 
 
 # ---- what each operation does to an axis --------------------------------------------------------------------------
@@ -115,6 +127,8 @@ def _wider(a: Along | None, size: int, stride: int = 1, dilation: int = 1) -> Al
 def _elementwise(v: Value, given: list[Axes | None]) -> Axes:
     there = [axes for axes in given if axes is not None]
     found = there[0]
+    if any(len(axes) != v.ndim for axes in there):
+        return (None,) * v.ndim
     for axes in there[1:]:
         found = tuple(_both(a, b) for a, b in zip(found, axes, strict=True))
     return found
@@ -217,6 +231,7 @@ def _first(v: Value, given: list[Axes | None]) -> Axes:
     return given[0] or (None,) * v.ndim
 
 
+REDUCTIONS = (reduce_sum, reduce_max, reduce_min)
 RULES: Mapping[Any, Callable[[Value, list[Axes | None]], Axes]] = {
     windows_of: _windows, contract_of: _contract, reshape_to: _reshape, pad_with: _pad, slice_of: _slice,
     reduce_sum: _reduce, reduce_max: _reduce, reduce_min: _reduce, transpose_of: _transpose, broadcast: _broadcast,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from ..graph import GraphError, Shape
 from .sizes import fitted
 
 
-class ConvMatrix(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ConvMatrix:
     """What `conv_matrix` gives: y.ravel() = matrix @ x.ravel().
 
     ``matrix`` (outputs, inputs); ``index``, of its shape: which number of the kernel stands there, -1 where none does;
