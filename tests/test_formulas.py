@@ -58,6 +58,9 @@ def square(v):
     return v * v
 
 
+BREAK = r"\\"
+
+
 class Scale(nn.Layer):
     def __call__(self, x: pel.Value) -> pel.Value:
         return x * self.param("scale", x.shape, nn.init.zeros) + 1
@@ -136,12 +139,15 @@ def test_several_inputs_and_outputs():
     (nn.Sequential(nn.Regularized(nn.Dense(3), weights=nn.L2(0.1)), nn.DropConnect(2)), (8,)),
 ], ids=["lenet5", "resnet", "transformer", "bidirectional", "conv1d", "wrapped"])  # fmt: skip
 def test_other_nets_are_written_too(net, shape):
+    mathtext = pytest.importorskip("matplotlib.mathtext")
     model = pel.Model(net, "mse", input_shape=shape)
     text, latex = str(model), model.latex()
     assert "0x" not in text and "<" not in text and "y = " in text
     for opening, closing in ("()", "[]"):
         assert text.count(opening) == text.count(closing)
     assert latex.count(r"\left") == latex.count(r"\right") and latex.count("{") == latex.count("}")
+    for line in latex.splitlines()[1:-1]:
+        mathtext.MathTextParser("agg").parse(f"${line.replace('&', '').removesuffix(BREAK)}$")
     letters = {m[0] for m in re.findall(r"\b((W|b|U|gamma|beta)[a-z]?\d+)\b", text)}
     assert letters  # every parameter that has a letter stands to the right of a line before it is used again
     names = [line.split(" = ")[0].strip() for line in text.splitlines() if " = " in line and not line.startswith(" ")]

@@ -236,6 +236,34 @@ def test_models():
     assert "no weights yet" in model()._repr_html_()
 
 
+class Until(pel.Callback):
+    def __init__(self, loss, *, names=("a",), more=None):
+        self.loss, self.more = loss, more
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(("thing", "text"), [
+    (Until(0.1), "Until(0.1)"), (Until(0.1, more=np.zeros(3)), "Until(0.1, more=array (3,))"),
+    (pel.Callback(), "Callback()"), (pel.CSVLogger("a.csv"), "CSVLogger('a.csv')"),
+    (pel.ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
+    (pel.EarlyStopping(patience=5), "<val_loss has not improved for 5 epochs>"),
+], ids=lambda part: part if isinstance(part, str) else "")  # fmt: skip
+def test_callbacks(thing, text):
+    assert repr(thing) == text
+
+
+def test_models_of_several_outputs():
+    two = pel.Model(square, {"a": "mse", "b": "mae"}, input_shape=(2,))
+    assert "loss={'a': MeanSquaredError(), 'b': MeanAbsoluteError()}" in repr(two) and "metrics" not in repr(two)
+    assert repr(pel.Model(square, ("mse", "mae")).loss) == "(MeanSquaredError(), MeanAbsoluteError())"
+
+
+def square(x):
+    return {"a": x, "b": x * x}
+
+
 def test_programs_and_data():
     x, w = pel.input("x", (2,)), pel.state("w", (2,))
     program = pel.Program([x], {"y": ops.sum(w * x)}, {w: w * 2.0})
