@@ -129,6 +129,14 @@ def test_axes_of_ones_own():
     assert figures()[1].plot(axes=axes[1]) is axes[1].figure and axes[1].lines and not axes[0].lines
 
 
+def test_axes_in_the_place_of_a_path():
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    with pytest.raises(TypeError, match=r"must be the name of a file, got Axes; give axes to draw into as axes="):
+        figures()[1].plot(axes)
+    with pytest.raises(TypeError, match="must be the name of a file, got int"):
+        figures()[0].plot(3)
+
+
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     found = figures()
     real = builtins.__import__
