@@ -224,9 +224,7 @@ def own_formula(layer: Any, p: Symbols, *inputs: Formula) -> Written:
     written = layer.formula(known, *inputs)
     first = written[0] if isinstance(written, tuple) and not isinstance(written, Formula) else written
     if not isinstance(first, Formula):
-        raise GraphError(
-            f"{kind}.formula must give a Formula, as pellucid.formulas.call and symbol do, got {written!r}"
-        )
+        raise GraphError(f"{kind}.formula must give a Formula, as pellucid.formulas.call gives, got {written!r}")
     return written
 
 
