@@ -1,11 +1,15 @@
 """Files of other versions: earlier formats are read for ever; what a later one added is said, with who wrote it."""
 
+import copy
+import pickle
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import load_file
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
@@ -132,6 +136,32 @@ def test_an_unknown_optimizer_keeps_nobody_from_predicting(change, good, tmp_pat
         trained = pel.load(path, optimizer="adam")
     assert not any(name.startswith("optimizer.") for name in trained.state)
     assert len(trained.fit(X, Y, epochs=2, verbose=0)["loss"]) == 3
+
+
+@pytest.mark.filterwarnings("ignore:the model's optimizer cannot be used")
+def test_a_copy_of_a_model_with_an_unknown_optimizer(good, tmp_path):
+    """For worker processes: pickled, copied; it predicts there, and says the same."""
+    model = pel.load(from_later(good, tmp_path / "m.pel", other_optimizer))
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert (other.predict(X) == model.predict(X)).all()
+        with pytest.raises(GraphError, match="'Adamant'"):
+            other.fit(X, Y, verbose=0)
+    with pytest.raises(GraphError, match=r"optimizer must be one of .*, got unknown here: Adamant"):
+        model.clone()
+    assert isinstance(model.clone(optimizer="adam").optimizer, optim.Adam)
+
+
+def test_loading_costs_no_more_than_twice_the_reading(tmp_path):
+    """Of 40 MB: safetensors reads them, we check them too."""
+    model = pel.Model(nn.Sequential(nn.Dense(3000), nn.relu, nn.Dense(3000), nn.Dense(10)), "mse", input_shape=(300,))
+    model.save(tmp_path / "m.pel")
+    calls, times = (pel.load, load_file), {pel.load: [], load_file: []}
+    for _ in range(9):
+        for call in calls:
+            start = time.process_time()
+            call(tmp_path / "m.pel")
+            times[call].append(time.process_time() - start)
+    assert min(times[pel.load]) <= 2 * min(times[load_file])
 
 
 def test_an_unknown_metric_is_left_out(good, tmp_path):
