@@ -33,7 +33,7 @@ from ..formulas import (
     times,
     transposed,
 )
-from ..graph import Value, toposort
+from ..graph import GraphError, Value, toposort
 from ..reprs import options_of, shown
 from .activations import ACTIVATIONS, linear
 from .attention import AdditiveAttention, Attention, MultiHeadAttention
@@ -225,13 +225,30 @@ AFTER = (*(kind for kind, rule in RULES.items() if rule is function),)  # they n
 
 def rule_of(layer: Any) -> Callable[..., Written] | None:
     """How a layer is written: by a method of its own, or its kind's rule; None: by its operations."""
-    own = getattr(layer, "formula", None)
-    if callable(own):
-        return lambda layer, p, *inputs, **more: own(p, *inputs, **more)
+    if callable(getattr(layer, "formula", None)):
+        return own_formula
     for kind in type(layer).__mro__:
         if kind in RULES:
             return RULES[kind]
     return None
+
+
+def own_formula(layer: Any, p: Symbols, *inputs: Formula) -> Written:
+    """What a layer's method ``formula`` gives. Raises `GraphError` for what is none, and for unknown parameters."""
+    kind = type(layer).__name__
+
+    def known(name: str) -> Formula:
+        found = p(name)
+        if found is None:
+            raise GraphError(f"{kind}.formula asks for the parameter {name!r}, which the layer has not; ask for "
+                             'what it names in self.param("...")')  # fmt: skip
+        return found
+
+    written = layer.formula(known, *inputs)
+    first = written[0] if isinstance(written, tuple) and not isinstance(written, Formula) else written
+    if not isinstance(first, Formula):
+        raise GraphError(f"{kind}.formula must give a Formula, as pellucid.formulas.call gives, got {written!r}")
+    return written
 
 
 def activation_of(part: Any) -> Callable[..., Formula] | None:
@@ -277,9 +294,13 @@ class NetWriter:
             p.value: self.symbols[name] for name, p in self.traced.parameters.items()
         }
         said, around = self._said(known)
+        for v in self.inputs.values():
+            for wrap in around.get(v, ()):
+                known[v] = wrap(known[v])
         writer = Writer(known, fresh, said, around)
         writer.write(outputs.values(), whole=True)
-        self.lines: list[Line] = writer.lines
+        as_given = [Line(symbol(name), known[v], v) for name, v in outputs.items() if v in known]
+        self.lines: list[Line] = writer.lines + as_given
 
     def _parameters(self) -> dict[str, Formula]:
         """What parameters are called: W1, b1, of the first layer that has some."""

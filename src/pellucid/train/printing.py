@@ -24,7 +24,7 @@ class Printed:
 
     def __repr__(self: Model) -> str:  # type: ignore[misc]
         options = [("", self.net), ("loss=", self.loss), ("optimizer=", self.optimizer)]
-        if self.metric_names:
+        if any(self.metric_names):
             options.append(("metrics=", self.metric_names))
         options += [(f"{name}=", part) for name in ("regularizer", "constraint") if (part := getattr(self, name))]
         known = "no weights yet" if self.traced is None else totals_text(self)
