@@ -41,7 +41,13 @@ class Along(NamedTuple):
     field: Field
 
 
-Axes = tuple["Along | None", ...]  # of a Value's axes; None: it sees all, or no one place
+class Merged(NamedTuple):
+    """Several axes as one, with their lengths, until they are parted again."""
+
+    parts: tuple[tuple[int, Along | None], ...]
+
+
+Axes = tuple["Along | Merged | None", ...]  # of a Value's axes; None: it sees all, or no one place
 
 
 def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, tuple[Field, ...] | None]:
@@ -70,7 +76,7 @@ def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, 
 
 def fields_at(axes: Axes | None, moved: set[tuple[str, int]]) -> tuple[Field, ...] | None:
     """The fields along those axes of the input over which windows were moved; None unless all are there."""
-    there = {a.axis: a.field for a in axes or () if a is not None and a.axis in moved}
+    there = {a.axis: a.field for a in axes or () if isinstance(a, Along) and a.axis in moved}
     return tuple(there[axis] for axis in sorted(moved)) if moved and len(there) == len(moved) else None
 
 
@@ -92,34 +98,36 @@ def axes_of(outputs: Sequence[Value]) -> tuple[dict[Value, Axes], set[tuple[str,
                 found[v] = tuple(a if parts[k][1] == 1 else None for k, a in enumerate(found[v]))
             if v.primitive is windows_of:
                 rank = len(v.attributes["kernel"])
-                moved.update(a.axis for a in own[len(own) - rank :] if a is not None)
+                moved.update(a.axis for a in own[len(own) - rank :] if isinstance(a, Along))
             if v.primitive is reshape_to and v in reduced:
-                moved.update(a.axis for a, b in _split(v, own) if a is not None and b > 1)
+                moved.update(a.axis for a, b in _split(v, own) if isinstance(a, Along) and b > 1)
     return found, moved
 
 
 def _is_input(found: Mapping[Value, Axes], v: Value) -> bool:
     """Whether what is reshaped is the input still, all of it."""
     own = found.get(v.inputs[0])
-    return own is not None and all(a is not None and a.field == (1, 1, 0) for a in own)
+    return own is not None and all(isinstance(a, Along) and a.field == (1, 1, 0) for a in own)
 
 
 # ---- what each operation does to an axis --------------------------------------------------------------------------
 
 
-def _both(a: Along | None, b: Along | None) -> Along | None:
+def _both(a: Along | Merged | None, b: Along | Merged | None) -> Along | Merged | None:
     """What units see that see what either of two sees."""
-    if a is None or b is None or a.axis != b.axis or a.field.stride != b.field.stride:
+    if isinstance(a, Merged) and a == b:
+        return a
+    if not isinstance(a, Along) or not isinstance(b, Along) or a.axis != b.axis or a.field.stride != b.field.stride:
         return None
     start = min(a.field.start, b.field.start)
     end = max(a.field.start + a.field.size, b.field.start + b.field.size)
     return Along(a.axis, Field(end - start, a.field.stride, start))
 
 
-def _wider(a: Along | None, size: int, stride: int = 1, dilation: int = 1) -> Along | None:
+def _wider(a: Along | Merged | None, size: int, stride: int = 1, dilation: int = 1) -> Along | Merged | None:
     """Windows of so many places, a stride apart."""
-    if a is None:
-        return None
+    if not isinstance(a, Along):
+        return a if (size, stride) == (1, 1) else None
     n, jump, start = a.field
     return Along(a.axis, Field(n + (size - 1) * dilation * jump, jump * stride, start))
 
@@ -143,7 +151,7 @@ def _windows(v: Value, given: list[Axes | None]) -> Axes:
 
 def _contract(v: Value, given: list[Axes | None]) -> Axes:
     left, right, out = parse(v.attributes["spec"])
-    found: dict[str, Along | None] = {}
+    found: dict[str, Along | Merged | None] = {}
     for letters, axes in zip((left, right), given, strict=True):
         if axes is not None:
             for letter, a in zip(letters, axes, strict=True):
@@ -151,19 +159,19 @@ def _contract(v: Value, given: list[Axes | None]) -> Axes:
     return tuple(found.get(letter) for letter in out)
 
 
-def _split(v: Value, axes: Axes) -> list[tuple[Along | None, int]]:
-    """Of each axis of a reshape's result: the axis that it is, and into how many parts each place was put together."""
-    old, new = [(n, a) for n, a in zip(v.attributes["old"], axes, strict=True) if n != 1], list(v.attributes["shape"])
-    result: list[tuple[Along | None, int]] = [(None, 1)] * len(new)
+def _split(v: Value, axes: Axes) -> list[tuple[Along | Merged | None, int]]:
+    """Of each axis of a reshape's result: the axis that it is, and how many places of that each of its places has."""
+    whole = [a.parts if isinstance(a, Merged) else ((n, a),) for n, a in zip(v.attributes["old"], axes, strict=True)]
+    old, new = [(n, a) for parts in whole for n, a in parts if n != 1], list(v.attributes["shape"])
+    result: list[tuple[Along | Merged | None, int]] = [(None, 1)] * len(new)
     i = j = 0
     while i < len(old) and j < len(new):
         if new[j] == 1:
             j += 1
             continue
         n, a = old[i]
-        first, size, group = j, new[j], n
+        first, size, group, begin = j, new[j], n, i
         j, i = j + 1, i + 1
-        merged = False
         while size != group:
             if size < group:
                 if j == len(new):
@@ -172,9 +180,11 @@ def _split(v: Value, axes: Axes) -> list[tuple[Along | None, int]]:
             elif i == len(old):
                 return [(None, 1)] * len(new)
             else:
-                group, i, merged = group * old[i][0], i + 1, True
-        if not merged:
+                group, i = group * old[i][0], i + 1
+        if i == begin + 1:
             result[first] = (a, n // new[first])
+        elif new[first] == group:
+            result[first] = (Merged(tuple(old[begin:i])), 1)
     return result
 
 
@@ -185,24 +195,25 @@ def _reshape(v: Value, given: list[Axes | None]) -> Axes:
 def _pad(v: Value, given: list[Axes | None]) -> Axes:
     a = v.attributes
 
-    def moved(axis: Along | None, low: int, between: int) -> Along | None:
-        if axis is None or between:
-            return None
+    def moved(axis: Along | Merged | None, low: int, high: int, between: int) -> Along | Merged | None:
+        if not isinstance(axis, Along) or between:
+            return None if low or high or between else axis
         return Along(axis.axis, axis.field._replace(start=axis.field.start - low * axis.field.stride))
 
-    return tuple(moved(*each) for each in zip(given[0] or (), a["low"], a["interior"], strict=True))
+    return tuple(moved(*each) for each in zip(given[0] or (), a["low"], a["high"], a["interior"], strict=True))
 
 
 def _slice(v: Value, given: list[Axes | None]) -> Axes:
     a = v.attributes
 
-    def part(axis: Along | None, first: int, step: int) -> Along | None:
-        if axis is None:
-            return None
-        n, stride, start = axis.field
-        return Along(axis.axis, Field(n, stride * step, start + first * stride))
+    def part(axis: Along | Merged | None, n: int, first: int, stop: int, step: int) -> Along | Merged | None:
+        if not isinstance(axis, Along):
+            return axis if (first, stop, step) == (0, n, 1) else None
+        size, stride, start = axis.field
+        return Along(axis.axis, Field(size, stride * step, start + first * stride))
 
-    return tuple(part(*each) for each in zip(given[0] or (), a["starts"], a["steps"], strict=True))
+    lengths = v.inputs[0].shape
+    return tuple(part(*each) for each in zip(given[0] or (), lengths, a["starts"], a["stops"], a["steps"], strict=True))
 
 
 def _reduce(v: Value, given: list[Axes | None]) -> Axes:
