@@ -175,6 +175,7 @@ def test_a_history_in_a_notebook():
     assert page.count("<tr>") == 1 + 1 + 11 and "<td>0.03333</td>" in page and "<td>…</td>" in page
     assert page.count("<svg") == 1 and "nan" in page  # of one number there is no curve
     assert History()._repr_html_().startswith("<table>") and repr(History()) == "<History: 0 epochs>"
+    assert curve([1 / (1 + n) for n in range(20_000)]).count(",") < 200
     assert curve([2.0, 2.0]).count(",") == 2 and curve([float("nan"), 1.0]) == ""
 
 
