@@ -227,7 +227,7 @@ def options_of(cls: type, base: dict[str, Any]) -> dict[str, Any]:
     """A layer's options that are no functions or layers, as they are unless ``base`` says otherwise."""
     fields = dataclasses.fields(cls)
     known = {f.name: f.default for f in fields if isinstance(f.default, PLAIN)}
-    return {name: a for name, a in known.items() if name not in ("name", "activation")} | base
+    return {name: a for name, a in known.items() if name not in ("name", "activation", "connections")} | base
 
 
 def of_layer(r: random.Random, dtype: str) -> Case:
