@@ -12,7 +12,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +39,15 @@ class Host:
     width: int
     accumulators: int
     x86: bool
+    quick: bool = False  # whether code is wanted soon rather than fast
+
+
+QUICK_TILE = 8  # vectors of a tile where code is wanted soon: half as much text, a third of the speed
+
+
+def quick(h: Host) -> Host:
+    """The same machine, for code that is there in a third of the time and takes some times as long; of equal bits."""
+    return replace(h, accumulators=min(h.accumulators, QUICK_TILE), quick=True)
 
 
 @functools.cache
@@ -120,14 +129,36 @@ def sources() -> str:
 
 def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int) -> list[bytes]:
     """The machine code of a program's modules, by its name from the cache or compiled; entries are verified."""
-    parts = [name, sources(), h.triple, h.cpu, h.features, str((h.width, h.accumulators)), llvmlite.__version__]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    key = key_of(name, h)
     cached = read_cache(key)
     if cached is not None:
         return unpacked(cached)
     code = compile_all(modules(), h, threads)
     write_cache(key, packed(code))
     return code
+
+
+def key_of(name: str, h: Host) -> str:
+    """What an entry of the cache is called: by all that the code depends on."""
+    parts = [
+        name,
+        sources(),
+        h.triple,
+        h.cpu,
+        h.features,
+        str((h.width, h.accumulators, h.quick)),
+        llvmlite.__version__,
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_kept(name: str, h: Host) -> bool:
+    """Whether there is an entry for this program in the cache on disk."""
+    try:
+        folder = cache_folder()
+        return folder is not None and (folder / f"{key_of(name, h)}.o").is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 def packed(parts: Sequence[bytes]) -> bytes:
