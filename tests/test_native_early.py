@@ -130,7 +130,7 @@ def test_fast_code_follows_in_the_middle_of_a_fit(monkeypatch, compiled):
         compiled.clear()
         monkeypatch.setattr(early, "WORK", limit)
         m = model_of("one unit")
-        h = m.fit(x, y, batch_size=24, epochs=5, verbose=0)
+        h = m.fit(x, y, batch_size=24, epochs=5, verbose=0, callbacks=[pel.EarlyStopping("loss", patience=9)])
         histories.append(h["loss"])
         ends.append(bits(m))
         swaps.append(list(compiled))
@@ -139,15 +139,17 @@ def test_fast_code_follows_in_the_middle_of_a_fit(monkeypatch, compiled):
     assert ends[0] == ends[1] == ends[2]
 
 
-def test_a_long_epoch_waits_for_fast_code_at_once(monkeypatch, compiled):
+@pytest.mark.parametrize("callbacks, expected", [([], [False]), ([pel.EarlyStopping("loss")], [True, False])])
+def test_a_long_fit_has_fast_code_at_once(callbacks, expected, monkeypatch, compiled):
+    """But where it may be over early, that is seen first."""
     x, y = data("one unit", 67)
     each = work_of("one unit", x, y, 1)
     compiled.clear()
     pel.train.sharing.forget()
-    monkeypatch.setattr(early, "WORK", each - 1)
+    monkeypatch.setattr(early, "WORK", 2 * each)
     monkeypatch.setattr(early, "NEST_WORK", 0)
-    model_of("one unit").fit(x, y, batch_size=24, epochs=1, verbose=0)
-    assert compiled == [False]
+    model_of("one unit").fit(x, y, batch_size=24, epochs=3, verbose=0, callbacks=callbacks)
+    assert compiled == expected
 
 
 def test_models_of_one_structure_count_together(monkeypatch, compiled):

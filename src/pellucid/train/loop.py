@@ -30,6 +30,7 @@ from .parts import Arrays, Part, as_part
 from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 from .remarks import remark
+from .stopping import StoppingRule
 
 if TYPE_CHECKING:
     from .callbacks import Callback
@@ -142,6 +143,9 @@ def fit(
         c.on_train_begin()
     try:
         place = saved.restore(model, callbacks) if saved else Place()
+        if not any(isinstance(c, StoppingRule) for c in callbacks):  # the fit is as long as it is said to be
+            for step, part, batch in zip(t.steps, t.parts, t.batches, strict=True):
+                step.expect((t.epochs - place.epoch) * part.samples, batch)
         epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
         with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batches, t.shuffle)) as work:
             progress.on_resume(place.epoch)

@@ -26,7 +26,7 @@ from .kinds import FREE, LEAVES, PACK, is_inline, packed
 from .loops import Loop, at
 from .machine import Host
 from .memory import Place, lifetimes, places
-from .nests import gather_nest, rows_nest
+from .nests import gather_by_number, gather_nest, rows_by_number, rows_nest
 from .plan import Group, Plan, Planner
 from .planes import with_planes
 from .text import Text, text_of
@@ -285,7 +285,7 @@ class Builder:
     def _gather(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
         source, order, lanes = used[:3]
-        gather_nest(nest, source, order, lanes, *used[3:])
+        (gather_by_number if self.h.quick else gather_nest)(nest, source, order, lanes, *used[3:])
         return finished(nest)
 
     def _rows_as_given(self, v: Value) -> bool:
@@ -294,7 +294,7 @@ class Builder:
 
     def _rows(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
-        rows_nest(nest, v, self.rows[v])
+        (rows_by_number if self.h.quick else rows_nest)(nest, v, self.rows[v])
         return finished(nest)
 
     def loaded(self, values) -> list[Buffer]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import threading
 from collections import deque
@@ -94,9 +95,22 @@ def unlocked(name: str) -> Any:
     return getattr(function, "_cfn", function)
 
 
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """No search for garbage meanwhile: what is written stays until it is compiled, and each search goes through all."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
     """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
-    with LOCK:
+    with LOCK, collecting_later():
         done: dict[int, bytes] = {}
         todo: deque[tuple[int, str]] = deque()
         errors: list[BaseException] = []

@@ -27,19 +27,35 @@ class Early:
 
     def run(self, run: Run, samples: int, batch: int) -> Run | None:
         """The program as quick code, for so many samples more; None where fast code is there, or pays."""
-        if self.limit < 0:
-            self.limit = limit(run)
-        if not self.limit or "function" in (run.like or run).__dict__:
+        if not self.pays(run, samples, batch):
+            run.__dict__.pop("first", None)  # and its memory
             return None
         first = run.first
-        work = samples * first.work + -(-samples // batch) * len(first.built.plan.groups) * CALL_WORK
-        if self.done + work > self.limit:
-            self.limit = 0
-            run.__dict__.pop("first")  # and its memory
-            return None
-        self.done += work
+        self.done += work(first, samples, batch)
         first.threads = run.threads
         return first
+
+    def pays(self, run: Run, samples: int, batch: int) -> bool:
+        """Whether quick code is made for so many samples more; if not, it never is again."""
+        if self.limit < 0:
+            self.limit = limit(run)
+        made = "function" in (run.like or run).__dict__
+        if not self.limit or made or self.done + work(run.first, samples, batch) > self.limit:
+            self.limit = 0
+        return self.limit > 0
+
+
+def work(run: Run, samples: int, batch: int) -> int:
+    """Operations for so many samples, and what calling the nests costs."""
+    return samples * run.work + -(-samples // batch) * len(run.built.plan.groups) * CALL_WORK
+
+
+def quickly(run: Run) -> Run:
+    """The program of a run, for quick code."""
+    made = type(run)(run.program, run.threads)
+    made.host, made.early.limit = machine.quick(run.host), 0
+    made.__dict__ |= {"simplified": run.simplified, "name": run.name, "alone": None}
+    return made
 
 
 def limit(run: Run) -> int:

@@ -18,7 +18,7 @@ from .. import reference
 from ..binding import NotFinite, as_leaf, as_threads, bind, order_of
 from . import driver
 from .build import Built, build
-from .early import Early
+from .early import Early, quickly
 from .emit import BYTES, Buffer
 from .machine import Code, Host, aligned, host, only_ours, quick, signature
 from .memory import Place
@@ -87,14 +87,14 @@ class Run:
 
     @shared_property
     def name(self) -> str | None:
-        """What programs have in common if their code is the same; None where only the code itself tells."""
+        """What programs of the same code share; None where the name of an operation does not tell its formula."""
         return signature(self.simplified) if only_ours(self.simplified) else None
 
     @shared_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
         name, modules = self.name, self.built.modules
-        if name is None:  # the name of an operation does not tell its formula
+        if name is None:
             texts = list(modules())
             name, modules = "\n".join(texts), lambda: iter(texts)
         code = Code(name, modules, self.host, min(self.threads or available(), available()))
@@ -102,15 +102,14 @@ class Run:
         function.code = code  # type: ignore[attr-defined]  # it stays as long as the function
         return function
 
+    def expect(self, samples: int, batch: int) -> None:
+        """So many samples will come: where fast code pays for them, it is what is made first."""
+        self.early.pays(self, samples, batch)
+
     @cached_property
     def first(self) -> Run:
         """The same program as code that is there sooner, and slower, with memory of its own."""
-        if self.like is not None:
-            return self.like.first.another(self.threads)
-        made = Run(self.program, self.threads)
-        made.host, made.early.limit = quick(self.host), 0
-        made.__dict__ |= {"simplified": self.simplified, "name": self.name, "alone": None}
-        return made
+        return quickly(self) if self.like is None else self.like.first.another(self.threads)
 
     # ---- one batch ----------------------------------------------------------------------------------------------
 
