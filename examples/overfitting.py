@@ -69,7 +69,7 @@ def draw(by_units, shown, folder):
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(2, len(shown), figsize=(15, 5.2), sharey="row", layout="constrained")
+    figure, panels = plt.subplots(2, len(shown), figsize=(15, 5.8), sharey="row", layout="constrained")
     line = np.linspace(-3, 3, 400)[:, None]
     for (above, below), (name, (model, history)) in zip(panels.T, shown.items(), strict=True):
         above.plot(line, np.sin(2 * line), color="0.7", label="sin(2x)")
@@ -79,9 +79,9 @@ def draw(by_units, shown, folder):
         below.semilogy(history["loss"], label="training", linewidth=0.8)
         below.semilogy(history["val_loss"], label="validation", linewidth=0.8)
         below.set(xlabel="epoch")
-    panels[0, 0].legend(fontsize=8)
-    panels[1, 0].legend(fontsize=8)
     panels[1, 0].set_ylabel("mean squared error")
+    for panel, place in ((panels[0, 0], "outside upper center"), (panels[1, 0], "outside lower center")):
+        figure.legend(*panel.get_legend_handles_labels(), loc=place, ncols=3, frameon=False)  # it covers no curve
     figure.savefig(folder / "overfitting.png", dpi=80)
 
     figure, axes = plt.subplots(figsize=(5.5, 3.3), layout="constrained")

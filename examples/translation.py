@@ -2,7 +2,7 @@
 
 Bahdanau, Cho and Bengio, "Neural machine translation by jointly learning to align and translate", ICLR 2015; here the
 decoder runs first and then looks at the source, as in Luong, Pham and Manning, EMNLP 2015. Needs
-pip install pellucid[text] sacrebleu.
+pip install 'pellucid[text]' sacrebleu.
 """
 
 import sys

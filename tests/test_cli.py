@@ -641,7 +641,7 @@ def test_checkpoints(here):
 
 def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
     """The disk fills while the net is trained: the model is beside, and the error says where."""
-    from pellucid.train import saving
+    from pellucid.train import container
 
     (tmp_path / "full").mkdir()
     (tmp_path / "here").mkdir()
@@ -653,7 +653,7 @@ def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         replace(part, path)
 
-    monkeypatch.setattr(saving.os, "replace", full)
+    monkeypatch.setattr(container.os, "replace", full)
     (tmp_path / "people.csv").write_text(people())
     model = tmp_path / "full" / "people.pel"
     error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 2, "--output", model, "--no-plot")

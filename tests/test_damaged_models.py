@@ -4,16 +4,17 @@ import hashlib
 import json
 import time
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
-from pellucid.train import saving
+from pellucid.train import container, saving
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = np.arange(12) % 3
@@ -37,17 +38,24 @@ def good_file(tmp_path_factory):
 def rewritten(good, path, change):
     """A file with another description or other arrays and the digest of these: as if it were written so."""
     tensors, described = saving.read(good)
-    described.pop("digest")
     change(described, tensors)
     saving.write(path, tensors, described)
     return path
 
 
 def sealed(good, path, text):
-    """A file with any text in the place of the description, and its digest."""
+    """A file with any text in the place of the description, and its checksum."""
     tensors, _ = saving.read(good)
-    digest = saving.digest(tensors, text, hashlib.sha256())
-    save_file(tensors, path, {"pellucid": saving.DIGEST % digest + text})
+    data = save(tensors, {"pellucid": f'{{"crc32": "00000000", {text}'})
+    path.write_bytes(data.replace(b"00000000", b"%08x" % zlib.crc32(data.replace(b"00000000", b"", 1)), 1))
+    return path
+
+
+def sealed_as_before(good, path, text):
+    """The same in the second format, with its digest."""
+    tensors, _ = saving.read(good)
+    digest = container.digest(tensors, text, hashlib.sha256())
+    path.write_bytes(save(tensors, {"pellucid": container.DIGEST % digest + text}))
     return path
 
 
@@ -116,7 +124,7 @@ def test_a_checkpoint_of_the_first_format(tmp_path, good_file):
     """Its digest was over two texts; `load` looks at it, too."""
     tensors, described = saving.read(good_file)
     texts = {"pellucid": json.dumps(described), "checkpoint": json.dumps({"epochs": 1})}
-    digest = saving.digest(tensors, json.dumps(sorted(texts.items())), hashlib.blake2b(digest_size=16))
+    digest = container.digest(tensors, json.dumps(sorted(texts.items())), hashlib.blake2b(digest_size=16))
     path = tmp_path / "m.pel"
     save_file(tensors, path, texts | {"format": "pellucid-1", "digest": digest})
     assert (pel.load(path).predict(X) == pel.load(good_file).predict(X)).all()
@@ -128,9 +136,9 @@ def test_a_checkpoint_of_the_first_format(tmp_path, good_file):
 def test_who_wrote_it(good_file, tmp_path):
     with safetensors.safe_open(good_file, "numpy") as file:
         described = json.loads(file.metadata()["pellucid"])
-    assert described["format"] == 2 and described["version"] == pel.__version__
-    newer = sealed(good_file, tmp_path / "newer.pel", '"format": 3, "version": "7.1", "net": "of another kind"}')
-    refused(newer, r"its format is 3, and 2 is known here; Pellucid 7\.1 wrote it")
+    assert described["format"] == 3 and described["version"] == pel.__version__
+    newer = sealed(good_file, tmp_path / "newer.pel", '"format": 4, "version": "7.1", "net": "of another kind"}')
+    refused(newer, r"its format is 4, and 3 is the newest known here; Pellucid 7\.1 wrote it")
 
     def later(d, t):
         d["version"] = "7.1"
@@ -144,6 +152,7 @@ def test_who_wrote_it(good_file, tmp_path):
 )
 def test_a_text_that_is_no_description(text, good_file, tmp_path):
     refused(sealed(good_file, tmp_path / "m.pel", text))
+    refused(sealed_as_before(good_file, tmp_path / "m.pel", text))
 
 
 # ---- options --------------------------------------------------------------------------------------------------------

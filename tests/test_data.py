@@ -784,7 +784,7 @@ def test_folders_that_do_not_fit(pictures, tmp_path):
 def test_without_pillow(pictures, monkeypatch):
     folder = pictures()
     monkeypatch.setitem(sys.modules, "PIL", None)
-    fails(lambda: data.images(folder), "pip install pellucid[images]")
+    fails(lambda: data.images(folder), "pip install 'pellucid[images]'")
 
 
 # the names of columns

@@ -46,7 +46,8 @@ def test_files(dumped):
         assert sorted(p.name for p in place.iterdir() if p.is_file()) == FILES  # and nothing half-written
     program = (folder / "step" / "program.txt").read_text()
     run = step_of(dumped[0])
-    assert run.program.listing() in program and run.built.plan.program.listing() in program
+    full = [p.listing(full=True) for p in (run.program, run.built.plan.program)]
+    assert full[0] in program and full[1] in program
 
 
 def test_every_nest_is_there_once(dumped):

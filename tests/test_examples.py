@@ -38,6 +38,29 @@ def test_a_text_is_learnt_a_character_at_a_time(shared_data, tmp_path, capsys):
     assert len(capsys.readouterr().out.split("of CPU\n\n")[1]) == 501
 
 
+def test_a_text_is_learnt_a_word_at_a_time(shared_data, tmp_path, capsys):
+    text = (shared_data / "tinyshakespeare" / "input.txt").read_text()
+    (tmp_path / "part.txt").write_text(text[:150_000])
+    found = example("word_model").main(tmp_path / "part.txt", 3, units=32, batch_size=4)
+    assert all(found[name][part] < found["single words"][part] for name in ("bigrams", "LSTM") for part in (0, 1))
+    said = capsys.readouterr().out
+    assert "<unk>" not in said.split("\n", 1)[1] and "single words" in said
+
+
+def test_perplexities_of_single_words_and_pairs_by_hand():
+    """a b a b a c, then "a b b": p(b | a) = (2 - d)/3 + d 2/3 p(b), p(b | b) = d 1/2 p(b), with p(b) = 3/9."""
+    single, pairs = example("word_model").perplexities(
+        np.array([0, 1, 0, 1, 0, 2]), np.array([0, 1, 1]), 3, discount=0.5
+    )
+    assert single == pytest.approx(3)
+    b_after_a, b_after_b = 1.5 / 3 + 0.5 * 2 / 3 / 3, 0.5 * 1 / 2 / 3
+    assert pairs == pytest.approx((b_after_a * b_after_b) ** -0.5)
+    of_all = [
+        1 / example("word_model").perplexities(np.array([0, 1, 0, 1, 0, 2]), np.array([0, w]), 3)[1] for w in range(3)
+    ]
+    assert sum(of_all) == pytest.approx(1)
+
+
 @pytest.mark.slow
 def test_a_small_resnet_learns_pictures(shared_data):
     accuracy = example("cifar_resnet").main(shared_data / "cifar10-subset" / "cifar10-subset.npz", 10)

@@ -12,17 +12,21 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks"}
+GRAPH = {"graph", "checks", "reprs", "listing", "formulas"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
-TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"}
+TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"} | {"figures"}
 TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
-    "graph": set(),
+    "graph": {"listing"},
     "checks": {"graph"},
+    "reprs": set(),
+    "formulas": {"graph", "reprs"},
+    "listing": {"graph", "reprs", "formulas"},
+    "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,
     "passes": OPS,
@@ -36,7 +40,7 @@ MAY_IMPORT = {
     "decode": GRAPH,
     "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
     "stopping": {"train"},
-    "neurons": TRAIN,
+    "neurons": TRAIN | {"report"},
     "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),

@@ -192,12 +192,6 @@ def test_what_is_printed(verbose, lines, capsys):
     assert all(f"epoch {i}/3" in text and "accuracy" in text for i, text in enumerate(printed, 1))
 
 
-def test_one_progress_line_for_the_whole_run(capsys):
-    classifier().fit(X, LABELS, epochs=3, verbose=1)
-    printed = capsys.readouterr().out.strip().splitlines()
-    assert len(printed) == 1 and "3/3" in printed[0]
-
-
 # ---- history and validation -------------------------------------------------------------------------------------
 
 

@@ -478,8 +478,9 @@ def test_find_learning_rate(tmp_path):
     assert found.losses[-1] > 4 * found.losses.min() or len(found.rates) == 100
     model.learning_rate = found.suggestion
     assert model.fit(x, y, epochs=5, verbose=0)["loss"][-1] < 0.2
-    pytest.importorskip("matplotlib").use("agg")
-    axes = found.plot()
+    pytest.importorskip("matplotlib")
+    (axes,) = found.plot(tmp_path / "rates.png").axes
+    assert (tmp_path / "rates.png").read_bytes()[:4] == b"\x89PNG"
     assert axes.get_xscale() == "log" and "suggestion" in axes.get_legend().get_texts()[0].get_text()
     for options, text in (({"low": 1, "high": 0.1}, "0 < low < high"), ({"steps": 2}, "steps must be 10 or more")):
         with pytest.raises(GraphError, match=text):

@@ -9,7 +9,7 @@ from tools import distinct, finite_differences, relative_error
 
 import pellucid as pel
 from pellucid import GraphError, Model, Program, nn, ops, optim
-from pellucid.executors import reference
+from pellucid.executors import EXECUTORS, reference
 
 T, C, H, N = 5, 3, 4, 3
 LAYERS = {
@@ -411,3 +411,61 @@ def test_a_stepper_does_not_go_on_with_weights_of_before():
         stepper([0])
     stepper.reset()
     np.testing.assert_allclose(stepper([0])[0], model.predict(x[:1])[0, 0], atol=1e-6)
+
+
+# ---- what is inside ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_inside_a_gru(reset_after, executor):
+    """h_t = (1 - z) candidate + z h_(t-1), each in `layer_outputs`."""
+    net = nn.Sequential(nn.GRU(2, reset_after=reset_after, return_sequences=True), nn.GlobalAvgPool1D())
+    model = pel.Model(net, "mse", dtype="float64", input_shape=(T, C), executor=executor)
+    inside = model.layer_outputs(distinct((N, T, C)))
+    r, z, n, h = (inside[f"layers.0.{name}"] for name in ("r", "z", "candidate", "h"))
+    before = np.concatenate([np.zeros((N, 1, 2)), h[:, :-1]], 1)
+    np.testing.assert_allclose(h, (1 - z) * n + z * before, rtol=1e-12)
+    assert ((r > 0) & (r < 1)).all()
+    np.testing.assert_array_equal(h, inside["layers.0"])
+
+
+def test_what_is_inside_has_the_places_of_its_sequence():
+    """From the end: f_t still belongs to x_t. Steps that do not count leave h as it was. One step needs no loop."""
+    net = nn.Sequential(nn.Masking(), nn.Bidirectional(nn.LSTM(2, return_sequences=True)))
+    model = pel.Model(net, "mse", dtype="float64", input_shape=(T, C))
+    x = distinct((N, T, C))
+    x[:, 3:] = 0
+    inside = model.layer_outputs(x)
+    for way in ("forward", "backward"):
+        np.testing.assert_array_equal(inside[f"layers.1.{way}.h"], inside[f"layers.1.{way}"])
+    np.testing.assert_array_equal(
+        inside["layers.1.forward.C"][:, 3:], inside["layers.1.forward.C"][:, 2:3].repeat(T - 3, 1)
+    )
+    one = pel.Model(nn.RNN(2), "mse", input_shape=(1, C)).layer_outputs(x[:, :1])
+    assert one["h"].shape == (N, 1, 2)
+    np.testing.assert_array_equal(one["h"][:, 0], one["RNN"])
+
+
+def test_what_is_inside_can_be_asked_for_by_name_and_costs_a_program_nothing():
+    net = nn.Sequential(nn.LSTM(3), nn.Dense(1))
+    model = pel.Model(net, "mse", input_shape=(T, C))
+    x = distinct((N, T, C), dtype="float32")
+    assert model.features(x, "layers.0.C").shape == (N, T, 3)
+    t = nn.trace(net, pel.input("x", (T, C)))
+    assert {c.path for c in t.calls if c.inner} == {f"layers.0.{n}" for n in ("f", "i", "o", "candidate", "h", "C")}
+    needed = pel.graph.toposort([t.output])
+    assert not any(c.output in needed for c in t.calls if c.inner and c.path != "layers.0.h" and c.path != "layers.0.C")
+
+
+def test_layers_in_a_loop_of_ones_own_are_not_shown():
+    """What they give at each step is no Value of the net: `layer_outputs` shows the others."""
+
+    class Loop(nn.Layer):
+        inner: nn.Dense
+
+        def __call__(self, x):
+            return ops.scan(lambda h, v: (ops.tanh(self.inner(h) + v), None), x[0], x)[0]
+
+    model = pel.Model(nn.Sequential(Loop(nn.Dense(C)), nn.Dense(2)), "mse", input_shape=(T, C))
+    assert list(model.layer_outputs(distinct((N, T, C)))) == ["layers.0", "layers.1", "Sequential"]

@@ -172,9 +172,9 @@ def test_intervals_by_hand():
     found = Validation({"accuracy": x}, np.full(4, 30), np.full(4, 10))
     s = math.sqrt(sum((x - 0.85) ** 2) / 3)
     reach = stats.t.ppf(0.975, 3) * s / 2
-    assert np.allclose(found.interval(corrected=False), (0.85 - reach, 0.85 + reach))
+    assert np.allclose(found.interval(corrected=False), (0.85 - reach, min(1, 0.85 + reach)))
     wide = stats.t.ppf(0.95, 3) * s * math.sqrt(1 / 4 + 1 / 3)
-    assert np.allclose(found.interval(0.9), (0.85 - wide, 0.85 + wide))
+    assert np.allclose(found.interval(0.9), (0.85 - wide, min(1, 0.85 + wide)))
     with pytest.raises(DataError, match="level must be between 0 and 1"):
         found.interval(95)
     with pytest.raises(DataError, match="no measure 'f1'; there are accuracy"):
@@ -328,3 +328,23 @@ def test_rows_that_belong_together_are_said_to_be_divided():
             UserWarning, match="holds samples back by chance within each fold, so that those of one group"
         ):
             selection.cross_validate(given, x, y, folds=2, groups=groups, **options)
+
+
+def test_an_interval_ends_where_the_measure_ends():
+    """Folds of 0.95, 1, 1, 1: Student's t alone would reach beyond an accuracy of 1."""
+    good, sizes = np.array([0.95, 1.0, 1.0, 1.0]), (np.array([30] * 4), np.array([10] * 4))
+    free = Validation({"mine": good}, *sizes).interval()
+    assert free[0] < 0.95 and free[1] > 1
+    for name in ("accuracy", "f1_macro", "roc_auc_ovr", "R2", "matthews_corrcoef"):
+        assert Validation({name: good}, *sizes).interval() == (free[0], 1.0)
+    bad = Validation({"recall": 1 - good, "neg_log_loss": good - 1, "neg_mean_squared_error": good}, *sizes)
+    assert bad.interval()[0] == 0.0 and bad.interval(measure="neg_log_loss")[1] == 0.0
+    assert bad.interval(measure="neg_mean_squared_error")[1] > 1  # no loss by its values, whatever it is called
+    assert " .. 1.000\n" in str(Validation({"accuracy": good}, *sizes))
+
+
+def test_two_accuracies_differ_by_one_at_most():
+    sizes = np.array([3] * 3), np.array([1] * 3)
+    one, other = (Validation({"accuracy": np.array(s)}, *sizes) for s in ([1.0, 1.0, 0.5], [0.0, 0.0, 0.0]))
+    (found,) = compare({"one": one, "other": other}).differences
+    assert found.mean > 0.8 and found.high == 1.0 and found.low > -1.0

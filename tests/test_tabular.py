@@ -122,7 +122,7 @@ def test_columns_of_no_use_are_left_out_with_the_reason():
     assert columns.left_out == {
         "id": "numbers the rows",
         "code_id": "an identifier, different in every row",
-        "name": "text that differs in almost every row (12 different in 12)",
+        "name": "text that differs in almost every row (12 different in 12); --text name learns from its words",
         "empty": "empty in every row",
         "same": "'5' in every row",
         "word": "'x' in every row",

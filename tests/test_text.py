@@ -158,12 +158,12 @@ def test_bad_byte_pairs(monkeypatch):
     pieces = BytePairs(ENGLISH, size=260)
     fails(lambda: BytePairs.from_json(pieces.to_json() | {"tokenizer": {}}), "the description is damaged")
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    fails(lambda: BytePairs.from_json(pieces.to_json()), "pip install pellucid[text]")
+    fails(lambda: BytePairs.from_json(pieces.to_json()), "pip install 'pellucid[text]'")
 
 
 def test_byte_pairs_need_their_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    fails(lambda: BytePairs(ENGLISH, size=300), "BytePairs needs tokenizers: pip install pellucid[text]")
+    fails(lambda: BytePairs(ENGLISH, size=300), "BytePairs needs tokenizers: pip install 'pellucid[text]'")
 
 
 # ---- files --------------------------------------------------------------------------------------------------------

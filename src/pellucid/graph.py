@@ -189,7 +189,8 @@ class Value:
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
-        return f"<{self.primitive.name}{label}: {self.type}>"
+        rule = self.attributes.get("rule")  # of a formula that brings its own derivative
+        return f"<{getattr(rule, '__name__', self.primitive.name)}{label}: {self.type}>"
 
     def __bool__(self) -> bool:
         raise GraphError(f"{self!r} has no truth value: it is a formula, not a number. Use where(condition, a, b).")
@@ -360,36 +361,23 @@ class Program:
                 names[v] = v.name or f"%{len(names)}"
         return names
 
-    def listing(self) -> str:
-        """The program as text, one operation a line."""
-        names = self.names()
-        lines = ["program"]
-        for word, leaves in (("inputs ", self.inputs), ("state  ", self.state)):
-            lines += [f"  {word} {name}: {v.type}" for name, v in leaves.items()]
-        given = {*self.inputs.values(), *self.state.values()}
-        for v in self.order:
-            if v not in given:
-                lines.append(f"  {names[v]} = {v.primitive.name}{attributes_text(v.attributes)}"
-                             f"({', '.join(names[i] for i in v.inputs)}): {v.type}")  # fmt: skip
-        lines += [f"  {t.name}' = {names[v]}" for t, v in self.updates.items()]
-        lines += [f"  return {name} = {names[v]}" for name, v in self.outputs.items()]
-        return "\n".join(lines)
+    def listing(self, full: bool = False) -> str:
+        """The program as formulas, with names for what is used twice; with ``full``, every operation on a line."""
+        from .listing import listing
+
+        return listing(self, full)
 
     __str__ = listing
 
+    def __repr__(self) -> str:
+        from .listing import summary
 
-def attributes_text(attributes: Mapping[str, Any]) -> str:
-    """Attributes as a listing shows them; large arrays by their shape.
+        return summary(self)
 
-    >>> attributes_text({"axes": (-1,)}), attributes_text({})
-    ('[axes=(-1,)]', '')
-    """
+    def _repr_html_(self) -> str:
+        from .listing import html
 
-    def text(a):
-        return f"array{a.shape}" if isinstance(a, np.ndarray) and a.size > 4 else getattr(a, "__name__", str(a))
-
-    inside = ", ".join(f"{k}={text(a)}" for k, a in attributes.items())
-    return f"[{inside}]" if inside else ""
+        return html(self)
 
 
 def verify(program: Program) -> None:

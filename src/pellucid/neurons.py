@@ -1,11 +1,12 @@
-"""Single neurons as scikit-learn estimators: McCulloch-Pitts, Rosenblatt's perceptron, ADALINE. Imports nn, executors.
+"""Single neurons as scikit-learn estimators: McCulloch-Pitts, Rosenblatt's perceptron, ADALINE.
 
-Each rule is written once, for one sample, as a `Program`; an executor runs it sample by sample.
+Each rule is written once, for one sample, as a `Program`; an executor runs it sample by sample. Imports nn, executors,
+report.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,12 +14,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import executors, nn, ops
+from .checks import number, whole
 from .graph import GraphError, Program, Value, input, state
+from .report import aligned
 from .train.unchanged import unchanged_on_error
 
-__all__ = ["Adaline", "McCullochPitts", "Perceptron"]
+__all__ = ["Adaline", "McCullochPitts", "Perceptron", "Step", "Steps"]
 
 FLOAT = "float64"
+SHOWN = 100  # steps at either end of a table of steps
 
 
 class McCullochPitts(ClassifierMixin, BaseEstimator):
@@ -72,47 +76,200 @@ class McCullochPitts(ClassifierMixin, BaseEstimator):
         return True
 
 
+class Step(NamedTuple):
+    """One sample as a learning rule meets it: what the unit makes of it, and its weights before and after the step.
+
+    ``epoch`` and ``row`` (of X) count from 0; ``target`` is -1 or +1; ``net_input`` v = w.x + b, ``output`` +1 if
+    v >= 0, else -1. ``coef``, ``intercept`` are the weights that the sample met, ``new_coef``, ``new_intercept`` those
+    after its step. One unit: numbers, and weights (features,); several: (units,) and (units, features).
+    """
+
+    epoch: int
+    row: int
+    x: np.ndarray
+    target: Any
+    net_input: Any
+    output: Any
+    coef: np.ndarray
+    intercept: Any
+    new_coef: np.ndarray
+    new_intercept: Any
+
+
+class Steps(list[Step]):
+    """The steps of a training in their order: ``print`` shows them as a table, and ``pandas.DataFrame`` takes them.
+
+    Of more than 200 the first and the last 100 are printed.
+
+    >>> print(Perceptron(epochs=1, shuffle=False, record=True).fit([[0, 1], [1, 1]], [0, 1]).steps_)
+      epoch  sample    x  target  v = w.x + b  output  w; b before  w; b after
+      1           1  0 1      -1            0      +1       0 0; 0    0 -2; -2
+      1           2  1 1      +1           -4      -1     0 -2; -2      2 0; 0
+    """
+
+    def __str__(self) -> str:
+        def weights(w: np.ndarray, b: Any) -> str:
+            rows = zip(np.atleast_2d(w), np.atleast_1d(b), strict=True)
+            return " | ".join(f"{_numbers(row)}; {_numbers(bias)}" for row, bias in rows)
+
+        rows = [
+            [str(s.epoch + 1), str(s.row + 1), _numbers(s.x), _numbers(s.target, "+"), _numbers(s.net_input),
+             _numbers(s.output, "+"), weights(s.coef, s.intercept), weights(s.new_coef, s.new_intercept)]
+            for s in self
+        ]  # fmt: skip
+        if len(rows) > 2 * SHOWN:
+            rows[SHOWN:-SHOWN] = [["..."] + [""] * 7]
+        heads = ["epoch", "sample", "x", "target", "v = w.x + b", "output", "w; b before", "w; b after"]
+        return aligned(heads, rows)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} steps; print shows them as a table>"
+
+
+def _numbers(values: Any, sign: str = "") -> str:
+    return " ".join(f"{v:{sign}.4g}" for v in np.atleast_1d(values) + 0.0)  # no -0
+
+
 class _LearningUnits(ClassifierMixin, BaseEstimator):
     """What perceptron and ADALINE share: targets as -1 and +1, one unit for two classes, else one for each."""
+
+    curve: ClassVar[str]  # the attribute with a number for each epoch
 
     def program(self, features: int, units: int) -> Program:
         """One step of the learning rule: inputs ``x`` and ``t``, state ``w`` and ``b``, output ``error``."""
         raise NotImplementedError
 
-    def _train(self, X, y, batch_size) -> tuple[list[float], int]:
-        """Run the rule for some epochs; the summed ``error`` of each, and the number of samples."""
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        if not self.learning_rate > 0:
-            raise ValueError(f"{type(self).__name__}: learning_rate must be > 0, got {self.learning_rate!r}")
-        self.classes_, number = np.unique(y, return_inverse=True)
+    def fit(self, X, y, coef_init=None, intercept_init=None):
+        """Learn from samples ``X`` and their classes ``y``.
+
+        The first weights are 0, or ``coef_init``, (units, features), and ``intercept_init``, (units,); for the one unit
+        of two classes (features,) and a number do as well. Raises `ValueError` for other shapes.
+        """
+        with unchanged_on_error(self):
+            X, y = validate_data(self, X, y, dtype=np.float64)
+            self._begin(y, X.shape[1], coef_init, intercept_init)
+            self._learn(X, y, self.epochs)
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        """One epoch over these samples, from the weights there are; at the first call ``classes`` says all classes.
+
+        n calls with the same samples do what a fit of n epochs does. Raises `ValueError` for other classes.
+        """
+        first = not hasattr(self, "coef_")
+        with unchanged_on_error(self):
+            X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
+            if first and classes is None:
+                raise ValueError(f"{type(self).__name__}: the first partial_fit needs all classes there will be: "
+                                 "partial_fit(X, y, classes=[...])")  # fmt: skip
+            if first:
+                self._begin(classes, X.shape[1])
+            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(f"{type(self).__name__}: classes are {np.unique(classes)}, in the calls before they "
+                                 f"were {self.classes_}; leave them out")  # fmt: skip
+            self._learn(X, y, 1)
+        return self
+
+    def _begin(self, classes, features: int, coef=None, intercept=None) -> None:
+        """Classes, first weights, and no epoch yet."""
+        check_classification_targets(classes)
+        self.classes_ = np.unique(classes)
         k = len(self.classes_)
         if k < 2:
-            raise ValueError(f"{type(self).__name__} needs two classes, y has one class only: {self.classes_[0]!r}")
-        belongs = number[:, None] == (np.array([1]) if k == 2 else np.arange(k))
-        arrays = {"x": X, "t": np.where(belongs, 1.0, -1.0)}
-        n, units = len(X), belongs.shape[1]
-        step = executors.get(self.executor).compile(self.program(X.shape[1], units))
-        weights = {"w": np.zeros((units, X.shape[1])), "b": np.zeros(units)}
-        errors: list[float] = []
-        for epoch in range(self.epochs):
-            order = np.random.default_rng([self.seed, epoch]).permutation(n) if self.shuffle else np.arange(n)
-            errors.append(step.steps(weights, arrays, order, n if batch_size == "all" else batch_size)["error"])
-            if self._done(errors):
-                break
-        self.coef_, self.intercept_, self.n_iter_ = weights["w"], weights["b"], len(errors)
-        return errors, n
+            raise ValueError(
+                f"{type(self).__name__} needs two classes, got one class only: {self.classes_.tolist()[0]!r}"
+            )
+        units = 1 if k == 2 else k
+        self.coef_ = self._first("coef_init", coef, (units, features))
+        self.intercept_ = self._first("intercept_init", intercept, (units,))
+        self.n_iter_ = 0
+        setattr(self, self.curve, [])
+        self.__dict__.pop("steps_", None)
+        if self.record:
+            self.steps_ = Steps()
 
-    def _done(self, errors: list[float]) -> bool:
+    def _first(self, name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """First weights: 0, or a copy of what is given."""
+        if given is None:
+            return np.zeros(shape)
+        array = np.array(given, FLOAT)
+        if array.shape != shape and not (shape[0] == 1 and array.shape == shape[1:]):
+            without = f", or {shape[1:] or 'a number'}" if shape[0] == 1 else ""
+            raise ValueError(f"{type(self).__name__}: {name} must have shape {shape}{without}, got {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{type(self).__name__}: {name} must be finite, got {array[~np.isfinite(array)][0]}")
+        return array.reshape(shape)
+
+    def _learn(self, X: np.ndarray, y: np.ndarray, epochs: int) -> None:
+        """Run the rule for some epochs more."""
+        check_classification_targets(y)
+        number(self, "learning_rate", self.learning_rate, above=0)
+        whole(self, "epochs", self.epochs, least=0)
+        whole(self, "seed", self.seed, least=0)
+        if len(new := np.setdiff1d(y, self.classes_)):
+            raise ValueError(
+                f"{type(self).__name__}: y has {new.tolist()[0]!r}, which is none of the classes {self.classes_}"
+            )
+        which = np.searchsorted(self.classes_, y)
+        belongs = which[:, None] == (np.array([1]) if len(self.classes_) == 2 else np.arange(len(self.classes_)))
+        arrays = {"x": X, "t": np.where(belongs, 1.0, -1.0)}
+        step = executors.get(self.executor).compile(self.program(X.shape[1], belongs.shape[1]))
+        weights = {"w": self.coef_.copy(), "b": self.intercept_.copy()}
+        size = len(X) if self._batch() == "all" else self._batch()
+        curve, steps = list(getattr(self, self.curve)), Steps(getattr(self, "steps_", ()))
+        look = self._sums(*self.coef_.shape) if self.record else None
+        for epoch in range(self.n_iter_, self.n_iter_ + epochs):
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(X)) if self.shuffle else np.arange(len(X))
+            if self.record:
+                error = sum(self._recorded(step, look, weights, arrays, order[i : i + size], epoch, steps)
+                            for i in range(0, len(X), size))  # fmt: skip
+            else:
+                error = step.steps(weights, arrays, order, size)["error"]
+            curve.append(self._measure(error, len(X)))
+            if self._done(curve):
+                break
+        if not (np.isfinite(weights["w"]).all() and np.isfinite(weights["b"]).all()):
+            raise ArithmeticError(f"{type(self).__name__}: the weights grew beyond all numbers; try a smaller "
+                                  f"learning_rate (now {self.learning_rate:g}) or scaled inputs")  # fmt: skip
+        self.coef_, self.intercept_, self.n_iter_ = weights["w"], weights["b"], len(curve)
+        setattr(self, self.curve, curve)
+        if self.record:
+            self.steps_ = steps
+
+    def _recorded(self, step, look, weights, arrays, rows, epoch: int, steps: Steps) -> float:
+        """One step of the rule on these rows; what it did to each of them is added to ``steps``."""
+        old = {name: a.copy() for name, a in weights.items()}
+        v = look(old, {"x": arrays["x"][rows]})["v"]
+        error = step.steps(weights, arrays, rows, len(rows))["error"]
+
+        def plain(a: np.ndarray) -> Any:  # of one unit a number, or its weights
+            return a.copy() if len(a) > 1 else a[0].copy() if a.ndim > 1 else float(a[0])
+
+        for row, net in zip(rows.tolist(), v, strict=True):
+            told = plain(arrays["t"][row]), plain(net), plain(np.where(net >= 0, 1.0, -1.0))
+            before, after = ((plain(s["w"]), plain(s["b"])) for s in (old, weights))
+            steps.append(Step(epoch, row, arrays["x"][row].copy(), *told, *before, *after))
+        return error
+
+    def _batch(self) -> Any:
+        return 1
+
+    def _measure(self, error: float, n: int) -> Any:
+        raise NotImplementedError
+
+    def _done(self, curve: list) -> bool:
         return False
+
+    def _sums(self, units: int, features: int) -> Any:
+        """What computes the net input: from state ``w`` and ``b``, and samples ``x``, to ``v``."""
+        x, w, b = _leaves(features, units)
+        return executors.get(self.executor).compile(Program([x], {"v": net_input(w, x, b)}))
 
     def decision_function(self, X):
         """The net input v = w.x + b, before the threshold: one number a sample, or one for each of several classes."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        x, w, b = _leaves(*self.coef_.shape[::-1])
-        run = executors.get(self.executor).compile(Program([x], {"v": net_input(w, x, b)}))
-        v = run({"w": self.coef_, "b": self.intercept_}, {"x": X})["v"]
+        v = self._sums(*self.coef_.shape)({"w": self.coef_, "b": self.intercept_}, {"x": X})["v"]
         return v[:, 0] if len(self.classes_) == 2 else v
 
     def predict(self, X):
@@ -136,7 +293,8 @@ class Perceptron(_LearningUnits):
     Targets t are -1 and +1 for the two classes in order; for more classes one unit each, against the rest. Only
     mistakes change the weights, which start at 0. Training stops after an epoch without a mistake, which comes for sure
     if a line separates the classes, or after ``epochs``. ``errors_`` has the mistakes of each epoch, ``converged_``
-    whether the last had none; ``coef_`` and ``intercept_`` are the weights. Rosenblatt, 1958; lectures 001, 002.
+    whether the last had none; ``coef_`` and ``intercept_`` are the weights. With ``record=True`` ``steps_`` has every
+    step: `Steps`. Rosenblatt, 1958; lectures 001, 002.
 
     >>> X = [[0, 0], [0, 1], [1, 0], [1, 1]]
     >>> unit = Perceptron(shuffle=False).fit(X, [0, 0, 0, 1])      # AND
@@ -148,9 +306,11 @@ class Perceptron(_LearningUnits):
     False
     """
 
-    def __init__(self, learning_rate=1.0, epochs=100, seed=0, shuffle=True, executor=None):
+    curve = "errors_"
+
+    def __init__(self, learning_rate=1.0, epochs=100, seed=0, shuffle=True, executor=None, record=False):
         self.learning_rate, self.epochs, self.seed, self.shuffle = learning_rate, epochs, seed, shuffle
-        self.executor = executor
+        self.executor, self.record = executor, record
 
     def program(self, features, units):
         x, w, b = _leaves(features, units)
@@ -161,16 +321,15 @@ class Perceptron(_LearningUnits):
         updates = {w: w + ops.batch_sum(ops.contract(change, x, "i,j->ij")), b: b + ops.batch_sum(change)}
         return Program([x, t], {"error": ops.batch_sum(mistakes)}, updates)
 
-    def fit(self, X, y):
-        """Learn from samples ``X`` and their classes ``y``."""
-        with unchanged_on_error(self):
-            errors, _ = self._train(X, y, batch_size=1)
-            self.errors_ = [round(e) for e in errors]
-            self.converged_ = bool(self.errors_) and self.errors_[-1] == 0
-        return self
+    def _measure(self, error, n):
+        return round(error)
 
-    def _done(self, errors):
-        return errors[-1] == 0
+    def _done(self, curve):
+        return curve[-1] == 0
+
+    def _learn(self, X, y, epochs):
+        super()._learn(X, y, epochs)
+        self.converged_ = bool(self.errors_) and self.errors_[-1] == 0
 
 
 class Adaline(_LearningUnits):
@@ -179,7 +338,8 @@ class Adaline(_LearningUnits):
     Gradient descent on 1/2 (d - v)^2, so every sample changes the weights, not only mistakes. ``batch_size`` 1 is the
     rule as published; for n, or "all", the mean of the n changes is taken. Targets d are -1 and +1; for more than two
     classes one unit each, against the rest. ``loss_curve_`` has the mean of 1/2 (d - v)^2 of each epoch. Diverges where
-    ``learning_rate`` is too large for the inputs' size: scale them. Widrow and Hoff, 1960; lecture 003.
+    ``learning_rate`` is too large for the inputs' size: scale them. With ``record=True`` ``steps_`` has every step:
+    `Steps`; in a batch, all samples meet the weights before it. Widrow and Hoff, 1960; lecture 003.
 
     >>> X = [[0, 0], [0, 1], [1, 0], [1, 1]]
     >>> unit = Adaline(learning_rate=0.5, epochs=200, batch_size="all").fit(X, [0, 0, 0, 1])
@@ -187,9 +347,11 @@ class Adaline(_LearningUnits):
     ([0, 0, 0, 1], [[1.0, 1.0]], [-1.5])
     """
 
-    def __init__(self, learning_rate=0.01, epochs=100, batch_size=1, seed=0, shuffle=True, executor=None):
+    curve = "loss_curve_"
+
+    def __init__(self, learning_rate=0.01, epochs=100, batch_size=1, seed=0, shuffle=True, executor=None, record=False):
         self.learning_rate, self.epochs, self.batch_size = learning_rate, epochs, batch_size
-        self.seed, self.shuffle, self.executor = seed, shuffle, executor
+        self.seed, self.shuffle, self.executor, self.record = seed, shuffle, executor, record
 
     def program(self, features, units):
         x, w, b = _leaves(features, units)
@@ -199,15 +361,11 @@ class Adaline(_LearningUnits):
         updates = {w: w + ops.batch_mean(ops.contract(change, x, "i,j->ij")), b: b + ops.batch_mean(change)}
         return Program([x, d], {"error": ops.batch_sum(ops.sum(error * error) * 0.5)}, updates)
 
-    def fit(self, X, y):
-        """Learn from samples ``X`` and their classes ``y``."""
+    def _batch(self):
         size: Any = self.batch_size
         if size != "all" and not (isinstance(size, (int, np.integer)) and size >= 1):
             raise ValueError(f"Adaline: batch_size must be a whole number >= 1 or 'all', got {size!r}")
-        with unchanged_on_error(self):
-            errors, n = self._train(X, y, size)
-            self.loss_curve_ = [e / n for e in errors]
-            if not np.isfinite(self.coef_).all():
-                raise ArithmeticError(f"Adaline: the weights grew beyond all numbers; try a smaller learning_rate (now "
-                                      f"{self.learning_rate:g}) or scaled inputs")  # fmt: skip
-        return self
+        return size
+
+    def _measure(self, error, n):
+        return error / n

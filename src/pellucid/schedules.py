@@ -17,6 +17,7 @@ from typing import Any, dataclass_transform
 from .checks import checked, function, number, several, wrong
 from .graph import GraphError, Value, cached_property, state
 from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
+from .reprs import Shown
 
 # whole numbers that `Clock` reads, and `fit` sets: epochs that are done, steps in the one under way, steps of each
 EPOCHS, EPOCH_STEPS, PER_EPOCH = "optimizer.epochs", "optimizer.epoch_steps", "optimizer.steps_per_epoch"
@@ -43,8 +44,8 @@ class Clock:
 
 
 @dataclass_transform(frozen_default=True)
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Shown):
     """Base of schedules: ``start * factor(t)``.
 
     ``epochs`` or ``steps``, one of them, is the schedule's length: that of the whole change, or of its period; each
@@ -57,7 +58,7 @@ class Schedule:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
 
     def __post_init__(self) -> None:
         checked(self, number, "start", above=0)

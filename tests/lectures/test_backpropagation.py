@@ -10,7 +10,7 @@ import pytest
 
 import pellucid as pel
 from pellucid import nn, ops, optim
-from pellucid.executors import reference
+from pellucid.executors import EXECUTORS, reference
 
 W_HIDDEN = np.array([[0.15, 0.20], [0.25, 0.30]])  # w1 w2; w3 w4
 W_OUTPUT = np.array([[0.40, 0.45], [0.50, 0.55]])  # w5 w6; w7 w8
@@ -95,38 +95,45 @@ def test_error_after_one_and_after_10000_steps_lecture_001():
     np.testing.assert_allclose(found["out_o"][0], [0.0159136, 0.984064], rtol=4e-6)
 
 
-def test_the_same_by_a_model_lecture_001():
-    """The same step by layers, `fit` and SGD: the biases are no parameters but constants."""
+def the_model(executor="native"):
+    """The network of the lecture as a `Model`, with its first weights; the biases stay."""
 
-    def layer(weights):
-        return nn.Dense(2, bias=False, weight_init=partial(nn.init.constant, value=weights))
+    def layer(weights, bias):
+        return nn.Dense(2, weight_init=partial(nn.init.constant, value=weights),
+                        bias_init=partial(nn.init.constant, value=bias), train_bias=False)  # fmt: skip
 
-    net = nn.Sequential(layer(W_HIDDEN), lambda v: v + B_HIDDEN, nn.sigmoid, layer(W_OUTPUT), lambda v: v + B_OUTPUT,
-                        nn.sigmoid)  # fmt: skip
-    model = pel.Model(net, loss="half_squared_error", optimizer=optim.SGD(RATE), dtype="float64")
-    history = model.fit(X, T, verbose=0)
-    assert history["loss"] == pytest.approx([0.298371109], abs=5e-10)
+    net = nn.Sequential(layer(W_HIDDEN, B_HIDDEN), nn.sigmoid, layer(W_OUTPUT, B_OUTPUT), nn.sigmoid)
+    return pel.Model(net, "half_squared_error", optim.SGD(RATE), dtype="float64", executor=executor, input_shape=(2,))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_every_digit_by_a_model_alone_lecture_001(executor):
+    """What the example prints, from `layer_outputs`, `fit`, `evaluate` and `predict`."""
+
+    def printed(found, digits):
+        np.testing.assert_allclose(found, digits, atol=6e-9, rtol=0)
+
+    model = the_model(executor)
+    forward = {name: a[0] for name, a in model.layer_outputs(X).items()}
+    printed(forward["layers.0"], [0.3775, 0.3925])
+    printed(forward["layers.1"], [0.593269992, 0.596884378])
+    printed(forward["layers.3"], [0.75136507, 0.772928465])
+    printed(0.5 * (T - model.predict(X)) ** 2, [[0.274811083, 0.023560026]])
+    before = {name: np.array(w) for name, w in model.parameters.items()}
+    assert model.fit(X, T, verbose=0)["loss"] == pytest.approx([0.298371109], abs=5e-10)
+    after = model.parameters
+    printed(after["layers.2.weight"], [[0.35891648, 0.408666186], [0.511301270, 0.561370121]])
+    printed(after["layers.0.weight"], [[0.149780716, 0.19956143], [0.24975114, 0.29950229]])
+    slopes = {name: (before[name] - after[name]) / RATE for name in before}  # w' = w - 0.5 dE/dw
+    printed(slopes["layers.2.weight"], [[0.08216704, 0.08266763], [-0.02260254, -0.02274024]])
+    printed(slopes["layers.0.weight"], [[0.00043857, 0.00087714], [0.00049771, 0.00099543]])
+    assert after["layers.0.bias"].tolist() == [0.35, 0.35] and after["layers.2.bias"].tolist() == [0.60, 0.60]
     assert model.evaluate(X, T)["loss"] == pytest.approx(0.291027774, abs=5e-10)
-    np.testing.assert_allclose(model.parameters["layers.3.weight"][0], [0.35891648, 0.408666186], atol=5e-9)
-    np.testing.assert_allclose(model.parameters["layers.0.weight"][1], [0.24975114, 0.29950229], atol=5e-9)
 
 
-def test_frozen_biases_lecture_001():
-    """Biases as parameters of a layer that is not trained stay where they are, and the step is the same."""
-
-    class Shift(nn.Layer):
-        start: float
-
-        def __call__(self, x):
-            return x + self.param("bias", x.shape, partial(nn.init.constant, value=self.start))
-
-    def layer(weights):
-        return nn.Dense(2, bias=False, weight_init=partial(nn.init.constant, value=weights))
-
-    net = nn.Sequential(layer(W_HIDDEN), Shift(B_HIDDEN, trainable=False), nn.sigmoid,
-                        layer(W_OUTPUT), Shift(B_OUTPUT, trainable=False), nn.sigmoid)  # fmt: skip
-    model = pel.Model(net, loss="half_squared_error", optimizer=optim.SGD(RATE), dtype="float64")
-    model.fit(X, T, verbose=0)
-    assert model.parameters["layers.1.bias"].tolist() == [0.35, 0.35]
-    assert model.parameters["layers.4.bias"].tolist() == [0.60, 0.60]
-    assert model.evaluate(X, T)["loss"] == pytest.approx(0.291027774, abs=5e-10)
+def test_10000_steps_by_a_model_alone_lecture_001():
+    model = the_model()
+    model.fit(np.repeat(X, 10_000, 0), np.repeat(T, 10_000, 0), batch_size=1, verbose=0)  # the one sample, each step
+    assert model.evaluate(X, T)["loss"] == pytest.approx(0.0000351019, rel=2e-6)
+    np.testing.assert_allclose(model.predict(X)[0], [0.0159136, 0.984064], rtol=4e-6)
+    assert model.parameters["layers.0.bias"].tolist() == [0.35, 0.35]

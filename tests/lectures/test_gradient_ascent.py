@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import nn
+from pellucid import nn, ops, optim
 from pellucid.executors import reference
 
 ETA = 0.5
@@ -46,3 +46,21 @@ def test_one_step_by_hand_lecture_002():
     found = climber()(state, {"x": [1.0], "d": [1.0]})
     assert (float(found["P"]), float(found["by_w2"]), float(found["by_w1"])) == (-0.125, 0.0625, 0)
     assert (float(state["w1"]), float(state["w2"])) == (0, 0.03125)
+
+
+@pytest.mark.parametrize("w1, w2, x, d", [(0.3, -0.7, 1.5, 0.9), (-1.2, 2.0, 0.4, 0.1)])
+def test_sgd_that_maximizes_is_the_slides_hill_climbing_lecture_002(w1, w2, x, d):
+    """theta' = theta + r dP/dtheta by a `Model` alone: its loss is P, and `SGD(r, maximize=True)` climbs."""
+    net = nn.Sequential(nn.Dense(1, bias=False), nn.sigmoid, nn.Dense(1, bias=False), nn.sigmoid)
+    model = pel.Model(net, lambda z, d: -0.5 * ops.sum((d - z) ** 2), optim.SGD(ETA, maximize=True), dtype="float64",
+                      input_shape=(1,))  # fmt: skip
+    model.set_parameters({"layers.0.weight": [[w1]], "layers.2.weight": [[w2]]})
+    step, state, climb = climber(), {"w1": w1, "w2": w2}, []
+    for _ in range(20):
+        found = step(state, {"x": [x], "d": [d]})
+        performance = model.fit([[x]], [[d]], verbose=0)["loss"][-1]
+        assert performance == pytest.approx(float(found["P"]), rel=1e-12)
+        assert model.parameters["layers.0.weight"].item() == pytest.approx(float(state["w1"]), rel=1e-12)
+        assert model.parameters["layers.2.weight"].item() == pytest.approx(float(state["w2"]), rel=1e-12)
+        climb.append(performance)
+    assert (np.diff(climb) > 0).all()

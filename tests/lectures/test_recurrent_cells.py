@@ -72,3 +72,27 @@ def test_what_the_forgetting_gate_does_lecture_003():
         x = np.zeros((1, 6, 1))
         x[0, 0] = 1
         assert model.predict(x)[0, 0] == pytest.approx(kept, abs=1e-9)
+
+
+def test_inside_the_lstm_cell_lecture_003():
+    """Gates and memory of each step, by the lecture's names, follow its formulas one from the other."""
+    random = np.random.default_rng(1)
+    model = pel.Model(nn.LSTM(2, return_sequences=True), "mse", dtype="float64", input_shape=(5, 3), seed=2)
+    x, w = random.normal(size=(4, 5, 3)), model.parameters
+    inside = model.layer_outputs(x)
+    assert list(inside)[:-1] == ["f", "i", "o", "candidate", "h", "C"]
+    f, i, o, candidate, h, c = (inside[name] for name in ("f", "i", "o", "candidate", "h", "C"))
+    assert f.shape == c.shape == (4, 5, 2)
+    before = np.concatenate([np.zeros((4, 1, 2)), h[:, :-1]], 1)  # h_(t-1), and C_(t-1) below
+    z = x @ w["weight"].T + before @ w["recurrent_weight"].T + w["bias"]
+    s = lambda v: 1 / (1 + np.exp(-v))
+    for gate, expected in (
+        (i, s(z[..., :2])),
+        (f, s(z[..., 2:4])),
+        (candidate, np.tanh(z[..., 4:6])),
+        (o, s(z[..., 6:])),
+    ):
+        np.testing.assert_allclose(gate, expected, rtol=1e-12)
+    np.testing.assert_allclose(c, f * np.concatenate([np.zeros((4, 1, 2)), c[:, :-1]], 1) + i * candidate, rtol=1e-12)
+    np.testing.assert_allclose(h, o * np.tanh(c), rtol=1e-12)
+    np.testing.assert_array_equal(h, model.predict(x))

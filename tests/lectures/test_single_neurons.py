@@ -37,6 +37,26 @@ def test_rosenblatts_rule_by_hand_lecture_002():
     assert (unit.coef_.tolist(), unit.intercept_.tolist(), unit.errors_) == ([[0, 1]], [0], [2])
 
 
+def test_first_weights_and_the_table_of_steps_lecture_002():
+    """AND from w = (0.3, -0.1), b = 0.2, eta = 1/2, filled in by hand: v, y, and the weights after each sample."""
+    unit = Perceptron(learning_rate=0.5, epochs=2, shuffle=False, record=True)
+    unit.fit(TABLE, AND, coef_init=[0.3, -0.1], intercept_init=0.2)
+    by_hand = [  # x, t, v, y, w and b after it
+        ((0, 0), -1, 0.2, +1, (0.3, -0.1), -0.8),
+        ((0, 1), -1, -0.9, -1, (0.3, -0.1), -0.8),
+        ((1, 0), -1, -0.5, -1, (0.3, -0.1), -0.8),
+        ((1, 1), +1, -0.6, -1, (1.3, 0.9), 0.2),
+        ((0, 0), -1, 0.2, +1, (1.3, 0.9), -0.8),
+        ((0, 1), -1, 0.1, +1, (1.3, -0.1), -1.8),
+        ((1, 0), -1, -0.5, -1, (1.3, -0.1), -1.8),
+        ((1, 1), +1, -0.6, -1, (2.3, 0.9), -0.8),
+    ]
+    for step, (x, t, v, y, w, b) in zip(unit.steps_, by_hand, strict=True):
+        assert (step.x.tolist(), step.target, step.output) == (list(x), t, y)
+        np.testing.assert_allclose([step.net_input, *step.new_coef, step.new_intercept], [v, *w, b], atol=1e-12)
+    assert unit.errors_ == [2, 3]
+
+
 @pytest.mark.parametrize("truth", [AND, OR], ids=["and", "or"])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_perceptron_learns_and_or_lecture_001(truth, seed):

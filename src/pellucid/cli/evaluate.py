@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources
 
 
 @click.command("evaluate", short_help="Test a model on data whose answers are known.")
-@click.argument("model_file", metavar="MODEL")
-@click.argument("what", metavar="DATA")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", "digits"))
 @click.option(
     "--target",
     metavar="COLUMN|FILE",
+    shell_complete=completion.FILE,
     help="CSV: the column of answers, if not named as in training. Arrays: a .npy or idx file of classes.",
 )
 @options.reading
@@ -48,6 +49,11 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
             raise click.UsageError("--target does not go with a model of a text")
         text.evaluate(model, model_file, what)
         return
+    if model.notes.get("kind") == "series":
+        from . import series
+
+        series.evaluate(model, what, reading, target)
+        return
     if model.notes.get("kind") == "table":
         truth, predicted = on_table(model, what, target, reading)
         names = model.notes["class_names"]
@@ -74,7 +80,8 @@ def on_table(model, what: str, target: str | None, reading: dict[str, Any]):
     from dataclasses import replace
 
     from .. import tabular
-    from .tables import how_read, read_for, tried
+    from .reading import how_read, read_for
+    from .tables import tried
 
     preprocessing, aim = tabular.restore(model)
     aim = replace(aim, name=target or aim.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import files, options
+from . import completion, files, options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,9 +17,16 @@ PIXELS = 1 << 20  # of the picture that are worked on at a time
 
 
 @click.command("filter", short_help="Slide a kernel over a picture: edges, blur.")
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE", shell_complete=completion.FILE)
 @click.option("--kernel", default="sobel", metavar="NAME", help="Its name, or its rows. Default: sobel.")
-@click.option("--out", "--output", "out", metavar="FILE", help="Where to write. Default: IMAGE-KERNEL.png, here.")
+@click.option(
+    "--out",
+    "--output",
+    "out",
+    metavar="FILE",
+    shell_complete=completion.FILE,
+    help="Where to write. Default: IMAGE-KERNEL.png, here.",
+)
 @click.option("--grey", is_flag=True, help="Make the picture grey first. Default: each colour by itself.")
 @click.option("--absolute", is_flag=True, help="Show how strong a response is, without its sign.")
 @click.option("--size", type=int, metavar="N", help="gaussian: pixels of a side, an odd number. Default: 3.")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import Checkpoint, DataError, EarlyStopping, Model, __version__, nn, optim
+from .. import Checkpoint, DataError, EarlyStopping, Model, __version__, data, nn, optim
 from . import files
 
 CHECKPOINT_MINUTES = 10  # and after every epoch
@@ -22,8 +22,9 @@ CHECKPOINT_MINUTES = 10  # and after every epoch
 class Recipe:
     """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
 
-    ``input_dropout`` acts on the inputs. With ``validation``, a share of the training samples is kept apart; with
-    ``patience``, training ends when the loss on it has not improved for so many epochs, and the best weights are kept.
+    ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs.
+    With ``validation``, a share of the training samples is kept apart; with ``patience``, training ends when the loss
+    on it has not improved for so many epochs, and the best weights are kept.
     """
 
     hidden: tuple[int, ...]
@@ -34,6 +35,7 @@ class Recipe:
     input_dropout: float = 0.0
     patience: int = 0
     validation: float = 0.1
+    net: str = "dense"
 
     def changed(self, **asked: Any) -> Recipe:
         """This recipe with what the user asked for; no dropout means none on the inputs either."""
@@ -44,8 +46,10 @@ class Recipe:
 RECIPES = {
     "digits": Recipe((256,), epochs=60, batch_size=64, learning_rate=4e-3, dropout=0.3, input_dropout=0.1),
     "mnist": Recipe((128,), epochs=10, batch_size=128, learning_rate=2e-3, dropout=0.1, validation=0.05),
+    "cifar": Recipe((256,), epochs=30, batch_size=64, dropout=0.2, patience=8),
     "images": Recipe((128,), epochs=100, batch_size=32, dropout=0.2, patience=15, validation=0.15),
     "text": Recipe((128, 128), epochs=100, batch_size=32, learning_rate=5e-3, patience=3),
+    "series": Recipe((64,), epochs=200, batch_size=32),
     "table": Recipe((64, 32), epochs=200, batch_size=32, dropout=0.2, patience=20, validation=0.15),
 }
 
@@ -69,6 +73,8 @@ class Run:
     dump_folder: str | None = None
     checkpoint: Path | None = None
     resume: bool = False
+    class_weight: str | None = None
+    oversample: bool = False
 
     @property
     def say(self) -> Callable[..., None]:
@@ -77,19 +83,43 @@ class Run:
 
     def learn(self, x: np.ndarray, y: np.ndarray, outputs: int | None, verbose: int = 1) -> Model:
         """A net for class numbers (of so many ``outputs``) or for values (None), fitted to training samples."""
+        loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
+        if len(x) < 4:
+            raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
+        model = self.model(self.network(x.shape[1:], outputs or 1), loss, metrics)
+        split = max(self.recipe.validation, 1 / len(x))
+        held = round(len(x) * split)
+        if self.class_weight is None and not self.oversample:
+            return self.fitted(model, x, y, len(x) - held, held, verbose, validation_split=split)
+        rows, others = self.apart(y, held)
+        counts = np.bincount(y[rows], minlength=outputs or 1)
+        weight = (len(rows) / len(counts) / np.maximum(counts, 1))[y[others]]  # so that the best epoch is by classes
+        chosen = rows[data.oversample(y[rows], self.seed)] if self.oversample else rows
+        given = {"validation_data": (x[others], y[others], weight), "class_weight": self.class_weight}
+        return self.fitted(model, x[chosen], y[chosen], len(chosen), held, verbose, **given)
+
+    def apart(self, y: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to learn from and rows for validation, with the classes in the same shares where there are enough."""
+        from ..data.dataset import drawn
+
+        try:
+            return drawn(len(y), held, self.seed, y)
+        except DataError:
+            return drawn(len(y), held, self.seed)
+
+    def network(self, shape: tuple[int, ...], outputs: int) -> nn.Layer:
+        """The recipe's net, or hidden layers by the recipe."""
         r = self.recipe
-        parts: list[Any] = [nn.Flatten()] if x.ndim > 2 else []
+        if r.net == "lenet5":
+            return nn.zoo.lenet5(outputs, shape[1], modern=True)
+        if r.net == "resnet20":
+            return nn.zoo.resnet_cifar(20, outputs)
+        parts: list[Any] = [nn.Flatten()] if len(shape) > 1 else []
         if r.input_dropout:
             parts.append(nn.Dropout(r.input_dropout))
         for units in r.hidden:
             parts += [nn.Dense(units), nn.relu, *self.dropout()]
-        net = nn.Sequential(*parts, nn.Dense(outputs or 1))
-        loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
-        if len(x) < 4:
-            raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
-        split = max(r.validation, 1 / len(x))
-        held = round(len(x) * split)
-        return self.fitted(self.model(net, loss, metrics), x, y, len(x) - held, held, verbose, validation_split=split)
+        return nn.Sequential(*parts, nn.Dense(outputs))
 
     def dropout(self) -> list[nn.Layer]:
         """What is behind each hidden layer."""

@@ -24,15 +24,18 @@ TYPES: dict[str, Any] = {
     "target": dict[str, Any],
     "columns": dict[str, list[str]],
     "left_out": dict[str, str],
-    "reading": dict[str, str | list[str] | dict[str, str]],
+    "series": dict[str, str | int],
+    "reading": dict[str, str | bool | list[str] | dict[str, str]],
 }
 NEEDED = {
     "pixels": ("source", "image", "scale", "class_names"),
     "text": ("source", "vocabulary"),
+    "series": ("source", "series"),
     "table": ("target", "columns", "left_out", "class_names"),
 }
 TARGET = ("name", "task", "reason")
-READING = {"sep", "dates", "missing", "decimal", "thousands"}
+SERIES = {"target", "date", "season"}
+READING = {"sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands"}
 
 
 def load(path: str, **options: Any) -> Model:
@@ -68,6 +71,8 @@ def _without_meaning(model: Model) -> list[str]:
         unfit.append("scale")
     if "target" in notes and not all(isinstance(notes["target"].get(name), str) for name in TARGET):
         unfit.append("target")
+    if "series" in notes and not notes["series"].keys() >= SERIES:
+        unfit.append("series")
     reading = notes.get("reading", {})
     if not reading.keys() <= READING or not isinstance(reading.get("dates", {}), dict):
         unfit.append("reading")

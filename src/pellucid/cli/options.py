@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..data.files import unpacked_name
+
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["pellucid.debug"] = value
@@ -45,7 +47,7 @@ def _columns_and_formats(_: Any, __: Any, given: tuple[str, ...]) -> dict[str, s
     return {column: form for column, _, form in (text.partition("=") for text in given)}
 
 
-NAMES = ("sep", "categorical", "numeric", "dates", "missing", "decimal", "thousands")
+NAMES = ("sep", "no_header", "no_quotes", "categorical", "numeric", "dates", "missing", "decimal", "thousands")
 READING = (
     click.option(
         "--sep",
@@ -55,6 +57,8 @@ READING = (
         metavar="CHAR",
         help="CSV: what separates the fields. Default: a comma; a tab for .tsv; what a first line sep=; says.",
     ),
+    click.option("--no-header", is_flag=True, help="CSV: the first line is data; the columns are called 1, 2, ..."),
+    click.option("--no-quotes", is_flag=True, help="CSV: double quotes are signs like any other."),
     click.option("--categorical", multiple=True, metavar="COLUMN", help="CSV: text, though it may look like numbers."),
     click.option("--numeric", multiple=True, metavar="COLUMN", help="CSV: numbers; other text in it is an error."),
     click.option(
@@ -81,10 +85,3 @@ def separator(path: str, given: str | None) -> str | None:
     if len(given) != 1 or given in '"\r\n':
         raise click.BadParameter(f"--sep takes one character (or tab), got {given!r}")
     return given
-
-
-def unpacked_name(path: str) -> str:
-    """A file's name without the ending of a packed one: people.csv of people.csv.gz."""
-    for ending in (".gz", ".xz", ".bz2", ".zip"):
-        path = path[: -len(ending)] if path.lower().endswith(ending) else path
-    return path

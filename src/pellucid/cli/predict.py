@@ -8,19 +8,23 @@ from pathlib import Path
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources
 
 
 @click.command("predict", short_help="Write a model's predictions as CSV.")
-@click.argument("model_file", metavar="MODEL")
-@click.argument("what", metavar="DATA")
-@click.option("--output", metavar="FILE.csv", help="Where to write. Default: the terminal.")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", "digits"))
+@click.option(
+    "--output", metavar="FILE.csv", shell_complete=completion.FILE, help="Where to write. Default: the terminal."
+)
+@click.option("--steps", type=click.IntRange(1, 100_000), metavar="N",
+              help="Forecasts: how many values to add to the series. Default: the horizon of training.")  # fmt: skip
 @options.reading
 @options.invert
 @options.executor
 @options.threads
 @options.debug
-def command(model_file, what, output, invert, executor, threads, reading) -> None:
+def command(model_file, what, output, steps, invert, executor, threads, reading) -> None:
     """Predict each sample of DATA, as lines of CSV: the class, its probability and those of all classes; or a value.
 
     DATA is a CSV file for a model of a table (columns are found by name, those that the model does not need are
@@ -30,6 +34,7 @@ def command(model_file, what, output, invert, executor, threads, reading) -> Non
     \b
     Examples:
       pellucid predict titanic.pel passengers.csv --output survival.csv
+      pellucid predict temperatures.pel temperatures.csv --steps 14
       pellucid predict digits.pel scan.png --invert
     """
     from .. import DataError
@@ -40,9 +45,15 @@ def command(model_file, what, output, invert, executor, threads, reading) -> Non
     names = model.notes.get("class_names") or []
     if model.notes.get("kind") == "text":
         raise DataError(f"{model_file} is a model of a text, which writes: pellucid sample {model_file} --prompt TEXT")
-    if model.notes.get("kind") == "table":
+    if steps is not None and model.notes.get("kind") != "series":
+        raise click.UsageError("--steps is for a model that forecasts (pellucid train FILE.csv --forecast)")
+    if model.notes.get("kind") == "series":
+        from . import series
+
+        heading, rows, column, result = series.predictions(model, what, reading, steps)
+    elif model.notes.get("kind") == "table":
         from .. import tabular
-        from .tables import read_for
+        from .reading import read_for
 
         preprocessing, target = tabular.restore(model)
         table = read_for(model, what, reading)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from . import options
+from . import completion, options
 
 
 @click.command("sample", short_help="Let a model of a text write.")
-@click.argument("model_file", metavar="MODEL")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
 @click.option("--prompt", metavar="TEXT", help="What the text begins with. Default: a new line.")
 @click.option("--length", type=click.IntRange(min=1), default=500, show_default=True, help="Characters to write.")
 @click.option(

@@ -16,7 +16,15 @@ from ..data.pictures import _pixels, _read
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 DIGITS_SEED = 0  # of the split of the digits, so that `evaluate` finds the same test set
-WORDS = {"digits": "scikit-learn's 8x8 digits", "mnist": "MNIST, with --data FOLDER"}
+WORDS = {
+    "digits": "scikit-learn's 8x8 digits",
+    "mnist": "MNIST, with --data FOLDER",
+    "cifar": "CIFAR-10 or CIFAR-100, with --data FOLDER",
+}
+FOLDERS = {
+    "mnist": "the folder of its four idx files",
+    "cifar": "the folder of its binary version, or the archive, or an .npz file of x_train, y_train, x_test, y_test",
+}
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,6 @@ class Samples:
 def digits_parts() -> tuple[data.Dataset, data.Dataset]:
     """The digits' training and test samples, always the same."""
     return data.digits().split(0.2, seed=DIGITS_SEED)
-
-
-def mnist_parts(folder: str) -> tuple[data.Dataset, data.Dataset]:
-    """MNIST's training and test samples from the folder of its four files."""
-    return data.mnist(folder, "train"), data.mnist(folder, "test")
 
 
 def folder_of_classes(path: str, size: tuple[int, int] | None, skip_bad: bool, say: Callable) -> data.Dataset:
@@ -79,7 +82,7 @@ def read(model: Model, path: str, target: str | None = None, invert: bool = Fals
     if place.is_dir():
         if any(place.glob("t10k-images*")):
             return _from_dataset(model, data.mnist(place, "test"), path)
-        return _pictures(model, place, sorted(p for p in place.rglob("*") if _is_picture(p)), invert)
+        return _pictures(model, place, sorted(p for p in place.rglob("*") if is_picture(p)), invert)
     if place.suffix.lower() in PICTURE_SUFFIXES:
         return _pictures(model, place.parent, [place], invert)
     if place.suffix.lower() in (".csv", ".tsv"):
@@ -176,7 +179,8 @@ def _fitted(model: Model, x: np.ndarray, path: str) -> np.ndarray:
     return x
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file's name is one of a picture that is not hidden."""
     return path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 

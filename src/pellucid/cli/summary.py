@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from . import options
+from . import completion, options
 
 
 @click.command("summary", short_help="Print a model's layers and what it was trained for.")
-@click.argument("model_file", metavar="MODEL")
+@click.argument("model_file", metavar="MODEL", shell_complete=completion.FILE)
 @options.debug
 def command(model_file) -> None:
     """Print a model's layers, output shapes and numbers of parameters; its loss, training and classes.
@@ -69,4 +69,6 @@ def _as_options(reading: dict) -> Iterator[str]:
     for name, value in reading.items():
         if name == "dates":
             value = [f"{column}={form}" if form else column for column, form in value.items()]
-        yield from (f"--{name} {word}" for word in ([value] if isinstance(value, str) else value))
+        option = f"--{name.replace('_', '-')}"
+        words = [] if isinstance(value, bool) else [value] if isinstance(value, str) else value
+        yield from (f"{option} {word}" for word in words) if words else (option,)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
 from .. import DataError, Model, data, report, tabular
-from ..data.csvfile import header
 from ..data.dataset import drawn
-from ..data.reading import MISSING, Reading
+from ..data.reading import MISSING
 from . import files
 from .learning import Run
-from .options import separator
+from .reading import KEPT, KINDS, first_line_is_data, how_read, in_own_words, names, read, read_like
 from .sources import predicted
+
+FAR = 10.0  # interquartile ranges beyond the quartiles: such values decide how a column is scaled
 
 
 def train(
-    run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, target_type: str | None,
-    reading: dict[str, Any], **how,
+    run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, text, target_type: str | None,
+    test_file: str | None, reading: dict[str, Any], **how,
 ) -> None:  # fmt: skip
-    """Train on a CSV file: say what is done and why, test, save and draw.
+    """Train on a table: say what is done and why, test, save and draw.
 
     ``reading`` has the options that say how the file is read, ``how`` the fields of `tabular.Preparation`, as the
     command line writes them.
@@ -30,79 +32,75 @@ def train(
     given = {name: word.replace("-", "_") for name, word in how.items() if word}
     words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
     prepare = tabular.Preparation(**words)
-    if target is None:
-        raise click.UsageError(
-            "a CSV file needs --target COLUMN, the column to predict, one of "
-            f"{tabular.listed(header(path, separator(path, reading['sep'])))}"
-        )
+    target = the_target(path, reading, target)
     if clash := [name for name in ("categorical", "numeric", "dates") if target in reading[name]]:
         raise click.UsageError(f"--{clash[0]} is for other columns than the target; give --target-type text or number")
+    if unknown := [name for name in (*keep, *drop, *text) if name == target]:
+        raise click.UsageError(f"--keep, --drop and --text are for other columns than the target {unknown[0]!r}")
     table = read(path, reading, target)
     features = table.drop(target)
-    if unknown := [name for name in (*keep, *drop) if name == target]:
-        raise click.UsageError(f"--keep and --drop are for other columns than the target {unknown[0]!r}")
     table, written = tabular.target_as_numbers(table, target, how_read(reading), target_type)
     aim = tabular.read_target(table, target, task, written)
-    columns = tabular.choose_columns(features, keep, drop)
+    if (run.class_weight or run.oversample) and not aim.class_names:
+        option = "--oversample" if run.oversample else "--class-weight"
+        raise click.UsageError(f"{option} is for classes, but this is a {aim.sentence}; --task decides otherwise")
+    columns = tabular.choose_columns(features, keep, drop, text)
     table, dropped = tabular.with_target(table, target)
+    test = None if test_file is None else other_file(test_file, reading, columns, aim)
     describe(run, path, table, dropped, columns, aim, prepare)
     if folds:
         last = cross_validate(run, table, columns, aim, prepare, folds)
         model, _, _ = fitted(run, table, columns, aim, prepare)
         run.say(f"the model saved is the last one, trained on all {len(table)} rows without a test set")
     else:
-        rows, test_rows = one_split(table, aim, run.seed)
-        run.say(f"{len(rows)} training and {len(test_rows)} test rows")
-        model, preprocessing, known = fitted(run, table.take(rows), columns, aim, prepare)
-        test = table.take(test_rows)
+        if test is None:
+            rows, test_rows = one_split(table, aim, run.seed)
+            table, test, where = table.take(rows), table.take(test_rows), "test set"
+        else:
+            where = f"{test_file}"
+        run.say(f"{len(table)} training and {len(test)} test rows")
+        model, preprocessing, known = fitted(run, table, columns, aim, prepare)
         truth, found = tried(model, preprocessing, known, test)
-        run.say(f"\ntest set, {len(test)} rows\n{result_text(truth, found, aim)}\n")
-        scores = report.scores(truth, found, bool(aim.class_names))
+        run.say(f"\n{where}, {len(test)} rows\n{result_text(truth, found, aim)}\n")
+        scores = scores_of(truth, found, aim, table)
         model.notes["test"] = scores
+        for name, score in [*scores.items()][1:] if aim.class_names else ():
+            run.say(f"test {name} {score:.4f}")
         name, score = next(iter(scores.items()))
         last = f"test {name} {score:.4f}"
-    model.notes["sha256"] = files.digest(path)
+    if not Path(path).is_dir():
+        model.notes["sha256"] = files.digest(path)
     model.notes["reading"] = {name: value for name, value in reading.items() if value and name in KEPT}
     run.keep(model)
     click.echo(last)
 
 
-KEPT = ("sep", "dates", "missing", "decimal", "thousands")  # of the options, for the files that a model reads later
-
-
-def how_read(reading: dict[str, Any]) -> Reading:
-    """The options as what they mean for entries."""
-    words = {name: value for name, value in reading.items() if value and name != "sep"}
-    return Reading(**words)
-
-
-def read(path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
-    """A CSV file, its target as text; one that seems to have another separator is an error that says so."""
-    sep = separator(path, reading["sep"])
-    words = {name: value for name, value in reading.items() if value and name != "sep"}
-    names = header(path, sep)
-    if len(names) == 1 and (found := [c for c in ";\t|" if c in names[0]]):
-        option = "tab" if found[0] == "\t" else repr(found[0])
-        raise DataError(f"{path} has one column, {names[0]!r}; is its separator another? Give --sep {option}")
+def the_target(path: str, reading: dict[str, Any], target: str | None) -> str:
+    """The column to predict; where none is given, that of a kind of file that says it, else the error that asks."""
+    there = names(path, reading)
     if target is not None:
-        words["categorical"] = [*reading["categorical"], target]
-    return data.read_csv(path, sep, **words)
+        return target
+    if (Path(path).is_dir() or path.lower().endswith(".ts")) and (
+        own := [n for n in ("class", "target") if n in there]
+    ):
+        return own[0]
+    hint = f"one of {tabular.listed(there)}"
+    if first_line_is_data(path, reading):
+        hint = (f"but the first line ({tabular.listed(there)}) looks like data: give --no-header too, and the columns "
+                f"are called 1 to {len(there)}")  # fmt: skip
+    raise click.UsageError(f"a table needs --target COLUMN, the column to predict, {hint}; or, if it is a series of "
+                           "values in time, --forecast")  # fmt: skip
 
 
-def read_for(model: Model, path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
-    """A CSV file for a model of a table: read as the one it was trained on, but for what the options say."""
-    kinds, kept = model.notes["columns"], model.notes.get("reading", {})
-    said = {name: value or kept.get(name) for name, value in reading.items()}
-    formats = dict(said["dates"] or {})
-    there = header(path, separator(path, said["sep"]))
-    known = {kind: [c for c in kinds.get(kind, ()) if c in there] for kind in tabular.PARTS}
-    dates = dict.fromkeys(known["dates"], "") | {c: form for c, form in formats.items() if c in there}
-    texts = [*known["ordered"], *known["categories"], *known["texts"]]
-    others = {*dates, *reading["categorical"], *reading["numeric"], target}
-    said["dates"] = dates
-    said["numeric"] = [*reading["numeric"], *(c for c in known["numbers"] if c not in others)]
-    said["categorical"] = [*reading["categorical"], *(c for c in texts if c not in others)]
-    return read(path, said, target)
+def other_file(path: str, reading: dict[str, Any], columns: tabular.Columns, aim: tabular.Target) -> data.Table:
+    """The rows of a test file whose target is known, read as the file of the training was."""
+    kinds = {kind: getattr(columns, kind) for kind in KINDS}
+    table = tabular.as_in_training(read_like(path, reading, kinds, aim.name), aim, how_read(reading))
+    if lacking := [name for name in columns.names if name not in table.names]:
+        raise DataError(f"{path} lacks the column{'s' * (len(lacking) > 1)} {tabular.listed(lacking)}, which the "
+                        "training file has")  # fmt: skip
+    aim.encode(table[aim.name])  # errors count rows as the file does
+    return tabular.with_target(table, aim.name)[0]
 
 
 def describe(
@@ -118,24 +116,51 @@ def describe(
     run.say(f"{path}: {len(table)} rows" + (f" ({dropped} more without a target, left out)" if dropped else ""))
     run.say(aim.sentence)
     for remark in table.remarks:
-        run.say(f"note: {remark}")
+        run.say(f"note: {in_own_words(remark)}")
     if words := [name for name in aim.class_names if name in MISSING and not aim.class_values]:
         run.say(f"note: {', '.join(map(repr, words))} is taken as a class of {aim.name!r}; "
                 f"--missing {words[0]} says that it means missing")  # fmt: skip
     for kind in tabular.PARTS:
-        if names := getattr(columns, kind):
-            run.say(f"{kind}: {tabular.listed(names, 30)}")
+        if there := getattr(columns, kind):
+            run.say(f"{kind}: {tabular.listed(there, 30)}")
     for name, reason in columns.left_out.items():
         run.say(f"left out: {name}, {reason}")
     for remark in columns.remarks:
         run.say(f"note: {remark}")
     if aim.class_names:
-        run.say(str(data.balance(aim.encode(table[aim.name]), aim.class_names)))
+        run.say(balance_text(data.balance(aim.encode(table[aim.name]), aim.class_names), run))
     if text := prepare.filled(table, columns):
         run.say(text)
+    if text := far_values(table, columns, prepare.clip):
+        run.say(text)
+    for text, of in tabular.leaks(table, columns, aim):
+        drop = " ".join(f"--drop {name}" for name in of)
+        run.say(f"note: {text}; if that is not known when the model is used, leave it out: {drop}")
+
+
+def balance_text(balance: data.Balance, run: Run) -> str:
+    """How large the classes are; where they are unequal, what is done, or can be done."""
+    text = str(balance).split("; ")[0]
+    if not balance.uneven:
+        return text
+    text += f"; always saying the largest is right for {balance.majority:.0%}: look at balanced_accuracy and f1_macro"
+    if run.class_weight:
+        return f"{text}; errors in small classes weigh more (--class-weight {run.class_weight})"
+    if run.oversample:
+        return f"{text}; training rows of small classes are repeated (--oversample)"
+    return f"{text}; --class-weight balanced or --oversample makes small classes count as much"
+
+
+def far_values(table: data.Table, columns: tabular.Columns, clip: str | None) -> str:
+    """One line on the values that are so far from the others that they matter, or that are clipped."""
     numbers = data.Table({name: table[name] for name in columns.numbers}, table.source)
-    for far in data.outliers(numbers, prepare.clip or "iqr").columns:
-        run.say(f"outliers, {'clipped' if prepare.clip else 'kept'}: {far.sentence}")
+    found = data.outliers(numbers, clip or "iqr", None if clip else FAR).columns
+    if not found:
+        return ""
+    text = "; ".join(far.sentence for far in found[:3])
+    more = f"; and {len(found) - 3} more columns" if len(found) > 3 else ""
+    advice = "" if clip else " (--clip iqr moves such values nearer)"
+    return f"outliers, {'clipped' if clip else 'kept'}: {text}{more}{advice}"
 
 
 def fitted(
@@ -156,6 +181,14 @@ def tried(model: Model, preprocessing, aim: tabular.Target, table: data.Table) -
     if aim.class_names:
         return aim.encode(table[aim.name]), output.argmax(axis=1)
     return table[aim.name], aim.decode(output)
+
+
+def scores_of(truth: np.ndarray, found: np.ndarray, aim: tabular.Target, table: data.Table) -> dict[str, float]:
+    """The scores of a test; of classes that are unequal among the training rows also those that accuracy hides."""
+    scores = report.scores(truth, found, bool(aim.class_names))
+    if aim.class_names and data.balance(aim.encode(table[aim.name])).uneven:
+        scores |= report.uneven_scores(truth, found, len(aim.class_names))
+    return scores
 
 
 def result_text(truth: np.ndarray, predicted: np.ndarray, aim: tabular.Target) -> str:
@@ -199,7 +232,7 @@ def cross_validate(run: Run, table: data.Table, columns, aim: tabular.Target, pr
     for number, (rows, test_rows) in enumerate(splitter.split(np.zeros(len(table)), classes), 1):
         model, preprocessing, known = fitted(run, table.take(rows), columns, aim, prepare, verbose=0)
         truth, found = tried(model, preprocessing, known, table.take(test_rows))
-        scores = report.scores(truth, found, classes is not None)
+        scores = scores_of(truth, found, aim, table)
         run.say(
             f"fold {number}/{folds}  "
             + "  ".join(f"{k} {v:.4g}" for k, v in scores.items())

@@ -1,126 +1,33 @@
-"""``pellucid train``: its options, and the training on digits, MNIST and pictures. Imports click at the top."""
+"""``pellucid train``: what DATA is, and who trains on it. Imports click at the top."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from . import files, options, sources
+from . import completion, files, options, sources, train_options
 from .learning import RECIPES, Run
 
-# ways to prepare a table's columns, with - for _ and none for None; tabular, which knows them, is slow to import
-IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", "minmax", "robust", "none"]
-ENCODE, CLIP = ["one-hot", "binary", "ordinal"], ["iqr", "robust-z"]
+WAYS = {  # endings of files that are no tables, and what can be done with them
+    ".npy": "an array has no targets beside it; in Python: pellucid.Model(...).fit(numpy.load(...), y)",
+    ".npz": "in Python: pellucid.Model(...).fit(x, y) with its arrays; or, if it is CIFAR, pellucid train cifar --data",
+    ".wav": "read sound in Python, scipy.io.wavfile.read, cut it by pellucid.data.windows, and fit a pellucid.Model",
+    ".mp3": "convert it to wav, read it in Python by scipy.io.wavfile.read, and fit a pellucid.Model",
+    ".json": "make it a table: pandas.read_json(...).to_csv(..., index=False)",
+    ".jsonl": "make it a table: pandas.read_json(..., lines=True).to_csv(..., index=False)",
+    ".xls": "save it as .xlsx, or as CSV (UTF-8)",
+    ".ods": "save it as .xlsx, or as CSV (UTF-8)",
+    ".pel": "it is a model; pellucid evaluate and pellucid predict take it",
+    **dict.fromkeys(sources.PICTURE_SUFFIXES, "pictures lie in a folder with a subfolder for each class; give that"),
+}
 
 
-def whole_numbers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
-    """--hidden: units of each hidden layer; "none" for a net without any."""
-    if text is None:
-        return None
-    if text.strip().lower() in ("none", "0", ""):
-        return ()
-    try:
-        units = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        units = (0,)
-    if min(units) < 1:
-        raise click.BadParameter(f"expected whole numbers such as 64,32 (or none), got {text!r}")
-    return units
-
-
-def batch(_: Any, __: Any, text: str | None) -> int | str | None:
-    """--batch-size: a whole number, or all."""
-    if text is None or text == "all":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise click.BadParameter(f"expected a whole number >= 1, or all, got {text!r}")
-    return int(text)
-
-
-def above_zero(_: Any, __: Any, value: float | None) -> float | None:
-    """--learning-rate: a number > 0."""
-    if value is not None and not 0 < value < float("inf"):
-        raise click.BadParameter(f"expected a number > 0, got {value}")
-    return value
-
-
-def height_width(_: Any, __: Any, text: str | None) -> tuple[int, int] | None:
-    """--size: 32, or 24x32 (height x width)."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
-        raise click.BadParameter(f"expected pixels such as 32, or 24x32 (height x width), got {text!r}")
-    return int(parts[0]), int(parts[-1])
-
-
-@click.command("train", short_help="Train a net on digits, a CSV file, MNIST, pictures or a text.")
-@click.argument("what", metavar="DATA")
-@click.option("--target", metavar="COLUMN", help="CSV: the column to predict.")
-@click.option(
-    "--task", type=click.Choice(["classification", "regression"]), help="CSV: instead of telling it from the target."
-)
-@click.option(
-    "--target-type",
-    type=click.Choice(["text", "number"]),
-    help="CSV: whether 1, 01 and 1.0 are three classes or one. Default: told from the target.",
-)
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="CSV: cross-validate instead of one test set.")
-@click.option("--keep", multiple=True, metavar="COLUMN", help="CSV: use it though it looks useless; repeatable.")
-@click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable.")
-@click.option("--impute", type=click.Choice(IMPUTE), help="CSV: what fills missing numbers. Default: median.")
-@click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: standard.")
-@click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot.")
-@click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no.")
-@options.reading
-@click.option("--data", "folder", metavar="FOLDER", help="mnist: the folder of its four idx files.")
-@click.option(
-    "--size", callback=height_width, metavar="PIXELS", help="Pictures: scale to 32, or 24x32 (height x width)."
-)
-@click.option("--skip-bad", is_flag=True, help="Pictures: leave out files that cannot be read.")
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    help="Passes over the training samples, at most. Default: 60 digits, 10 mnist, 200 CSV, 100 pictures or text.",
-)
-@click.option("--batch-size", callback=batch, metavar="N|all", help="Samples a step.")
-@click.option("--learning-rate", type=float, callback=above_zero, help="Adam's step size.")
-@click.option(
-    "--hidden",
-    "--units",
-    "hidden",
-    callback=whole_numbers,
-    metavar="64,32|none",
-    help="Units of the hidden layers; of a text these are LSTM layers.",
-)
-@click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of hidden values dropped in training, 0 to 1."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@options.executor
-@options.threads
-@click.option(
-    "--output",
-    "--model",
-    "output",
-    metavar="MODEL.pel",
-    help="Where to save the model. Default: the data's name, in this folder.",
-)
-@click.option("--plot", metavar="FILE.png", help="Where to draw the learning curves. Default: beside the model.")
-@click.option("--dump", "dump_folder", metavar="FOLDER", help="Write the plan and the machine code there, to be read.")
-@click.option("--checkpoint", metavar="FOLDER", help="Write the training there as it runs, every epoch or 10 minutes.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one, to the same result.")
-@click.option("--no-plot", is_flag=True, help="Draw nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the last line alone.")
-@options.debug
+@click.command("train", short_help="Train a net on digits, a table, a series, pictures or a text.")
+@click.argument("what", metavar="DATA", shell_complete=completion.path("file", *sources.WORDS))
+@train_options.all_of_them
 def command(
     what,
-    folder,
-    size,
-    skip_bad,
     output,
     plot,
     no_plot,
@@ -134,114 +41,125 @@ def command(
     executor,
     threads,
     dump_folder,
-    checkpoint,
-    resume,
     quiet,
+    forecast,
     reading,
-    **table,
+    **given,
 ) -> None:
     """Train a net, test it on samples it has not seen, save it, and draw its learning curves.
 
-    DATA is digits (scikit-learn's 8x8 digits), mnist, a CSV file, a folder of pictures with a subfolder for each
-    class, or a text, FILE.txt, to learn to write like it, a character at a time. One fifth of the samples is the test
-    set (MNIST has its own), which training never sees; of a text the last tenth says when to stop. The last line
-    printed is the result.
+    DATA is digits (scikit-learn's 8x8 digits), mnist or cifar, a table (CSV, also packed; Parquet, Excel, ARFF, .ts),
+    with --forecast a series of values in time, a folder of pictures or of texts with a subfolder for each class, or a
+    text, FILE.txt, to learn to write like it, a character at a time. One fifth of the samples is the test set (MNIST
+    and CIFAR have their own, --test gives another), which training never sees; of a text the last tenth says when to
+    stop. The last line printed is the result.
 
     \b
     Examples:
       pellucid train digits
       pellucid train titanic.csv --target Survived --folds 5
-      pellucid train mnist --data mnist/ --epochs 10
-      pellucid train pictures/ --size 32 --hidden 128,64
+      pellucid train train.csv --target label --test test.csv --class-weight balanced
+      pellucid train iris.data --no-header --target 5
+      pellucid train temperatures.csv --forecast --target Temp --date Date --horizon 7
+      pellucid train reviews/
+      pellucid train mnist --data mnist/ --net lenet5 --epochs 10
+      pellucid train pictures/ --size 32 --net resnet20
       pellucid train shakespeare.txt --units 128,128
     """
-    from .. import Checkpoint, DataError, executors
+    from .. import executors
 
+    checkpoint, resume = given.pop("checkpoint"), given.pop("resume")
     if no_plot and plot:
         raise click.UsageError("give --plot FILE or --no-plot, not both")
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint FOLDER, where the training was written to")
-    if checkpoint is not None and table["folds"]:
+    for one, other, why in (("folds", "test", ", which has the test set already"),
+                            ("oversample", "class_weight", ": each makes small classes count as much")):  # fmt: skip
+        if given[one] and given[other]:
+            raise click.UsageError(f"--{one} does not go with --{other.replace('_', '-')}{why}")
+    if checkpoint is not None and given["folds"]:
         raise click.UsageError("--checkpoint does not go with --folds, which trains many nets")
-    kind = kind_of(what, table["target"] is not None)
-    misplaced = {"data": kind != "mnist" and folder, "size": kind != "images" and size}
-    misplaced |= {"skip-bad": kind != "images" and skip_bad}
-    misplaced |= table | reading if kind != "table" else {}
-    if wrong := [name for name, value in misplaced.items() if value]:
-        hint = "; if it is a table, give --target COLUMN too" if kind == "text" and wrong[0] in table else ""
-        raise click.UsageError(f"--{wrong[0].replace('_', '-')} does not go with {what}{hint}")
-    if kind == "mnist" and folder is None:
-        raise click.UsageError("mnist needs --data FOLDER, the folder of its four idx files")
+    kind = kind_of(what, given["target"] is not None, forecast)
+    train_options.check(kind, what, given | reading | {"checkpoint": checkpoint, "resume": resume})
+    if kind in ("mnist", "cifar") and given["folder"] is None:
+        raise click.UsageError(f"{kind} needs --data FOLDER, {sources.FOLDERS[kind]}")
     computing = executors.get(executor)  # an unknown name is an error now
     if dump_folder is not None:
         executors.must_dump(computing)
         files.folder(dump_folder, "the plan and the machine code")
-    kept = None if checkpoint is None else files.folder(checkpoint, "the checkpoints")
-    if kept is not None and not resume and Checkpoint(kept).files():
-        raise DataError(f"{checkpoint} holds checkpoints of an earlier training; go on with it by --resume, or give "
-                        "another folder")  # fmt: skip
+    kept = None if checkpoint is None else checkpoints(checkpoint, resume)
     name = kind if what in sources.WORDS else Path(options.unpacked_name(what)).resolve().stem
-    model = files.output(output or f"{name}.pel", files.MODELS, "a model", [what])
-    picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", [what])
+    inputs = [path for path in (what, given["test"]) if path]
+    model = files.output(output or f"{name}.pel", files.MODELS, "a model", inputs)
+    picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", inputs)
     recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
-    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume)
+    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume,
+              given["class_weight"], given["oversample"])  # fmt: skip
+    asked = {"epochs": epochs, "learning_rate": learning_rate, "hidden": hidden, "dropout": dropout}
     if kind == "table":
         from .tables import train
 
-        train(run, what, reading=reading, **table)
+        of_table = ("target", "task", "folds", "keep", "drop", "text", "target_type", "impute", "scale", "encode",
+                    "clip")  # fmt: skip
+        train(run, what, test_file=given["test"], reading=reading, **{name: given[name] for name in of_table})
+    elif kind == "series":
+        from . import series
+
+        series.train(run, what, reading, asked, **{name: given[name] for name in train_options.SERIES_OPTIONS})
     elif kind == "text":
         from . import text
 
         text.train(run, what)
-    elif kind == "digits":
-        pixels(run, kind, *sources.digits_parts(), (1, 8, 8), 16)
-    elif kind == "mnist":
-        train_part, test_part = sources.mnist_parts(folder)
-        side = round(train_part.x.shape[1] ** 0.5)
-        if train_part.x.shape[1] != test_part.x.shape[1] or side * side != train_part.x.shape[1]:
-            raise DataError(f"{folder}: the pictures are not square, or differ in size between training and test")
-        pixels(run, kind, train_part, test_part, (1, side, side), 255)
     else:
-        whole = sources.folder_of_classes(what, size, skip_bad, run.say)
-        pixels(run, whole.name, *whole.split(0.2, seed=seed), whole.x.shape[1:], 255)
+        from . import pictures
+
+        of_pictures = ("folder", "net", "size", "skip_bad", "class_names", "test")
+        pictures.train(run, kind, what, asked, **{name: given[name] for name in of_pictures})
 
 
-def kind_of(what: str, target: bool) -> str:
-    """digits, mnist, images, text or table, from what the user names; a .txt file with a --target is a table."""
+def checkpoints(path: str, resume: bool) -> Path:
+    """The folder of a training's checkpoints, which has none yet, or from which it is to go on."""
+    from .. import Checkpoint, DataError
+
+    kept = files.folder(path, "the checkpoints")
+    if not resume and Checkpoint(kept).files():
+        raise DataError(f"{path} holds checkpoints of an earlier training; go on with it by --resume, or give another "
+                        "folder")  # fmt: skip
+    return kept
+
+
+def kind_of(what: str, target: bool, forecast: bool) -> str:
+    """digits, mnist, cifar, images, text, series or table, from what the user names.
+
+    A .txt file with a --target is a table, and so is a folder of texts.
+    """
     from .. import DataError
+    from ..data.tablefile import ENDINGS, ending
+    from ..data.texts import text_files
 
     place = Path(what)
     if what in sources.WORDS:
+        if forecast:
+            raise click.UsageError(f"--forecast does not go with {what}; it takes a table with a column of values")
         return what
     if place.is_dir():
+        if forecast:
+            raise click.UsageError(f"--forecast takes a file, and {what} is a folder")
         if any(place.glob("train-images*")):
             raise DataError(f"{what} holds idx files; did you mean: pellucid train mnist --data {what}")
-        return "images"
+        if any(place.glob("data_batch*")):
+            raise DataError(f"{what} holds CIFAR's files; did you mean: pellucid train cifar --data {what}")
+        if any(place.glob("*/*.wav")):
+            raise DataError(f"{what} holds sounds: {WAYS['.wav']}")
+        return "table" if text_files(place) and not any(map(sources.is_picture, place.glob("*/*"))) else "images"
     if not place.exists():
         words = " or ".join(f"{word} ({meaning})" for word, meaning in sources.WORDS.items())
         raise DataError(f"{what}: there is no such file or folder; DATA may also be {words}")
-    suffix = Path(options.unpacked_name(what)).suffix.lower()
-    if suffix == ".txt" and not target:
+    suffix = ending(what)
+    if suffix == ".txt" and not target and not forecast:
         return "text"
-    if suffix not in (".csv", ".tsv", ".txt", ""):
-        raise DataError(
-            f"{what}: cannot train on a {place.suffix} file; give a CSV file, a text (.txt), a folder of pictures, "
-            "digits or mnist"
-        )
-    return "table"
-
-
-def pixels(run: Run, source: str, train, test, image: tuple[int, ...], scale: int) -> None:
-    """Train on pixels in 0..1, test, save and draw."""
-    from .. import DataError, report
-
-    if len(train.class_names) < 2:
-        raise DataError(f"{source}: one class only ({train.class_names[0]}), there is nothing to tell apart")
-    run.say(f"{source}: {len(train)} training and {len(test)} test samples of {len(train.class_names)} classes")
-    model = run.learn(train.x, train.y, len(train.class_names))
-    predicted = model.predict(test.x).argmax(axis=1)
-    accuracy = report.scores(test.y, predicted, classes=True)["accuracy"]
-    run.say(f"\ntest set, {len(test)} samples\n{report.classes_text(test.y, predicted, train.class_names)}\n")
-    model.notes |= sources.notes(source, train, image, scale) | {"test": {"accuracy": accuracy}}
-    run.keep(model)
-    click.echo(f"test accuracy {accuracy:.4f}")
+    if suffix not in ENDINGS:
+        way = WAYS.get(suffix, "give a table (.csv, .tsv, .parquet, .xlsx, .arff, .ts), a text (.txt), a folder of "
+                       "pictures or texts, digits, mnist or cifar")  # fmt: skip
+        raise DataError(f"{what}: cannot train on a {suffix} file; {way}")
+    return "series" if forecast else "table"

@@ -5,6 +5,7 @@
 | `digits()`, `xor()`, `moons()`, `circles()`, `spirals()`, `blobs()` | a `Dataset`, no file needed |
 | `mnist(folder)`, `idx(path)` | MNIST's four files; any one idx file |
 | `read_csv(path)`, `from_frame(frame)` | a `Table` of named columns |
+| `read_table(path)` | a `Table` from CSV, Parquet, Excel, ARFF, .ts, by the file's name |
 | `split(x, y)` | training, validation and test sets: stratified, by groups, in time order |
 | `balance(y)`, `oversample(y)`, `undersample(y)` | how many samples each class has, and rows with as many of each |
 | `outliers(x)`, `clip_outliers(x)` | values far from the others, told; or moved nearer |
@@ -13,6 +14,7 @@
 | `cifar(path)` | CIFAR-10 and CIFAR-100, binary version |
 | `Augment(flip=True, ...)` | random changes of pictures, for `Model.fit` |
 | `read_text(path)`, `read_pairs(path)`, `read_conllu(path)` | text; pairs of lines; sentences with tags |
+| `read_texts(folder)` | texts in one subfolder per class, as a `Table` |
 | `Vocabulary(texts)`, `BytePairs(texts)` | text to numbers and back |
 | `pad_sequences(sequences)`, `Buckets(x, y)` | sequences of different lengths for `Model.fit` |
 | `windows(sequence, length)`, `streams(sequence, batch, length)` | one long sequence as many, and what comes next |
@@ -36,7 +38,9 @@ from .padding import pad_sequences
 from .pictures import images
 from .splits import Split, split
 from .table import Table, as_table, from_frame
+from .tablefile import read_table
 from .text import read_pairs, read_text
+from .texts import read_texts
 from .tokens import Tokenizer, Vocabulary
 from .treebank import read_conllu
 from .windows import streams, windows
@@ -75,7 +79,9 @@ __all__ = [
     "read_conllu",
     "read_csv",
     "read_pairs",
+    "read_table",
     "read_text",
+    "read_texts",
     "spirals",
     "split",
     "streams",

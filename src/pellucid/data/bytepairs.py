@@ -1,4 +1,4 @@
-"""A byte-pair tokenizer. Imports numpy; the library `tokenizers` lazily (``pip install pellucid[text]``)."""
+"""A byte-pair tokenizer. Imports numpy; the library `tokenizers` lazily (``pip install 'pellucid[text]'``)."""
 
 from __future__ import annotations
 
@@ -102,5 +102,5 @@ def library() -> Any:
     try:
         import tokenizers
     except ImportError:
-        raise DataError("BytePairs needs tokenizers: pip install pellucid[text]") from None
+        raise DataError("BytePairs needs tokenizers: pip install 'pellucid[text]'") from None
     return tokenizers

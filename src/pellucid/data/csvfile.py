@@ -20,6 +20,7 @@ from .table import Table, checked_names, unknown_column
 
 ROWS = 4096  # that are turned into columns at once
 LONGEST = 1 << 22  # bytes of a line
+PLAIN = Reading()
 ADVICE = "save it as UTF-8 (CSV UTF-8)"
 
 
@@ -33,6 +34,8 @@ def read_csv(
     missing: Sequence[str] | None = None,
     decimal: str = ".",
     thousands: str = "",
+    header: bool = True,
+    quotes: bool = True,
 ) -> Table:
     """A CSV file in UTF-8, plain or packed (gzip, xz, bzip2, zip), whose first line names the columns.
 
@@ -42,6 +45,9 @@ def read_csv(
     and . mean missing as well as an empty entry, and `Table.remarks` says so; in text they are what they are.
     ``categorical``, ``numeric`` and ``dates`` (columns, or a mapping to formats such as "%d.%m.%Y") say what a column
     is, ``missing`` which words mean missing, in every column; ``decimal`` and ``thousands`` are signs in numbers.
+
+    ``header=False``: the first line is a row like the others, and the columns are called 1, 2, ...; a first line of
+    names that look like data is a remark. ``quotes=False``: double quotes are signs like any other.
 
     ``delimiter`` is a comma, or what a first line such as ``sep=;`` says. Spaces around an entry are dropped, blank
     lines skipped; between the rows of a single column they are missing entries. Raises `DataError` for a file that is
@@ -56,8 +62,8 @@ def read_csv(
     """
     given: Any = dates
     how = Reading(categorical, numeric, given, missing, decimal, thousands)
-    source = _Source(path, delimiter)
-    names = checked_names(source.header(), f"{path}: the first line")
+    source = _Source(path, delimiter, header, quotes)
+    names = source.names()
     for name in (*how.categorical, *how.numeric, *how.dates):
         if name not in names:
             raise unknown_column(name, names, str(path))
@@ -71,12 +77,27 @@ def read_csv(
         raise DataError(f"{path} has column names ({listed(map(repr, names))}) but no rows")
     made = {column.name: column.array(str(path)) for column in columns}
     words = {name: column.words for name, column in zip(names, columns, strict=True) if made[name].dtype.kind in "fM"}
-    return Table(made, str(path), _remarks(words))
+    remarks = _remarks(words)
+    if header and like_data(made):
+        remarks += (
+            f"the first line ({listed(names)}) looks like data, not like names; header=False takes it as a row",
+        )
+    return Table(made, str(path), remarks)
 
 
-def header(path: str | PathLike[str], delimiter: str | None = None) -> list[str]:
+def names_of(
+    path: str | PathLike[str], delimiter: str | None = None, header: bool = True, quotes: bool = True
+) -> list[str]:
     """The names of a CSV file's columns, as `read_csv` finds them."""
-    return checked_names(_Source(path, delimiter).header(), f"{path}: the first line")
+    return _Source(path, delimiter, header, quotes).names()
+
+
+def like_data(columns: Mapping[str, np.ndarray]) -> bool:
+    """Whether the names of columns are entries like those below them: numbers over numbers, a text over its like."""
+    numeric = [name for name, column in columns.items() if column.dtype.kind == "f"]
+    if any(PLAIN.numbers([name]) is None for name in numeric):
+        return False
+    return all(name in numeric or column.dtype.kind == "M" or name in column for name, column in columns.items())
 
 
 class _Column:
@@ -190,13 +211,13 @@ def _remarks(words: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
 class _Source:
     """A CSV file as rows of fields."""
 
-    def __init__(self, path: str | PathLike[str], delimiter: str | None) -> None:
-        self.path, self.delimiter, self.skipped = path, delimiter or ",", 0
-        self.quoting: Any = csv.QUOTE_MINIMAL
+    def __init__(self, path: str | PathLike[str], delimiter: str | None, header: bool, quotes: bool) -> None:
+        self.path, self.delimiter, self.skipped, self.header = path, delimiter or ",", 0, header
+        self.quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
         first = next(self.lines(), "")
         if said := re.fullmatch(r'"?sep=(.)"?\s*', first, re.I | re.S):
             self.skipped, self.delimiter = 1, delimiter or said[1]
-        if self.delimiter == "\t" and not self._quotes_pair():
+        if self.delimiter == "\t" and quotes and not self._quotes_pair():
             self.quoting = csv.QUOTE_NONE
 
     def lines(self) -> Iterator[str]:
@@ -209,7 +230,19 @@ class _Source:
         strict = self.quoting != csv.QUOTE_NONE
         return csv.reader(lines, delimiter=self.delimiter, quoting=self.quoting, strict=strict, skipinitialspace=True)
 
-    def header(self) -> list[str]:
+    def names(self) -> list[str]:
+        """The names of the columns: the first line that is not blank, or without a header their numbers from 1."""
+        first = self.first()
+        if not self.header:
+            return [str(i) for i in range(1, len(first) + 1)]
+        try:
+            return checked_names(first, f"{self.path}: the first line")
+        except DataError as error:
+            if any(first) and PLAIN.numbers(first, keep=False) is not None:
+                raise DataError(f"{error}. If that line is data, give header=False") from None
+            raise
+
+    def first(self) -> list[str]:
         """The first line that is not blank."""
         try:
             found = next((row for row in self.rows() if row), None)
@@ -229,8 +262,8 @@ class _Source:
         given = self.rows(lines if begun else islice(lines, self.skipped, None))
         rows = _filled(given) if n == 1 else filter(None, given)
         try:
-            if not begun:
-                next(iter(rows))  # the header
+            if not begun and self.header:
+                next(iter(rows))
             while block := list(islice(rows, ROWS)):
                 if {*map(len, block)} != {n}:
                     self.explain(n)
@@ -249,10 +282,11 @@ class _Source:
         begun = False
         for block in blocks:
             plain = block.replace(b"\r\n", b"\n") if b"\r" in block else block
-            if len(columns) == 1 or not self.delimiter.isascii() or b'"' in plain or b"\r" in plain:
+            quoted = self.quoting != csv.QUOTE_NONE and b'"' in plain
+            if len(columns) == 1 or not self.delimiter.isascii() or quoted or b"\r" in plain:
                 return block, begun
-            if not begun:
-                plain = plain.split(b"\n", self.skipped + 1)[-1] if plain.count(b"\n") > self.skipped else b""
+            if not begun and (above := self.skipped + self.header):
+                plain = plain.split(b"\n", above)[-1] if plain.count(b"\n") >= above else b""
             fields = Fields.of(plain, self.delimiter, len(columns)) if plain else None
             if fields is None and plain:
                 return block, begun
@@ -277,9 +311,11 @@ class _Source:
                     ragged.append(f"line {start} has {len(fields)}")
                 start = reader.line_num + 1 + self.skipped  # a quoted field may go over several lines
         except csv.Error as error:
-            raise DataError(f"{self.path}: line {start} cannot be read: {error} (is a double quote missing?)") from None
+            raise DataError(f"{self.path}: line {start} cannot be read: {error} (is a double quote missing? "
+                            "quotes=False takes them as plain signs)") from None  # fmt: skip
         raise DataError(
-            f"{self.path}: expected {n} fields on each line, as in the header, but {listed(ragged)}"
+            f"{self.path}: expected {n} fields on each line, as in the {'header' if self.header else 'first'}, but "
+            f"{listed(ragged)}"
             " (a field that contains the separator needs double quotes)"
         )
 

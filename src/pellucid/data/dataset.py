@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+WIDEST, MOST_CLASSES = 12, 30  # of what a notebook shows of a set
 
 
 class DataError(ValueError):
@@ -47,6 +50,27 @@ class Dataset:
             else f"{type(self.x).__name__} of {len(self)} rows"
         )
         return f"{self._title}: x {x}, y {self.y.shape} {self.y.dtype}{classes}"
+
+    def _repr_html_(self) -> str:
+        """What it is, its first samples where they are rows of a few numbers, and how many each class has."""
+        from ..reprs import html_table
+
+        tables = []
+        if isinstance(self.x, np.ndarray) and self.x.ndim == 2 and 0 < self.x.shape[1] <= WIDEST:
+            names = self.feature_names if self.feature_names is not None else range(self.x.shape[1])
+            rows = [[f"{i}", *(f"{v:.5g}" if self.x.dtype.kind == "f" else f"{v}" for v in self.x[i]),
+                     f"{self._class_of(self.y[i])}"] for i in range(min(len(self), 5))]  # fmt: skip
+            tables.append(html_table(["sample", *map(str, names), "y"], rows))
+        classes, counts = np.unique(self.y, return_counts=True) if has_classes(self.y) else ((), ())
+        if 0 < len(classes) <= MOST_CLASSES:
+            tables.append(html_table(["class", *(str(self._class_of(c)) for c in classes)],
+                                     [["samples", *map(str, counts)]]))  # fmt: skip
+        return html_table([repr(self)], []) + "".join(tables)
+
+    def _class_of(self, label: Any) -> Any:
+        names = self.class_names
+        known = names is not None and isinstance(label, np.integer) and 0 <= label < len(names)
+        return names[label] if known else label  # type: ignore[index]
 
     def split(self, test_size: float | int = 0.2, seed: int = 0, stratify: bool = True) -> tuple[Dataset, Dataset]:
         """A training and a test set, drawn at random without overlap.

@@ -82,6 +82,17 @@ def _only_member(path: str | PathLike[str], archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
+def unpacked_name(path: str) -> str:
+    """A file's name without the ending of a packed one.
+
+    >>> unpacked_name("people.csv.gz")
+    'people.csv'
+    """
+    for ending in (".gz", ".xz", ".bz2", ".zip"):
+        path = path[: -len(ending)] if path.lower().endswith(ending) else path
+    return path
+
+
 def bytes_of(path: str | PathLike[str]) -> bytes:
     """A file's bytes; those of a packed file as they were before."""
     with opened(path) as stream:

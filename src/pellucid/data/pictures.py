@@ -1,4 +1,4 @@
-"""Folders of pictures, one subfolder per class. Imports numpy; Pillow lazily (``pip install pellucid[images]``)."""
+"""Folders of pictures, one subfolder per class. Imports numpy; Pillow lazily (``pip install 'pellucid[images]'``)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def images(
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise DataError("images() needs Pillow: pip install pellucid[images]") from None
+        raise DataError("images() needs Pillow: pip install 'pellucid[images]'") from None
     height_width = _checked_size(size)
     check_pixel_type("images", dtype)
     classes = _classes(Path(folder))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, whole
 from ..graph import GraphError, Value
-from .dense import drop, rate
+from .dense import bias_of, drop, rate
 from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros
 from .layer import Layer, apply, as_float
@@ -148,7 +149,8 @@ class MultiHeadAttention(Attends):
     Shapes: query (T, n), memory (S, m), to (T, units); weights (heads, T, S); query_weight (units, n), key_weight and
     value_weight (units, m), output_weight (units, units); query_bias, value_bias and output_bias (units,). ``units``
     is n by default. Without a memory the query attends to itself; ``causal``: each step to itself and those before.
-    ``dropout`` and ``return_weights`` are those of `Attention`. Raises `GraphError` where heads do not divide units.
+    ``dropout`` and ``return_weights`` are those of `Attention`; ``train_bias=False``: biases stay as they start. Raises
+    `GraphError` where heads do not divide units.
     Vaswani et al., "Attention is all you need", NeurIPS 2017.
 
     >>> from pellucid import input, nn
@@ -163,13 +165,14 @@ class MultiHeadAttention(Attends):
     bias: bool = True
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "heads")
         checked(self, whole, "units", optional=True)
         checked(self, rate, "dropout")
-        checked(self, flag, "causal", "bias")
+        checked(self, flag, "causal", "bias", "train_bias")
         checked(self, function, "weight_init", "bias_init")
         if self.units is not None:
             check_heads(self.heads, self.units)
@@ -198,7 +201,7 @@ class MultiHeadAttention(Attends):
 def project(layer: Any, part: str, units: int, x: Value, bias: bool = True) -> Value:
     """W x_t + b at each step, with a layer's parameters PART_weight (units, n) and PART_bias: (T, n) to (T, units)."""
     y = ops.contract(layer.param(f"{part}_weight", (units, x.shape[1]), layer.weight_init), x, "ij,tj->ti")
-    return y + layer.param(f"{part}_bias", (units,), layer.bias_init) if layer.bias and bias else y
+    return y + bias_of(layer, (units,), name=f"{part}_bias") if layer.bias and bias else y
 
 
 def split(x: Value, heads: int) -> Value:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, several, whole, wrong
 from ..graph import GraphError, Value, sample_input
-from .dense import masked_weight
+from .dense import bias_of, masked_weight
 from .init import glorot_uniform, lecun_uniform, zeros
 from .layer import Layer, as_float
 
@@ -32,7 +33,8 @@ class Conv(OfSpace):
     weight (filters, channels / groups, *kernel), bias (filters,). ``padding`` is "valid" (none), "same" (as many places
     as n / stride, rounded up), a number of zeros at each border, or a number or a pair (before, after) for each axis.
     ``mask``, 0/1 of shape (filters, channels / groups) or of the weight's, removes connections, as LeNet-5's layer C3
-    does. Raises `GraphError` where the windows do not fit, unless ``floor``: then what is left over is left out.
+    does. ``train_bias=False``: the bias stays as it starts. Raises `GraphError` where the windows do not fit, unless
+    ``floor``: then what is left over is left out.
     Lectures: 000, 001 and 003, "Convolution"; LeCun et al., Proc. IEEE 86, 1998.
 
     >>> from pellucid import input, nn
@@ -52,6 +54,7 @@ class Conv(OfSpace):
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
     mask: Any = None
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,6 +85,7 @@ class DepthwiseConv(OfSpace):
     weight_init: Callable = lecun_uniform
     bias_init: Callable = zeros
     mask: Any = None
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +118,7 @@ class ConvTranspose(OfSpace):
     bias: bool = True
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,7 +156,7 @@ def with_bias(layer: Any, y: Value) -> Value:
     """y[o, ...] + b[o], where the layer has a bias."""
     if not layer.bias:
         return y
-    return y + ops.reshape(layer.param("bias", y.shape[:1], layer.bias_init), (y.shape[0], *(1,) * (y.ndim - 1)))
+    return y + ops.reshape(bias_of(layer, y.shape[:1]), (y.shape[0], *(1,) * (y.ndim - 1)))
 
 
 def check_groups(channels: int, filters: int, groups: int) -> None:
@@ -167,7 +172,7 @@ def check_options(layer: Any, *numbers: str) -> None:
     checked(layer, whole, *numbers)
     checked(layer, sizes, "kernel_size", "strides", "dilation")
     checked(layer, padding, "padding")
-    checked(layer, flag, "bias", *(["floor"] if hasattr(layer, "floor") else []))
+    checked(layer, flag, "bias", "train_bias", *(["floor"] if hasattr(layer, "floor") else []))
     checked(layer, function, "weight_init", "bias_init")
 
 

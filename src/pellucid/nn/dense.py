@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 
 from .. import ops
@@ -19,8 +20,9 @@ class Dense(Layer):
     """Each unit a weighted sum of all inputs: y_i = sum_j w_ij x_j + b_i.
 
     Shapes: (in,) to (units,); weight (units, in), bias (units,). ``mask``, a 0/1 array of the weight's shape, removes
-    connections (a partially connected network): those weights are and stay 0. Raises `GraphError` where the input is
-    not a vector. Lecture: 003, "Fully connected" and "Partially connected NN".
+    connections (a partially connected network): those weights are and stay 0. ``train_bias=False``: the bias stays as
+    it starts. Raises `GraphError` where the input is not a vector. Lecture: 003, "Fully connected" and "Partially
+    connected NN".
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.Dense(2), input("x", (3,))).parameters["weight"].value.shape
@@ -32,11 +34,12 @@ class Dense(Layer):
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
     mask: Any = None
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "units")
-        checked(self, flag, "bias")
+        checked(self, flag, "bias", "train_bias")
         checked(self, function, "weight_init", "bias_init")
 
     def __call__(self, x: Value) -> Value:
@@ -47,11 +50,16 @@ class Dense(Layer):
             raise GraphError(f"expects a vector of shape (n,) for each sample, got shape {x.shape}; {hint}")
         x = as_float(x)
         y = ops.contract(self.weight(x), x, "ij,j->i")
-        return y + self.param("bias", (self.units,), self.bias_init) if self.bias else y
+        return y + bias_of(self, (self.units,)) if self.bias else y
 
     def weight(self, x: Value) -> Value:
         """The weight as it is used: masked, where there is a mask."""
         return masked_weight(self, (self.units, x.shape[0]))
+
+
+def bias_of(layer: Any, shape: Shape, init: Callable | None = None, name: str = "bias") -> Value:
+    """A layer's parameter "bias", which is left as it starts where the layer has ``train_bias=False``."""
+    return layer.param(name, shape, init or layer.bias_init, trainable=layer.train_bias)
 
 
 def masked_weight(layer: Any, shape: Shape) -> Value:

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, dataclass_transform
 from ..checks import checked, flag, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
+from ..reprs import Shown
+from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
 from .stepping import must_step
@@ -27,7 +29,7 @@ class LayerError(GraphError):
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False, field_specifiers=(field,))
-class Declared:
+class Declared(Shown):
     """Tells type checkers that classes below it are dataclasses. It is not `Layer`, whose fields they would not see."""
 
 
@@ -60,7 +62,7 @@ class Layer(Declared):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True, eq=False)(cls)
+        dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
@@ -143,6 +145,21 @@ class Layer(Declared):
         if scope.training:
             scope.extras.append(Extra(scope.path[-1], value, weight, output, known_mask(value)))
 
+    def note(self, name: str, value: Value) -> None:
+        """While a net is traced: a value within this layer, which `Model.layer_outputs` shows as ``<layer>.<name>``.
+
+        >>> class Square(Layer):
+        ...     def __call__(self, x):
+        ...         self.note("size", abs(x))
+        ...         return x * x
+        >>> [call.path for call in trace(Square(), input("x", (3,))).calls]
+        ['size', '']
+        """
+        scope = current.get()
+        if scope is not None:
+            path = ".".join(p for p in (scope.path[-1], name) if p)
+            scope.calls.append(Call(path, self, value, inner=True))
+
     def needs_samples(self) -> None:
         """In training, this layer takes statistics over the samples of a batch alone: `Model` sees to two or more.
 
@@ -182,7 +199,7 @@ class Layer(Declared):
         return not self.trainable or (scope is not None and scope.frozen)
 
 
-Layer = dataclass(frozen=True, eq=False)(Layer)  # type: ignore[misc]
+Layer = dataclass(frozen=True, eq=False, repr=False)(Layer)  # type: ignore[misc]
 
 
 def _refuse_change(layer: Layer, name: str, value: Any) -> None:
@@ -214,7 +231,7 @@ def _traced(call):
             before = reads()
             output = call(self, *inputs, **options)
         if not self.transparent:
-            scope.calls.append(Call(path, self, first_of(output)))
+            scope.calls.append(Call(path, self, first_of(output), inputs=inputs))
         if self.keeps_steps:
             hand_on(output, *inputs[:1])
         told_if_lost(who, inputs[:1], output, before)
@@ -273,7 +290,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     except GraphError as error:
         raise LayerError(f"{_called(function, path)}: {error}") from error
     if scope is not None:
-        scope.calls.append(Call(path, function, output))
+        scope.calls.append(Call(path, function, output, inputs=inputs))
     hand_on(output, *inputs[:1])
     told_if_lost(_called(function, path), inputs[:1], output, before)
     return output
@@ -337,7 +354,8 @@ def trace(
             mask = None if several else known_mask(output)
     finally:
         current.reset(token)
-    return Traced(output, scope.parameters, scope.calls, scope.key, scope.updates, scope.extras,
+    calls = seen_from((*inputs, *named.values()), scope.calls)
+    return Traced(output, scope.parameters, calls, scope.key, scope.updates, scope.extras,
                   scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 

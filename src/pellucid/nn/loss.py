@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, dataclass_transform
 from .. import ops
 from ..checks import checked, refuse_change, whole
 from ..graph import GraphError, Shape, Value
+from ..reprs import Shown
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell
 
@@ -18,8 +19,8 @@ Targets = Literal["classes", "binary", "values", "any"]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-@dataclass(frozen=True, eq=False)
-class Loss:
+@dataclass(frozen=True, eq=False, repr=False)
+class Loss(Shown):
     """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
 
     A subclass defines ``each(y, t)``, the loss at each place of the output: y is (*places, channels), so of a vector
@@ -40,7 +41,7 @@ class Loss:
 
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True, eq=False)(cls)
+        dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.__setattr__ = refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, dataclass_transform
 from .. import ops
 from ..checks import axes, checked, flag, number
 from ..graph import GraphError, Value
+from ..reprs import Shown
 from .layer import Layer, check_layer
 from .masks import hand_on, known_mask, over_features
 from .scope import Extra, Number, Scope, Traced, current
@@ -21,8 +22,8 @@ PENALTY = "penalty"  # what the names of strengths begin with
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-@dataclass(frozen=True)
-class Penalty:
+@dataclass(frozen=True, repr=False)
+class Penalty(Shown):
     """Base of penalties: strength * R(a) is added to the cost in training. A subclass has ``sizes(a)``, one number.
 
     A strength is state of the training step ("penalty.strength"), so that another one compiles nothing again. With
@@ -36,7 +37,7 @@ class Penalty:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
 
     def __post_init__(self) -> None:
         checked(self, number, *self.strengths, least=0)
@@ -118,13 +119,13 @@ def _power(norm: Value, squared: bool) -> Value:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-@dataclass(frozen=True)
-class Constraint:
+@dataclass(frozen=True, repr=False)
+class Constraint(Shown):
     """Base of constraints: ``constraint(w)`` takes the place of a weight w after each step of the optimizer."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
 
     def __call__(self, w: Value) -> Value:
         raise NotImplementedError

@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 from .. import ops
 from ..checks import checked, flag, function, number, whole
 from ..graph import GraphError, Value
+from .calls import scan_of_calls
 from .combine import as_callable
+from .dense import bias_of
 from .embedding import as_steps
 from .init import glorot_uniform, orthogonal, zeros
 from .layer import Layer, as_float, within
@@ -35,6 +37,8 @@ class Recurrent(Layer):
     - ``reverse=True``: from the last step to the first; y_t still belongs to x_t.
     - ``stateful=n``: for batches of always n samples: in training, sample i of a batch begins with the state that
       sample i of the batch before ended with. Fit with ``batch_size=n, shuffle=False``. Other runs start from 0.
+    - ``train_bias=False``: biases stay as they start.
+    - `Model.layer_outputs` shows what is inside at each step, (T, units): ``<layer>.h``, and gates by their names.
     - ``truncate=k``, ``remat=True``: as in `ops.scan`: gradients over k steps at most; less memory for more time.
 
     Raises `GraphError` where the input is not (T, C), has no steps, or an initial state has another shape.
@@ -48,6 +52,7 @@ class Recurrent(Layer):
     truncate: int | None = field(default=None, kw_only=True)
     remat: bool = field(default=False, kw_only=True)
     bias: bool = field(default=True, kw_only=True)
+    train_bias: bool = field(default=True, kw_only=True)
     weight_init: Callable = field(default=glorot_uniform, kw_only=True)
     recurrent_init: Callable = field(default=orthogonal, kw_only=True)
     bias_init: Callable = field(default=zeros, kw_only=True)
@@ -59,7 +64,7 @@ class Recurrent(Layer):
         super().__post_init__()
         checked(self, whole, "units")
         checked(self, whole, "stateful", "truncate", optional=True)
-        checked(self, flag, "return_sequences", "return_state", "reverse", "remat", "bias")
+        checked(self, flag, "return_sequences", "return_state", "reverse", "remat", "bias", "train_bias")
         checked(self, function, "weight_init", "recurrent_init", "bias_init")
         if self.stateful and self.reverse:
             raise GraphError(f"{type(self).__name__}: stateful={self.stateful} carries a state from the end of a batch "
@@ -71,17 +76,15 @@ class Recurrent(Layer):
 
         def body(state: States, given: States) -> tuple[States, Value]:
             new, y = self.step(state, given[0])
-            if mask is None:
-                return new, y
-            new = tuple(ops.where(given[1], a, b) for a, b in zip(new, state, strict=True))
-            return new, new[0]
+            if mask is not None:
+                new = tuple(ops.where(given[1], a, b) for a, b in zip(new, state, strict=True))
+                y = new[0]
+            for name, v in zip(self.states, new, strict=True):
+                self.note("C" if name == "c" else name, v)
+            return new, y
 
         xs = (x,) if mask is None else (x, mask)
-        if x.shape[0] == 1:
-            last, y = body(first, tuple(v[0] for v in xs))
-            ys = ops.expand_dims(y, 0)
-        else:
-            last, ys = ops.scan(body, first, xs, reverse=self.reverse, truncate=self.truncate, remat=self.remat)
+        last, ys = scan_of_calls(body, first, xs, reverse=self.reverse, truncate=self.truncate, remat=self.remat)
         leave(first, last, ys)
         if self.stateful:
             for before, end in zip(self._kept(), last, strict=True):
@@ -105,7 +108,7 @@ class Recurrent(Layer):
         """U x + b: what does not wait for the state, so `ops.scan` computes it for all steps at once."""
         n = self.gates * self.units
         y = ops.contract(self.param("weight", (n, x.shape[0]), self.weight_init), x, "ij,j->i")
-        return y + self.param("bias", (n,), self.first_bias) if self.bias else y
+        return y + bias_of(self, (n,), self.first_bias) if self.bias else y
 
     def cell(self, state: States, pre: Value) -> States:
         """The state after a step, of the state before it and the projected input (gates * units,)."""
@@ -207,10 +210,14 @@ class LSTM(Recurrent):
         if self.peepholes:
             p = self.param("peephole", (3, self.units), zeros)
             i, f = i + p[0] * c, f + p[1] * c
-        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        f, i, candidate = ops.sigmoid(f), ops.sigmoid(i), ops.tanh(g)
+        c = f * c + i * candidate
         if self.peepholes:
             o = o + p[2] * c
-        return ops.sigmoid(o) * ops.tanh(c), c
+        o = ops.sigmoid(o)
+        for name, v in {"f": f, "i": i, "o": o, "candidate": candidate}.items():
+            self.note(name, v)
+        return o * ops.tanh(c), c
 
     def first_bias(self, key: Value, shape: tuple[int, ...], dtype: str) -> Value:
         i, f, g, o = self.parts(self.bias_init(key, shape, dtype))
@@ -247,10 +254,12 @@ class GRU(Recurrent):
         (h,), w, n = state, self.recurrent_weight(), 2 * self.units
         if self.reset_after:
             z = ops.contract(w, h, "ij,j->i")
-            hidden = z[n:] + self.param("recurrent_bias", (self.units,), self.bias_init) if self.bias else z[n:]
+            hidden = z[n:] + bias_of(self, (self.units,), name="recurrent_bias") if self.bias else z[n:]
             reset, keep = self.parts(ops.sigmoid(z[:n] + pre[:n]))
             candidate = ops.tanh(reset * hidden + pre[n:])
         else:
             reset, keep = self.parts(ops.sigmoid(ops.contract(w[:n], h, "ij,j->i") + pre[:n]))
             candidate = ops.tanh(ops.contract(w[n:], reset * h, "ij,j->i") + pre[n:])
+        for name, v in {"r": reset, "z": keep, "candidate": candidate}.items():
+            self.note(name, v)
         return ((1 - keep) * candidate + keep * h,)

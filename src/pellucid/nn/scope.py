@@ -56,11 +56,16 @@ class Extra:
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a layer (or of an activation in a `Sequential`) during a trace."""
+    """One use of a layer (or of an activation in a `Sequential`) during a trace.
+
+    ``inner``: what a layer noted of itself, such as a gate; `Model.summary` leaves it out.
+    """
 
     path: str
     layer: Any
     output: Any
+    inner: bool = False
+    inputs: tuple[Any, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

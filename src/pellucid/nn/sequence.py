@@ -9,13 +9,13 @@ from typing import Any
 from .. import ops
 from ..checks import checked, choice, whole, wrong
 from ..graph import GraphError, Value
+from .calls import steps_of_calls
 from .combine import Sequential, as_callable
 from .embedding import check_steps
 from .layer import Layer, apply, as_float, within
 from .masks import hand_on
 from .norm import BatchNorm
 from .recurrent import Recurrent
-from .scope import current
 
 MERGES: dict[str, Callable[[Value, Value], Value]] = {
     "concatenate": lambda a, b: ops.concatenate([a, b], -1),
@@ -77,26 +77,6 @@ def of_all_steps(layer: Any, x: Value) -> Value:
                 y = steps_of_calls(lambda step, i=i, part=part: apply(f"layers.{i}", part, as_float(step)), x)  # type: ignore[misc]
             x = hand_on(y, x)
     return x
-
-
-def steps_of_calls(function: Callable, x: Value) -> Value:
-    """`ops.vmap` of a function of one step that calls layers: what they gave is noted as it is for all steps."""
-    scope = current.get()
-    if scope is None:
-        return ops.vmap(function, x)  # type: ignore[return-value]
-    noted, others = len(scope.calls), (len(scope.extras), dict(scope.updates))
-
-    def step(v: Value) -> tuple[Value, ...]:
-        y = function(v)
-        return (y, *(call.output for call in scope.calls[noted:]))
-
-    outputs = ops.vmap(step, x)
-    if others != (len(scope.extras), scope.updates):
-        raise GraphError("a layer in it updates its state or adds to the loss in training, which cannot be done for "
-                         "each step by itself; put it beside, or freeze it with trainable=False")  # fmt: skip
-    calls = [replace(call, output=v) for call, v in zip(scope.calls[noted:], outputs[1:], strict=True)]
-    scope.calls[noted:] = calls
-    return outputs[0]
 
 
 class Bidirectional(Layer):

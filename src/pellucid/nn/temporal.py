@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, whole
 from ..graph import Value
 from .conv import check_groups, padding
+from .dense import bias_of
 from .embedding import as_steps
 from .init import glorot_uniform, zeros
 from .layer import Layer
@@ -26,8 +28,8 @@ class Conv1D(Layer):
     T / strides, rounded up), "causal" (the same, all of it before: a place sees no later step), or a number or pair of
     zeros. Steps that a mask leaves out count as zeros, and a "valid" window that touches one does not count: masked
     places are those that the sequence would not have without its padding ("same" with strides puts its windows by the
-    padded length: pad by multiples of the stride). Raises `GraphError` where windows do not fit, unless ``floor``.
-    Van den Oord et al., "WaveNet", 2016.
+    padded length: pad by multiples of the stride). ``train_bias=False``: the bias stays as it starts. Raises
+    `GraphError` where windows do not fit, unless ``floor``. Van den Oord et al., "WaveNet", 2016.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.Conv1D(8, 3, padding="causal", dilation=2), input("x", (50, 4))).output.shape
@@ -44,12 +46,13 @@ class Conv1D(Layer):
     floor: bool = False
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "filters", "kernel_size", "strides", "dilation", "groups")
         checked(self, padding, "padding", words=("valid", "same", "causal"))
-        checked(self, flag, "bias", "floor")
+        checked(self, flag, "bias", "train_bias", "floor")
         checked(self, function, "weight_init", "bias_init")
 
     def __call__(self, x: Value) -> Value:
@@ -67,7 +70,7 @@ class Conv1D(Layer):
         y = ops.correlate(ops.transpose(x), w, self.strides, around, self.dilation, self.groups, floor)
         y = ops.transpose(y)
         if self.bias:
-            y = y + self.param("bias", (self.filters,), self.bias_init)
+            y = y + bias_of(self, (self.filters,))
         if mask is None:
             return y
         return with_mask(y, mask_of_places(mask, len(y), self.kernel_size, self.strides, self.dilation, around))

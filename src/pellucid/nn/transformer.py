@@ -22,7 +22,8 @@ class FeedForward(Layer):
     """At each step by itself, two dense layers: y_t = W_2 f(W_1 x_t + b_1) + b_2.
 
     Shapes: (T, units) as it is; hidden_weight W_1 (hidden, units), output_weight W_2 (units, hidden), and their biases.
-    ``dropout`` is the rate at which hidden units are dropped in training.
+    ``dropout`` is the rate at which hidden units are dropped in training; ``train_bias=False``: biases stay as they
+    start.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.FeedForward(64), input("x", (10, 16))).parameters["hidden_weight"].value.shape
@@ -35,12 +36,13 @@ class FeedForward(Layer):
     bias: bool = True
     weight_init: Callable = glorot_uniform
     bias_init: Callable = zeros
+    train_bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "hidden")
         checked(self, rate, "dropout")
-        checked(self, flag, "bias")
+        checked(self, flag, "bias", "train_bias")
         checked(self, function, "weight_init", "bias_init")
         checked(self, as_callable, "activation")
 

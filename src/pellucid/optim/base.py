@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from ..checks import checked, flag, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
+from ..reprs import Shown
 from ..schedules import Clock, Schedule, start_of
 
 CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
@@ -42,8 +43,8 @@ def _refuse_change(optimizer: Any, name: str, value: Any) -> None:
     refuse_change(optimizer, name, value, hint)
 
 
-@dataclass(frozen=True)
-class Optimizer:
+@dataclass(frozen=True, repr=False)
+class Optimizer(Shown):
     """Base of optimizers: p' = rule(p, dC/dp). A subclass is a frozen dataclass with a `rule`.
 
     ``learning_rate`` is a number or a schedule (`pellucid.schedules`). All take, by name:
@@ -58,7 +59,8 @@ class Optimizer:
       Training itself goes on from p.
     - ``gradient_accumulation_steps`` k: the weights change after every k mini-batches, and at the end of an epoch, by
       the mean gradient of their samples: as by one batch of all of them.
-    - ``maximize``: gradient ascent.
+    - ``maximize``: gradient ascent, p' = rule(p, -dC/dp): `SGD` climbs, p' = p + rate dP/dp, where the loss is a
+      performance P to be made large (lecture 002).
 
     The names are Keras's; `maximize` is PyTorch's.
     """
@@ -78,7 +80,7 @@ class Optimizer:
 
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, repr=False)(cls)
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:

@@ -19,7 +19,17 @@ class SGD(Optimizer):
 
     With momentum m: v' = m v - rate g, p' = p + v' (Polyak, 1964); Nesterov's look-ahead: p' = p + m v' - rate g.
     ``momentum`` may be a schedule; `lecture_momentum` is 0.5 at first, and 0.9 from the fifth epoch on.
-    Lectures: 001 (gradient descent), 002 (momentum).
+    ``maximize=True`` is the lecture's hill climbing, theta' = theta + r dP/dtheta, of a performance P, which is given
+    as the loss: P = -1/2 |d - z|^2, for example. Lectures: 001 (gradient descent), 002 (hill climbing, momentum).
+
+    >>> import pellucid as pel
+    >>> from pellucid import nn, ops, optim
+    >>> performance = lambda z, d: -0.5 * ops.sum((d - z) ** 2)
+    >>> net = nn.Dense(1, bias=False, weight_init=nn.init.zeros)
+    >>> model = pel.Model(net, performance, optim.SGD(0.5, maximize=True))
+    >>> climb = model.fit([[1.0]], [[1.0]], epochs=3, verbose=0)["loss"]  # w = 0, 1/2, 3/4: half the way each
+    >>> climb, model.parameters["weight"].item()
+    ([-0.5, -0.125, -0.03125], 0.875)
     """
 
     learning_rate: float | Schedule = 0.01

@@ -13,7 +13,7 @@ def for_one_sample(program: Program) -> Program:
 
     >>> from pellucid import batch_sum, input
     >>> x = input("x", (2,))
-    >>> print(for_one_sample(Program([x], {"y": batch_sum(x * x)})).listing())
+    >>> print(for_one_sample(Program([x], {"y": batch_sum(x * x)})).listing(full=True))
     program
       inputs  x: shared float32 (2,)
       %1 = multiply(x, x): shared float32 (2,)

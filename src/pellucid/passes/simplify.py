@@ -37,7 +37,7 @@ def simplify(program: Program) -> Program:
 
     >>> from pellucid import graph
     >>> x = graph.input("x"); p = simplify(Program([x], {"y": (x * 1 + x * 1)}))
-    >>> print(p.listing())
+    >>> print(p.listing(full=True))
     program
       inputs  x: sample float32 ()
       %1 = add(x, x): sample float32 ()

@@ -12,7 +12,7 @@ import numpy as np
 from ..data import DataError
 from ..report import aligned
 from .estimator import as_estimator
-from .validate import Validation, check_rows, folds_of, standard_error, t_reach, validate
+from .validate import Validation, bounds, check_rows, folds_of, standard_error, t_reach, validate
 
 
 class Difference(NamedTuple):
@@ -135,7 +135,9 @@ def _difference(first: str, second: str, a: Validation, b: Validation, measure: 
         t = float(np.sign(mean) * np.inf) if mean else 0.0
     p = 2 * float(student.sf(abs(t), len(d) - 1))
     reach = t_reach(len(d), level) * error
-    return Difference(first, second, mean, mean - reach, mean + reach, t, p, p)
+    low, high = bounds(measure, np.concatenate([a[measure], b[measure]]))
+    most = high - low  # two accuracies differ by 1 at most
+    return Difference(first, second, mean, max(mean - reach, -most), min(mean + reach, most), t, p, p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from sklearn.model_selection import learning_curve as sklearn_learning_curve
 from sklearn.model_selection import validation_curve as sklearn_validation_curve
 
 from ..data import DataError
+from ..figures import finished, new_figure
 from ..report import aligned
 from .estimator import as_estimator
 from .validate import check_rows, folds_of, measure_name
@@ -38,13 +39,9 @@ class Curve:
         ]
         return f"{self.measure}\n" + aligned([self.name, "training", "validation", "std"], rows)
 
-    def plot(self, path: str | None = None) -> Any:
+    def plot(self, path: Any = None) -> Any:
         """Mean and standard deviation of both as a matplotlib figure, saved to ``path`` if given (``[plot]``)."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError("Curve.plot needs matplotlib: pip install 'pellucid[plot]'") from error
-        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        figure = new_figure("Curve.plot", 5.2, 3.6)
         panel = figure.subplots()
         numbers = all(isinstance(v, (int, float, np.number)) for v in self.values)
         at: Any = self.values if numbers else range(len(self.values))
@@ -59,9 +56,7 @@ class Curve:
         panel.set(xlabel=self.name.replace("_", " "), ylabel=self.measure.replace("_", " "))
         panel.grid(alpha=0.3)
         panel.legend()
-        if path is not None:
-            figure.savefig(path, dpi=120)
-        return figure
+        return finished(figure, path)
 
 
 def learning_curve(

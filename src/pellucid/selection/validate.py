@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,11 +29,11 @@ class Validation:
 
     >>> v = Validation({"accuracy": np.array([0.9, 1.0, 0.8])}, np.array([20, 20, 20]), np.array([10, 10, 10]))
     >>> round(v.mean(), 3), round(v.std(), 3), [round(b, 3) for b in v.interval(corrected=False)]
-    (0.9, 0.1, [0.652, 1.148])
+    (0.9, 0.1, [0.652, 1.0])
     >>> print(v)
     3 folds: 20 samples to learn from, 10 to test on
       measure     mean     std   95 % interval
-      accuracy  0.9000  0.1000  0.507 .. 1.293
+      accuracy  0.9000  0.1000  0.507 .. 1.000
       each      0.9000 1.0000 0.8000
     """
 
@@ -62,11 +63,13 @@ class Validation:
         """The confidence interval of the mean, by Student's t with J - 1 degrees of freedom: mean +- t error.
 
         Corrected, error^2 = (1/J + tested/learnt) s^2: folds share most of what they learn from, and are less
-        different than independent ones. Else error^2 = s^2/J. Nadeau and Bengio, Machine Learning 52, 2003.
+        different than independent ones. Else error^2 = s^2/J. Nadeau and Bengio, Machine Learning 52, 2003. Student's t
+        knows no bounds, so the interval is cut off where the measure ends: an accuracy at 0 and 1, R2 at 1.
         """
         error = standard_error(self[measure], self.learnt, self.tested, corrected)
         reach = t_reach(len(self[measure]), level) * error
-        return self.mean(measure) - reach, self.mean(measure) + reach
+        least, most = bounds(next(iter(self.scores)) if measure is None else measure, self[measure])
+        return max(self.mean(measure) - reach, least), min(self.mean(measure) + reach, most)
 
     def __str__(self) -> str:
         rows = []
@@ -78,6 +81,29 @@ class Validation:
             f"{len(self.learnt)} folds: {_range(self.learnt)} samples to learn from, {_range(self.tested)} to test on"
         )
         return "\n".join([head, aligned(["measure", "mean", "std", "95 % interval"], rows), *each])
+
+
+UP_TO_ONE = re.compile(  # scikit-learn's names of measures between 0 and 1
+    r"((balanced_|top_k_)?accuracy|roc_auc|average_precision|(f1|precision|recall|jaccard))(_\w+)?"
+)
+
+
+def bounds(measure: str, scores: np.ndarray) -> tuple[float, float]:
+    """Between which a measure of this name lies; without an end where that is not known, or the scores are beyond it.
+
+    >>> bounds("f1_macro", np.array([0.5])), bounds("R2", np.array([0.5])), bounds("mine", np.array([0.5]))
+    ((0.0, 1.0), (-inf, 1.0), (-inf, inf))
+    """
+    low, high = -math.inf, math.inf
+    if UP_TO_ONE.fullmatch(measure):
+        low, high = 0.0, 1.0
+    elif measure in ("R2", "r2", "explained_variance") or measure.startswith("d2_"):
+        high = 1.0
+    elif measure == "matthews_corrcoef":
+        low, high = -1.0, 1.0
+    elif measure.startswith("neg_"):  # errors and losses, negated
+        high = 0.0
+    return (low, high) if low <= scores.min() and scores.max() <= high else (-math.inf, math.inf)
 
 
 def standard_error(scores: np.ndarray, learnt: np.ndarray, tested: np.ndarray, corrected: bool = True) -> float:

@@ -1,18 +1,35 @@
-"""A table of columns to arrays, by scikit-learn's transformers, which stay inside the model. Imports data, sklearn.
+"""A table of columns to arrays, by scikit-learn's transformers, which stay inside the model.
+
+Imports data, and scikit-learn where transformers are fitted.
 
 Numbers: the median where missing, a column that says so, mean 0 and deviation 1. Categories: one column for each, rare
 ones together. `Preparation` names other ways. What the target is, which columns are used, and why not the others, is
 decided here, and said. `Preprocessor` is all that as a transformer of arrays, DataFrames and Tables.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .columns import Columns, choose_columns
 from .entries import listed
 from .keeping import BLOB, keep_in, restore
+from .leaks import leaks
 from .preprocessing import PARTS, Preparation, Preprocessing
-from .preprocessor import Preprocessor
 from .target import Target, as_in_training, read_target, target_as_numbers, with_target
+
+if TYPE_CHECKING:
+    from .preprocessor import Preprocessor
 
 __all__ = [
     "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "as_in_training",
-    "choose_columns", "keep_in", "listed", "read_target", "restore", "target_as_numbers", "with_target",
+    "choose_columns", "keep_in", "leaks", "listed", "read_target", "restore", "target_as_numbers", "with_target",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Preprocessor":  # it is a scikit-learn estimator: a model that predicts does not wait for that import
+        from .preprocessor import Preprocessor
+
+        return Preprocessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ import numpy as np
 from ..data import DataError, Table
 from .entries import finite, is_number, missing, mostly_numbers, texts_of
 
+SENTENCE = 5  # words
 FEW = 20  # whole numbers of at most so many values, each five times on average, are classes
 
 
@@ -38,12 +39,15 @@ class Columns:
         return replace(self, numbers=numbers, categories=categories, ordered=self.ordered + names)
 
 
-def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] = ()) -> Columns:
+def choose_columns(
+    table: Table, keep: Iterable[str] = (), drop: Iterable[str] = (), text: Iterable[str] = ()
+) -> Columns:
     """The columns of a table (without its target) to learn from.
 
     Left out, unless in ``keep``: what is empty or constant, text that differs in almost every row, and whole numbers
-    that number the rows. Text of several words that is kept is a bag of words. ``drop`` are left out as asked. Raises
-    `DataError` where no column is left, and where a column would be numbers but for a few entries of text.
+    that number the rows. Free text (five words and more in most entries), and ``text``, are bags of words, and so is
+    text of several words that is kept. ``drop`` are left out as asked. Raises `DataError` where no column is left,
+    where a column would be numbers but for a few entries of text, and where the entries of ``text`` share no words.
 
     >>> n = np.arange(1.0, 7)
     >>> columns = choose_columns(Table({"id": n, "age": n * 7 % 4, "name": np.array(list("abcdef"), object)}))
@@ -52,13 +56,18 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
     >>> columns.left_out["name"]
     'text that differs in almost every row (6 different in 6)'
     """
-    keep, drop = set(keep), set(drop)
-    for name in sorted(keep | drop):
+    keep, drop, text = set(keep), set(drop), set(text)
+    for name in sorted(keep | drop | text):
         table[name]  # an unknown name is an error
+    if both := sorted(text & drop):
+        raise DataError(f"column {both[0]!r} is asked for as text, and to be left out")
     used: dict[str, list[str]] = {"numbers": [], "categories": [], "dates": [], "texts": []}
     left_out, remarks = {}, []
     for name, column in table.columns.items():
-        reason = "as asked" if name in drop else None if name in keep else useless(column, name)
+        free = name in text or (name not in keep and free_text(column))
+        if name in text and not (column.dtype.kind == "O" and words_of(column, most=0.0)):
+            raise DataError(f"{table.source}: column {name!r} is no text whose entries have words in common")
+        reason = "as asked" if name in drop else None if name in keep or free else useless(column, name)
         if reason:
             left_out[name] = reason
             continue
@@ -67,7 +76,7 @@ def choose_columns(table: Table, keep: Iterable[str] = (), drop: Iterable[str] =
             finite(table, name)
         elif kind == "dates":
             pass
-        elif differs(column) and words_of(column):
+        elif free or (differs(column) and words_of(column)):
             kind = "texts"
         elif remark := stray_text(table, name, f", or leave the column out (--drop {name})"):
             remarks.append(remark)
@@ -84,13 +93,21 @@ def differs(column: np.ndarray) -> bool:
     return own > len(column) / 2 and len(column) > 2
 
 
-def words_of(column: np.ndarray) -> list[str]:
-    """The words that at least two entries of a column of text have, if most entries are of several words."""
+def words_of(column: np.ndarray, most: float = 0.5) -> list[str]:
+    """The words that at least two entries of a column of text have, if more than ``most`` entries have several."""
     texts = [text for text in column if text is not None]
-    if sum(len(text.split()) > 1 for text in texts) <= len(texts) / 2:
+    if sum(len(text.split()) > 1 for text in texts) <= len(texts) * most:
         return []
     counts = Counter(word for text in texts for word in {*text.lower().split()})
     return [word for word, count in counts.items() if count > 1]
+
+
+def free_text(column: np.ndarray) -> bool:
+    """Whether a column is sentences: five words and more in most entries, hardly any entry twice, words in common."""
+    if column.dtype.kind != "O" or not differs(column):
+        return False
+    lengths = [len(text.split()) for text in column if text is not None]
+    return bool(lengths) and float(np.median(lengths)) >= SENTENCE and bool(words_of(column))
 
 
 def useless(column: np.ndarray, name: str) -> str | None:
@@ -109,7 +126,8 @@ def useless(column: np.ndarray, name: str) -> str | None:
     else:
         values = np.array(sorted({*column} - {None}), object)
         if differs(column) and not 0.9 <= mostly_numbers(column) < 1:
-            return f"text that differs in almost every row ({len(values)} different in {n})"
+            hint = f"; --text {name} learns from its words" if words_of(column) else ""
+            return f"text that differs in almost every row ({len(values)} different in {n}){hint}"
     if len(values) == 1 and not gone.any():
         return f"{texts_of(values)[0]!r} in every row"
     return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
-from sklearn.impute import MissingIndicator
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OrdinalEncoder
 
 from ..data import DataError
+from . import replay
 from .columns import Columns
 from .preprocessing import PARTS, Preprocessing
 from .target import Target
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from ..train import Model
 
 BLOB = "preprocessing"
-STEPS = {step for parts in PARTS.values() for steps in parts.values() for step in steps}
-INSIDE = (Pipeline, MissingIndicator, OrdinalEncoder, TfidfTransformer, TfidfVectorizer)  # what these have in them
-CLASSES: dict[str, type] = {cls.__name__: cls for cls in (*STEPS, *INSIDE)}
+MODULES: dict[str, tuple[str, ...]] = {
+    "sklearn.preprocessing": ("StandardScaler", "MinMaxScaler", "RobustScaler", "OneHotEncoder", "OrdinalEncoder"),
+    "sklearn.impute": ("SimpleImputer", "KNNImputer", "MissingIndicator"),
+    "sklearn.feature_extraction.text": ("TfidfTransformer", "TfidfVectorizer"),
+    "sklearn.pipeline": ("Pipeline",),
+    f"{__package__}.transformers": ("OutlierClipper", "BinaryEncoder", "DateFeatures", "BagOfWords"),
+}
+CLASS = re.compile(r'"class":\s*"(\w+)"')  # in JSON: in a text of the user's the quotes would be escaped
 MOST = 1 << 28  # bytes of JSON: more than any table's transformers, less than what a damaged file may claim
 
 
@@ -55,8 +61,8 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
         columns = Columns(**used, left_out=model.notes["left_out"])
         found = Preprocessing(columns, steps), _target(model.notes["target"])
         genuine = steps.keys() == {k for k in PARTS if used[k]} and all(
-            type(step) is Pipeline
-            and all(type(part) in PARTS[kind].get(name, ()) for name, part in step.steps)
+            known_class(step) == "Pipeline"
+            and all(known_class(part) in PARTS[kind].get(name, ()) for name, part in step.steps)
             and step.n_features_in_ == len(used[kind])
             for kind, step in steps.items()
         )
@@ -67,18 +73,36 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
     return found
 
 
+@functools.cache
+def classes() -> dict[str, type]:
+    """The transformers that a model may have, and those inside of them: scikit-learn's own, and ours on its classes."""
+    import importlib
+
+    return {name: getattr(importlib.import_module(m), name) for m, names in MODULES.items() for name in names}
+
+
 def _steps(blob: bytes) -> Any:
     """The fitted pipelines by kind of column."""
     if blob[:2] == b"PK":  # models of earlier versions, by skops, whose import is slow
         import skops.io
 
-        ours = [f"{cls.__module__}.{cls.__qualname__}" for cls in STEPS if cls.__module__.startswith("pellucid")]
+        ours = [f"{cls.__module__}.{name}" for name, cls in classes().items() if cls.__module__.startswith("pellucid")]
         return skops.io.loads(blob, trusted=["numpy.dtype", *ours])
     unpacking = zlib.decompressobj()
     text = unpacking.decompress(blob, MOST)
     if not unpacking.eof:
         raise ValueError("it is cut short, or too large")
-    return read(json.loads(text))
+    found = text.decode()
+    known = set(CLASS.findall(found)) <= replay.CLASSES.keys()
+    return read(json.loads(found), replay.CLASSES if known else classes())
+
+
+def known_class(value: Any) -> str:
+    """The class of a transformer that a model may have, scikit-learn's or its replay; "" for any other."""
+    name = type(value).__name__
+    if replay.CLASSES.get(name) is type(value):
+        return name
+    return name if name in chain(*MODULES.values()) and classes()[name] is type(value) else ""
 
 
 def _target(noted: dict) -> Target:
@@ -108,21 +132,20 @@ def written(value: Any) -> Any:
         return {"tuple": [written(v) for v in value]}
     if isinstance(value, dict):
         return {"dict": [[written(k), written(v)] for k, v in value.items()]}
-    name = type(value).__name__
-    if CLASSES.get(name) is not type(value):
-        raise TypeError(f"a {name} cannot be kept in a model")
+    if not (name := known_class(value)):
+        raise TypeError(f"a {type(value).__name__} cannot be kept in a model")
     return {"class": name, "attributes": written(vars(value))}
 
 
-def read(value: Any) -> Any:
-    """What `written` wrote; only classes on the list are made, and nothing is called but to make arrays."""
+def read(value: Any, among: Mapping[str, type]) -> Any:
+    """What `written` wrote; only classes of those are made, and nothing is called but to make arrays."""
     if isinstance(value, list):
-        return [read(v) for v in value]
+        return [read(v, among) for v in value]
     if not isinstance(value, dict):
         return value
     if "array" in value:
         dtype = np.dtype(value["array"])
-        entries = [read(v) for v in value["values"]] if dtype.kind == "O" else value["values"]
+        entries = [read(v, among) for v in value["values"]] if dtype.kind == "O" else value["values"]
         made = np.empty(len(entries), dtype)
         made[:] = entries
         return made.reshape(value["shape"])
@@ -131,10 +154,10 @@ def read(value: Any) -> Any:
     if "type" in value or "dtype" in value:
         return np.dtype(value["type"]).type if "type" in value else np.dtype(value["dtype"])
     if "tuple" in value:
-        return tuple(read(v) for v in value["tuple"])
+        return tuple(read(v, among) for v in value["tuple"])
     if "dict" in value:
-        return {read(k): read(v) for k, v in value["dict"]}
-    cls: Any = CLASSES[value["class"]]
+        return {read(k, among): read(v, among) for k, v in value["dict"]}
+    cls: Any = among[value["class"]]
     made = cls.__new__(cls)
-    vars(made).update(read(value["attributes"]))
+    vars(made).update(read(value["attributes"], among))
     return made

@@ -1,6 +1,6 @@
 """`Preprocessing`: fitted transformers that make an array of a table's columns; `Preparation`: which they are.
 
-Imports data and scikit-learn.
+Imports data, and scikit-learn where transformers are made.
 """
 
 from __future__ import annotations
@@ -8,31 +8,33 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 
 from ..data import DataError, Table
 from ..data.outliers import METHODS
 from .columns import Columns
 from .entries import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
-from .transformers import BagOfWords, BinaryEncoder, DateFeatures, OutlierClipper
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from . import replay
 
 NONE = "(missing)"  # the category of missing entries
+WORDS, NUMBERS = 4000, 40_000_000  # of a column of text, at most; fewer where rows times words were more than these
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
 IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
-SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
+SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
 ENCODE = ("one_hot", "binary", "ordinal")
-OF_NUMBERS = {"clip": (OutlierClipper,), "impute": (SimpleImputer, KNNImputer), "scale": tuple(SCALERS.values())}
-PARTS: dict[str, dict[str, tuple[type, ...]]] = {  # kinds of columns, and the steps that there may be
+OF_NUMBERS = {"clip": ("OutlierClipper",), "impute": ("SimpleImputer", "KNNImputer"), "scale": (*SCALERS.values(),)}
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # kinds of columns, and the classes of the steps that there may be
     "numbers": OF_NUMBERS,
-    "ordered": {"order": (OrdinalEncoder,), **OF_NUMBERS},
-    "categories": {"impute": (SimpleImputer,), "encode": (OneHotEncoder, BinaryEncoder)},
-    "dates": {"dates": (DateFeatures,), **OF_NUMBERS},
-    "texts": {"words": (BagOfWords,)},
+    "ordered": {"order": ("OrdinalEncoder",), **OF_NUMBERS},
+    "categories": {"impute": ("SimpleImputer",), "encode": ("OneHotEncoder", "BinaryEncoder")},
+    "dates": {"dates": ("DateFeatures",), **OF_NUMBERS},
+    "texts": {"words": ("BagOfWords",)},
 }
 
 
@@ -68,22 +70,32 @@ class Preparation:
 
     def of_numbers(self) -> list[tuple[str, Any]]:
         """The steps for columns of numbers with NaN where missing."""
+        from sklearn import impute, preprocessing
+
+        from .transformers import OutlierClipper
+
         options = {"add_indicator": self.indicator, "keep_empty_features": True}
-        scale = [("scale", SCALERS[self.scale]())] if self.scale else []
+        scale = [("scale", getattr(preprocessing, SCALERS[self.scale])())] if self.scale else []
         clip = [("clip", OutlierClipper(self.clip))] if self.clip else []
         if self.impute == "neighbours":  # by distances, which need a scale
-            return [*clip, *scale, ("impute", KNNImputer(n_neighbors=self.neighbours, **options))]
+            return [*clip, *scale, ("impute", impute.KNNImputer(n_neighbors=self.neighbours, **options))]
         fill = {"fill_value": self.fill_value} if self.impute == "constant" else {}
-        return [*clip, ("impute", SimpleImputer(strategy=self.impute, **fill, **options)), *scale]
+        return [*clip, ("impute", impute.SimpleImputer(strategy=self.impute, **fill, **options)), *scale]
 
     def of_ordered(self, orders: Sequence[Sequence[str]]) -> list[tuple[str, Any]]:
         """The steps for columns of text whose values have an order."""
+        from sklearn.preprocessing import OrdinalEncoder
+
         unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
         categories = [np.array(order, object) for order in orders]
         return [("order", OrdinalEncoder(categories=categories, **unknown)), *self.of_numbers()]
 
     def of_categories(self, n: int) -> list[tuple[str, Any]]:
         """The steps for columns of text, None where missing, of n training rows."""
+        from sklearn.preprocessing import OneHotEncoder
+
+        from .transformers import BinaryEncoder
+
         grouped: dict[str, Any] = {"min_frequency": rare(n), "max_categories": MOST_CATEGORIES}
         if self.encode == "binary":
             encode = BinaryEncoder(**grouped)
@@ -93,6 +105,8 @@ class Preparation:
 
     def of_dates(self) -> list[tuple[str, Any]]:
         """The steps for columns of dates; a column more says which were missing, so that no indicator is added."""
+        from .transformers import DateFeatures
+
         plain = replace(self, indicator=False)
         return [("dates", DateFeatures()), *plain.of_numbers()]
 
@@ -119,11 +133,15 @@ class Preprocessing:
     """Fitted transformers of the used columns: a table to an array (n, features), numbers first."""
 
     columns: Columns
-    steps: dict[str, Pipeline]
+    steps: Mapping[str, Pipeline | replay.Pipeline]
 
     @classmethod
     def fit(cls, table: Table, columns: Columns, how: Preparation | None = None) -> Preprocessing:
         """Learn medians, means, deviations and categories from the training rows."""
+        from sklearn.pipeline import Pipeline
+
+        from .transformers import BagOfWords
+
         how = how or Preparation()
         orders = {name: [str(v) for v in order] for name, order in how.order.items() if name in columns.names}
         if how.encode == "ordinal":
@@ -140,7 +158,8 @@ class Preprocessing:
         if columns.dates:
             steps["dates"] = Pipeline(how.of_dates())
         if columns.texts:
-            steps["texts"] = Pipeline([("words", BagOfWords())])
+            most = min(WORDS, max(100, NUMBERS // len(table)))
+            steps["texts"] = Pipeline([("words", BagOfWords(most))])
         made = cls(columns, steps)
         for kind, step in steps.items():
             step.fit(made.matrix(table, kind))

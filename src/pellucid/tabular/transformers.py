@@ -10,8 +10,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..data.codes import bits
 from ..data.outliers import bounds
+from .dates import date_parts
+from .replay import as_text, bit_names, chosen_parts, in_bits
 
 
 class BinaryEncoder(TransformerMixin, BaseEstimator):
@@ -45,16 +46,11 @@ class BinaryEncoder(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """(n, columns) to (n, bits of all)."""
-        numbers = self.encoder_.transform(X).astype(int)
-        parts = [np.where(c[:, None] < 0, 0.5, bits(c, k)) for c, k in zip(numbers.T, self.sizes_, strict=True)]
-        return np.hstack(parts)
+        return in_bits(self.encoder_.transform(X).astype(int), self.sizes_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The column's name and the worth of the bit: colour_2, colour_1."""
-        names = self.encoder_.get_feature_names_out(input_features)
-        widths = [bits(np.zeros(1, int), k).shape[1] for k in self.sizes_]
-        parts = zip(names, widths, strict=True)
-        return np.array([f"{name}_{2**i}" for name, width in parts for i in reversed(range(width))], object)
+        return bit_names(self.encoder_.get_feature_names_out(input_features), self.sizes_)
 
 
 class OutlierClipper(TransformerMixin, BaseEstimator):
@@ -89,9 +85,6 @@ class OutlierClipper(TransformerMixin, BaseEstimator):
         return np.asarray(input_features, object)
 
 
-DAY = np.timedelta64(1, "D")
-
-
 class DateFeatures(TransformerMixin, BaseEstimator):
     """Numbers of dates: days since 1970, the parts of calendar and clock, and their cycles as sines and cosines.
 
@@ -119,39 +112,12 @@ class DateFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """(n, columns) to (n, features), float64."""
         check_is_fitted(self, "kept_")
-        made = []
-        for column, kept in zip(np.asarray(X).T, self.kept_, strict=True):
-            parts = date_parts(column) | {"missing": np.isnat(column).astype(np.float64)}
-            made += [parts[name] for name in kept]
-        return np.stack(made, axis=1)
+        return chosen_parts(X, self.kept_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The column's name and the part: born_year."""
         named = zip(input_features, self.kept_, strict=True)
         return np.array([f"{name}_{part}" for name, kept in named for part in kept], object)
-
-
-def date_parts(column: np.ndarray) -> dict[str, np.ndarray]:
-    """The features of dates (n,), each (n,) float64 with NaN where the date is missing."""
-    column = column.astype("datetime64[us]")
-    gone = np.isnat(column)
-    day, month, year = (column.astype(f"datetime64[{unit}]") for unit in "DMY")
-    days = np.where(gone, np.nan, (column - np.datetime64(0, "us")) / DAY)
-    hour = np.where(gone, np.nan, (column - day) / np.timedelta64(1, "h"))
-    weekday = np.where(gone, np.nan, (day.astype(np.int64) + 3) % 7)  # Monday is 0, as 1970 began on a Thursday
-    parts = {
-        "days": days,
-        "year": np.where(gone, np.nan, year.astype(np.int64) + 1970),
-        "month": np.where(gone, np.nan, (month - year).astype(np.int64) + 1),
-        "day": np.where(gone, np.nan, (day - month).astype(np.int64) + 1),
-        "weekday": weekday,
-        "hour": hour,
-    }
-    cycles = {"year": ((column - year) / DAY, 365.2425), "week": (weekday, 7.0), "clock": (hour, 24.0)}
-    for name, (value, period) in cycles.items():
-        turn = np.where(gone, np.nan, 2 * np.pi * value / period)
-        parts |= {f"{name}_sin": np.sin(turn), f"{name}_cos": np.cos(turn)}
-    return parts
 
 
 class BagOfWords(TransformerMixin, BaseEstimator):
@@ -172,7 +138,7 @@ class BagOfWords(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> BagOfWords:
         """Learn the words of each column. Raises ValueError for a column without words that two entries have."""
-        self.vectorizers_ = [TfidfVectorizer(min_df=2, max_features=self.most).fit(_texts(c)) for c in np.asarray(X).T]
+        self.vectorizers_ = [TfidfVectorizer(min_df=2, max_features=self.most).fit(as_text(c)) for c in np.asarray(X).T]
         self.n_features_in_ = len(self.vectorizers_)
         return self
 
@@ -180,13 +146,9 @@ class BagOfWords(TransformerMixin, BaseEstimator):
         """(n, columns) to (n, words), float64."""
         check_is_fitted(self, "vectorizers_")
         columns = zip(self.vectorizers_, np.asarray(X).T, strict=True)
-        return np.hstack([vectorizer.transform(_texts(column)).toarray() for vectorizer, column in columns])
+        return np.hstack([vectorizer.transform(as_text(column)).toarray() for vectorizer, column in columns])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The column's name and the word."""
         named = zip(input_features, self.vectorizers_, strict=True)
         return np.array([f"{name}_{word}" for name, v in named for word in v.get_feature_names_out()], object)
-
-
-def _texts(column: np.ndarray) -> list[str]:
-    return ["" if text is None else text for text in column]

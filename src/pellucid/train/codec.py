@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import FunctionType, ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -35,6 +36,26 @@ class UnknownCode(GraphError):
     """A net in a file has code of its user in it that is not at hand."""
 
 
+class UnknownName(GraphError):
+    """A file speaks of a layer, function or option of Pellucid's that this version does not have."""
+
+
+@dataclass(frozen=True, repr=False)
+class Unread:
+    """What a file has that cannot be used here, and why: kept as it is, to be written again. Any use is an error."""
+
+    code: Any
+    why: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # which copying and pickling look for
+            raise AttributeError(name)
+        raise GraphError(self.why)
+
+    def __repr__(self) -> str:
+        return f"unknown here: {self.code.get('class') if isinstance(self.code, dict) else self.code}"
+
+
 def encode(
     thing: Any, arrays: dict[str, np.ndarray], seen: dict[int, int] | None = None, custom: dict | None = None
 ) -> Any:
@@ -44,6 +65,8 @@ def encode(
     as a name; a function without one (a lambda) is an error, unless there is a dict ``custom`` that user code goes to.
     """
     seen = {} if seen is None else seen
+    if isinstance(thing, Unread):
+        return copy.deepcopy(thing.code)
     if thing is None or isinstance(thing, (bool, int, float, str)):
         return thing
     if isinstance(thing, (np.generic, np.ndarray)):
@@ -164,7 +187,8 @@ def _check_fields(cls: type, given: Mapping[str, Any]) -> None:
     """All fields that a class must have, no others; of a class of our own each of the type it is declared with."""
     known = {f.name: f for f in fields(cls)}
     if unknown := [name for name in given if name not in known]:
-        raise GraphError(f"{cls.__name__} has no field {unknown[0]!r}: another version of it wrote the file")
+        kind = UnknownName if cls in NAME_OF else GraphError
+        raise kind(f"{cls.__name__} has no field {unknown[0]!r}: another version of it wrote the file")
     if missing := [n for n, f in known.items() if n not in given and f.default is f.default_factory is MISSING]:
         raise GraphError(f"{cls.__name__}: the field {missing[0]!r} is missing")
     if cls in NAME_OF:
@@ -220,7 +244,9 @@ def find(name: str, custom: Mapping[str, Any]) -> Any:
     """
     if name in OWN:
         return OWN[name]
-    module, _, path = name.partition(":")
+    module, colon, path = name.partition(":")
+    if not colon:
+        raise UnknownName(f"there is no layer, function or option {name!r} in this version of Pellucid")
     if path in custom:
         return custom[path]
     give = f"give pellucid.load(path, custom_objects={{{path!r}: ...}})"

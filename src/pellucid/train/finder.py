@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..executors import NotFinite
+from ..figures import finished, new_figure
 from ..graph import GraphError
 from ..optim import LBFGS
 from ..schedules import Schedule, start_of
@@ -37,18 +38,18 @@ class RateSearch:
         lowest = self.rates[int(np.argmin(self.losses))]
         return float(np.format_float_positional(lowest / MARGIN, precision=2, fractional=False))
 
-    def plot(self, axes: Any = None) -> Any:
-        """The loss against the rate, on matplotlib axes (made if none are given); returns the axes."""
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError('pictures need matplotlib: pip install "pellucid[plot]"') from error
-        axes = axes or plt.subplots()[1]
+    def plot(self, path: Any = None, *, axes: Any = None) -> Any:
+        """The loss against the rate as a matplotlib figure, saved to ``path`` if given (``[plot]``).
+
+        ``axes``: matplotlib's, to draw into; the figure is then theirs.
+        """
+        figure = new_figure("RateSearch.plot", 5.2, 3.6) if axes is None else axes.figure
+        axes = figure.subplots() if axes is None else axes
         axes.plot(self.rates, self.losses)
         axes.axvline(self.suggestion, color="tab:red", linestyle="--", label=f"suggestion {self.suggestion:g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
         axes.legend()
-        return axes
+        return finished(figure, path)
 
     def __repr__(self) -> str:
         return (f"<RateSearch: {len(self.rates)} steps from {self.rates[0]:.3g} to {self.rates[-1]:.3g}; "

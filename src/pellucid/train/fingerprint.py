@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data import DataError
 from ..graph import GraphError, Program
+from ..reprs import spelled_out
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -39,18 +40,20 @@ def fingerprint(
     return {
         "architecture": {f"parameter {name!r}": f"{v.dtype} {v.shape}" for name, v in sorted(known.items())},
         "arguments": own | {name: text(value) for name, value in arguments.items()},
-        "net": {"net": hash_of(text(model.net), re.sub(r"0x[0-9a-f]+", "", step.listing()))},
+        "net": {"net": hash_of(text(model.net), re.sub(r"0x[0-9a-f]+", "", step.listing(full=True)))},
         "data": data,
     }
 
 
 def text(thing: Any) -> Any:
-    """A number, or what ``repr`` says, without places in memory.
+    """A number, or all its options in words, without places in memory.
 
     >>> text(3), text([1.5, print]), text(text)
     (3, '[1.5, <built-in function print>]', '<function text>')
     """
-    return thing if isinstance(thing, (bool, int, float, str)) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+    return (
+        thing if isinstance(thing, (bool, int, float, str)) else re.sub(r" at 0x[0-9a-fA-F]+", "", spelled_out(thing))
+    )
 
 
 def hash_of(*texts: str) -> str:

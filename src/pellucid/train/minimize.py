@@ -23,6 +23,10 @@ class Walk(NamedTuple):
     points: np.ndarray
     values: np.ndarray
 
+    def __repr__(self) -> str:
+        first, last = self.values[0], self.values[-1]
+        return f"<Walk: {len(self.values) - 1} steps; value {first:.4g} at first, {last:.4g} at last>"
+
 
 def minimize(
     function: Callable[[Value], Value],

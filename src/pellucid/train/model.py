@@ -30,13 +30,14 @@ from .outputs import apart, metrics_for, one_output
 from .parts import as_part
 from .penalised import Penalised, first_strengths
 from .preparing import prepared
+from .printing import Printed
 from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -271,7 +272,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         - ``augment``: random changes of the training samples, new in every epoch: `data.Augment(flip=True)`,
           `data.Mixup(0.2)`, or a function of (x, rows, seed, epoch), where ``rows`` are the numbers of the samples
           ``x``. One that changes targets too has a method ``samples(arrays, rows, seed, epoch)`` besides.
-        - ``verbose``: 0 silent, 1 one progress line for the whole run, 2 one line an epoch.
+        - ``verbose``: 0 silent, 1 a bar in a terminal, elsewhere about 20 lines, 2 one line an epoch.
         - ``resume``: go on from the last of the checkpoints that a `Checkpoint` among the callbacks wrote, if there are
           any; ``epochs`` are then those of the whole fit.
 
@@ -337,12 +338,6 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding):
         program, calls = programs.layer_outputs(self.net, self._specs_of(arrays), self.how, self.dtype)
         outputs = self.executor.compile(program, self.threads)(self.state, arrays)
         return {programs.call_name(c): outputs[str(i)] for i, c in enumerate(calls)}
-
-    def summary(self) -> None:
-        """Print each layer with its output shape and number of parameters, and totals."""
-        from .summary import summary_text
-
-        print(summary_text(self))
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""

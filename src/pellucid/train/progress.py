@@ -1,7 +1,8 @@
-"""What a person sees while a model trains: nothing, one progress line, or one line an epoch."""
+"""What a person sees while a model trains: nothing, a bar in a terminal, or lines of text."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -9,11 +10,24 @@ from ..graph import GraphError
 
 
 def progress_for(verbose: int, epochs: int, samples: int) -> Silent:
-    """verbose 0: silent; 1: one line for the whole run; 2: one line an epoch."""
-    kinds = {0: Silent, 1: Bar, 2: Lines}
-    if verbose not in kinds:
+    """verbose 0: silent; 1: a bar in a terminal, elsewhere some 20 lines; 2: one line an epoch."""
+    if verbose not in (0, 1, 2):
         raise GraphError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+    kinds = {0: Silent, 1: Bar if verbose == 1 and draws_bars() else SomeLines, 2: Lines}
     return kinds[verbose](epochs, samples)
+
+
+def draws_bars() -> bool:
+    """Whether a line can be drawn again in place: in a terminal, not in a notebook, a file or a pipe.
+
+    In a notebook rich would need ipywidgets, whose output is not in the saved file.
+    """
+    if not getattr(sys.stdout, "isatty", bool)():
+        return False
+    from rich import get_console
+
+    console = get_console()
+    return console.is_terminal and not console.is_jupyter and not console.is_dumb_terminal
 
 
 def shown(logs: dict[str, float]) -> str:
@@ -59,6 +73,42 @@ class Lines(Silent):
 
     def on_epoch(self, epoch, logs, seconds):
         print(f"epoch {epoch + 1}/{self.epochs}  {seconds:.2f} s  {shown(logs)}", flush=True)
+
+
+class SomeLines(Lines):
+    """A line after the first epoch, then after every few, so that there are about ``MOST``, and after the last.
+
+    In a long epoch there is a line every ``PATIENCE`` seconds with how much of it is done.
+    """
+
+    MOST, PATIENCE = 20, 30.0
+
+    def __init__(self, epochs: int, samples: int) -> None:
+        super().__init__(epochs, samples)
+        self.every = max(1, -(-epochs // self.MOST))
+        self.epoch, self.said = 0, time.monotonic()
+        self.unsaid: tuple[int, dict[str, float], float] | None = None  # the last epoch, where it had no line
+
+    def __exit__(self, *exception):
+        if self.unsaid is not None:  # where training ended early
+            self.say(*self.unsaid)
+
+    def say(self, epoch, logs, seconds):
+        super().on_epoch(epoch, logs, seconds)
+        self.unsaid, self.said = None, time.monotonic()
+
+    def on_resume(self, epochs_done):
+        self.epoch = epochs_done
+
+    def on_step(self, rows_done):
+        if time.monotonic() - self.said > self.PATIENCE:
+            self.said = time.monotonic()
+            print(f"epoch {self.epoch + 1}/{self.epochs}  {100 * rows_done // self.samples}% done", flush=True)
+
+    def on_epoch(self, epoch, logs, seconds):
+        self.epoch, self.unsaid = epoch + 1, (epoch, dict(logs), seconds)
+        if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            self.say(epoch, logs, seconds)
 
 
 class Bar(Silent):

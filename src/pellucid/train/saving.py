@@ -1,16 +1,10 @@
-"""One file for a model: safetensors, with architecture, options and history as JSON in its metadata. Never pickle.
-
-A file has a digest of all that it holds, arrays and description; `read` refuses one whose content is not what was
-written.
-"""
+"""A model as a description and arrays, and back: architecture, options and history as JSON. Never pickle."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-from collections.abc import Iterator, Mapping
+import logging
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,23 +13,25 @@ import numpy as np
 from .. import executors
 from ..data import DataError
 from ..graph import GraphError, Shape
+from ..nn.outputs import as_losses
 from ..nn.penalties import PENALTY
-from ..optim import AVERAGE, LBFGS, slot_name
-from ..version import __version__
+from ..optim import AVERAGE, LBFGS, as_optimizer, slot_name
+from ..reprs import spelled_out
 from .arrays import Spec
-from .codec import UnknownCode, decode, encode, fits
+from .codec import UnknownCode, UnknownName, Unread, decode, encode, fits
+from .container import damage, read, write, written_by
+from .finite import is_finite
 from .history import History
 from .penalised import first_strengths
 from .programs import optimizer_state
+from .remarks import remark
 from .sharing import kept
 from .whole import check_memory
 
 if TYPE_CHECKING:
     from .model import Model
 
-FORMAT = 2  # 1: a digest in checkpoints alone, and several entries of metadata, one of which was "format"
-FIRST_FORMAT = "pellucid-1"
-DIGEST = '{"digest": "%s", '  # how the description begins, and what is not in the digest
+log = logging.getLogger(__name__)
 
 
 def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -65,16 +61,20 @@ def revive(
     custom: Mapping[str, Any],
     executor: str | None,
     threads: int | None,
+    loss: Any = None,
+    optimizer: Any = None,
 ) -> Model:
-    """The model that `describe` described, as yet without state."""
+    """The model that `describe` described, as yet without state; ``loss`` and ``optimizer`` instead of its own."""
     from .model import Model
 
     seen: list = []
+    net = decode(d["net"], tensors, custom, seen)
+    found = _optimizer(d, tensors, custom) if optimizer is None else optimizer
     model = Model(
-        decode(d["net"], tensors, custom, seen),
-        decode(d["loss"], tensors, custom),
-        decode(d["optimizer"], tensors, custom),
-        [decode(m, tensors, custom) for m in d["metrics"]],
+        net,
+        _loss(d, tensors, custom) if loss is None else loss,
+        "sgd" if isinstance(found, Unread) else found,
+        _metrics(d, tensors, custom),
         d["seed"],
         d["dtype"],
         executor,
@@ -82,6 +82,8 @@ def revive(
         regularizer=decode(d.get("regularizer"), tensors, custom),
         constraint=decode(d.get("constraint"), tensors, custom),
     )
+    if isinstance(found, Unread):
+        model.optimizer = found  # type: ignore[assignment]  # which says why where it is used
     if d["inputs"] is not None:
         model._trace(_specs(d["inputs"], d["how"], model.dtype), d["how"])
     lengths = {len(c) for c in d["history"].values()} if fits(d["history"], dict[str, list[float]]) else ()
@@ -93,6 +95,39 @@ def revive(
     model.columns = {k: tuple(names) for k, names in d.get("columns", {}).items()}
     model.history, model.epochs, model.notes = History(d["history"]), d["epochs"], d["notes"]
     return model
+
+
+def _optimizer(d: dict[str, Any], tensors: Mapping[str, np.ndarray], custom: Mapping[str, Any]) -> Any:
+    """The optimizer; one that is not known here is kept as it is in the file: `predict` needs none."""
+    try:
+        return decode(d["optimizer"], tensors, custom)
+    except (UnknownName, UnknownCode) as error:
+        who = f" ({written_by(d.get('version'))})" if isinstance(error, UnknownName) else ""
+        why = (f"the model's optimizer cannot be used: {error}{who}. To train it give another, "
+               "pellucid.load(path, optimizer='adam')")  # fmt: skip
+        remark(f"{why}; to predict and evaluate, none is needed")
+        return Unread(d["optimizer"], why)
+
+
+def _loss(d: dict[str, Any], tensors: Mapping[str, np.ndarray], custom: Mapping[str, Any]) -> Any:
+    """The loss; without it nobody knows what the net's outputs are to be made of, so that it must be known."""
+    try:
+        return decode(d["loss"], tensors, custom)
+    except UnknownName as error:
+        raise UnknownName(f"{error}, which is the model's loss. Its link makes predictions of the net's outputs: give "
+                          "one with the same link, pellucid.load(path, loss='cross_entropy') for probabilities of "
+                          "classes, loss='mse' for the outputs as they are") from None  # fmt: skip
+
+
+def _metrics(d: dict[str, Any], tensors: Mapping[str, np.ndarray], custom: Mapping[str, Any]) -> list[Any]:
+    """The metrics but those that are not known here."""
+    found = []
+    for code in d["metrics"]:
+        try:
+            found.append(decode(code, tensors, custom))
+        except UnknownName as error:
+            remark(f"a metric of the model is left out: {error}; {written_by(d.get('version'))}")
+    return found
 
 
 HOW = {"one": "x", "tuple": "x.", "named": "x."}  # how a net is called, and how its inputs' names begin
@@ -132,6 +167,7 @@ def save(model: Model, path: Any) -> None:
     constants: dict[str, np.ndarray] = {}
     described = describe(model, constants)
     write(Path(path), tensors_of(model, constants), described)
+    log.info("saved %s", path)
 
 
 def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -159,7 +195,7 @@ def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
             raise GraphError(f"{name!r} is {a.dtype} of shape {a.shape}, expected {dtype} of shape {shape}")
     if isinstance(model.optimizer, LBFGS):
         check_memory(state, sum(p.value.size for p in traced.parameters.values() if p.trainable))
-    for name in traced.parameters:
+    for name in () if isinstance(model.optimizer, Unread) else traced.parameters:
         own = [slot for kind in model.optimizer.slot_names if (slot := slot_name(kind, name)) in known]
         if 0 < (there := sum(slot in state for slot in own)) < len(own):
             raise GraphError(f"{next(slot for slot in own if slot not in state)!r} is missing, though {there} of the "
@@ -170,7 +206,9 @@ def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
 def _of_training(model: Model) -> dict[str, tuple[Shape, str]]:
     """Shape and dtype of what training keeps of a net besides its weights, by name."""
     optimizer, dtype = model.optimizer, model.dtype
-    one = kept(("optimizer", type(optimizer), repr(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
+    if isinstance(optimizer, Unread):
+        return {"random.key": ((2,), "uint32")}
+    one = kept(("optimizer", type(optimizer), spelled_out(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
     trained = [p.value for p in model._built().parameters.values() if p.trainable]
     found: dict[str, tuple[Shape, str]] = {"random.key": ((2,), "uint32")}
     for name, v in one.items():
@@ -190,138 +228,45 @@ def must_be_finite(model: Model, state: Mapping[str, np.ndarray]) -> None:
     average = slot_name(AVERAGE, "")
     for name in model._built().parameters:
         for own in (name, f"{average}{name}"):
-            if own in state and not (good := np.isfinite(state[own])).all():
+            if own in state and not is_finite(state[own]):
+                good = np.isfinite(state[own])
                 place = tuple(int(i) for i in np.argwhere(~good)[0])
                 raise NotFiniteError(f"parameter {own!r} has NaN or infinity in {good.size - good.sum()} of "
                                      f"{good.size} numbers: {state[own][place]} at {place} first")  # fmt: skip
 
 
-def write(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any]) -> None:
-    """Make a file of arrays and a description, which is there whole or not at all, even if the power fails in between.
-
-    Equal ones give the same bytes. An `OSError` names the file.
-    """
-    from safetensors.numpy import save as as_bytes
-
-    tensors = {name: plain(a) for name, a in tensors.items()}
-    try:
-        text = json.dumps({"format": FORMAT, "version": __version__} | description)[1:]
-    except (TypeError, ValueError) as error:
-        raise GraphError(f"cannot save the model: its history or notes are not JSON ({error})") from error
-    text = DIGEST % digest(tensors, text, hashlib.sha256()) + text
-    data = as_bytes(tensors, {"pellucid": text})  # one entry: several would be in random order
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-    if os.name == "posix":  # the name in the folder, too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def plain(a: np.ndarray) -> np.ndarray:
-    """An array as safetensors takes it: its numbers one after the other, in the machine's byte order."""
-    return np.asarray(a, a.dtype.newbyteorder("="), order="C")
-
-
-def digest(tensors: Mapping[str, np.ndarray], text: str, found: Any) -> str:
-    """The fingerprint of all that a file holds, by one of hashlib's."""
-    found.update(text.encode())
-    for name, a in sorted(tensors.items()):
-        found.update(f"{name} {a.dtype} {a.shape}".encode())
-        found.update(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
-
-
 def load(
-    path: Any, custom_objects: dict[str, Any] | None = None, executor: str | None = None, threads: int | None = None
+    path: Any,
+    custom_objects: dict[str, Any] | None = None,
+    executor: str | None = None,
+    threads: int | None = None,
+    *,
+    loss: Any = None,
+    optimizer: Any = None,
 ) -> Model:
     """A model from the file that `Model.save` wrote: it predicts bit for bit the same, and goes on training.
 
     ``custom_objects`` gives user-made layers and functions by name; those in modules that are already imported are
-    found by themselves. ``executor`` and ``threads`` are as in `Model`. Raises `DataError` for a file that is not a
-    Pellucid model, is cut short or damaged, or whose weights do not fit its net.
+    found by themselves. ``executor`` and ``threads`` are as in `Model`. ``loss`` and ``optimizer``: instead of those in
+    the file; another optimizer begins anew. Raises `DataError` for a file that is not a Pellucid model, is cut short
+    or damaged, or whose weights do not fit its net. An optimizer that this version does not know is a warning, as
+    `predict` needs none.
     """
     path, computing = Path(path), executors.get(executor).__name__.rpartition(".")[2]  # an unknown one is no damage
+    begun = time.perf_counter()
     tensors, d = read(path)
     if "unsaved" in d:
         raise DataError(f"{str(path)!r} is a checkpoint of a net that cannot be saved ({d['unsaved']}); it serves "
                         "fit(..., resume=True) alone")  # fmt: skip
+    others = None if loss is None else as_losses(loss), None if optimizer is None else as_optimizer(optimizer)
     with damage(path, d.get("version")):
-        model = revive(d, tensors, custom_objects or {}, computing, executors.as_threads(threads))
+        model = revive(d, tensors, custom_objects or {}, computing, executors.as_threads(threads), *others)
         state = {k[6:]: a for k, a in tensors.items() if k.startswith("state.")}
+        if optimizer is not None:
+            state = {k: a for k, a in state.items() if not k.startswith("optimizer.")}
         check_state(model, state)
     model.state = state
     model.blobs = {k[5:]: v for k, v in tensors.items() if k.startswith("blob.")}
+    log.info("loaded %s: %d weights, %.1f ms", path, len(model.traced.parameters) if model.traced else 0,
+             1000 * (time.perf_counter() - begun))  # fmt: skip
     return model
-
-
-@contextlib.contextmanager
-def damage(path: Path, version: Any = None) -> Iterator[None]:
-    """Whatever goes wrong within, in making something of a file's content, is a `DataError` that names the file."""
-    try:
-        yield
-    except UnknownCode as error:
-        raise UnknownCode(f"{str(path)!r}: {error}") from None
-    except Exception as error:  # whatever a reader, or a layer made from the file, raises
-        what = str(error) if isinstance(error, (DataError, GraphError)) else repr(error)
-        by = "" if version in (None, __version__) else f"; Pellucid {version} wrote it, this is {__version__}"
-        raise DataError(f"{str(path)!r} is damaged, or not of this version: {what}{by}") from error
-
-
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the description of a file that `write` made; `DataError` for any other, or a changed bit."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise DataError(f"there is no model file {str(path)!r}" + (" (it is a folder)" if path.is_dir() else ""))
-    try:
-        with safe_open(path, framework="numpy") as file:
-            texts = file.metadata() or {}
-            old = texts.get("format") == FIRST_FORMAT
-            if not old and list(texts) != ["pellucid"]:
-                raise DataError(f"{str(path)!r} is a safetensors file, but not a Pellucid model: its format is "
-                                f"{texts.get('format')!r}")  # fmt: skip
-            with damage(path):  # get_tensor knows less types than the format
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{str(path)!r} is not a Pellucid model, or is cut short or damaged ({error})") from None
-    with damage(path):
-        description = _first_format(path, texts, tensors) if old else _checked(path, texts["pellucid"], tensors)
-        if not isinstance(description, dict):
-            raise DataError("it has no description")
-    return tensors, description
-
-
-def _checked(path: Path, text: str, tensors: dict[str, np.ndarray]) -> Any:
-    """The description, if the digest in it is that of the file."""
-    start = len(DIGEST % ("0" * 64))
-    if text[:start] != DIGEST % digest(tensors, text[start:], hashlib.sha256()):
-        raise DataError("its content is not what was written")
-    description = json.loads(text)
-    if description["format"] != FORMAT:
-        raise DataError(f"its format is {description['format']}, and {FORMAT} is known here; Pellucid "
-                        f"{description.get('version')} wrote it: a newer one can read it")  # fmt: skip
-    return description
-
-
-def _first_format(path: Path, texts: dict[str, str], tensors: dict[str, np.ndarray]) -> Any:
-    """The description in a file of the first format, which had a digest only if it was a checkpoint."""
-    own = {name: texts[name] for name in ("pellucid", "checkpoint") if name in texts}
-    if "checkpoint" in own:
-        found = digest(tensors, json.dumps(sorted(own.items())), hashlib.blake2b(digest_size=16))
-        if texts.get("digest") != found:
-            raise DataError("its content is not what was written")
-    description = json.loads(texts["pellucid"])
-    return description | ({"checkpoint": json.loads(own["checkpoint"])} if "checkpoint" in own else {})

@@ -23,15 +23,24 @@ def summary_text(model: Model) -> str:
     -------------------------------------
     26 parameters, 26 of them trainable
     """
-    traced = model._built()
-    places = [call.path for call in traced.calls if not getattr(call.layer, "trainable", True)]
-    frozen = {n for n in traced.parameters if any(not place or n.startswith(f"{place}.") for place in places)}
+    head = ("layer", "output", "parameters")
+    rows = summary_rows(model)
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in [head, *rows]]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, totals_text(model)])
+
+
+def summary_rows(model: Model) -> list[tuple[str, str, str]]:
+    """Of each layer its path and kind, the shape of its output, and its number of parameters."""
+    traced, frozen = model._built(), frozen_in(model)
     counted: set[str] = set()
     rows = []
-    for call in traced.calls:
+    calls = [call for call in traced.calls if not call.inner]
+    for call in calls:
         own = [n for n in traced.parameters if n.rsplit(".", 1)[0] == call.path or (not call.path and "." not in n)]
         inside = any(n.startswith(f"{call.path}.") or not call.path for n in traced.parameters) and not own
-        has_parts = any(c is not call and (c.path.startswith(f"{call.path}.") or not call.path) for c in traced.calls)
+        has_parts = any(c is not call and (c.path.startswith(f"{call.path}.") or not call.path) for c in calls)
         if has_parts and (inside or not own):
             continue  # a container: its parts have rows of their own
         count = sum(traced.parameters[n].count for n in own if n not in counted)
@@ -40,16 +49,22 @@ def summary_text(model: Model) -> str:
         mark = " frozen" if own and frozen.issuperset(own) else ""
         rows.append((f"{call.path or 'net'} ({kind(call.layer)})", str(call.output.shape),
                      "shared" if shared else f"{count:,}{mark}"))  # fmt: skip
-    parameters = traced.parameters.values()
-    total, trainable = sum(p.count for p in parameters), sum(p.count for p in parameters if p.trainable)
-    head = ("layer", "output", "parameters")
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(3)]
-    lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in [head, *rows]]
-    rule = "-" * len(lines[0])
-    totals = f"{total:,} parameters, {trainable:,} of them trainable"
-    if frozen:
-        totals += f", {sum(traced.parameters[n].count for n in frozen):,} frozen"
-    return "\n".join([lines[0], rule, *lines[1:], rule, totals])
+    return rows
+
+
+def totals_text(model: Model) -> str:
+    """How many parameters there are, and how many of them are trained."""
+    parameters, frozen = model._built().parameters, frozen_in(model)
+    total = sum(p.count for p in parameters.values())
+    text = f"{total:,} parameters, {sum(p.count for p in parameters.values() if p.trainable):,} of them trainable"
+    return text + (f", {sum(parameters[n].count for n in frozen):,} frozen" if frozen else "")
+
+
+def frozen_in(model: Model) -> set[str]:
+    """The parameters that stand in frozen layers."""
+    traced = model._built()
+    places = [call.path for call in traced.calls if not getattr(call.layer, "trainable", True)]
+    return {n for n in traced.parameters if any(not place or n.startswith(f"{place}.") for place in places)}
 
 
 def kind(layer: Any) -> str:

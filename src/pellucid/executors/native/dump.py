@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...graph import Value, attributes_text
+from ...graph import Value
+from ...listing import attributes_text
 from ...ops.contract import contract_of
 from ...ops.gather import scatter_of
 from ...ops.loop import result_of, scan_of
@@ -53,8 +54,8 @@ def dump(run: Run, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
     write_all(
         Path(folder),
         {
-            "program.txt": f"As it was given:\n\n{run.program.listing()}\n\nSimplified, as it is computed; plan.txt "
-            f"has the same names:\n\n{picture.plan.program.listing()}\n",
+            "program.txt": f"As it was given:\n\n{run.program.listing(full=True)}\n\nSimplified, as it is computed; "
+            f"plan.txt has the same names:\n\n{picture.plan.program.listing(full=True)}\n",
             "plan.txt": picture.text(batch_size) + "\n",
             "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
             "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),

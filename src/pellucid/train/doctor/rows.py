@@ -16,6 +16,7 @@ from ..parts import Arrays, Part, as_part
 from . import thresholds as limits
 from .case import Case, connection
 from .findings import Finding
+from .leaking import alone
 
 COLUMNS = 3000  # of wide samples, for distances and correlations
 
@@ -163,15 +164,10 @@ def _leaking_columns(case: Case) -> Iterator[Finding]:
     table, y = _table(case), case.targets
     if table is None or table.shape[1] < 2 or len(table) < limits.FEWEST // 2:
         return
-    spread = table.std(0)
     if case.classes is not None:
-        counts = np.bincount(case.classes)
-        own = np.stack([table[case.classes == c].std(0) for c in np.flatnonzero(counts)])
-        bad = (own.max(0) <= 1e-6 * spread) & (spread > 0)
+        bad = alone(table, y, case.classes)[:, 0]
     elif case.kind == "values":
-        a = (table - table.mean(0)) / np.where(spread > 0, spread, 1)
-        b = (y - y.mean(0)) / np.where(y.std(0) > 0, y.std(0), 1)
-        same = np.abs(a.T @ b) / len(a) > limits.SAME
+        same: Any = alone(table, y)
         if y.shape[1] > 1 and same.any(0)[y.std(0) > 0].all():  # an autoencoder
             return
         bad = same.any(1)

@@ -63,4 +63,7 @@ LEAK = 1e-3  # chance of so many twins of training rows if twins were as frequen
 RAREST = 0.75  # the quarter of rows beyond it is looked at by itself
 CONTRADICTING = 0.01  # of the rows: as much accuracy lost
 SAME = 1 - 1e-6  # correlation of a column with the target: rounding apart, it is the target
+ROWS_A_COLUMN = 3  # rows for each column, without which a sum of noise may fit as well
+SMALL_PART = 1e-3  # weight of a column in such a sum, of the largest: below it is rounding
+MOSTLY = 0.95  # share of the target's variance that one column explains: worth a question
 SMALL_BATCH = 4  # samples from which a variance is estimated: with 3, its error is as large as itself

@@ -1,0 +1,322 @@
+"""How each kind of layer is written as a formula; what has none here is written by its operations. One rule for each.
+
+A rule is given the layer, what its parameters are called, and its inputs' formulas; it gives the output's formula, and
+perhaps further equations, such as those of gates. A layer of a user's has a method ``formula(p, *inputs)`` that gives
+the same. Imports the room `formulas` and the sibling modules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ..formulas import (
+    ATOM,
+    LOOSE,
+    Formula,
+    Line,
+    Said,
+    Writer,
+    call,
+    indexed,
+    minus,
+    number,
+    over,
+    plus,
+    product,
+    root,  # fmt: skip
+    stacked,
+    symbol,
+    times,
+    transposed,
+)
+from ..graph import Value, toposort
+from ..reprs import options_of, shown
+from .activations import ACTIVATIONS, linear
+from .attention import AdditiveAttention, Attention, MultiHeadAttention
+from .conv import Conv, ConvTranspose, DepthwiseConv
+from .dense import Dropout, GaussianNoise, SpatialDropout
+from .embedding import Embedding, Masking, PositionalEncoding
+from .layer import Layer
+from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
+from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
+from .recurrent import GRU, LSTM, RNN, Recurrent
+from .scope import Call, Traced
+from .sequence import TimeDistributed
+from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
+
+Symbols = Callable[[str], Formula | None]  # a parameter of the layer, by its name: None where there is none
+Equations = Sequence[tuple[Formula, Formula]]
+Written = Formula | tuple[Formula, Equations]
+
+LETTERS = {"weight": "W", "bias": "b", "recurrent_weight": "R", "query_weight": "Wq", "key_weight": "Wk",
+           "value_weight": "Wv", "output_weight": "Wo", "query_bias": "bq", "value_bias": "bv", "output_bias": "bo",
+           "memory_weight": "U", "score_weight": "v", "moving_mean": "mu", "moving_variance": "var",
+           "recurrent_bias": "c", "peephole": "p",
+           "hidden_weight": "Wh", "hidden_bias": "bh"}  # fmt: skip
+RECURRENT = {"weight": "U", "recurrent_weight": "W"}  # as `Recurrent` calls them
+PLACES = ("strides", "padding", "dilation", "groups", "output_padding")  # the options that a convolution shows
+
+
+def biased(y: Formula, b: Formula | None) -> Formula:
+    return y if b is None else plus(y, b)
+
+
+def options(layer: Layer, *left_out: str) -> str:
+    """The options that somebody gave, as text: not those that shapes say, nor first values."""
+    hidden = {"name=", "trainable=", "mask=", *left_out}
+    parts = [(word, x) for word, x in options_of(layer) if word not in hidden and not word.endswith("_init=")]
+    return ", ".join(word + shown(x) for word, x in parts)
+
+
+def function(layer: Layer, p: Symbols, *inputs: Formula) -> Formula:
+    """A layer as a function by its name: max_pool(x, 2)."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+    inner = ", ".join([*(i.text for i in inputs), *([more] if (more := options(layer)) else [])])
+    plain = call(name, *inputs)
+    behind = r", \text{" + more.replace("_", r"\_") + "}" if more else ""
+    return Formula(f"{name}({inner})", plain.latex.removesuffix(r"\right)") + behind + r"\right)")
+
+
+def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
+    """W * x + b, as text conv(x, W)."""
+    w = p("weight")
+    assert w is not None
+    names = {DepthwiseConv: "depthwise_conv", ConvTranspose: "conv_transpose"}
+    name = next((name for kind, name in names.items() if isinstance(layer, kind)), "conv")
+    more = [word + shown(v) for word, v in options_of(layer) if word[:-1] in PLACES]
+    turned = transposed(w) if name == "conv_transpose" else w
+    stride = getattr(layer, "strides", 1)
+    small = f"_{{/{stride}}}" if stride != 1 else ""
+    y = Formula(f"{name}({', '.join([x.text, w.text, *more])})", rf"{turned.latex} \ast{small} {x.within(ATOM).latex}")
+    return biased(y, p("bias"))
+
+
+def normalised(layer: Any, p: Symbols, x: Formula) -> Formula:
+    mean = p("moving_mean") or call("mean", x)
+    variance = p("moving_variance") or call("var", x)
+    gamma, centred = p("gamma"), minus(x, mean)
+    y = over(centred if gamma is None else times(gamma, centred), root(plus(variance, number(layer.epsilon))))
+    return biased(y, p("beta"))
+
+
+def embedding(layer: Embedding, p: Symbols, x: Formula) -> Formula:
+    w = p("weight")
+    assert w is not None
+    return indexed(w, x.text)
+
+
+def at(a: Formula, index: str) -> Formula:
+    """A symbol with an index behind its own: W1 of the gate i is W1_i."""
+    return symbol(f"{a.text}_{index}" if "_" not in a.text else f"{a.text},{index}")
+
+
+def recurrent(layer: Any, p: Symbols, x: Formula, *first: Formula) -> tuple[Formula, Equations]:
+    """What a recurrent layer does at each step."""
+    u, w, b = p("weight"), p("recurrent_weight"), p("bias")
+    assert u is not None and w is not None
+    before = "t+1" if layer.reverse else "t-1"
+    xt, h, old, c, old_c = at(x, "t"), symbol("h_t"), symbol(f"h_({before})"), symbol("c_t"), symbol(f"c_({before})")
+
+    def gate(letter: str, of: Formula = old) -> Formula:
+        parts = [symbol(f"{a.text}_{letter}") if letter else a for a in (u, w, b) if a is not None]
+        return biased(plus(product(parts[0], xt), product(parts[1], of)), parts[2] if b is not None else None)
+
+    def peeped(gate_input: Formula, k: int, cell: Formula) -> Formula:
+        peephole = p("peephole")
+        return gate_input if peephole is None else plus(gate_input, times(indexed(peephole, f"{k}"), cell))
+
+    i, f, g, o, r, z, n = (symbol(f"{letter}_t") for letter in "ifgorzn")
+    if isinstance(layer, LSTM):
+        equations = [(i, call("sigmoid", peeped(gate("i"), 0, old_c))),
+                     (f, call("sigmoid", peeped(gate("f"), 1, old_c))),
+                     (g, call("tanh", gate("g"))), (c, plus(times(f, old_c), times(i, g))),
+                     (o, call("sigmoid", peeped(gate("o"), 2, c))), (h, times(o, call("tanh", c)))]  # fmt: skip
+    elif isinstance(layer, GRU):
+        hidden = product(symbol(f"{w.text}_n"), old)
+        if layer.reset_after:
+            kept = p("recurrent_bias")
+            candidate = plus(biased(product(symbol(f"{u.text}_n"), xt), b and symbol(f"{b.text}_n")),
+                             times(r, biased(hidden, kept)))  # fmt: skip
+        else:
+            candidate = gate("n", times(r, old).within(ATOM))
+        equations = [(r, call("sigmoid", gate("r"))), (z, call("sigmoid", gate("z"))), (n, call("tanh", candidate)),
+                     (h, plus(times(minus(number(1), z), n), times(z, old)))]  # fmt: skip
+    elif isinstance(layer, RNN):
+        name = layer.activation if isinstance(layer.activation, str) else shown(layer.activation)
+        equations = [(h, call(name, gate("")))]
+    else:
+        equations = []
+    y = call(type(layer).__name__, x, *first)
+    what = ", all h_t" if layer.return_sequences else ", its last h_t"
+    return Formula(y.text + what, y.latex + r"\text{" + what.replace("h_t", "}h_t"), LOOSE), equations
+
+
+def attention(layer: Attention, p: Symbols, query: Formula, memory: Formula | None = None,
+              values: Formula | None = None) -> Formula:  # fmt: skip
+    k = memory or query
+    scores = over(product(query, transposed(k)), root(symbol("d")))
+    return product(call("softmax", scores), values or k)
+
+
+def heads(layer: MultiHeadAttention, p: Symbols, query: Formula, memory: Formula | None = None,
+          **rest: Any) -> tuple[Formula, Equations]:  # fmt: skip
+    m = memory or query
+
+    def projected(part: str, of: Formula) -> Formula:
+        w = p(f"{part}_weight")
+        assert w is not None
+        return biased(product(of, transposed(w)), p(f"{part}_bias"))
+
+    q, k, v, q_i, k_i, v_i = (symbol(name) for name in ("Q", "K", "V", "Q_i", "K_i", "V_i"))
+    scores = over(product(q_i, transposed(k_i)), root(symbol("d")))
+    equations = [(q, projected("query", query)), (k, projected("key", m)), (v, projected("value", m)),
+                 (symbol("head_i"), product(call("softmax", scores), v_i))]  # fmt: skip
+    both = stacked([symbol("head_1"), symbol("..."), symbol(f"head_{layer.heads}")])
+    return projected("output", both), equations
+
+
+def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formula) -> tuple[Formula, Equations]:
+    w, u, v = p("query_weight"), p("memory_weight"), p("score_weight")
+    assert w is not None and u is not None and v is not None
+    inside = call("tanh", plus(product(w, query), product(u, at(memory, "s"))))
+    weights, a = call("softmax", product(transposed(v), inside)), symbol("a_s")
+    return call("sum", times(a, at(memory, "s"))), [(a, weights)]
+
+
+RULES: dict[type, Callable[..., Written]] = (
+    dict.fromkeys((Conv, DepthwiseConv, ConvTranspose, Conv1D), convolution)
+    | dict.fromkeys((BatchNorm, LayerNorm, GroupNorm), normalised)
+    | dict.fromkeys((MaxPool, AvgPool, GlobalMaxPool, GlobalAvgPool, UpSample, ZeroPad, MaxPool1D, AvgPool1D,
+                     GlobalMaxPool1D, GlobalAvgPool1D, PixelNorm, LocalResponseNorm, Masking, PositionalEncoding,
+                     Dropout, SpatialDropout, GaussianNoise), function)
+    | {Embedding: embedding, Recurrent: recurrent, Attention: attention, MultiHeadAttention: heads,
+       AdditiveAttention: additive}
+)  # fmt: skip
+BY_OPERATIONS = (TimeDistributed,)  # what is called within them sees one step only
+AFTER = (*(kind for kind, rule in RULES.items() if rule is function),)  # they need no line of their own before them
+
+
+def rule_of(layer: Any) -> Callable[..., Written] | None:
+    """How a layer is written: by a method of its own, or its kind's rule; None: by its operations."""
+    own = getattr(layer, "formula", None)
+    if callable(own):
+        return lambda layer, p, *inputs, **more: own(p, *inputs, **more)
+    for kind in type(layer).__mro__:
+        if kind in RULES:
+            return RULES[kind]
+    return None
+
+
+def activation_of(part: Any) -> Callable[..., Formula] | None:
+    """An activation as a function by its name, with its options."""
+    plain, more = (part.func, part.keywords) if isinstance(part, partial) and not part.args else (part, {})
+    name = getattr(plain, "__name__", "")
+    if ACTIVATIONS.get(name) is not plain or plain is linear:
+        return None
+    return lambda *inputs: call(name, *inputs, **more)
+
+
+class NetWriter:
+    """Writes a traced net: `lines` and the formulas of what it gives, `outputs`.
+
+    >>> from pellucid import input, nn
+    >>> traced = nn.trace(nn.Sequential(nn.Dense(2), nn.sigmoid, nn.Dense(1)), input("x", (2,)))
+    >>> for line in NetWriter(traced, {"x": traced.calls[0].inputs[0]}).lines:
+    ...     print(line.name.text, "=", line.formula.text)
+    h = sigmoid(W1 x + b1)
+    y = W2 h + b2
+    """
+
+    def __init__(self, traced: Traced, inputs: dict[str, Value]) -> None:
+        self.traced, self.inputs = traced, inputs
+        outputs = {name: v for name, (v, _) in traced.outputs.items()} or {"y": traced.output}
+        for single in (False, True):  # the only hidden line has no number
+            self._write(outputs, single)
+            if self.hidden != 1:
+                break
+
+    def _write(self, outputs: dict[str, Value], single: bool) -> None:
+        self.hidden = 0
+        named = {v: name for name, v in outputs.items()}
+
+        def fresh(v: Value) -> Formula:
+            if v in named:
+                return symbol(named[v])
+            self.hidden += 1
+            return symbol("h" if single else f"h{self.hidden}")
+
+        self.symbols = self._parameters()
+        known = {v: symbol(name) for name, v in self.inputs.items()} | {
+            p.value: self.symbols[name] for name, p in self.traced.parameters.items()
+        }
+        said, around = self._said(known)
+        writer = Writer(known, fresh, said, around)
+        writer.write(outputs.values(), whole=True)
+        self.lines: list[Line] = writer.lines
+
+    def _parameters(self) -> dict[str, Formula]:
+        """What parameters are called: W1, b1, of the first layer that has some."""
+        places: dict[str, int] = {}
+        taken: Counter[str] = Counter()
+        found = {}
+        stepped = {c.path for c in self.traced.calls if isinstance(c.layer, Recurrent)}
+        for name in self.traced.parameters:
+            place, _, own = name.rpartition(".")
+            k = places.setdefault(place, len(places) + 1)
+            letters = LETTERS | RECURRENT if place in stepped else LETTERS
+            letter = f"{letters.get(own, own)}{k}"
+            taken[letter] += 1
+            found[name] = symbol(letter if taken[letter] == 1 else f"{letter}_{taken[letter]}")
+        return found
+
+    def _said(self, known: dict[Value, Formula]) -> tuple[dict[Value, Said], dict[Value, list[Any]]]:
+        """What is written for the outputs of layers that have a rule, and around those that pass their input on."""
+        graph = set(toposort([v for v, _ in self.traced.outputs.values()] or [self.traced.output]))
+        said: dict[Value, Said] = {}
+        around: dict[Value, list[Any]] = {}
+        calls = [c for c in self.traced.calls if not c.inner and isinstance(c.output, Value) and c.output in graph]
+        whole = [c.path for c in calls if isinstance(c.layer, BY_OPERATIONS) or (rule_of(c.layer) and c.path)]
+        for c in calls:
+            if any(c.path.startswith(f"{path}.") for path in whole) or isinstance(c.layer, BY_OPERATIONS):
+                continue
+            if not c.inputs or not all(isinstance(i, Value) and i in graph for i in c.inputs):
+                continue
+            write = self._writing(c)
+            if write is None:
+                continue
+            if c.output in c.inputs:
+                if isinstance(c.layer, (Dropout, SpatialDropout, GaussianNoise)):
+                    around.setdefault(c.output, []).append(lambda f, write=write: write(f)[0])
+            elif c.output not in said and c.output not in known:
+                said[c.output] = Said(
+                    c.inputs, write, step=isinstance(c.layer, Layer) and not isinstance(c.layer, AFTER)
+                )
+        return said, around
+
+    def _writing(self, c: Call) -> Callable[..., tuple[Formula, Equations]] | None:
+        rule = rule_of(c.layer) if isinstance(c.layer, Layer) else None
+        if rule is None:
+            name = activation_of(c.layer)
+            return None if name is None else lambda *inputs: (name(*inputs), ())
+        prefix = f"{c.path}." if c.path else ""
+
+        def write(*inputs: Formula) -> tuple[Formula, Equations]:
+            written = rule(c.layer, lambda name: self.symbols.get(prefix + name), *inputs)
+            return (written, ()) if isinstance(written, Formula) else written
+
+        return write
+
+    def new_parameters(self) -> list[int]:
+        """Of each line, how many parameters stand in it that none before it has."""
+        seen: set[Value] = set()
+        counts = []
+        values = {p.value: p.count for p in self.traced.parameters.values()}
+        for line in self.lines:
+            there = set(toposort([line.value])) & set(values)
+            counts.append(sum(values[v] for v in there - seen))
+            seen |= there
+        return counts
