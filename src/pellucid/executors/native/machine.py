@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import platform
+import re
 import struct
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from .compiler import LOCK, compile_all, target_machine
 
 ALIGN = 64
 CACHE_BYTES = 256 << 20
+NAME = re.compile("[0-9a-f]{64}[.]o")  # of an entry
 LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
 
 
@@ -281,10 +283,12 @@ def write_cache(key: str, code: bytes) -> None:
 def entries(folder: Path) -> list[tuple[float, int, Path]]:
     """Time of last use, size and path of each entry, oldest first."""
     found = []
-    for path in folder.glob("[0-9a-f]" * 64 + ".o"):  # other files there are not ours
-        with contextlib.suppress(OSError):
-            stat = path.stat()
-            found.append((stat.st_mtime, stat.st_size, path))
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as files:
+        for file in files:
+            if NAME.fullmatch(file.name):  # other files there are not ours
+                with contextlib.suppress(OSError):
+                    stat = file.stat()
+                    found.append((stat.st_mtime, stat.st_size, folder / file.name))
     return sorted(found)
 
 
