@@ -2,8 +2,12 @@
 
 Embedding, LSTM, and an output layer that shares its weights with the embedding: the scores of the next word are E h + b
 with the table E of the embedding (tied weights: Press and Wolf, EACL 2017). On tinyshakespeare, whose last tenth is the
-test and the tenth before it the validation, the perplexity (exp of the mean loss a word) is printed beside those of how
-often each word occurs, and of how often after the word before it.
+test and the tenth before it the validation, the perplexity, exp of the mean loss a word, is
+
+                                                       validation   test
+    by how often each word occurs                           215.9  176.2
+    by how often after the word before it (bigrams)         101.8   92.1
+    by this net after 10 epochs, 180 s of CPU                71.6   67.8
 """
 
 import re

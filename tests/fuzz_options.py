@@ -202,6 +202,7 @@ LAYERS: dict[str, tuple[type, dict[str, Any], tuple[int, ...], str | None]] = {
     "LSTM": (nn.LSTM, {"units": 3}, (4, 2), None),
     "GRU": (nn.GRU, {"units": 3}, (4, 2), None),
     "RNN": (nn.RNN, {"units": 3}, (4, 2), None),
+    "Lateral": (nn.Lateral, {"steps": 2}, (4,), None),
     "LayerNorm": (nn.LayerNorm, {}, (4, 6), None),
     "BatchNorm": (nn.BatchNorm, {}, (4, 3), None),
     "GroupNorm": (nn.GroupNorm, {"groups": 2}, (4, 3, 3), None),

@@ -92,6 +92,27 @@ def test_samples_to_predict_are_finite(number, n, row):
     assert asked.shape == fine.shape and (np.delete(asked, row, 0) == np.delete(fine, row, 0)).all()
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1e39])
+def test_all_that_predicts_refuses_what_is_not_finite(number):
+    """And takes it where it is asked to."""
+    model = Model(nn.Sequential(nn.GRU(4, return_sequences=True), nn.TimeDistributed(nn.Dense(2))), "mse",
+                  input_shape=(5, 3))  # fmt: skip
+    x = np.zeros((300, 5, 3))
+    x[270, 4, 1] = number
+    stepper = model.stepper()
+    told = r"x has .* in row 270, column \(4, 1\): fill it .*leave the row out, or say finite=False"
+    for refused in (model.predict, model.layer_outputs, lambda x: model.features(x, 0)):
+        with pytest.raises(DataError, match=told):
+            refused(x)
+    for step in range(4):
+        stepper(x[:, step])
+    with pytest.raises(DataError, match=r"x has .* in row 270, column 1: fill it .*leave the row out$"):
+        stepper(x[:, 4])
+    with np.errstate(all="ignore"):
+        for taken in (model.predict, model.layer_outputs, lambda x, **how: model.features(x, 0, **how)):
+            taken(x, finite=False)
+
+
 def test_predictions_are_finite():
     """Of finite samples: the net is exp(w x)."""
     model = Model(lambda x: pel.ops.exp(x), "mse", executor="reference", input_shape=(2,))

@@ -81,7 +81,7 @@ BAD = {
     "longer": (IGNORING, LONG, {}, r"y has 8 labels for each sample, but the net gives 4 steps: the labels are longer "
                r"than the inputs; pad or cut"),
     "shorter": (IGNORING, T[:, :3], {}, "3 labels .* the labels are shorter than the inputs"),
-    "not ignored": (nn.CrossEntropy(), T, {}, r"outside 0\.\.2: -1 .*CrossEntropy\(ignore_class=-1\) leaves -1 out"),
+    "not ignored": (nn.CrossEntropy(), T, {}, r"outside 0\.\.2: -1 .*CrossEntropy\(ignore_class=-1\) leaves it out"),
     "others": (IGNORING, np.where(T < 0, -2, T), {}, r"labels outside 0\.\.2: -2"),
     "class weights": (nn.CrossEntropy(), np.abs(T), {"class_weight": {0: 1}}, "class_weight says nothing of class 1"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "reprs", "listing", "formulas"}
+GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -22,7 +22,8 @@ WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
     "graph": {"listing"},
-    "checks": {"graph"},
+    "hints": set(),
+    "checks": {"graph", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
     "listing": {"graph", "reprs", "formulas"},

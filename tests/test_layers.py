@@ -512,7 +512,7 @@ def test_errors_name_the_layer(net, shape, text):
         (lambda: nn.Dense(2.5), "units must be a whole number"),
         (lambda: nn.DropConnect(4, 0.5), "DropConnect: bias must be True or False, got 0.5"),  # a rate meant
         (lambda: nn.Sequential(nn.Dense), r"part 0 is the class Dense; did you mean Dense\(\.\.\.\)"),
-        (lambda: nn.Sequential(nn.Dense(2), "rleu"), "no activation is named 'rleu'; there are linear"),
+        (lambda: nn.Sequential(nn.Dense(2), "rleu"), "no activation is named 'rleu'; did you mean 'relu'"),
         (lambda: nn.Concatenate(nn.linear, 3), "part 1 is 3, expected a layer or a function"),
         (lambda: nn.Dense(3)(pel.input("x", (2,))), "only be called while a net is traced"),
         (lambda: nn.trace(lambda x: None, pel.input("x", (2,))), "must return one Value"),

@@ -163,6 +163,26 @@ def test_layer_outputs():
     np.testing.assert_allclose(found["layers.1"], np.tanh(found["layers.0"]), rtol=1e-6)
 
 
+def test_layer_outputs_of_many_samples_are_computed_in_batches():
+    """The same numbers, and little more memory than they take themselves."""
+    import tracemalloc
+
+    net = nn.Sequential(nn.Conv(6, 5, padding="same"), nn.tanh, nn.AvgPool(2), nn.Flatten(), nn.Dense(10))
+    model = Model(net, "cross_entropy", input_shape=(1, 28, 28))
+    x = np.random.default_rng(0).normal(size=(700, 1, 28, 28)).astype("float32")
+    whole = model.layer_outputs(x, batch_size="all")
+    for size in (None, 256, 99):
+        for name, a in model.layer_outputs(x, batch_size=size).items():
+            assert a.shape == whole[name].shape and (a == whole[name]).all(), (size, name)
+    model = model.clone(input_shape=(1, 28, 28))
+    model.layer_outputs(x[:64])
+    tracemalloc.start()
+    found = model.layer_outputs(x, batch_size=64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.4 * sum(a.nbytes for a in found.values())
+
+
 def test_set_parameters():
     model = classifier(input_shape=(4,))
     model.set_parameters({"layers.0.bias": np.arange(8)})

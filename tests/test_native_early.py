@@ -225,3 +225,11 @@ def test_dump_shows_the_fast_code(tmp_path, compiled):
     run = m._compiled("step", {"x": x, "y": y})
     assert not run.host.quick and run.first.host.quick
     assert native.Run(run.program).listing() == run.listing()
+
+
+def test_warmed_models_have_fast_code(compiled):
+    m = model_of("dense", input_shape=(20,))
+    m.warm([1, 30])
+    assert compiled == [False, False]
+    m.predict(data("dense", 30)[0])
+    assert compiled == [False, False]

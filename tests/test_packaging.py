@@ -133,6 +133,13 @@ def test_every_extra_but_those_for_work_on_the_project_is_in_all():
     assert set(re.search(r"\[(.*)\]", everything)[1].split(",")) == set(EXTRAS) - {"test", "bench", "dev", "all"}
 
 
+def test_the_changelog_knows_every_format_of_files():
+    from pellucid.train.container import FORMAT
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(n) for n in range(1, FORMAT + 1)]
+
+
 def test_the_changelog_knows_this_version():
     assert re.search(rf"^## .*\b{re.escape(pellucid.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 

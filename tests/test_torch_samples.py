@@ -23,7 +23,7 @@ import pellucid as pel
 from pellucid import GraphError, ops
 from pellucid.executors import EXECUTORS
 from pellucid.graph import Value
-from pellucid.optim import descend
+from pellucid.optim import updates_of
 
 torch = pytest.importorskip("torch")
 TOLERANCE = {"rtol": 1e-7, "atol": 1e-9}
@@ -224,7 +224,7 @@ def of_optimizer(cls, samples):
             continue
         p = pel.state("p", START.shape, "float64")
         slope = pel.grad(cost(p, ops.exp), p) + p * (-decay if ours.maximize else decay)
-        program = pel.Program([], {}, descend([(p, slope)], ours, "float64"))
+        program = pel.Program([], {}, updates_of([(p, slope)], ours, "float64"))
         twin = torch.tensor(START, requires_grad=True)
         theirs = cls([twin], **sample.kwargs)
         for _ in range(STEPS):

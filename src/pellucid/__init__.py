@@ -4,6 +4,8 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 `state` and the operations on Values, for people who write their own training steps.
 """
 
+import logging
+
 from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
@@ -33,6 +35,8 @@ from .version import __version__
 
 from . import stopping  # isort: skip  # above train
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
+
 __all__ = [
     "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",
     "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
@@ -52,4 +56,6 @@ def __getattr__(name: str):
         from .features import FeatureExtractor
 
         return FeatureExtractor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .checks import NoAttribute
+
+    raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

@@ -6,13 +6,17 @@ right comes back as Python's own number, whatever kind it was given as, so that 
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import FrozenInstanceError
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from .graph import GraphError
+
+F = TypeVar("F", bound=Callable)
 
 
 def number(
@@ -129,7 +133,11 @@ def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False
     """The error for an option that is not as it must be; ``owner`` is a name, or what the option belongs to."""
     who = owner if isinstance(owner, str) else type(owner).__name__
     wanted += ", or None" * optional
-    return GraphError(f"{who}: {name} must be {wanted}, got {value!r}{f'; {hint}' if hint else ''}")
+    if not hint and isinstance(value, str):
+        from .hints import of_value
+
+        hint = of_value(value)
+    return GraphError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
 
 
 def several(value: Any) -> tuple:
@@ -177,3 +185,81 @@ def refuse_change(thing: Any, name: str, value: Any, hint: str = "") -> None:
     """Options do not change once something is made: programs were made of them, and several models may share it."""
     hint = hint or f"make another: dataclasses.replace(this, {name}={value!r})"
     raise FrozenInstanceError(f"{type(thing).__name__}: {name} cannot be set any more; {hint}")
+
+
+# ---- names that are called otherwise elsewhere: see `hints` -------------------------------------------------------
+
+
+class NoAttribute(AttributeError):
+    """A name that a module or an object does not have; printed, it says what it is called here.
+
+    >>> print(NoAttribute("module 'pellucid.nn'", "nn", "Linear", ("Dense",)))
+    module 'pellucid.nn' has no attribute 'Linear'; here it is nn.Dense(64) (sizes of inputs are taken from the data)
+    """
+
+    def __init__(self, owner: str, place: str, name_: str, known: Iterable[str] | type) -> None:
+        super().__init__(owner, place, name_, known)  # the hint is looked for where somebody reads it
+
+    def __str__(self) -> str:
+        from .hints import hint
+
+        owner, place, name, known = self.args
+        known = dir(known) if isinstance(known, type) else known
+        return f"{owner} has no attribute {name!r}" + ("" if name.startswith("_") else hint(place, name, known))
+
+
+def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> GraphError:
+    """The error for a loss, metric, optimizer or activation of an unknown name: what it is called here, or what is near
+    it.
+
+    >>> unknown("loss", "mce", ["mse", "mae"], "or give a function")
+    GraphError("no loss is named 'mce'; did you mean 'mse'? There are mse, mae, or give a function")
+    """
+    from .hints import hint
+
+    names = list(known)
+    told = f"{owner}no {kind} is named {name!r}{hint(kind, name)}"
+    if told[-1] != "'":
+        return GraphError(told)
+    near = hint(kind, name, names)
+    there = f"there are {', '.join(names)}{f', {more}' if more else ''}"
+    return GraphError(f"{told}{near} T{there[1:]}" if near else f"{told}; {there}")
+
+
+def hinting(*places: str, owner: str = "") -> Callable[[F], F]:
+    """A function whose `TypeError` for options that it does not have says what they are called here.
+
+    >>> @hinting("fit")
+    ... def fit(x, epochs=1): ...
+    >>> fit([], n_epochs=3)
+    Traceback (most recent call last):
+        ...
+    TypeError: fit has no option 'n_epochs'; here it is model.fit(x, y, epochs=10)
+    """
+
+    def hinted(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            except TypeError as error:
+                known = inspect.signature(function).parameters
+                unknown = [name for name in options if name not in known]
+                if not unknown or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+                    raise
+                from .hints import hint
+
+                who = owner or function.__name__
+                told = f"{who} has no option {unknown[0]!r}{hint(places, unknown[0], known)}"
+                raise TypeError(told) from error
+
+        return call  # type: ignore[return-value]
+
+    return hinted
+
+
+def hint_options(cls: type, *places: str) -> None:
+    """Let a class say what its options are called, where it is made with others: its own ``__init__`` is `hinting`."""
+    if "__init__" in cls.__dict__:
+        names = tuple(c.__name__ for c in cls.__mro__[:-1])
+        cls.__init__ = hinting(*names, *places, owner=cls.__name__)(cls.__init__)  # type: ignore[misc]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from .data import DataError
+from .data.dataset import taken_apart
 from .graph import GraphError
 from .nn.activations import sigmoid, softmax
 from .nn.masks import with_mask
 from .report import aligned
 from .train import Callback, Model
+from .train.arrays import as_array, held_out
 from .train.callbacks import Monitor
 from .train.measuring import steps_counted
 from .train.outputs import one_output
@@ -73,7 +75,7 @@ class Restarts:
 def restarts(
     model: Model | Callable[[], Model],
     x: Any,
-    y: Any,
+    y: Any = None,
     n: int = 10,
     *,
     measure: str | None = None,
@@ -84,6 +86,7 @@ def restarts(
 
     - ``model``: a `Model`, which stays as it is, or a function that makes one. Its seed is that of the first restart,
       the next has the seed after it. All see the samples in the same order.
+    - ``x``, ``y``: the samples, or a Dataset as ``x``.
     - ``options``: of `Model.fit`. Results are those on ``validation_data`` where it is given, else the last epoch's.
     - ``measure``: by which the best is chosen: "val_loss" where there is validation, else "loss".
     - ``jobs``: so many at a time; by default as many as there are processors. Small nets train as one program.
@@ -103,7 +106,7 @@ def restarts(
     fit_members(models, x, y, weights, jobs=jobs, **options)
     last = {name: np.array([m.history[name][-1] for m in models]) for name in models[0].history.columns}
     if (held := options.get("validation_data")) is not None:
-        vx, vy, weight = (*held, None)[:3]
+        vx, vy, weight = held_out(held)
         values = [m.evaluate(vx, vy, sample_weight=weight) for m in models]  # with the weights they ended with
         last |= {f"val_{name}": np.array([v[name] for v in values]) for name in values[0]}
     measure = measure or ("val_loss" if "val_loss" in last else "loss")
@@ -169,8 +172,9 @@ class Committee:
         """The standard deviation over the members, for each output: how far they disagree."""
         return self.each(x, batch_size=batch_size).std(axis=0)
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the common prediction, as `Model.evaluate` has them; of a majority without the loss."""
+        x, y = taken_apart(x, y)
         first = self.models[0]
         return self._judged(self.predict(x), y, sample_weight, steps_counted(first, first._inputs(x)[0]))
 
@@ -270,12 +274,13 @@ class Bagging(Committee):
         self.out_of_bag: dict[str, float] = {}
         self.left_out = 0  # samples that every member has seen
 
-    def fit(self, x: Any, y: Any, *, sample_weight: Any = None, **options: Any) -> Bagging:
+    def fit(self, x: Any, y: Any = None, *, sample_weight: Any = None, **options: Any) -> Bagging:
         """Train the members, with the options of `Model.fit`, and judge them by the samples that they did not see."""
         if options.get("class_weight") is not None or options.get("validation_split"):
             raise GraphError("Bagging.fit weighs samples by how often they were drawn, and is judged by the others: "
                              "leave class_weight and validation_split out")  # fmt: skip
-        y = np.asarray(y)
+        x, y = taken_apart(x, y)
+        y = as_array(y, "y")
         n, rng = len(y), np.random.default_rng(self.seed)
         counts = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in self.models])  # (members, n)
         weights = counts if sample_weight is None else counts * np.asarray(sample_weight)

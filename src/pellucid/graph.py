@@ -335,7 +335,8 @@ class Program:
                 given = ", ".join(map(repr, self.inputs)) or "none"
                 raise GraphError(f"the program needs input {v.name!r}, which is not among its inputs ({given})")
             if v.primitive is state_leaf and names.setdefault(v.name, v) is not v:
-                raise GraphError(f"two different state Values are named {v.name!r}")
+                raise GraphError(f"two different state Values are named {v.name!r}; nets and optimizers of one program "
+                                 "need names of their own, and a net that is called twice is one nn.Net")  # fmt: skip
         for target, new in self.updates.items():
             if target.primitive is not state_leaf:
                 raise GraphError(f"only state can be updated, not {target!r}")

@@ -12,9 +12,9 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
-from .checks import checked, function, number, several, wrong
+from .checks import NoAttribute, checked, function, hint_options, number, several, wrong
 from .graph import GraphError, Value, cached_property, state
 from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
 from .reprs import Shown
@@ -32,12 +32,14 @@ class Clock:
     anybody asked for epochs.
     """
 
-    def __init__(self, steps: Value, dtype: str = "float64") -> None:
+    def __init__(self, steps: Value, dtype: str = "float64", name: str = "optimizer") -> None:
         self.steps, self.dtype, self.updates = cast(steps, "float64"), dtype, dict[Value, Value]()
+        self.name = name  # of the optimizer, where its state is
 
     @cached_property
     def epochs(self) -> Value:
-        done, more, each = (state(name, (), "int32") for name in (EPOCHS, EPOCH_STEPS, PER_EPOCH))
+        done, more, each = (state(name.replace("optimizer", self.name, 1), (), "int32")
+                            for name in (EPOCHS, EPOCH_STEPS, PER_EPOCH))  # fmt: skip
         self.updates[more] = more + 1
         n = maximum(cast(each, "float64"), 1)
         return (cast(done, "float64") * n + cast(more, "float64")) / n
@@ -59,6 +61,7 @@ class Schedule(Shown):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, repr=False)(cls)
+        hint_options(cls, "schedule option")
 
     def __post_init__(self) -> None:
         checked(self, number, "start", above=0)
@@ -304,3 +307,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
     cls.__name__: cls
     for cls in (Constant, Step, Piecewise, Exponential, InverseTime, Cosine, OneCycle, WarmUp, Function)
 }
+
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "schedules", name, SCHEDULES)

@@ -9,22 +9,46 @@ from pathlib import Path
 
 import click
 
-from . import options
+from . import completion, options
 
 
-@click.command("cache", short_help="Show or delete the machine code kept on disk.")
+@click.command("cache", short_help="Show, fill or delete the machine code kept on disk.")
 @click.option("--clear", is_flag=True, help="Delete it; other files in the folder stay.")
+@click.option(
+    "--warm",
+    "model_file",
+    metavar="MODEL",
+    shell_complete=completion.FILE,
+    help="Compile what predictions of this model need, so that the first one does not wait.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="With --warm: how many rows come at a time; may be given again. Default: 1 and 256.",
+)
 @options.debug
-def command(clear) -> None:
-    """Show where machine code is kept, how much there is, and how old; --clear deletes it.
+def command(clear, model_file, batches) -> None:
+    """Show where machine code is kept, how much there is, and how old; --clear deletes it, --warm adds to it.
 
     A program that was compiled once, for this processor and this version of Pellucid, is not compiled again. The folder
     is the one that the environment's PELLUCID_CACHE names ("" for none), else pellucid in the user's cache folder.
 
+    Code is made for this very processor, unless PELLUCID_TARGET names what many have: x86-64-v3 or x86-64-v4 (on
+    other machines: generic). Under the same setting, what is compiled on one machine serves on others.
+
     \b
-    Example:
+    Examples:
       pellucid cache --clear
+      pellucid cache --warm titanic.pel
+      PELLUCID_TARGET=x86-64-v3 pellucid cache --warm digits.pel --batch 1 --batch 64
     """
+    if clear and model_file:
+        raise click.UsageError("--clear deletes what --warm would add; give one of them")
+    if batches and not model_file:
+        raise click.UsageError("--batch goes with --warm MODEL")
     from ..executors.native import machine
 
     try:
@@ -35,7 +59,32 @@ def command(clear) -> None:
     if folder is None:
         click.echo("no cache: PELLUCID_CACHE is empty, so programs are compiled anew in each process")
         return
-    (cleared if clear else show)(folder, machine)
+    if model_file:
+        warm(model_file, batches, folder, machine)
+    else:
+        (cleared if clear else show)(folder, machine)
+
+
+def warm(model_file: str, batches: tuple[int, ...], folder: Path, machine) -> None:
+    """Compile what a model's predictions need."""
+    from .notes import load
+
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise click.ClickException(
+            f"{folder} cannot be written to, so nothing would be kept; PELLUCID_CACHE names another"
+        )
+    before = {path for *_, path in machine.entries(folder)}
+    model = load(model_file, executor="native")
+    if model.notes.get("kind") == "text":
+        import numpy as np
+
+        model.stepper()(np.zeros((1, *next(iter(model.specs.values())).shape[1:]), np.int32))
+        click.echo("one step of a text")
+    else:
+        for n, seconds in (model.warm(batches) if batches else model.warm()).items():
+            click.echo(f"{n} row{'s' * (n > 1)} at a time: {seconds:.2f} s")
+    new = len({path for *_, path in machine.entries(folder)} - before)
+    click.echo(f"{new} new {'entry' if new == 1 else 'entries'} in {folder}, for {machine.host().cpu}")
 
 
 def show(folder: Path, machine) -> None:

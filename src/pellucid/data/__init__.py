@@ -22,6 +22,9 @@
 What cannot be read is a `DataError` that names the file, what was found and what is expected.
 """
 
+from typing import TYPE_CHECKING
+
+from ..checks import NoAttribute
 from .augment import Augment
 from .balance import Balance, balance, oversample, undersample
 from .buckets import Buckets
@@ -89,3 +92,8 @@ __all__ = [
     "windows",
     "xor",
 ]
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "data", name, __all__)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from .dataset import DataError, Dataset, listed
 from .table import refuse_streams
 
 UNEVEN = 3.0  # times as many samples of the largest class as of the smallest: worth a word
@@ -49,11 +49,12 @@ class Balance:
 
 
 def balance(y: Any, names: Sequence[str] | None = None) -> Balance:
-    """How many samples each class has.
+    """How many samples each class has; ``y`` holds the classes, or is a Dataset.
 
     >>> print(balance(["cat", "dog", "cat"]))
     classes: cat 2 (67%), dog 1 (33%)
     """
+    names = y.class_names if names is None and isinstance(y, Dataset) else names
     classes, counts = np.unique(_labels(y), return_counts=True)
     return Balance(tuple(str(c if names is None else names[c]) for c in classes.tolist()), tuple(counts.tolist()))
 
@@ -93,6 +94,7 @@ def _even(y: Any, seed: int, size: Any) -> np.ndarray:
 
 
 def _labels(y: Any) -> np.ndarray:
+    y = y.y if isinstance(y, Dataset) else y
     refuse_streams(y, "y")
     labels = np.asarray(y)
     if labels.ndim != 1 or not len(labels):

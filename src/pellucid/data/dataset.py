@@ -94,6 +94,24 @@ class Dataset:
         return f"Dataset {self.name!r}" if self.name else "Dataset"
 
 
+def taken_apart(x: Any, y: Any = None, name: str = "") -> tuple[Any, Any]:
+    """Samples and targets, where ``x`` may be a `Dataset` that has both; one place for all that takes x and y.
+
+    Raises `DataError` for a `Dataset` beside targets, or in their place. ``name``: before x and y in the words.
+
+    >>> x, y = taken_apart(Dataset(np.zeros((3, 2)), np.array([0, 1, 1])))
+    >>> x.shape, y.tolist()
+    ((3, 2), [0, 1, 1])
+    """
+    if isinstance(y, Dataset):
+        raise DataError(f"{name}y is a Dataset, which has samples and targets; give it alone, or {name}y as y.y")
+    if not isinstance(x, Dataset):
+        return x, y
+    if y is not None:
+        raise DataError(f"{name}x is a Dataset, which has its own targets; leave {name}y out")
+    return x.x, x.y
+
+
 def has_classes(y: np.ndarray) -> bool:
     """Whether targets are classes: one whole number, truth value or text for each sample."""
     return y.ndim == 1 and y.dtype.kind in "biuOUST"

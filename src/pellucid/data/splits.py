@@ -5,11 +5,12 @@ Imports numpy; scikit-learn to draw.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .dataset import DataError, Dataset, drawn, has_classes
+from .dataset import DataError, Dataset, drawn, has_classes, taken_apart
 from .table import Table, refuse_streams
 
 FEW = 20  # classes
@@ -25,7 +26,7 @@ class Split(NamedTuple):
 
 def split(
     x: Any,
-    y: Any,
+    y: Any = None,
     test: float | int = 0.2,
     validation: float | int = 0.1,
     *,
@@ -36,7 +37,8 @@ def split(
 ) -> Split:
     """Parts to train on, to choose with, and to test with, without overlap.
 
-    - ``x``: an array, a DataFrame or a Table; ``y``: one target a sample.
+    - ``x``: an array, a DataFrame or a Table; ``y``: one target a sample. Or a Dataset as ``x``, whose names the
+      parts have too.
     - ``test``, ``validation``: fractions of all samples, or numbers of them; 0 for none.
     - ``stratify``: each part has the classes in the proportions of the whole. By default it does where y holds classes
       (text, or whole numbers that come again and again), and there are neither groups nor a time order.
@@ -49,6 +51,10 @@ def split(
     >>> train.y, validation.y, test.y
     (array([0., 1., 2., 3., 4., 5., 6.]), array([7.]), array([8., 9.]))
     """
+    whole = x if isinstance(x, Dataset) else None
+    x, y = taken_apart(x, y)
+    if y is None:
+        raise DataError("split: y is missing: expected the targets of the samples x, or a Dataset that has both")
     for given, name in ((x, "x"), (y, "y"), (groups, "groups")):
         refuse_streams(given, name)
     labels = np.asarray(y)
@@ -79,8 +85,8 @@ def split(
             stratified = labels[rows] if classes and groups is None else None
             kept, out = drawn(len(rows), size, seed, stratified, None if groups is None else np.asarray(groups)[rows])
             rows, held = rows[kept], rows[out]
-        parts.append(_dataset(x, labels, held))
-    return Split(_dataset(x, labels, rows), parts[1], parts[0])
+        parts.append(_dataset(whole, x, labels, held))
+    return Split(_dataset(whole, x, labels, rows), parts[1], parts[0])
 
 
 def _come_again(y: np.ndarray) -> bool:
@@ -102,6 +108,7 @@ def _size(name: str, asked: float | int, n: int) -> int:
     return size
 
 
-def _dataset(x: Any, y: np.ndarray, rows: np.ndarray) -> Dataset:
+def _dataset(whole: Dataset | None, x: Any, y: np.ndarray, rows: np.ndarray) -> Dataset:
+    """Some rows as a set of their own, which has the names of the whole one."""
     taken: Any = x.take(rows) if isinstance(x, Table) else x.iloc[rows] if hasattr(x, "iloc") else np.asarray(x)[rows]
-    return Dataset(taken, y[rows])
+    return Dataset(taken, y[rows]) if whole is None else replace(whole, x=taken, y=y[rows])

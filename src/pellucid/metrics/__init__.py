@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ..checks import unknown
 from ..graph import GraphError
 from .base import Mean, MeanOfPrediction, Metric, Scored
 from .counts import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
@@ -52,8 +53,8 @@ def as_metric(given: Any) -> Metric:
             return found
         if top := re.fullmatch(r"top_([1-9]\d*|k)_accuracy", short):
             return Mean(given, _top(2 if top[1] == "k" else int(top[1])))
-        names = ", ".join(sorted({*METRICS, "top_5_accuracy (or another number)"}))
-        raise GraphError(f"no metric is named {given!r}; there are {names}; or give a function of (prediction, target)")
+        names = sorted({*METRICS, "top_5_accuracy (or another number)"})
+        raise unknown("metric", given, names, "or give a function of (prediction, target)")
     if callable(given):
         return MeanOfPrediction(given.__name__, given)
     raise GraphError(f"a metric must be a name or a function of (prediction, target), got {given!r}")

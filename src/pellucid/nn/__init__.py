@@ -1,5 +1,8 @@
 """Layers, activations, initialisers, losses and metrics, all written on Values. Imports graph and ops, never numpy."""
 
+from typing import TYPE_CHECKING
+
+from ..checks import NoAttribute
 from . import init, zoo
 from .activations import (
     ACTIVATIONS,
@@ -42,6 +45,7 @@ from .losses import (
 )
 from .masks import mask_of, with_mask
 from .mixture import MixtureDensity
+from .net import Net
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .outputs import Losses
 from .parts import freeze
@@ -49,6 +53,7 @@ from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
+from .settling import Feedback, Lateral
 from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 
@@ -84,6 +89,7 @@ __all__ = [
     "Embedding",
     "Euclidean",
     "FeedForward",
+    "Feedback",
     "Flatten",
     "GaussianNoise",
     "GlobalAvgPool",
@@ -95,6 +101,7 @@ __all__ = [
     "Hinge",
     "Huber",
     "Lambda",
+    "Lateral",
     "Layer",
     "LayerError",
     "LayerNorm",
@@ -110,6 +117,7 @@ __all__ = [
     "MissProbability",
     "MixtureDensity",
     "MultiHeadAttention",
+    "Net",
     "NonNeg",
     "PNorm",
     "Penalty",
@@ -153,3 +161,8 @@ __all__ = [
     "with_mask",
     "zoo",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "nn", name, __all__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from .scope import Call, Scope, current
 
 OWN_STATE = (
     "a layer in it updates its state or adds to the loss in training, which cannot be done for each step by itself; "
-    "put it beside, or freeze it with trainable=False"
+    "put it beside, or freeze it with trainable=False (in nn.Feedback: unroll=True)"
 )
 
 
@@ -62,6 +63,16 @@ def scan_of_calls(body: Callable, init: tuple[Value, ...], xs: tuple[Value, ...]
         raise GraphError(OWN_STATE)
     scope.calls[noted:] = [replace(call, output=v) for call, v in zip(inside, ys[1:], strict=True)]
     return last, ys[0]
+
+
+@contextlib.contextmanager
+def calls_forgotten(forgotten: bool = True) -> Iterator[None]:
+    """While layers are called that are called again: their calls are not noted this time."""
+    scope = current.get()
+    noted = len(scope.calls) if scope else 0
+    yield
+    if scope and forgotten:
+        del scope.calls[noted:]
 
 
 def others_of(scope: Scope) -> tuple[int, dict[Value, Value]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from ..checks import checked, function, number, whole, wrong
+from ..checks import checked, function, number, unknown, whole, wrong
 from ..graph import GraphError, Value
 from .activations import ACTIVATIONS
 from .conv import is_whole
@@ -28,7 +28,7 @@ def as_callable(owner: Any, name: str, part: Any) -> Callable:
     who = owner if isinstance(owner, str) else type(owner).__name__
     if isinstance(part, str):
         if part not in ACTIVATIONS:
-            raise GraphError(f"{who}: {name}: no activation is named {part!r}; there are {', '.join(ACTIVATIONS)}")
+            raise unknown("activation", part, ACTIVATIONS, owner=f"{who}: {name}: ")
         part = ACTIVATIONS[part]
     if isinstance(part, type) and issubclass(part, Layer):
         raise GraphError(f"{who}: {name} is the class {part.__name__}; did you mean {part.__name__}(...)?")

@@ -39,7 +39,9 @@ class Dense(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "units")
-        checked(self, flag, "bias", "train_bias")
+        counted = isinstance(self.bias, int)
+        checked(self, flag, "bias", hint=f"sizes of inputs are taken from the data: nn.Dense({self.bias})" * counted)
+        checked(self, flag, "train_bias")
         checked(self, function, "weight_init", "bias_init")
 
     def __call__(self, x: Value) -> Value:

@@ -7,9 +7,10 @@ A weight of shape (out, in, *kernel) has fan-in in * prod(kernel) and fan-out ou
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from .. import ops
-from ..checks import number, wrong
+from ..checks import NoAttribute, number, wrong
 from ..graph import GraphError, Shape, Value
 
 
@@ -99,3 +100,8 @@ def constant(key: Value, shape: Shape, dtype: str, value=1.0) -> Value:
 
 INITIALISERS = {f.__name__: f for f in (uniform, normal, lecun_uniform, lecun_normal, glorot_uniform, glorot_normal,
                                         he_uniform, he_normal, orthogonal, zeros, constant)}  # fmt: skip
+
+if not TYPE_CHECKING:  # so that checkers of types know what there is
+
+    def __getattr__(name: str):
+        raise NoAttribute(f"module {__name__!r}", "nn.init", name, INITIALISERS)

@@ -12,9 +12,9 @@ import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from ..checks import checked, flag, refuse_change, wrong
+from ..checks import NoAttribute, checked, flag, hint_options, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..ops import cast, fold_in
 from ..reprs import Shown
@@ -63,6 +63,7 @@ class Layer(Declared):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        hint_options(cls, "layer")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
@@ -197,6 +198,11 @@ class Layer(Declared):
         """Whether this layer, or while a net is traced one that it stands in, has ``trainable=False``."""
         scope = current.get()
         return not self.trainable or (scope is not None and scope.frozen)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise NoAttribute(f"{type(self).__name__!r} object", "net", name, type(self))
 
 
 Layer = dataclass(frozen=True, eq=False, repr=False)(Layer)  # type: ignore[misc]

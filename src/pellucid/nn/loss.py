@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
-from ..checks import checked, refuse_change, whole
+from ..checks import checked, hint_options, refuse_change, whole
 from ..graph import GraphError, Shape, Value
 from ..reprs import Shown
 from .activations import linear, softmax
@@ -42,6 +42,7 @@ class Loss(Shown):
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        hint_options(cls, "loss option")
         cls.__setattr__ = refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:

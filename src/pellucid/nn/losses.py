@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import field
 
 from .. import ops
-from ..checks import checked, function, number, several, whole, wrong
+from ..checks import checked, function, number, several, unknown, whole, wrong
 from ..graph import GraphError, Value
 from .activations import sigmoid, softmax
 from .loss import Loss
@@ -361,7 +361,7 @@ def as_loss(loss: str | Loss | type[Loss] | Callable) -> Loss:
         return loss
     if isinstance(loss, str):
         if loss not in LOSSES:
-            raise GraphError(f"no loss is named {loss!r}; there are {', '.join(LOSSES)}, or give a function of (y, t)")
+            raise unknown("loss", loss, LOSSES, "or give a function of (y, t)")
         return LOSSES[loss]()
     if isinstance(loss, type) and issubclass(loss, Loss):
         return loss()

@@ -123,7 +123,7 @@ def _lift(v: Value, inputs: list[Lifted], n: int) -> Lifted:
         return Lifted(v.primitive(*values, **v.attributes), True)
     if v.primitive in (scan_of, result_of):
         raise GraphError("a loop over time (a recurrent layer) cannot itself be done for all steps of a sequence at "
-                         "once, nor stand within another one")  # fmt: skip
+                         "once, nor stand within another one (nn.Lateral and nn.Feedback: unroll=True)")  # fmt: skip
     if v.primitive not in RULES:
         raise GraphError(f"{v.primitive.name} cannot be done for all steps of a sequence at once")
     return Lifted(RULES[v.primitive](v, inputs, n), True)

@@ -192,10 +192,10 @@ def _loop(
         own[v] = v.primitive(*inputs, **v.attributes)
         if v.primitive in (scan_of, result_of):
             raise GraphError("scan: a loop within a loop is not possible; take the inner one's steps one by one, or "
-                             "carry both states in one loop")  # fmt: skip
+                             "carry both states in one loop (nn.Lateral and nn.Feedback: unroll=True)")  # fmt: skip
         if v in moving and (own[v].kind != carries[0].kind or v.primitive.needs_batch):
             raise GraphError(f"scan: {v.primitive.name} within the recurrence needs all samples, but each sample is "
-                             "stepped by itself; compute it outside")  # fmt: skip
+                             "stepped by itself; compute it outside (in nn.Feedback: unroll=True)")  # fmt: skip
     ends = []
     for c, v in zip(carries, new, strict=True):
         end = own[v] if v in own else leaf(v)

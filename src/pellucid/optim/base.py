@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from operator import add
 from typing import Any, ClassVar
 
-from ..checks import checked, flag, number, refuse_change, whole, wrong
+from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
 from ..graph import GraphError, Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..reprs import Shown
@@ -81,11 +81,14 @@ class Optimizer(Shown):
     def __init_subclass__(cls, **options) -> None:
         super().__init_subclass__(**options)
         dataclass(frozen=True, repr=False)(cls)
+        hint_options(cls, "optimizer option")
         cls.__setattr__ = _refuse_change  # type: ignore[assignment, method-assign]
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
-            checked(self, number, "learning_rate", above=0)
+            plain = isinstance(self.learning_rate, (int, float, str))
+            hint = "" if plain else "the model gives the optimizer its weights: pel.Model(net, loss, optim.Adam(0.001))"
+            checked(self, number, "learning_rate", above=0, hint=hint)
         checked(self, number, *CLIPS, above=0, optional=True)
         limits = [name for name in CLIPS if getattr(self, name) is not None]
         if len(limits) > 1:
@@ -104,6 +107,19 @@ class Optimizer(Shown):
         return {"optimizer.learning_rate": start_of(self.learning_rate)} | (
             {} if self.weight_decay is None else {"optimizer.weight_decay": self.weight_decay}
         )
+
+    def init(self, wrt: Any, *, name: str = "optimizer", steps_per_epoch: int = 1) -> dict[str, Any]:
+        """The first state of `optim.descend` with this optimizer, as arrays by name; ``wrt`` and ``name`` as there.
+
+        ``steps_per_epoch`` is for schedules that count epochs.
+
+        >>> from pellucid import optim, state
+        >>> {k: v.tolist() for k, v in optim.SGD(0.5, momentum=0.9).init(state("w", (2,))).items()}
+        {'optimizer.step': 0, 'optimizer.velocity.w': [0.0, 0.0], 'optimizer.learning_rate': 0.5}
+        """
+        from .descend import first_values
+
+        return first_values(self, wrt, name, whole(self, "steps_per_epoch", steps_per_epoch))
 
     def at(self, clock: Clock) -> Optimizer:
         """This optimizer now: in the place of its schedules, but for the learning rate's, stand their values."""

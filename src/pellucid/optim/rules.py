@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import field
 
-from ..checks import checked, choice, flag, number, whole, wrong
+from ..checks import checked, choice, flag, number, unknown, whole, wrong
 from ..graph import GraphError
 from ..ops import exp, fast_divide, fast_sqrt, log, sign, sqrt
 from ..schedules import Piecewise, Schedule
@@ -272,4 +272,6 @@ def as_optimizer(optimizer: str | Optimizer | type[Optimizer]) -> Optimizer:
         return OPTIMIZERS[optimizer.lower()]()
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
+    if isinstance(optimizer, str):
+        raise unknown("optimizer", optimizer, OPTIMIZERS, "or give an Optimizer, such as optim.Adam(0.001)")
     raise GraphError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or an Optimizer, got {optimizer!r}")

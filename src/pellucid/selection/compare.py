@@ -12,7 +12,7 @@ import numpy as np
 from ..data import DataError
 from ..report import aligned
 from .estimator import as_estimator
-from .validate import Validation, bounds, check_rows, folds_of, standard_error, t_reach, validate
+from .validate import Validation, bounds, checked_rows, folds_of, standard_error, t_reach, validate
 
 
 class Difference(NamedTuple):
@@ -102,9 +102,9 @@ def compare(
         raise DataError(f"compare takes two candidates or more, got {len(named)}")
     there = {name: c for name, c in named.items() if isinstance(c, Validation)}
     if not there:
-        if x is None or y is None:
+        if x is None:
             raise DataError("compare needs x and y to train on, or Validations that are there already")
-        check_rows(x, y)
+        x, y = checked_rows(x, y)
         models = {n: as_estimator(c, {} if hasattr(c, "get_params") else options) for n, c in named.items()}
         first_model = next(iter(models.values()))
         splits = folds_of(first_model, y, folds, repeats, stratified, groups, time_ordered, seed)

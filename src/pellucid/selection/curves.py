@@ -14,7 +14,7 @@ from ..data import DataError
 from ..figures import finished, new_figure
 from ..report import aligned
 from .estimator import as_estimator
-from .validate import check_rows, folds_of, measure_name
+from .validate import checked_rows, folds_of, measure_name
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Curve:
 def learning_curve(
     model: Any,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     sizes: Sequence[float] = (0.1, 0.325, 0.55, 0.775, 1.0),
     folds: Any = 5,
@@ -87,7 +87,7 @@ def learning_curve(
     ([30, 120], (2, 5))
     """
     estimator = as_estimator(model, options)
-    check_rows(x, y)
+    x, y = checked_rows(x, y)
     splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
     most = min(len(train) for train, _ in splits)
     if not len(sizes) or any(not 0 < s <= most for s in sizes):
@@ -103,7 +103,7 @@ def learning_curve(
 def validation_curve(
     model: Any,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     name: str,
     values: Sequence[Any],
@@ -130,7 +130,7 @@ def validation_curve(
     3
     """
     estimator = as_estimator(model, options)
-    check_rows(x, y)
+    x, y = checked_rows(x, y)
     if not len(values):
         raise DataError(f"validation_curve: values of {name!r} are missing")
     splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from ..data import DataError
 from ..graph import GraphError
 from ..train import Model
+from ..train.arrays import held_out
 from ..train.unchanged import unchanged_on_error
 
 FIT = [name for name in inspect.signature(Model.fit).parameters if name not in ("self", "x", "y", "sample_weight")]
@@ -92,8 +93,8 @@ class ModelEstimator(BaseEstimator):
                 raise DataError(f"{type(self.model_.loss).__name__} takes two classes, y has {len(self.classes_)}; "
                                 "use loss='cross_entropy' and one output for each class")  # fmt: skip
             if "validation_data" in more:
-                vx, vy = more["validation_data"]
-                more["validation_data"] = vx, self._numbers(vy)
+                vx, vy, weight = held_out(more["validation_data"])
+                more["validation_data"] = vx, self._numbers(vy), weight
             callbacks = [
                 copy.copy(c) for c in (*fit.pop("callbacks", ()), *more.pop("callbacks", ()))
             ]  # others may run now

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..report import aligned
 from .estimator import as_estimator
-from .search import search
-from .validate import Validation, check_rows, folds_of, measure_name
+from .search import checked_space, search
+from .validate import Validation, checked_rows, folds_of, measure_name
 
 
 @dataclass
@@ -47,8 +47,8 @@ class Nested:
 def nested(
     model: Any,
     x: Any,
-    y: Any,
-    space: Mapping[str, Any],
+    y: Any = None,
+    space: Mapping[str, Any] | None = None,
     *,
     folds: Any = 5,
     inner: Any = 5,
@@ -70,8 +70,9 @@ def nested(
     of Machine Learning Research 11, 2010. ``space``, ``method``, ``n`` and ``searching`` (more arguments) are for
     `search`, with ``inner`` folds; the rest as in `cross_validate`.
     """
+    space = checked_space(space)
     estimator = as_estimator(model, options)
-    check_rows(x, y)
+    x, y = checked_rows(x, y)
     y = np.asarray(y)
     splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
     best, scores, parameters, seconds = [], [], [], []

@@ -18,7 +18,7 @@ from ..report import aligned
 from ..train import Callback
 from ..train.callbacks import Monitor
 from .estimator import ModelEstimator, as_estimator
-from .validate import check_rows, folds_of
+from .validate import checked_rows, folds_of
 
 METHODS = ("grid", "random", "halving", "optuna")
 
@@ -26,8 +26,8 @@ METHODS = ("grid", "random", "halving", "optuna")
 def search(
     model: Any,
     x: Any,
-    y: Any,
-    space: Mapping[str, Any],
+    y: Any = None,
+    space: Mapping[str, Any] | None = None,
     *,
     method: str = "grid",
     n: int = 20,
@@ -67,16 +67,13 @@ def search(
     """
     if method not in METHODS:
         raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not space:
-        raise DataError(
-            'the space is empty: give choices or ranges by name, for example {"learning_rate": [0.1, 0.01]}'
-        )
+    space = checked_space(space)
     if method != "grid" and (not isinstance(n, (int, np.integer)) or n < 1):
         raise DataError(f"n must be a whole number >= 1, got {n!r}: so many candidates are drawn")
     estimator = as_estimator(model, options)
     if prune and (method != "optuna" or not isinstance(estimator, ModelEstimator)):
         raise DataError("prune looks at epochs: it is for method='optuna' and a pellucid.Model")
-    check_rows(x, y)
+    x, y = checked_rows(x, y)
     y = np.asarray(y)
     cv = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
     common: dict[str, Any] = {"cv": cv, "scoring": scoring, "n_jobs": n_jobs, "error_score": "raise"}
@@ -106,6 +103,14 @@ def search(
         random_state=seed,
         **common,
     ).fit(x, y)
+
+
+def checked_space(space: Any) -> Mapping[str, Any]:
+    """What is searched, if there is anything, else `DataError`; after a Dataset it is given by name, space={...}."""
+    if not isinstance(space, Mapping) or not space:
+        raise DataError("the space is empty: give choices or ranges by name, for example "
+                        'space={"learning_rate": [0.1, 0.01]}')  # fmt: skip
+    return space
 
 
 def ranking(found: Any, n: int = 10) -> str:

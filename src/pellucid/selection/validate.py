@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
 from ..data import DataError
+from ..data.dataset import taken_apart
 from ..report import aligned
 from ..train.remarks import remark
 from .estimator import as_estimator
@@ -124,7 +125,7 @@ def t_reach(n: int, level: float) -> float:
 def cross_validate(
     model: Any,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     folds: Any = 10,
     repeats: int = 1,
@@ -142,6 +143,7 @@ def cross_validate(
 
     - ``model``: a `Model` (a new one is made of it for each fold), a function that makes one, or an estimator of
       scikit-learn's. ``options`` are those of the model's `ModelEstimator`: ``epochs=20``.
+    - ``x``, ``y``: the samples, or a `Dataset` as ``x``.
     - ``folds``, ``repeats``, ``stratified``, ``groups``, ``time_ordered``, ``seed``: see `split_folds`.
     - ``scoring``: scikit-learn's names, or its scorers; by default accuracy for classes, R2 for values.
     - ``n_jobs``: folds at a time, by joblib, on the back end that ``joblib.parallel_config`` names.
@@ -158,7 +160,7 @@ def cross_validate(
       each      0.6667 0.6667 0.6667
     """
     estimator = as_estimator(model, options)
-    check_rows(x, y)
+    x, y = checked_rows(x, y)
     splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
     return validate(estimator, x, y, splits, scoring, sample_weight, n_jobs, keep)
 
@@ -206,13 +208,17 @@ def measure_name(estimator: Any, scoring: Any) -> str:
     return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
 
 
-def check_rows(x: Any, y: Any) -> None:
-    """`DataError` unless there is one target for each sample of one array."""
+def checked_rows(x: Any, y: Any) -> tuple[Any, Any]:
+    """Samples and targets, of a Dataset too; `DataError` unless there is one target for each sample of one array."""
+    x, y = taken_apart(x, y)
+    if y is None:
+        raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both")
     if isinstance(x, (dict, tuple)):
         raise DataError("folds divide one array or DataFrame of samples, but x is several; join them, and part them "
                         "in the net")  # fmt: skip
     if len(x) != len(y):
         raise DataError(f"x has {len(x)} samples and y {len(y)} targets: there must be one target for each sample")
+    return x, y
 
 
 def folds_of(

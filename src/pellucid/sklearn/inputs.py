@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from ..data import DataError, Table, as_table
+from ..data import DataError, Dataset, Table, as_table
 from ..tabular import Preprocessor
 from ..tabular.preprocessor import orders_of
 from ..train.remarks import remark
@@ -152,7 +152,10 @@ def _as_numbers(column: np.ndarray) -> np.ndarray:
 
 
 def refuse_streams(a: Any, name: str) -> None:
-    """Raises `TypeError` for generators, sets and other collections without a length or an order."""
+    """Raises `TypeError` for generators, sets, other collections without a length or an order, and a Dataset."""
+    if isinstance(a, Dataset):
+        raise TypeError(f"{name} is a Dataset, which has samples and targets; unpack it, fit(*data), or give its "
+                        "arrays: fit(data.x, data.y), predict(data.x)")  # fmt: skip
     if isinstance(a, (set, frozenset, dict)) and not hasattr(a, "tocsr"):
         raise TypeError(f"{name} is a {type(a).__name__}, which has no order of samples; give an array, a list or a "
                         "DataFrame")  # fmt: skip

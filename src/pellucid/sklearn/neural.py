@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import nn, optim
+from ..checks import hint_options
 from ..data import DataError
 from ..ensembles import restarts
 from ..nn.losses import as_loss
@@ -92,6 +93,10 @@ class NeuralEstimator(BaseEstimator):
         "threads": [None, Interval(Integral, 1, None, closed="left")],
     }
     usual_loss, usual_targets = "", "y"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hint_options(cls, "estimator")
 
     def __init__(
         self,

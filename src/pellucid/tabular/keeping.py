@@ -137,8 +137,8 @@ def written(value: Any) -> Any:
     return {"class": name, "attributes": written(vars(value))}
 
 
-def read(value: Any, among: Mapping[str, type]) -> Any:
-    """What `written` wrote; only classes of those are made, and nothing is called but to make arrays."""
+def read(value: Any, among: Mapping[str, type] | None = None) -> Any:
+    """What `written` wrote; only classes of those are made (of `classes`), and nothing is called but to make arrays."""
     if isinstance(value, list):
         return [read(v, among) for v in value]
     if not isinstance(value, dict):
@@ -157,7 +157,7 @@ def read(value: Any, among: Mapping[str, type]) -> Any:
         return tuple(read(v, among) for v in value["tuple"])
     if "dict" in value:
         return {read(k, among): read(v, among) for k, v in value["dict"]}
-    cls: Any = among[value["class"]]
+    cls: Any = (classes() if among is None else among)[value["class"]]
     made = cls.__new__(cls)
     vars(made).update(read(value["attributes"], among))
     return made

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..data import Buckets, DataError
+from ..data.dataset import Dataset, taken_apart
 from ..data.names import column_names
 from ..graph import Shape
 from ..nn import Loss, sigmoid
 from ..nn.loss import places_of
 from .finite import blocks, is_finite
+from .labels import first_text, no_truth_values, outside, text_labels
 
 CHUNK = 1 << 16  # rows looked at together when checking, so that a memory map is not read whole
 
@@ -48,7 +50,8 @@ def as_array(a: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         kind, instead = OTHERS.get(array.dtype.kind, ("text or objects", "encode them first, for example with "
                                    "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder"))  # fmt: skip
-        example = repr(array.flat[0]) if array.size else str(array.dtype)
+        first = array.flat[0] if array.size else array.dtype
+        example = repr(str(first)) if isinstance(first, str) else repr(first)
         raise DataError(f"{name} holds {kind}, e.g. {example}, expected numbers; {instead}")
     if array.ndim == 0:
         raise DataError(f"{name} is a single number, expected one row per sample")
@@ -76,6 +79,8 @@ def _refuse_what_is_no_array(a: Any, name: str) -> None:
     if isinstance(a, Buckets):
         raise DataError(f"{name} is Buckets, which only fit, evaluate and predict take; give an array, for example "
                         "that of pellucid.data.pad_sequences")  # fmt: skip
+    if isinstance(a, Dataset):
+        raise DataError(f"{name} is a Dataset, which has samples and targets; give its array: its x, or its y")
     if is_masked(a) and np.ma.getmaskarray(a).any():
         raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(a).sum())} numbers masked, and a net "
                         "takes no missing ones; fill them, for example x.filled(0)")  # fmt: skip
@@ -157,6 +162,24 @@ def as_inputs(x: Any, name: str = "x") -> tuple[dict[str, np.ndarray], str]:
     return arrays, how
 
 
+def held_out(given: Any, name: str = "validation_data") -> tuple[Any, Any, Any]:
+    """Samples, targets and weights (None) of what is to be measured, but not learnt from; of Buckets these alone.
+
+    >>> held_out(([[1.0]], [2.0]))
+    ([[1.0]], [2.0], None)
+    """
+    if isinstance(given, Buckets):
+        return given, None, None
+    if isinstance(given, Dataset):
+        given = taken_apart(given)
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise DataError(f"{name} must be (x, y) or (x, y, sample_weight), a Dataset or Buckets, got "
+                        f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}"
+                        )  # fmt: skip
+    x, y, weight = (*given, None)[:3]
+    return (*taken_apart(x, y, f"{name} "), weight)
+
+
 def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
     """The names of the columns of those inputs that are tables with names.
 
@@ -171,6 +194,8 @@ def columns_of(x: Any) -> dict[str, tuple[str, ...]]:
 
 def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: bool, name: str = "y") -> np.ndarray:
     """Targets in the form the loss takes: int32 classes, or floats of the output's shape. Wrong ones are errors."""
+    if loss.targets in ("classes", "binary") and (text := first_text(y)) is not None:
+        raise DataError(text_labels(text, name))
     y = as_array(y, name)
     if len(y) != n:
         raise DataError(f"x has {n} samples, {name} has {len(y)}")
@@ -194,7 +219,7 @@ def as_targets(y: Any, loss: Loss, output: Shape, n: int, dtype: str, fitting: b
             wrong &= y != loss.ignore_class  # type: ignore[attr-defined]
         if wrong.any():
             takes = "0 or 1, or a probability between them," if soft else "0 or 1"
-            raise DataError(f"{name} must be {takes} for {kind}, got {y[wrong].flat[0]} ({int(wrong.sum())} such)")
+            raise DataError(no_truth_values(y, wrong, kind, takes, name))
         if fitting and len(y) > 1 and y.size and (y == y[:1]).all() and ((y == 0) | (y == 1)).all():
             raise DataError(f"all targets in {name} are {y.flat[0]}: there is nothing to tell apart")
     return y.astype(dtype, copy=False)
@@ -241,13 +266,8 @@ def _classes(y: np.ndarray, loss: Loss, output: Shape, dtype: str, fitting: bool
     if ignored is not None:
         wrong &= y != ignored
     if wrong.any():
-        values = ", ".join(map(str, sorted(set(y[wrong].ravel()[:1000].tolist()))[:5]))
-        raise DataError(f"{name} has labels outside 0..{k - 1}: {values} ({int(wrong.sum())} such); "
-                        f"the net has {k} outputs{f' along axis {axis} of {output}' if len(output) > 1 else ''}, "
-                        f"the labels need {int(y.max()) + 1}"
-                        + (" and must not be negative" if y.min() < 0 else "")
-                        + ("; nn.CrossEntropy(ignore_class=-1) leaves -1 out" if y[wrong].max() == -1 else "")
-                        )  # fmt: skip
+        where = f" along axis {axis} of {output}" if len(output) > 1 else ""
+        raise DataError(outside(y, wrong, k, name, where))
     if fitting and len(y) > 1 and y.ndim == 1 and (y == y[0]).all():
         raise DataError(f"all labels in {name} are {y[0]}: one class only, there is nothing to tell apart")
     return y.astype(np.int32, copy=False)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..checks import hint_options
 from ..graph import GraphError
 from ..metrics import larger_is_better
 from .remarks import remark
@@ -24,6 +25,10 @@ class Callback:
 
     model: Model
     remembers: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hint_options(cls, "callback")
 
     def set_model(self, model: Model) -> None:
         self.model = model

@@ -113,9 +113,20 @@ def name_of(thing: Any, custom: dict | None = None) -> str:
         return f"custom:{len(custom) - 1}"
     name = getattr(thing, "__qualname__", "")
     if not name or "<" in name:
-        raise GraphError(f"cannot save {thing!r}: it has no name that it could be found by. Define it at the top level "
-                         "of a module, or use functools.partial on a function that is")  # fmt: skip
+        raise GraphError(f"cannot save {_place_of(thing)}: it has no name that it could be found by. Define it by def "
+                         "at the top level of a module that imports pellucid, and import that module before "
+                         "pellucid.load; or use functools.partial on such a function. Weights alone can be kept: "
+                         "numpy.savez(path, **model.parameters), and model.set_parameters")  # fmt: skip
     return f"{thing.__module__}:{name}"
+
+
+def _place_of(thing: Any) -> str:
+    """A function without a name by where it stands."""
+    code = getattr(thing, "__code__", None)
+    if code is None:
+        return repr(thing)
+    kind = "the lambda" if code.co_name == "<lambda>" else f"the function {code.co_name}"
+    return f"{kind} in line {code.co_firstlineno} of {code.co_filename}"
 
 
 def decode(code: Any, arrays: Mapping[str, np.ndarray], custom: Mapping[str, Any], seen: list | None = None) -> Any:

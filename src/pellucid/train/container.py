@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from ..graph import GraphError
 from ..version import __version__
 from .codec import UnknownCode, UnknownName
 
+log = logging.getLogger(__name__)
 FORMAT = 3  # 2: a SHA-256 digest; 1: a digest in checkpoints alone, several entries of metadata, one of them "format"
 FIRST_FORMAT = "pellucid-1"
 DIGEST = '{"digest": "%s", '  # how the description of the second format begins, and what is not in the digest
@@ -55,6 +57,7 @@ def write(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        log.info("wrote %s, %d bytes", path, len(data))
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
     finally:

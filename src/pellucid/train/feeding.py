@@ -9,11 +9,13 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import NoAttribute, hint_options, hinting
 from ..data import Buckets, DataError
+from ..data.dataset import taken_apart
 from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program, Shape
@@ -43,12 +45,33 @@ from .whole import WholeSteps
 LARGE = 16 << 20  # bytes
 
 
+class Parameters(dict[str, np.ndarray]):
+    """Weights by name. It is no function, as PyTorch's is, and says so."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("model.parameters is a dict of arrays by name, without parentheses; the model gives the "
+                        "optimizer its weights: pel.Model(net, loss, optim.Adam(0.001))")  # fmt: skip
+
+
 class Feeding:
-    """The methods of `Model` between its verbs and its programs."""
+    """The methods of `Model` between its verbs and its programs; what it says of those that it does not have."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hint_options(cls)
+        for name in ("fit", "evaluate", "predict"):
+            if name in cls.__dict__:
+                setattr(cls, name, hinting(name, owner=f"Model.{name}")(cls.__dict__[name]))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise NoAttribute(f"{type(self).__name__!r} object", "model", name, type(self))
 
     _labels: tuple[tuple[float, float], ...] | None = None  # of each label in training, by the class weights last given
 
     def _inputs(self: Any, x: Any, name: str = "x", finite: bool = False) -> tuple[dict[str, np.ndarray], str]:
+        x, _ = taken_apart(x)
         arrays, how = as_inputs(x, name)
         self._check_columns(x, name)
         if name != "x":
@@ -157,8 +180,9 @@ class Feeding:
             one_output(self, "Buckets are")
             bucketed.refuse(y=y, sample_weight=sample_weight, class_weight=class_weight)
             return bucketed.arrays_of(self, x, name)
+        x, y = taken_apart(x, y, name)
         if y is None:
-            raise DataError("y is missing: expected the targets of the samples x")
+            raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both")
         return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
 
     def _arrays(self: Any, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict:

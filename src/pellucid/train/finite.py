@@ -66,15 +66,21 @@ def first_bad(array: np.ndarray, dtype: str = "float64") -> tuple[int, tuple[int
     return None
 
 
-def check_inputs(inputs: Mapping[str, np.ndarray], dtype: str, rows: np.ndarray | None = None) -> None:
+def check_inputs(
+    inputs: Mapping[str, np.ndarray],
+    dtype: str,
+    rows: np.ndarray | None = None,
+    way_out: str = ", or say finite=False to have it as it is",
+) -> None:
     """`DataError` that names row and column of a number in the samples to predict that is not finite."""
     for name, array in inputs.items():
         if not is_finite(array, dtype) and (found := first_bad(array, dtype)):
             row, place, number = found
             beyond = f", beyond {dtype}" if np.isfinite(number) else ""
-            raise DataError(f"{name} has {number:g}{beyond} in row {row if rows is None else rows[row]}"
-                            f"{_column(place)}: fill it (sklearn.impute.SimpleImputer) or leave the row out, or say "
-                            "predict(..., finite=False) to have it as it is")  # fmt: skip
+            raise DataError(
+                f"{name} has {number:g}{beyond} in row {row if rows is None else rows[row]}"
+                f"{_column(place)}: fill it (sklearn.impute.SimpleImputer), leave the row out{way_out}"
+            )
 
 
 def check_prediction(prediction: np.ndarray, start: int = 0, rows: np.ndarray | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .history import History
     from .model import Model
 
+log = logging.getLogger(__name__)
 RATE = "optimizer.learning_rate"
 
 
@@ -146,6 +148,8 @@ def fit(
         if not any(isinstance(c, StoppingRule) for c in callbacks):  # the fit is as long as it is said to be
             for step, part, batch in zip(t.steps, t.parts, t.batches, strict=True):
                 step.expect((t.epochs - place.epoch) * part.samples, batch)
+        log.info("fit: %d samples, %d steps an epoch, epochs %d to %d", t.samples, t.steps_per_epoch,
+                 model.epochs + 1, model.epochs + t.epochs - place.epoch)  # fmt: skip
         epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)
         with show as progress, closing(epochs_of(t.parts, t.augment, model.seed, epochs, t.batches, t.shuffle)) as work:
             progress.on_resume(place.epoch)
@@ -165,6 +169,7 @@ def fit(
                 except Exception as error:
                     model.state = before
                     diverged = dict(before) if isinstance(error, DivergedError) else None
+                    log.warning("fit: ended in epoch %d by %s: %s", model.epochs + 1, type(error).__name__, error)
                     raise
                 model.epochs, model._rate = model.epochs + 1, model.state.get(RATE)
                 logs = numbers(place.sums, metrics)
@@ -174,6 +179,7 @@ def fit(
                         remark("the loss of the validation samples is NaN or infinite; model.evaluate says for which")
                     logs |= {f"val_{name}": v for name, v in found.items()}
                 model.history.append(logs)
+                log.debug("fit: epoch %d, %s", model.epochs, logs)
                 progress.on_epoch(epoch, logs, time.perf_counter() - start)
                 for c in callbacks:
                     c.on_epoch_end(epoch, logs)
@@ -184,6 +190,7 @@ def fit(
                 if model.stop_training:
                     break
             model.stopped = model.stopped or f"after {t.epochs} epochs, as asked"
+            log.info("fit: ended %s", model.stopped)
     finally:
         for c in callbacks:
             c.on_train_end()
@@ -337,7 +344,7 @@ def _why(model: Model, arrays: dict[str, np.ndarray], failure: NotFinite) -> str
     x = {k.removeprefix("x."): a[failure.rows] for k, a in inputs.items()}
     given = x["x"] if model.how == "one" else tuple(x.values()) if model.how == "tuple" else x
     where = "the loss itself"
-    for path, output in model.layer_outputs(given).items():
+    for path, output in model.layer_outputs(given, finite=False).items():
         if not np.isfinite(output).all():
             where = f"layer {path!r}"
             whole = path == type(model.net).__name__

@@ -10,7 +10,7 @@ from ..autodiff import grad
 from ..graph import GraphError, Program, Shape, input, state
 from ..nn import trace
 from ..ops import maximum, minimum, sum
-from ..optim import Optimizer, descend
+from ..optim import Optimizer, updates_of
 from . import programs
 from .loop import first_state
 from .outputs import one_output
@@ -75,7 +75,7 @@ def climb(
     y = programs.output_of(trace(model.net, x, dtype=model.dtype), layer)
     mask = input("mask", y.shape, model.dtype, kind="shared")
     slope = grad(sum(mask * y) - l2 * sum(x * x), x)
-    updates = descend([(x, -slope)], optimizer, model.dtype)  # an optimizer goes down
+    updates = updates_of([(x, -slope)], optimizer, model.dtype)  # an optimizer goes down
     for bound, keep_to in ((low, maximum), (high, minimum)):
         if bound is not None:
             updates[x] = keep_to(updates[x], bound)

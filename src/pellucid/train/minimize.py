@@ -10,7 +10,7 @@ import numpy as np
 from .. import executors
 from ..autodiff import grad
 from ..graph import GraphError, Program, Value, state
-from ..optim import LBFGS, as_optimizer, descend
+from ..optim import LBFGS, as_optimizer, updates_of
 from ..optim.descend import LEFT
 from .loop import at_epoch, first_state
 from .programs import gradient_name
@@ -59,7 +59,7 @@ def minimize(
     program = (
         Program([], {"cost": cost, gradient_name("x"): slope})
         if isinstance(rule, LBFGS)
-        else Program([], {"cost": cost}, descend([(x, slope)], rule, dtype))
+        else Program([], {"cost": cost}, updates_of([(x, slope)], rule, dtype))
     )
     run: Any = maker.compile(program)
     names = [name for name in program.state if name != "x"]

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from .. import executors
-from ..data import Buckets, DataError
+from ..data import Buckets, DataError, Dataset
 from ..graph import GraphError
 from ..nn import Constraint, Losses, Penalty, init_program
 from ..nn.layer import Traced
 from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
-from . import batches, bucketed, checkpoint, loop, measuring, programs
+from . import batches, bucketed, checkpoint, loop, measuring
 from .agreement import check_agreement
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
 from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
-from .feeding import Feeding
+from .feeding import Feeding, Parameters
 from .finder import RateSearch, search_rates
 from .finite import check_inputs, check_prediction, is_finite
 from .history import History
@@ -35,9 +35,10 @@ from .progress import progress_for
 from .reuse import Reuse
 from .sampling import Sampling
 from .sharing import shared
+from .warming import Warming
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
+class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -151,7 +152,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of the weights by name."""
-        return {name: self.state[name].copy() for name in self._built().parameters}
+        return Parameters({name: self.state[name].copy() for name in self._built().parameters})
 
     def set_parameters(self, values: dict[str, Any]) -> None:
         """Replace weights by name; raises `GraphError` for a name or a shape that the net does not have."""
@@ -249,7 +250,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         batch_size: int | str | None = None,
         epochs: int = 1,
         validation_split: float = 0.0,
-        validation_data: tuple | Buckets | None = None,
+        validation_data: tuple | Dataset | Buckets | None = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -260,12 +261,12 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
     ) -> History:
         """Train on arrays with a leading axis of samples, for ``epochs`` more epochs; returns the history of all.
 
-        - ``x``, ``y``: inputs and targets; or `data.Buckets` as ``x``, which hold both and have a batch size.
+        - ``x``, ``y``: inputs and targets; or a `data.Dataset` as ``x``, or `data.Buckets`, which hold both.
         - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer. Where a layer
           takes statistics over samples alone (`nn.BatchNorm` of vectors), it is changed a little where the last batch
           would be less than half of it, and is never 1: see `pellucid.train.batches`.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
-          ``validation_data``: (x, y), (x, y, sample_weight) or Buckets instead.
+          ``validation_data``: (x, y), (x, y, sample_weight), a Dataset or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
           training are weighted by both, those of validation by sample weights alone, as `evaluate` gives them. Of
           several labels of 0 or 1 the loss of each is weighted: {label: weight}, or {label: (weight of 0, of 1)}.
@@ -282,7 +283,6 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
         with self._unchanged_on_error():
-            self._learn_columns(x)
             training = prepared(self, x, y, batch_size, epochs, validation_split, validation_data, shuffle,
                                 sample_weight, class_weight, augment)  # fmt: skip
             progress = progress_for(verbose, epochs, training.samples)
@@ -303,7 +303,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         batch_size: int | str | None = None,
         metrics: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
-        """Mean loss and metrics on samples, or on `data.Buckets` of them: ``{"loss": ..., "accuracy": ...}``.
+        """Mean loss and metrics on x and y, a `Dataset` or `Buckets`: ``{"loss": ..., "accuracy": ...}``.
 
         ``metrics``: others than the model's own, for this once. Raises `DataError` where predictions are not finite.
         """
@@ -330,14 +330,6 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed):
         run = self._compiled("predict", arrays)
         found = self._in_batches(run, arrays, batch_size, finite)
         return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
-
-    def layer_outputs(self, x: Any) -> dict[str, np.ndarray]:
-        """Every layer's output for the samples, by the layer's path: the forward pass, to look at."""
-        self._built()
-        arrays, _ = self._inputs(x)
-        program, calls = programs.layer_outputs(self.net, self._specs_of(arrays), self.how, self.dtype)
-        outputs = self.executor.compile(program, self.threads)(self.state, arrays)
-        return {programs.call_name(c): outputs[str(i)] for i, c in enumerate(calls)}
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import Augment, Buckets, Mixup
+from ..data.dataset import taken_apart
 from ..graph import GraphError
 from ..optim import LBFGS
 from . import bucketed, measuring
-from .arrays import as_array
+from .arrays import as_array, held_out
 from .batches import sizes, training_batch_size
 from .feeding import LARGE
 from .loop import Training, enough, whole_batch
@@ -40,6 +41,8 @@ def prepared(
     augment: Callable | None,
 ) -> Training:
     """The training that `Model.fit` is asked for; a net without weights gets them."""
+    x, y = taken_apart(x, y)
+    model._learn_columns(x)
     if not isinstance(shuffle, (bool, np.bool_)):
         raise GraphError(f"shuffle must be True or False, got {shuffle!r}")
     if validation_data is not None and validation_split:
@@ -56,9 +59,7 @@ def prepared(
     if isinstance(validation_data, Buckets):
         validation = [Part(arrays) for arrays in model._parts(validation_data, name="validation_data ")]
     elif validation_data is not None:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise GraphError("validation_data must be (x, y) or (x, y, sample_weight), or Buckets")
-        vx, vy, weight = (*validation_data, None)[:3]
+        vx, vy, weight = held_out(validation_data)
         vx = middle_of(augment, vx, "validation_data x")
         validation = [enough(Part(model._arrays(vx, vy, weight, name="validation_data ")))]
     elif validation_split:

@@ -19,7 +19,7 @@ from ..nn.outputs import packed
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
 from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
-from ..optim import LBFGS, SGD, Optimizer, descend
+from ..optim import LBFGS, SGD, Optimizer, updates_of
 from .arrays import Spec
 from .outputs import is_scored, of_one, outputs_of
 
@@ -178,7 +178,7 @@ def training_step(
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
     found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
     limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
-    return found.program(found.sums, descend(found.pairs, optimizer, dtype, limits, samples))
+    return found.program(found.sums, updates_of(found.pairs, optimizer, dtype, limits, samples))
 
 
 def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
@@ -188,7 +188,7 @@ def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
     optimizer = copy.copy(optimizer)
     object.__setattr__(optimizer, "layer_rates", None)  # of layers that are not there
     p = state("*", (1,), dtype)
-    return {name: v for name, v in Program([], {}, descend([(p, p)], optimizer, dtype)).state.items() if v is not p}
+    return {name: v for name, v in Program([], {}, updates_of([(p, p)], optimizer, dtype)).state.items() if v is not p}
 
 
 def gradients(

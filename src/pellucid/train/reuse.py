@@ -17,7 +17,10 @@ from ..nn.combine import as_callables
 from ..nn.parts import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
+from .finite import check_inputs
 from .maximise import maximise
+from .measuring import batch_size_for
+from .parts import as_part
 from .stepper import Stepper
 
 if TYPE_CHECKING:
@@ -27,10 +30,54 @@ if TYPE_CHECKING:
 class Reuse:
     """The verbs of `Model` that use what it has learnt for something else."""
 
-    def features(self: Any, x: Any, layer: str | int, *, batch_size: int | str | None = None) -> np.ndarray:
+    def layer_outputs(
+        self: Any, x: Any, *, batch_size: int | str | None = None, finite: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Every layer's output for the samples, (n, ...), by the layer's path: the forward pass, to look at.
+
+        Computed ``batch_size`` samples at a time, as in `predict`. Raises `DataError` for samples that are not finite
+        unless ``finite=False``; outputs are given as they are.
+
+        >>> import pellucid as pel
+        >>> from pellucid import nn
+        >>> model = pel.Model(nn.Sequential(nn.Dense(8), nn.tanh, nn.Dense(2)), loss="mse", input_shape=(3,))
+        >>> {name: a.shape for name, a in model.layer_outputs(np.ones((5, 3))).items()}
+        {'layers.0': (5, 8), 'layers.2': (5, 2), 'Sequential': (5, 2)}
+        """
+        self._built()
+        arrays, _ = self._inputs(x)
+        if finite:
+            check_inputs(arrays, self.dtype)
+        specs = self._specs_of(arrays)
+        key = ("layers", *specs.values())
+        if key not in self._runs:
+            program, calls = programs.layer_outputs(self.net, specs, self.how, self.dtype)
+            run = self.executor.compile(program, self.threads)
+            self._runs[key] = run, {programs.call_name(c): str(i) for i, c in enumerate(calls)}
+        run, names = self._runs[key]
+        part = as_part(arrays)
+        size = batch_size_for(batch_size, part.samples)
+        found: dict[str, np.ndarray] = {}
+        for start in range(0, part.samples, size):
+            rows = slice(start, min(start + size, part.samples))
+            some = run(self.state, part.some(rows))
+            for name, number in names.items():
+                a = some[number]
+                if size >= part.samples or run.program.outputs[number].kind == "shared":
+                    found[name] = a
+                    continue
+                if name not in found:
+                    found[name] = np.empty((part.samples, *a.shape[1:]), a.dtype)
+                found[name][rows] = a
+        return found
+
+    def features(
+        self: Any, x: Any, layer: str | int, *, batch_size: int | str | None = None, finite: bool = True
+    ) -> np.ndarray:
         """A layer's output for each sample, by the layer's name or its number in a `Sequential` (-2: the last but one).
 
-        Only what that layer needs is computed. Raises `GraphError` for a layer that the net does not have.
+        Only what that layer needs is computed. Raises `GraphError` for a layer that the net does not have, and
+        `DataError` for samples that are not finite unless ``finite=False``.
 
         >>> import pellucid as pel
         >>> from pellucid import nn
@@ -40,6 +87,8 @@ class Reuse:
         """
         self._built()
         arrays, _ = self._inputs(x)
+        if finite:
+            check_inputs(arrays, self.dtype)
         specs, name = self._specs_of(arrays), name_of(self, layer)
         key = ("features", name, *specs.values())
         if key not in self._runs:

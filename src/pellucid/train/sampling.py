@@ -50,7 +50,7 @@ class Sampling:
         if "random.key" not in run.program.state:
             raise GraphError("the net drops nothing, so that all samples would be the same; put nn.Dropout(0.2) or the "
                              "like between its layers")  # fmt: skip
-        check_inputs(arrays, self.dtype)
+        check_inputs(arrays, self.dtype, way_out="")
         n = len(next(iter(arrays.values())))
         found = np.empty((samples, n, *run.program.outputs["prediction"].shape), self.dtype)
         for start in range(0, n, ROWS):

@@ -167,7 +167,6 @@ def save(model: Model, path: Any) -> None:
     constants: dict[str, np.ndarray] = {}
     described = describe(model, constants)
     write(Path(path), tensors_of(model, constants), described)
-    log.info("saved %s", path)
 
 
 def tensors_of(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

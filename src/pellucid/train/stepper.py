@@ -12,6 +12,7 @@ from ..ops.contract import contract_of
 from ..passes.tables import with_tables
 from . import programs
 from .arrays import Spec
+from .finite import check_inputs
 from .outputs import one_output
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class Stepper:
         self.epochs = model.epochs  # that the model had been trained for then
 
     def __call__(self, x: Any) -> np.ndarray:
-        """One step for each of n samples: (n, ...) to what `predict` gives for a step."""
+        """One step for each of n samples: (n, ...) to what `predict` gives for a step.
+
+        Raises `DataError` for numbers that are not finite.
+        """
         x = np.asarray(x)
         if self.state is None:
             self.reset(samples=len(x) if x.ndim else 1)
@@ -74,6 +78,7 @@ class Stepper:
         if x.shape[:1] != held.shape[:1] or not x.ndim:
             raise GraphError(f"the stepper is at work on {len(held)} samples, got an array of shape {x.shape}; "
                              "begin anew with reset()")  # fmt: skip
+        check_inputs({self.name: x}, self.model.dtype, way_out="")
         found = self._step(self.weights, {self.name: x[:, None], **self.state})
         y = found.pop("y")
         self.state |= found
@@ -89,6 +94,7 @@ class Stepper:
         if given.keys() != others.keys():
             raise GraphError(f"reset takes the inputs {list(given)}, each once and no others")
         arrays = {name: np.asarray(others[k]) for k, name in given.items()}
+        check_inputs(arrays, self.model.dtype, way_out="")
         n = len(next(iter(arrays.values()))) if arrays else samples
         found = self._start(self.model.state, arrays, n) if self._start.program.outputs else {}
         self.epochs = self.model.epochs

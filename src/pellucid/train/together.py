@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.dataset import taken_apart
 from ..graph import GraphError, Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
+from .arrays import held_out
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
 from .finite import bad_state
@@ -61,6 +63,7 @@ def fit_members(
     >>> [round(model.predict([[2.0]]).item(), 2) for model in models]
     [5.0, 5.0, 5.0]
     """
+    x, y = taken_apart(x, y)
     jobs = processors() if jobs is None else jobs
     if not isinstance(jobs, (int, np.integer)) or jobs < 1:
         raise GraphError(f"jobs must be a whole number >= 1, got {jobs!r}")
@@ -140,7 +143,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
     if not hasattr(step, "work") or step.work * batch > MOST_WORK:
         return False
     validation = options.get("validation_data")
-    held = None if validation is None else first._arrays(*validation, name="validation_data ")
+    held = None if validation is None else first._arrays(*held_out(validation), name="validation_data ")
     rounds = -(-len(models) // (jobs * MOST_MEMBERS))
     size = -(-len(models) // (jobs * rounds))
     given = [m._parts(x, y, w)[0] if w is not None else arrays for m, w in zip(models, weights, strict=True)]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
-from . import ir
+from . import ir, target
 
 LLVM_TYPES: dict[str, ir.Type] = {
     "float32": ir.FloatType(),
@@ -30,7 +30,7 @@ BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "uint8": 8, "uin
 FLOATS = ("float32", "float64")
 Operator = Callable[[Any, Any], "Lanes"]
 
-_HOST = binding.get_host_cpu_features()
+_HOST = target.features()
 _OTHER = not binding.get_process_triple().startswith(("x86_64", "amd64", "i"))  # these have both
 
 # What the code may use. Without the instruction, LLVM would call the C library for every lane.

@@ -6,12 +6,13 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import logging
 import os
-import platform
 import re
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,10 @@ import numpy as np
 
 from ...graph import GraphError, Program, Value
 from ...ops.loop import Body, scan_of
+from . import target
 from .compiler import LOCK, compile_all, target_machine
 
+log = logging.getLogger(__name__)
 ALIGN = 64
 CACHE_BYTES = 256 << 20
 NAME = re.compile("[0-9a-f]{64}[.]o")  # of an entry
@@ -54,22 +57,23 @@ def quick(h: Host) -> Host:
 
 @functools.cache
 def host(width: int | None = None) -> Host:
-    """The machine that this process runs on; ``width`` (or PELLUCID_LANES) asks for another number of lanes."""
+    """The machine that this process runs on, or the one that PELLUCID_TARGET names; ``width`` (or PELLUCID_LANES) asks
+    for another number of lanes."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    wide = features.get("avx512f", False)
-    natural = 16 if wide else 8 if features.get("avx", False) else 4
+    named, has = target.asked(), target.features()
+    wide = has.get("avx512f", False)
+    natural = 16 if wide else 8 if has.get("avx", False) else 4
     width = width or lanes_asked() or natural
-    text = features.flatten() + (",-prefer-256-bit" if wide else "")
+    flags = ["" if named else llvm.get_host_cpu_features().flatten(), "-prefer-256-bit" if wide else ""]
     vectors = max(1, width // natural)  # registers that one vector of lanes takes
     return Host(
         triple=llvm.get_process_triple(),
-        cpu=llvm.get_host_cpu_name(),
-        features=text,
+        cpu=named or llvm.get_host_cpu_name(),
+        features=",".join(flag for flag in flags if flag),
         width=width,
         accumulators=max(4, (24 if wide else 12) // vectors),
-        x86=platform.machine().lower() in ("x86_64", "amd64"),
+        x86=target.X86,
     )
 
 
@@ -134,8 +138,12 @@ def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, thread
     key = key_of(name, h)
     cached = read_cache(key)
     if cached is not None:
+        log.debug("machine code %.12s: %d bytes from the cache", key, len(cached))
         return unpacked(cached)
+    start = time.perf_counter()
     code = compile_all(modules(), h, threads)
+    log.info("machine code %.12s: not in the cache, compiled in %.3f s for %s, %d bytes", key,
+             time.perf_counter() - start, h.cpu, sum(map(len, code)))  # fmt: skip
     write_cache(key, packed(code))
     return code
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...data import DataError
-from ..arrays import as_array
+from ...data import Dataset
+from ...data.dataset import taken_apart
+from ..arrays import as_array, held_out
 from ..outputs import one_output
 from .case import Case
 from .course import check_course
@@ -22,17 +23,17 @@ class Examined:
         x: Any,
         y: Any = None,
         *,
-        validation_data: tuple | None = None,
-        test: tuple | None = None,
+        validation_data: tuple | Dataset | None = None,
+        test: tuple | Dataset | None = None,
         sample_weight: Any = None,
         class_weight: Any = None,
         batch_size: int | None = None,
     ) -> Diagnosis:
         """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
 
-        ``x``, ``y``: training samples. ``validation_data`` and ``test``: (x, y) of others, by which overfitting and
-        rows that leak are found. ``sample_weight``, ``class_weight``, ``batch_size``: as `fit` had them. See
-        `pellucid.train.doctor`. Raises `DataError` for arrays that do not fit the net or the loss.
+        ``x``, ``y``: training samples, or a Dataset as ``x``. ``validation_data`` and ``test``: others, by which
+        overfitting and rows that leak are found. ``sample_weight``, ``class_weight``, ``batch_size``: as `fit` had
+        them. See `pellucid.train.doctor`. Raises `DataError` for arrays that do not fit the net or the loss.
 
         >>> from pellucid import Model, data, nn
         >>> train = data.digits()
@@ -42,7 +43,7 @@ class Examined:
         one_output(self, "diagnose is")
         new = self.traced is None
         try:
-            x, y, left, findings = missing(x, y)
+            x, y, left, findings = missing(*taken_apart(x, y))
             if sample_weight is not None and left is not None:
                 sample_weight = as_array(sample_weight, "sample_weight")[left]
             training = self._arrays(x, y, sample_weight, class_weight)
@@ -50,9 +51,7 @@ class Examined:
             findings += check_rows(case)
             for name, given in (("validation_data", validation_data), ("test", test)):
                 if given is not None:
-                    if not isinstance(given, (tuple, list)) or len(given) != 2:
-                        raise DataError(f"{name} must be (x, y)")
-                    other_x, other_y, _, bad = missing(*given)
+                    other_x, other_y, _, bad = missing(*held_out(given, name)[:2])
                     other = self._arrays(other_x, other_y, name=f"{name} ")
                     findings += bad + list(leaks(training, other, name.removesuffix("_data")))
                     held = Case(self, other) if name == "validation_data" else held

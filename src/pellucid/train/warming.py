@@ -1,0 +1,46 @@
+"""Machine code made before the first request: what `Model.predict` needs, for one row and for several.
+
+Imports numpy and the sibling modules.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..graph import GraphError
+from .measuring import EVALUATE_BATCH
+
+MANY = 1 << 60  # samples: a server has no last one
+
+
+class Warming:
+    """The method of `Model` that compiles ahead of time."""
+
+    def warm(self: Any, batch_sizes: Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
+        """Compile what `predict` needs for so many rows at a time, and keep it on disk; the seconds of each.
+
+        One row and several are different machine code; which of them a few rows take depends on the net. A process
+        that finds the code on disk does not compile it again. ``pellucid cache --warm MODEL`` is the same. Raises
+        `GraphError` for a model without weights.
+
+        >>> import pellucid as pel
+        >>> from pellucid import nn
+        >>> model = pel.Model(nn.Dense(2), "mse", input_shape=(3,))
+        >>> list(model.warm([1, 8]))
+        [1, 8]
+        """
+        self._built()
+        found = {}
+        for n in batch_sizes:
+            if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+                raise GraphError(f"warm: batch_sizes are whole numbers of rows, 1 or more, got {n!r}")
+            rows = {name: np.zeros((n, *s.shape), s.dtype) for name, s in self.specs.items()}
+            start, predict = time.perf_counter(), self._compiled("predict", rows)
+            predict.expect(MANY, int(n))  # fast code from the first, not what is compiled quickly
+            self._in_batches(predict, rows, int(n))
+            found[int(n)] = time.perf_counter() - start
+        return found
