@@ -91,10 +91,12 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
                 new.append(L.fma(p, q, s))
             return new
 
+        def one(point):
+            return lambda index, s: step(index, [s], [point])[0]
+
         space = [lengths[c] for c in inner]
         if single:  # whatever the tile: the order of a sum is that of the result, for any number of threads
-            sums = [in_strands(nest, space, zero, lambda index, s, point=point: step(index, [s], [point])[0],
-                               lambda p, q: p + q) for point in points]  # fmt: skip
+            sums = [in_strands(nest, space, zero, one(point), lambda p, q: p + q) for point in points]
         else:
             sums = nest.over(space, [zero] * len(points), step)
         nest.memo.append({})
