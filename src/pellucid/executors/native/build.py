@@ -58,8 +58,8 @@ class Built:
 
 
 MODULE_TEXT = 20_000  # characters of nests in a module: so many that a thread of its own pays
-SMALL_PART = 50_000  # a nest with less than this part of the work is compiled quickly
-MANY = 64  # nests, between which the calls of `run` cost little: it is compiled quickly too
+MANY = 64  # nests, of which LLVM takes long: `run`, which calls them, is compiled quickly,
+SMALL_PART = 50_000  # and so are those with less than this part of the work
 
 
 def build(program: Program, h: Host) -> Built:
@@ -98,6 +98,7 @@ class Builder:
             self.built.counted = list(self.program.outputs)
         check_memory(self.plan, self.buffers, self.loops.values())
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        self.many = sum(map(len, self.jobs)) >= MANY
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
         self.built.places = places(lives, self.built.scratch, kept)
@@ -126,13 +127,13 @@ class Builder:
                 if module.size > MODULE_TEXT:
                     yield module.made()
                     modules[quick] = Text(self.h.triple, quick)
-        quick = self.h.quick or sum(map(len, self.phases)) >= MANY
+        quick = self.h.quick or self.many
         modules[quick].add("run", *text_of(self._run()))
         yield from (module.made() for module in modules.values() if module.defined)
 
     def _is_small(self, task: Task) -> bool:
         """Whether so little of the work is the nest's that its code may be slow."""
-        if task.group is None:
+        if task.group is None or not self.many:
             return False
         times = task.steps.count if task.steps else 1
         return times * operations(task.group.values) * SMALL_PART < self.work
