@@ -132,8 +132,8 @@ class Builder:
         yield from (module.made() for module in modules.values() if module.defined)
 
     def _is_small(self, task: Task) -> bool:
-        """Whether so little of the work is the nest's that its code may be slow."""
-        if task.group is None or not self.many:
+        """Whether so little of the work is the nest's that its code may be slow; a sum may be of many elements."""
+        if task.group is None or not self.many or not all(v.primitive.elementwise for v in task.group.values):
             return False
         times = task.steps.count if task.steps else 1
         return times * operations(task.group.values) * SMALL_PART < self.work
