@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["typed"]  # for type checkers; the tests of types run what can be run
 
 
 @pytest.fixture(scope="session")

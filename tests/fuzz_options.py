@@ -195,6 +195,7 @@ LAYERS: dict[str, tuple[type, dict[str, Any], tuple[int, ...], str | None]] = {
     "ConvTranspose": (nn.ConvTranspose, {"filters": 4, "kernel_size": (2, 3), "strides": 2}, (2, 3, 4), None),
     "DepthwiseConv": (nn.DepthwiseConv, {"kernel_size": 3, "floor": True}, (3, 6, 5), None),
     "Conv1D": (nn.Conv1D, {"filters": 3, "kernel_size": 3}, (7, 2), None),
+    "LocallyConnected": (nn.LocallyConnected, {"filters": 2, "kernel_size": 2, "floor": True}, (2, 4, 5), None),
     "MaxPool": (nn.MaxPool, {"size": 2, "floor": True}, (2, 7, 6), None),
     "AvgPool": (nn.AvgPool, {"size": (2, 3), "floor": True}, (2, 7, 6), None),
     "UpSample": (nn.UpSample, {"factor": 2}, (2, 3, 4), None),

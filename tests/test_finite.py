@@ -113,6 +113,20 @@ def test_all_that_predicts_refuses_what_is_not_finite(number):
             taken(x, finite=False)
 
 
+def test_what_is_built_on_models_refuses_what_is_not_finite():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y, bad = (x[:, 0] > 0).astype(int), x.copy()
+    bad[30, 1] = np.nan
+    model = Model(nn.Sequential(nn.Dense(4), nn.tanh, nn.Dropout(0.2), nn.Dense(2)), "cross_entropy", input_shape=(3,))
+    features = pel.FeatureExtractor(model, 0).fit(x)
+    classifier = pel.sklearn.NeuralClassifier(hidden_layer_sizes=(4,), max_iter=1).fit(x, y)
+    built = [pel.Committee([model, model]).predict, model.predict_interval, features.transform, classifier.predict]
+    for predict in built:
+        predict(x)
+        with pytest.raises((DataError, ValueError), match=r"(?i)nan"):
+            predict(bad)
+
+
 def test_predictions_are_finite():
     """Of finite samples: the net is exp(w x)."""
     model = Model(lambda x: pel.ops.exp(x), "mse", executor="reference", input_shape=(2,))

@@ -133,11 +133,12 @@ def test_every_extra_but_those_for_work_on_the_project_is_in_all():
     assert set(re.search(r"\[(.*)\]", everything)[1].split(",")) == set(EXTRAS) - {"test", "bench", "dev", "all"}
 
 
-def test_the_changelog_knows_every_format_of_files():
+def test_every_format_of_files_is_told_and_a_file_of_each_old_one_is_kept():
     from pellucid.train.container import FORMAT
 
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(n) for n in range(1, FORMAT + 1)]
+    assert all((ROOT / f"tests/data/format-{n}.pel").exists() for n in range(1, FORMAT))
 
 
 def test_the_changelog_knows_this_version():

@@ -1,11 +1,15 @@
 """Files of other versions: earlier formats are read for ever; what a later one added is said, with who wrote it."""
 
+import copy
+import pickle
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import load_file
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
@@ -39,19 +43,21 @@ def from_later(good, path, change):
 #     x = default_rng(0).normal(size=(40, 1, 6, 6)).astype("float32"); y = x.mean(axis=(1, 2, 3)) > 0
 #     Sequential(Conv(2, 3), BatchNorm(), relu, Dropout(0.1), Flatten(), Dense(2)), "cross_entropy", Adam(0.01),
 #     ["accuracy"], seed=3; fit(x, y, epochs=2, batch_size=10)
-# the second by ``pellucid train rows.csv --target label --keep what --dates born --epochs 20 --hidden 8``.
+# format-3.pel is that, loaded and saved by 0.1.0. The table's by
+#     pellucid train rows.csv --target label --keep what --dates born --epochs 20 --hidden 8
 
 
-def test_a_model_of_the_second_format(tmp_path):
+@pytest.mark.parametrize("name", ["format-2.pel", "format-3.pel"])
+def test_a_model_of_an_earlier_format(name, tmp_path):
     """It predicts and goes on training as it did when it was written, and is saved in today's format."""
-    model = pel.load(DATA / "format-2.pel")
+    model = pel.load(DATA / name)
     pixels = (np.arange(72) % 7).reshape(2, 1, 6, 6) / 7
     then = [[0.5439766049385071, 0.4560234248638153], [0.5413622260093689, 0.4586378037929535]]
     np.testing.assert_allclose(model.predict(pixels), then, rtol=1e-5)
     model.save(tmp_path / "m.pel")
     x = np.random.default_rng(0).normal(size=(40, 1, 6, 6)).astype("float32")
     losses = [1.0576475381851196, 0.8258529663085937, 0.7385485291481018, 0.6540328741073609]
-    for again in (pel.load(DATA / "format-2.pel"), pel.load(tmp_path / "m.pel")):
+    for again in (pel.load(DATA / name), pel.load(tmp_path / "m.pel")):
         again.fit(x, (x.mean(axis=(1, 2, 3)) > 0).astype(int), epochs=2, batch_size=10, verbose=0)
         np.testing.assert_allclose(again.history["loss"], losses, rtol=1e-4)
 
@@ -132,6 +138,32 @@ def test_an_unknown_optimizer_keeps_nobody_from_predicting(change, good, tmp_pat
         trained = pel.load(path, optimizer="adam")
     assert not any(name.startswith("optimizer.") for name in trained.state)
     assert len(trained.fit(X, Y, epochs=2, verbose=0)["loss"]) == 3
+
+
+@pytest.mark.filterwarnings("ignore:the model's optimizer cannot be used")
+def test_a_copy_of_a_model_with_an_unknown_optimizer(good, tmp_path):
+    """For worker processes: pickled, copied; it predicts there, and says the same."""
+    model = pel.load(from_later(good, tmp_path / "m.pel", other_optimizer))
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert (other.predict(X) == model.predict(X)).all()
+        with pytest.raises(GraphError, match="'Adamant'"):
+            other.fit(X, Y, verbose=0)
+    with pytest.raises(GraphError, match=r"optimizer must be one of .*, got unknown here: Adamant"):
+        model.clone()
+    assert isinstance(model.clone(optimizer="adam").optimizer, optim.Adam)
+
+
+def test_loading_costs_no_more_than_twice_the_reading(tmp_path):
+    """Of 40 MB: safetensors reads them, we check them too."""
+    model = pel.Model(nn.Sequential(nn.Dense(3000), nn.relu, nn.Dense(3000), nn.Dense(10)), "mse", input_shape=(300,))
+    model.save(tmp_path / "m.pel")
+    calls, times = (pel.load, load_file), {pel.load: [], load_file: []}
+    for _ in range(9):
+        for call in calls:
+            start = time.process_time()
+            call(tmp_path / "m.pel")
+            times[call].append(time.process_time() - start)
+    assert min(times[pel.load]) <= 2 * min(times[load_file])
 
 
 def test_an_unknown_metric_is_left_out(good, tmp_path):

@@ -5,6 +5,7 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 from . import data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
@@ -46,16 +47,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
-    # what needs scikit-learn is loaded when first asked for
-    if name in ("neurons", "selection", "sklearn", "tabular"):
-        import importlib
+if TYPE_CHECKING:
+    from . import neurons, selection, sklearn, tabular
+    from .features import FeatureExtractor
+else:
 
-        return importlib.import_module(f".{name}", __name__)
-    if name == "FeatureExtractor":
-        from .features import FeatureExtractor
+    def __getattr__(name: str):
+        # what needs scikit-learn is loaded when first asked for
+        if name in ("neurons", "selection", "sklearn", "tabular"):
+            import importlib
 
-        return FeatureExtractor
-    from .checks import NoAttribute
+            return importlib.import_module(f".{name}", __name__)
+        if name == "FeatureExtractor":
+            from .features import FeatureExtractor
 
-    raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)
+            return FeatureExtractor
+        from .checks import NoAttribute
+
+        raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

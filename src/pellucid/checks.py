@@ -212,8 +212,8 @@ def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: s
     """The error for a loss, metric, optimizer or activation of an unknown name: what it is called here, or what is near
     it.
 
-    >>> unknown("loss", "mce", ["mse", "mae"], "or give a function")
-    GraphError("no loss is named 'mce'; did you mean 'mse'? There are mse, mae, or give a function")
+    >>> unknown("loss", "hubber", ["huber", "mse"], "or give a function")
+    GraphError("no loss is named 'hubber'; did you mean 'huber'? There are huber, mse, or give a function")
     """
     from .hints import hint
 

@@ -377,4 +377,5 @@ def close(name: str, known: Iterable[str]) -> list[str]:
     by_plain: dict[str, str] = {}
     for one in known:
         by_plain.setdefault(plain(one), one)
-    return [by_plain[p] for p in difflib.get_close_matches(plain(name), by_plain, 2, 0.7)]
+    sure = difflib.get_close_matches(plain(name), by_plain, 1, 0.85)
+    return [by_plain[p] for p in sure or difflib.get_close_matches(plain(name), by_plain, 2, 0.65)]

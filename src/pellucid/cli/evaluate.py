@@ -27,8 +27,9 @@ from . import completion, files, options, sources
 def command(model_file, what, target, invert, executor, threads, reading) -> None:
     """Compare a model's predictions with the known answers.
 
-    DATA as for predict; for a model of a text, another text. Pictures lie in a subfolder for each class; a folder of
-    MNIST's files and the word digits stand for their test sets. The last line printed is the result.
+    DATA as for predict; for a model of a text, another text; for one that forecasts, another series. Pictures and texts
+    lie in a subfolder for each class; a folder of MNIST's files and the word digits stand for their test sets. Where
+    classes are unequal, balanced_accuracy and f1_macro are printed too. The last line printed is the result.
 
     \b
     Examples:
@@ -36,7 +37,7 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
       pellucid evaluate titanic.pel more-passengers.csv
       pellucid evaluate mnist.pel t10k-images-idx3-ubyte.gz --target t10k-labels-idx1-ubyte.gz
     """
-    from .. import DataError, report
+    from .. import DataError, data, report
     from .notes import load
 
     model = load(model_file, executor=executor, threads=threads)
@@ -64,15 +65,22 @@ def command(model_file, what, target, invert, executor, threads, reading) -> Non
                 f"{what} does not say the classes of its samples; give --target FILE, "
                 "or pictures in a subfolder for each class of the model"
             )
-        probabilities = sources.predicted(model, samples.x)
-        truth, predicted = samples.y, probabilities.argmax(axis=-1)
-        names = model.notes.get("class_names") or [str(i) for i in range(probabilities.shape[-1])]
+        names = sources.class_names(model)
+        result = sources.by_class(model, sources.predicted(model, samples.x), names)
+        truth, predicted = samples.y, result.argmax(axis=-1) if names else result
     click.echo(f"{len(truth)} samples")
-    scores = report.scores(truth, predicted, bool(names))
     if names:
-        click.echo(f"{report.classes_text(truth, predicted, names)}\n\naccuracy {scores['accuracy']:.4f}")
-    else:
-        click.echo("\n".join(f"{name} {scores[name]:.6g}" for name in ("MAE", "RMSE", "R2")))
+        click.echo(f"{report.classes_text(truth, predicted, names)}\n")
+        if data.balance(truth).uneven:
+            for name, score in report.uneven_scores(truth, predicted, len(names)).items():
+                click.echo(f"{name} {score:.4f}")
+        click.echo(f"accuracy {report.scores(truth, predicted, True)['accuracy']:.4f}")
+        return
+    columns = list(zip(truth.reshape(len(truth), -1).T, predicted.reshape(len(truth), -1).T, strict=True))
+    for j, (own, found) in enumerate(columns, 1):
+        scores = report.scores(own, found, False)
+        of = f"output {j}: " if len(columns) > 1 else ""
+        click.echo("\n".join(f"{of}{name} {scores[name]:.6g}" for name in ("MAE", "RMSE", "R2")))
 
 
 def on_table(model, what: str, target: str | None, reading: dict[str, Any]):

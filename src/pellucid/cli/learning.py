@@ -90,13 +90,21 @@ class Run:
         split = max(self.recipe.validation, 1 / len(x))
         held = round(len(x) * split)
         if self.class_weight is None and not self.oversample:
-            return self.fitted(model, x, y, len(x) - held, held, verbose, validation_split=split)
+            return self.judged(self.fitted(model, x, y, len(x) - held, held, verbose, validation_split=split), x, y)
         rows, others = self.apart(y, held)
         counts = np.bincount(y[rows], minlength=outputs or 1)
         weight = (len(rows) / len(counts) / np.maximum(counts, 1))[y[others]]  # so that the best epoch is by classes
         chosen = rows[data.oversample(y[rows], self.seed)] if self.oversample else rows
         given = {"validation_data": (x[others], y[others], weight), "class_weight": self.class_weight}
-        return self.fitted(model, x[chosen], y[chosen], len(chosen), held, verbose, **given)
+        return self.judged(self.fitted(model, x[chosen], y[chosen], len(chosen), held, verbose, **given), x, y)
+
+    def judged(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
+        """The model; a warning where it learnt nothing, on stderr, so that --quiet does not hide it."""
+        from ..train.doctor.nothing import nothing_learnt
+
+        if told := nothing_learnt(model, x, y):
+            click.echo(f"warning: {told.replace('the learning rate was', '--learning-rate was')}", err=True)
+        return model
 
     def apart(self, y: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows for validation, with the classes in the same shares where there are enough."""

@@ -28,16 +28,18 @@ def command(model_file, what, output, steps, invert, executor, threads, reading)
     """Predict each sample of DATA, as lines of CSV: the class, its probability and those of all classes; or a value.
 
     DATA is a CSV file for a model of a table (columns are found by name, those that the model does not need are
-    ignored; it is read as the file of the training was), else a .npy array, an idx file, a picture, a folder of
-    pictures, or digits (its test set).
+    ignored; it is read as the file of the training was), a folder of texts, or one, for a model of texts, the series
+    that is to go on, for a model that forecasts, else a .npy array, an idx file, a picture, a folder of pictures, or
+    digits (its test set).
 
     \b
     Examples:
       pellucid predict titanic.pel passengers.csv --output survival.csv
+      pellucid predict reviews.pel new-reviews/
       pellucid predict temperatures.pel temperatures.csv --steps 14
       pellucid predict digits.pel scan.png --invert
     """
-    from .. import DataError
+    from .. import DataError, nn
     from .notes import load
 
     path = files.output(output, files.TABLES, "predictions", [model_file, what]) if output else None
@@ -63,12 +65,16 @@ def command(model_file, what, output, steps, invert, executor, threads, reading)
             click.echo(f"note: {remark}", err=True)
         if not names:
             result = target.decode(result)[:, None]
-        heading, rows, column = "row", [str(i) for i in range(1, len(table) + 1)], target.name
+        folder = Path(what).is_dir()
+        rows = table["file"].tolist() if folder else [str(i) for i in range(1, len(table) + 1)]
+        heading, column = "file" if folder else "row", target.name
     else:
         samples = sources.read(model, what, invert=invert)
-        result = sources.predicted(model, samples.x)
+        names = sources.class_names(model)
+        result = sources.by_class(model, sources.predicted(model, samples.x), names)
         heading, rows, column = samples.heading, samples.names, "prediction"
-    text = as_csv(heading, rows, column, result.reshape(len(result), -1), names)
+    share = model.loss.link in (nn.softmax, nn.sigmoid)
+    text = as_csv(heading, rows, column, result.reshape(len(result), -1), names, share)
     if path is None:
         click.echo(text, nl=False)
         return
@@ -77,12 +83,13 @@ def command(model_file, what, output, steps, invert, executor, threads, reading)
     click.echo(f"{len(rows)} predictions written to {path}")
 
 
-def as_csv(heading: str, rows: list[str], column: str, result, names: list[str]) -> str:
-    """Predictions as CSV: probabilities where there are class names, else the net's values."""
+def as_csv(heading: str, rows: list[str], column: str, result, names: list[str], share: bool = True) -> str:
+    """Predictions as CSV: the classes' probabilities (or scores, of a loss without) by name, else the net's values."""
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
     if names:
-        write([heading, column, "probability", *(f"p({name})" for name in names)])
+        what, short = ("probability", "p") if share else ("score", "score")
+        write([heading, column, what, *(f"{short}({name})" for name in names)])
         for row, p in zip(rows, result.tolist(), strict=True):
             best = p.index(max(p))
             write([row, names[best], f"{p[best]:.6f}", *(f"{v:.6f}" for v in p)])

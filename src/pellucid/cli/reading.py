@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import DataError, Model, data
 from ..data.csvfile import like_data
 from ..data.reading import Reading
 from ..data.tablefile import READERS, ending, names_of
+from ..data.texts import SUFFIXES
 from .options import separator
 
 KEPT = ("sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands")  # for files that are read later
@@ -100,11 +103,23 @@ def read_like(path: str, reading: dict[str, Any], kinds: dict[str, Any], target:
 
 def read_for(model: Model, path: str, reading: dict[str, Any], target: str | None = None) -> data.Table:
     """A file for a model of a table: read as the one it was trained on, but for what the options say."""
-    kept = model.notes.get("reading", {})
+    kept, used = (
+        model.notes.get("reading", {}),
+        {kind: given for kind, given in model.notes["columns"].items() if given},
+    )
+    if used == {"texts": ["text"]} and target is None and is_one_text(path):
+        return data.Table({"text": np.array([" ".join(data.read_text(path).split())], object)}, path)
     if not Path(path).is_dir() and ending(path) in READERS:  # another kind of file than CSV
         kept = {name: value for name, value in kept.items() if name not in IN_CSV_ALONE}
     said = {name: value or kept.get(name) for name, value in reading.items()}
     return read_like(path, said, model.notes["columns"], target)
+
+
+def is_one_text(path: str) -> bool:
+    """Whether a file is one text, and not a table with a column ``text``."""
+    if not path.lower().removesuffix(".gz").endswith(SUFFIXES) or not Path(path).is_file():
+        return False
+    return data.read_text(path).splitlines()[0].strip() != "text"
 
 
 def first_line_is_data(path: str, reading: dict[str, Any]) -> bool:

@@ -28,8 +28,8 @@ from .timeline import Series, read_series
 
 BLOB = "series"
 SHARE = 0.2  # of the series, its end, for the test
-SEASONS, FEWEST = 2, 12  # windows of so many seasons, and of so many steps at least, if the series is long enough
-PASSING = {"model_", "features_", "restarts_", "loss_curve_", "_recipe"}  # kept otherwise, or not needed to predict
+SEASONS, LONG, USUAL = 2, 60, 24  # a window is of two seasons if these are short, and of 24 steps where it has none
+PASSING = {"model_", "features_", "restarts_", "loss_curve_", "recipe_"}  # kept otherwise, or not needed to predict
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     series = read_series(path, reading, target, date, fill)
     season, ahead, n = season or series.season, horizon or 1, len(series.values)
     test = max(round(SHARE * n), ahead)
-    window = window or min(max(SEASONS * (season or 1), FEWEST), max(1, (n - test) // 4))
+    window = window or min(usual_window(season), max(2, (n - test) // 5))
     if n - test < window + ahead + 3:
         raise DataError(f"{path}: {n} values are too few for windows of {window} with {ahead} ahead and a test of "
                         f"{test}; give more values, or a smaller --window or --horizon")  # fmt: skip
@@ -70,6 +70,13 @@ def train(
         click.echo("note: the net is worse than saying the last value again; try another --window, or more values",
                    err=True)  # fmt: skip
     click.echo(f"test RMSE {scores['RMSE']:.6g}, as last {scores['as last RMSE']:.6g}")
+
+
+def usual_window(season: int | None) -> int:
+    """The past values of a forecast where nobody says."""
+    if season is None:
+        return USUAL
+    return max(USUAL, SEASONS * season if season <= LONG else season)
 
 
 def steps_text(ahead: int) -> str:
@@ -159,13 +166,15 @@ def restored(model: Model) -> Any:
     if BLOB not in model.blobs:
         raise DataError("the model is no forecaster: it holds no series")
     try:
+        from sklearn.preprocessing import StandardScaler
+
         unpacking = zlib.decompressobj()
         kept = json.loads(unpacking.decompress(model.blobs[BLOB].tobytes(), MOST))
         net = NeuralForecaster(**kept["arguments"])
-        features = Features(net.scale)
-        features.__dict__.update({name: from_json(value) for name, value in kept["features"].items()})
+        features, among = Features(net.scale), {"StandardScaler": StandardScaler}
+        features.__dict__.update({name: from_json(value, among) for name, value in kept["features"].items()})
         features.truths = set(features.truths)
-        net.__dict__.update({name: from_json(value) for name, value in kept["learnt"].items()})
+        net.__dict__.update({name: from_json(value, among) for name, value in kept["learnt"].items()})
         net.features_, net.model_ = features, model
         net.predict(np.zeros((1, net.window * net.channels), model.dtype))
     except Exception as error:  # a damaged or foreign file may fail anywhere in there

@@ -110,14 +110,35 @@ def predicted(model: Model, x: np.ndarray, names: Sequence[str] = ()) -> np.ndar
     return result
 
 
+def class_names(model: Model) -> list[str]:
+    """What a model's classes are called: as it was trained here; else their numbers, where its loss is over classes."""
+    if names := model.notes.get("class_names"):
+        return list(names)
+    shape = model._built().output.shape
+    if model.loss.targets == "classes" and len(shape) == 1:
+        return [str(i) for i in range(shape[0])]
+    return ["0", "1"] if model.loss.targets == "binary" and shape in ((), (1,)) else []
+
+
+def by_class(model: Model, result: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Predictions (n, classes); one probability, of class 1, becomes that of both."""
+    result = result.reshape(len(result), -1)
+    return np.hstack([1 - result, result]) if names and result.shape[1] == 1 else result
+
+
 def labels(model: Model, path: str, n: int) -> np.ndarray:
-    """Class numbers from a .npy or idx file, checked against the model's classes."""
+    """Class numbers from a .npy or idx file, checked against the model's classes; or values, of a model of values."""
     if not Path(path).is_file():
         raise DataError(
             f"--target {path}: there is no such file; for these data it is a .npy or idx file of class numbers"
         )
     y = _array(Path(path))
-    k = model.traced.output.shape[-1] if model.traced else 0
+    k = len(class_names(model))
+    if not k:
+        shape = (n, *model._built().output.shape)
+        if y.size != np.prod(shape) or len(y) != n:
+            raise DataError(f"{path} holds {y.dtype} of shape {y.shape}, expected values of shape {shape}")
+        return y.reshape(n, -1).astype(np.float64)
     if y.shape != (n,) or y.dtype.kind not in "iu" or (y.size and (y.min() < 0 or y.max() >= k)):
         raise DataError(f"{path} holds {y.dtype} of shape {y.shape}, expected {n} class numbers 0..{k - 1}")
     return y.astype(np.int64)

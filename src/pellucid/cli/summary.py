@@ -42,6 +42,15 @@ def command(model_file) -> None:
         if read := notes.get("reading"):
             lines.append(("read with", " ".join(_as_options(read))))
         lines += [("left out", f"{name}, {reason}") for name, reason in notes["left_out"].items()]
+    elif notes.get("kind") == "series":
+        from .series import restored
+
+        own, net = notes["series"], restored(model)
+        lines.append(
+            ("data", f"{notes['source']}, a series of {own['target']!r}" + f" by {own['date']!r}" * bool(own["date"]))
+        )
+        ahead = f"the next {net.horizon}" if net.horizon > 1 else "the next value"
+        lines.append(("forecasts", f"{ahead} from the last {net.window}"))
     elif notes.get("kind") == "pixels":
         channels, height, width = notes["image"]
         lines.append(

@@ -38,13 +38,18 @@ def train(
     if unknown := [name for name in (*keep, *drop, *text) if name == target]:
         raise click.UsageError(f"--keep, --drop and --text are for other columns than the target {unknown[0]!r}")
     table = read(path, reading, target)
-    features = table.drop(target)
+    features = table.drop(target).drop("file") if Path(path).is_dir() else table.drop(target)
     table, written = tabular.target_as_numbers(table, target, how_read(reading), target_type)
     aim = tabular.read_target(table, target, task, written)
     if (run.class_weight or run.oversample) and not aim.class_names:
         option = "--oversample" if run.oversample else "--class-weight"
         raise click.UsageError(f"{option} is for classes, but this is a {aim.sentence}; --task decides otherwise")
-    columns = tabular.choose_columns(features, keep, drop, text)
+    try:
+        columns = tabular.choose_columns(features, keep, drop, text)
+    except DataError as error:
+        if "no column to learn from" in str(error) and not aim.class_names:
+            raise DataError(f"{error}. If it is a series of values in time, give --forecast") from None
+        raise
     table, dropped = tabular.with_target(table, target)
     test = None if test_file is None else other_file(test_file, reading, columns, aim)
     describe(run, path, table, dropped, columns, aim, prepare)
@@ -79,6 +84,9 @@ def the_target(path: str, reading: dict[str, Any], target: str | None) -> str:
     """The column to predict; where none is given, that of a kind of file that says it, else the error that asks."""
     there = names(path, reading)
     if target is not None:
+        if target not in there and first_line_is_data(path, reading):
+            raise DataError(f"{path} has no column {target!r}, and its first line ({tabular.listed(there)}) looks like "
+                            f"data; give --no-header, and the columns are called 1 to {len(there)}")  # fmt: skip
         return target
     if (Path(path).is_dir() or path.lower().endswith(".ts")) and (
         own := [n for n in ("class", "target") if n in there]
@@ -127,6 +135,9 @@ def describe(
         run.say(f"left out: {name}, {reason}")
     for remark in columns.remarks:
         run.say(f"note: {remark}")
+    if not aim.class_names and columns.names == columns.dates:
+        run.say("note: there are but dates to learn from; if the next values of a series are to be forecast, give "
+                "--forecast")  # fmt: skip
     if aim.class_names:
         run.say(balance_text(data.balance(aim.encode(table[aim.name]), aim.class_names), run))
     if text := prepare.filled(table, columns):

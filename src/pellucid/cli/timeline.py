@@ -97,13 +97,13 @@ def read_series(path: str, reading: dict[str, Any], target: str | None, date: st
     for name in filter(None, (target, date)):
         if name not in (there := names(path, reading)):
             raise data.table.unknown_column(name, there, path)
+    if date is not None and date == target:
+        raise DataError(f"{path}: --date and --target are both {date!r}; expected two columns")
     told = {name: form for name, form in dict(reading.get("dates") or {}).items() if name in (date, None) or not date}
     numeric = [target] if target else []
     table = read(path, {**reading, "dates": told, "categorical": (), "numeric": numeric})
     date = date or next(iter(told), None) or the_date(table)
     target = target or the_values(table, date)
-    if date == target:
-        raise DataError(f"{path}: --date and --target are both {date!r}; expected two columns")
     if table[target].dtype.kind != "f":
         raise DataError(f"{path}: column {target!r} holds {table.kind(target)}, expected numbers, whose next ones are "
                         "to be forecast")  # fmt: skip
@@ -202,7 +202,7 @@ def steps_of(dates: np.ndarray, remarks: list[str]) -> tuple[int, bool, np.timed
     gaps = np.diff(dates)
     step = np.sort(gaps)[len(gaps) // 2]
     whole = dates.astype("datetime64[D]")
-    if step == DAY and np.is_busday(whole).all():
+    if step == DAY and (gaps > DAY).any() and np.is_busday(whole).all():
         uneven(np.mean(np.busday_count(whole[:-1], whole[1:]) == 1), remarks)
         return 0, True, None
     uneven(np.mean(gaps == step), remarks)

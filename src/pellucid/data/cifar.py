@@ -16,6 +16,7 @@ import numpy as np
 
 from .dataset import DataError, Dataset, as_pixels, check_pixel_type, digit_names, listed
 from .files import arrays_of, reading
+from .origins import CIFAR, given
 
 PIXELS = 3 * 32 * 32
 TEN = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
@@ -25,7 +26,9 @@ PICKLED = {"data_batch_1", "test_batch", "train", "test"}  # the Python version'
 CLASSES = {"ten": 10, "fine": 100, "coarse": 20}
 
 
-def cifar(path: str | PathLike[str], part: str = "train", coarse: bool = False, dtype: str = "float32") -> Dataset:
+def cifar(
+    path: str | PathLike[str] | None = None, part: str = "train", coarse: bool = False, dtype: str = "float32"
+) -> Dataset:
     """CIFAR-10 or CIFAR-100, whichever is at ``path``: x (n, 3, 32, 32) float32 in 0..1, y the classes.
 
     ``path`` is the folder of the binary version, or its archive as it is distributed (``cifar-10-binary.tar.gz``, read
@@ -39,7 +42,9 @@ def cifar(path: str | PathLike[str], part: str = "train", coarse: bool = False, 
     Dataset 'cifar test': x (1, 3, 32, 32) float32, y (1,) int64, 10 classes
     """
     check_pixel_type("cifar", dtype)
-    path = Path(path)
+    path = Path(given(path, "cifar", CIFAR))
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; {CIFAR}")
     pixels, y, names = _arrays(path, part) if path.suffix == ".npz" else _records(path, part, coarse)
     if len(y) and int(y.max()) >= len(names):
         raise DataError(f"{path}: label {int(y.max())} is outside 0..{len(names) - 1}; the file is damaged")
@@ -85,7 +90,7 @@ def _contents(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     if not files and PICKLED & {*present}:
         raise DataError(
             f"{path} is the Python version of CIFAR, which is pickled: opening it could run anything. "
-            "Get the binary version, such as cifar-10-binary.tar.gz"
+            f"Get the binary version: {CIFAR}"
         )
     return files
 

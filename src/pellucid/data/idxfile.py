@@ -14,6 +14,7 @@ import numpy as np
 
 from .dataset import DataError, Dataset, as_pixels, digit_names
 from .files import BLOCK, opened
+from .origins import MNIST, given
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -59,18 +60,20 @@ def idx(path: str | PathLike[str]) -> np.ndarray:
         raise DataError(f"{path}: no array can have the shape {shape} that its header says ({error})") from None
 
 
-def mnist(folder: str | PathLike[str], part: str = "train", images: bool = False) -> Dataset:
+def mnist(folder: str | PathLike[str] | None = None, part: str = "train", images: bool = False) -> Dataset:
     """MNIST, or a set in its format, from the folder of its four files: x (n, 784) float32 in 0..1, y the digits.
 
     ``part`` is "train" or "test"; ``images=True`` gives x as (n, 1, 28, 28). The files have their original names,
     ``train-images-idx3-ubyte`` and so on, with or without ``.gz``, with ``-`` or ``.`` before ``idx``. Raises
-    `DataError` where one is missing or damaged, or where there are not as many labels as images.
+    `DataError` where one is missing or damaged, which says where they are to be had (docs/data.md), or where there are
+    not as many labels as images.
 
     >>> _ = Path("t10k-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3, *[0, 0, 0, 1] * 3, 255]))  # one pixel
     >>> _ = Path("t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
     >>> mnist(".", "test")
     Dataset 'mnist test': x (1, 1) float32, y (1,) int64, 10 classes
     """
+    folder = given(folder, "mnist", MNIST)
     prefixes = {"train": "train", "test": "t10k"}
     if part not in prefixes:
         raise DataError(f"mnist: part is {part!r}, expected 'train' or 'test'")
@@ -92,7 +95,7 @@ def _find(folder: Path, start: str, ndim: int) -> Path:
         if (folder / name).is_file():
             return folder / name
     missing = "there is no such folder" if not folder.is_dir() else "none of these files is in it"
-    raise DataError(f"{folder}: {missing}; looked for {', '.join(names)}")
+    raise DataError(f"{folder}: {missing}; looked for {', '.join(names)}; {MNIST}")
 
 
 def _ubyte(path: Path, ndim: int) -> np.ndarray:

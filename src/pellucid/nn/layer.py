@@ -68,7 +68,7 @@ class Layer(Declared):
         if "__call__" in cls.__dict__:
             cls.__call__ = _traced(cls.__call__)  # type: ignore[method-assign, misc]
 
-    def __call__(self, *inputs: Value) -> Value:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:  # a subclass says which it takes, and what it gives
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
 
     def param(

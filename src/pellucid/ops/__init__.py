@@ -77,4 +77,14 @@ maximum = spread(_maximum)
 minimum = spread(_minimum)
 abs = absolute
 
-__all__ = [n for n, v in list(globals().items()) if not n.startswith("_") and callable(v) and v is not Value]
+__all__ = [
+    "abs", "absolute", "all_samples", "argmax", "avg_pool", "batch_mean", "batch_size", "batch_sum", "bernoulli",
+    "broadcast_to", "cast", "concatenate", "constant", "contract", "convolve", "correlate", "correlate_transposed",
+    "dot", "each_axis", "each_sample", "equal", "erf", "erfinv", "exp", "expand_dims", "expm1", "fast_divide",
+    "fast_sqrt", "fill", "flip", "floor", "fold_in", "global_avg_pool", "global_max_pool", "iota", "largest", "log",
+    "log1p", "log_softmax", "logsumexp", "max", "max_pool", "maximum", "mean", "min", "minimum", "norm", "normal",
+    "one_hot", "orthonormal", "overlap_add", "pad", "padded", "padding_widths", "random_bits", "reshape",
+    "safe_sqrt", "sample_index", "scan", "scatter_rows", "sigmoid", "sign", "softmax", "softplus", "spread", "sqrt",
+    "stack", "stop_gradient", "sum", "take", "tanh", "to_samples", "transpose", "uniform", "upsample", "vmap",
+    "where", "windows", "with_vjp", "zeros_like",
+]  # fmt: skip

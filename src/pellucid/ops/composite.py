@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..checks import number
 from ..graph import Value
@@ -15,13 +16,16 @@ from .movement import ruled
 equals = spread(equal)
 
 
-def with_vjp(rule: Callable) -> Callable:
+F = TypeVar("F", bound=Callable[..., Value])
+
+
+def with_vjp(rule: Callable[..., Any]) -> Callable[[F], F]:
     """Decorate a function of Values with its own derivative rule ``rule(g, y, *inputs, **options)``.
 
     The rule returns one cotangent per input (None: no derivative), in graph operations.
     """
 
-    def decorate(function):
+    def decorate(function: F) -> F:
         @functools.wraps(function)
         def wrapped(*inputs: Value, **options):
             own = functools.partial(rule, **options)
@@ -31,7 +35,7 @@ def with_vjp(rule: Callable) -> Callable:
                 y = reduce.to_samples(y)  # a constant: what stands for it is one for each sample
             return ruled(y, *inputs, rule=own)
 
-        return wrapped
+        return wrapped  # type: ignore[return-value]
 
     return decorate
 

@@ -86,7 +86,7 @@ class Optimizer(Shown):
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
-            plain = isinstance(self.learning_rate, (int, float, str))
+            plain = self.learning_rate is None or isinstance(self.learning_rate, (int, float, str))
             hint = "" if plain else "the model gives the optimizer its weights: pel.Model(net, loss, optim.Adam(0.001))"
             checked(self, number, "learning_rate", above=0, hint=hint)
         checked(self, number, *CLIPS, above=0, optional=True)

@@ -85,6 +85,10 @@ class NeuralForecaster(NeuralRegressor):
         if s.ndim != 2 or s.shape[1] != self.channels:
             raise DataError(f"the series has shape {np.shape(series)}, expected (N,) or (N, channels) with "
                             f"channels={self.channels}")  # fmt: skip
+        if (gone := np.flatnonzero(np.isnan(s).any(1))).size:
+            raise DataError(f"the series is missing (NaN) at {len(gone)} of {len(s)} steps, the first is {gone[0]}; a "
+                            "window needs a value at each: fill them, with what lies between their neighbours for "
+                            "example, np.interp(steps, steps[known], series[known])")  # fmt: skip
         return s
 
     def _divided(self, t):

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_array
 
 from ..data import DataError, Dataset, Table, as_table
 from ..tabular import Preprocessor
 from ..tabular.preprocessor import orders_of
 from ..train.remarks import remark
+from .checking import validate_data
 
 TRUTHS = {"False": 0.0, "True": 1.0}
 EXACT = 1 << 53  # whole numbers beyond it are not all different as float64

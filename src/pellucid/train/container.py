@@ -162,7 +162,7 @@ def damage(path: Path, version: Any = None) -> Iterator[None]:
 
 def written_by(version: Any) -> str:
     """Which version wrote a file, beside this one."""
-    return f"Pellucid {version or 'before 0.1.0'} wrote it, this is {__version__}"
+    return f"Pellucid {version} wrote it, this is {__version__}"
 
 
 # ---- the formats before, which are read for ever ---------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _first_format(texts: dict[str, str], tensors: dict[str, np.ndarray]) -> Any:
         found = digest(tensors, json.dumps(sorted(own.items())), hashlib.blake2b(digest_size=16))
         if texts.get("digest") != found:
             raise DataError("its content is not what was written")
-    description = json.loads(texts["pellucid"])
+    description = {"version": "before 0.1.0"} | json.loads(texts["pellucid"])
     return description | ({"checkpoint": json.loads(own["checkpoint"])} if "checkpoint" in own else {})
 
 

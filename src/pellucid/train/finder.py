@@ -27,7 +27,8 @@ class RateSearch:
     """What `Model.find_learning_rate` saw: ``rates`` and the smoothed ``losses`` behind each.
 
     ``suggestion`` is a tenth of the rate at which the smoothed loss was lowest: there it still falls fast, with room to
-    where training diverges.
+    where training diverges. Where that is below all rates tried there is none, and asking for it is a `GraphError`: the
+    loss has hardly fallen, as that of a model that is trained. ``why`` says either in words.
     """
 
     rates: np.ndarray
@@ -35,8 +36,27 @@ class RateSearch:
 
     @property
     def suggestion(self) -> float:
+        if self.suggested is None:
+            raise GraphError(f"find_learning_rate: {self.why}")
+        return self.suggested
+
+    @property
+    def suggested(self) -> float | None:
+        """The suggestion, or None."""
+        rate = self.rates[int(np.argmin(self.losses))] / MARGIN
+        if rate < self.rates[0]:
+            return None
+        rounded = float(np.format_float_positional(rate, precision=2, fractional=False))
+        return rounded if rounded >= self.rates[0] else float(rate)
+
+    @property
+    def why(self) -> str:
+        """The suggestion in words, or why there is none."""
+        if self.suggested is not None:
+            return f"suggestion {self.suggested:g}"
         lowest = self.rates[int(np.argmin(self.losses))]
-        return float(np.format_float_positional(lowest / MARGIN, precision=2, fractional=False))
+        return (f"no suggestion: the loss is lowest at {lowest:.3g}, too near to the smallest rate; search from a "
+                "smaller low=, or with new weights, model.clone(), if this model is trained")  # fmt: skip
 
     def plot(self, path: Any = None, *, axes: Any = None) -> Any:
         """The loss against the rate as a matplotlib figure, saved to ``path`` if given (``[plot]``).
@@ -46,14 +66,16 @@ class RateSearch:
         figure = new_figure("RateSearch.plot", 5.2, 3.6) if axes is None else axes.figure
         axes = figure.subplots() if axes is None else axes
         axes.plot(self.rates, self.losses)
-        axes.axvline(self.suggestion, color="tab:red", linestyle="--", label=f"suggestion {self.suggestion:g}")
+        if self.suggested is not None:
+            axes.axvline(self.suggested, color="tab:red", linestyle="--", label=self.why)
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
-        axes.legend()
+        if self.suggested is not None:
+            axes.legend()
         return finished(figure, path)
 
     def __repr__(self) -> str:
         return (f"<RateSearch: {len(self.rates)} steps from {self.rates[0]:.3g} to {self.rates[-1]:.3g}; "
-                f"suggestion {self.suggestion:g}>")  # fmt: skip
+                f"{self.why}>")  # fmt: skip
 
 
 def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: int, batch: int) -> RateSearch:

@@ -30,7 +30,7 @@ from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_t
 from .parts import Arrays, Part, as_part
 from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
-from .remarks import remark
+from .remarks import remark, remark_if_exploded
 from .stopping import StoppingRule
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def fit(
         model.training = None
         if diverged is not None:  # whatever callbacks have put in its place
             model.state = diverged
+    remark_if_exploded(model)
     return model.history
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import executors
+from ..checks import number
 from ..data import Buckets, DataError, Dataset
 from ..graph import GraphError
 from ..nn import Constraint, Losses, Penalty, init_program
@@ -180,8 +181,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        if not 0 < rate < float("inf"):
-            raise GraphError(f"learning_rate must be a number > 0, got {rate!r}")
+        rate = number("model", "learning_rate", rate, above=0)
         factor = loop.factor_of(self)
         if factor == 0:
             raise GraphError("the learning rate's schedule is at 0 now, so that no number times it is any other")

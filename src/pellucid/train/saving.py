@@ -17,6 +17,7 @@ from ..nn.outputs import as_losses
 from ..nn.penalties import PENALTY
 from ..optim import AVERAGE, LBFGS, as_optimizer, slot_name
 from ..reprs import spelled_out
+from ..version import __version__
 from .arrays import Spec
 from .codec import UnknownCode, UnknownName, Unread, decode, encode, fits
 from .container import damage, read, write, written_by
@@ -102,7 +103,7 @@ def _optimizer(d: dict[str, Any], tensors: Mapping[str, np.ndarray], custom: Map
     try:
         return decode(d["optimizer"], tensors, custom)
     except (UnknownName, UnknownCode) as error:
-        who = f" ({written_by(d.get('version'))})" if isinstance(error, UnknownName) else ""
+        who = f" ({written_by(d['version'])})" if isinstance(error, UnknownName) and "version" in d else ""
         why = (f"the model's optimizer cannot be used: {error}{who}. To train it give another, "
                "pellucid.load(path, optimizer='adam')")  # fmt: skip
         remark(f"{why}; to predict and evaluate, none is needed")
@@ -126,7 +127,7 @@ def _metrics(d: dict[str, Any], tensors: Mapping[str, np.ndarray], custom: Mappi
         try:
             found.append(decode(code, tensors, custom))
         except UnknownName as error:
-            remark(f"a metric of the model is left out: {error}; {written_by(d.get('version'))}")
+            remark(f"a metric of the model is left out: {error}; {written_by(d.get('version', __version__))}")
     return found
 
 

@@ -6,9 +6,12 @@ graph, ops and passes; this folder alone imports llvmlite.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ...graph import Program
-from .run import Run
-from .threads import available
+
+if TYPE_CHECKING:
+    from .run import Run
 
 __all__ = ["Run", "compile"]
 
@@ -18,5 +21,16 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
     ``threads``: how many compute; by default as many as are useful and allowed. Results are the same for any number.
     """
+    from .run import Run  # here, since loading a model takes less time than the import of LLVM
+    from .threads import available
+
     available()  # a wrong PELLUCID_THREADS is an error now
     return Run(program, threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Run":
+        from .run import Run
+
+        return Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

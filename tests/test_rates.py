@@ -1,0 +1,114 @@
+"""Learning rates: suggestions lie in the range that was searched, and a training that came to nothing is said."""
+
+import warnings
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import pellucid as pel
+from pellucid import GraphError, Model, nn, optim
+from pellucid.cli import cli
+from pellucid.train.doctor.nothing import nothing_learnt
+from pellucid.train.finder import RateSearch
+
+TRAIN = pel.data.digits()
+
+
+def made(rate=0.003, **options):
+    return Model(nn.Sequential(nn.Dense(32), nn.tanh, nn.Dense(10)), "cross_entropy", optim.Adam(rate), **options)
+
+
+def test_a_trained_model_has_no_suggestion_outside_the_range():
+    model = made()
+    model.fit(TRAIN, epochs=60, verbose=0)
+    for low, high in ((1e-6, 10), (1e-2, 10), (1e-1, 100)):
+        found = model.find_learning_rate(TRAIN, low=low, high=high)
+        assert found.suggested is None or low <= found.suggested <= high
+    assert found.suggested is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
+    with pytest.raises(GraphError, match=r"no suggestion.*model\.clone\(\), if this model is trained"):
+        model.learning_rate = found.suggestion
+    with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
+        model.learning_rate = None
+    new = model.clone().find_learning_rate(TRAIN)  # what the words advise
+    assert new.suggestion is not None and new.rates[0] <= new.suggestion <= new.rates[-1]
+
+
+@pytest.mark.parametrize("lowest", range(40))
+def test_suggestions_lie_in_the_range(lowest):
+    rates = np.geomspace(1.26e-5, 1.0, 40)
+    found = RateSearch(rates, np.abs(np.arange(40) - lowest) + 1.0)
+    assert found.suggested is None or rates[0] <= found.suggestion <= rates[-1]
+    assert (found.suggested is None) == (rates[lowest] / 10 < rates[0])
+
+
+def test_no_suggestion_is_drawn_without_a_line(tmp_path):
+    pytest.importorskip("matplotlib")
+    found = RateSearch(np.geomspace(0.1, 1, 10), np.arange(1.0, 11))
+    (axes,) = found.plot(tmp_path / "rates.png").axes
+    assert axes.get_legend() is None and (tmp_path / "rates.png").exists()
+
+
+@pytest.mark.parametrize(
+    "model, x, y",
+    [
+        (made(1e9), TRAIN.x, TRAIN.y),
+        (Model(nn.Dense(1), "binary_cross_entropy", optim.SGD(1e6)), TRAIN.x, TRAIN.y % 2),
+    ],
+    ids=["classes", "two classes"],
+)
+def test_a_loss_that_explodes_is_said(model, x, y):
+    with pytest.warns(UserWarning, match="the training loss is .* after 3 epochs.*find_learning_rate") as caught:
+        model.fit(x, y, epochs=3, verbose=0)
+    assert caught[0].filename == __file__
+    good = model.clone()
+    good.learning_rate = good.find_learning_rate(x, y).suggestion
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        good.fit(x, y, epochs=3, verbose=0)
+
+
+def test_values_that_run_away_later_are_said():
+    model = Model(nn.Dense(1), "mse", optim.Adam(0.01))
+    model.fit(TRAIN.x, TRAIN.x[:, 3], epochs=3, verbose=0)
+    model.learning_rate = 1e3
+    with pytest.warns(UserWarning, match="after 6 epochs; it is .* in the first epoch: learning_rate=1000 is too"):
+        model.fit(TRAIN.x, TRAIN.x[:, 3], epochs=3, verbose=0)
+
+
+def test_a_training_that_begins_badly_is_not_blamed():
+    """Targets far from 0, an ignored class, a net that knows the answer: no word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Model(nn.Dense(1), "mse").fit(TRAIN.x, TRAIN.x[:, 3] + 1000, verbose=0)
+        made().fit(TRAIN, verbose=0)
+        model = Model(nn.Dense(1), "mse", optim.Adam(0.01))
+        model.fit(TRAIN.x, TRAIN.x @ np.ones(64), epochs=3, verbose=0)
+
+
+def test_nothing_learnt():
+    assert nothing_learnt(trained := fitted(made(), 20), *TRAIN) == "" and trained.epochs == 20
+    with pytest.warns(UserWarning):
+        bad = fitted(made(1e9), 2)
+    said = nothing_learnt(bad, *TRAIN)
+    assert said.startswith("nothing was learnt: the loss of the training samples is")
+    rate = float(said.rpartition("try ")[2])
+    assert nothing_learnt(fitted(made(rate), 5), *TRAIN) == ""
+
+
+def fitted(model, epochs):
+    model.fit(TRAIN, epochs=epochs, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_the_command_line_says_it(tmp_path, monkeypatch, quiet):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "digits", "--no-plot", "--epochs", "3", "--output", "m.pel", *quiet]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = CliRunner().invoke(cli, [*command, "--learning-rate", "1e9"])
+    assert found.exit_code == 0 and "warning: nothing was learnt" in found.stderr
+    advised = found.stderr.rpartition("try ")[2].strip()
+    found = CliRunner().invoke(cli, [*command, "--learning-rate", advised])
+    assert found.exit_code == 0 and "warning" not in found.stderr, found.stderr
