@@ -29,8 +29,11 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Run":
-        from .run import Run
+    if not name.startswith("__"):
+        from . import run
 
-        return Run
+        if name == "Run":
+            return run.Run
+        if name in globals():  # a module of this folder, which has come along
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
