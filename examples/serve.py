@@ -16,6 +16,7 @@ import argparse
 import json
 import signal
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -53,6 +54,13 @@ class Predictor:
             answer |= {"classes": [self.names[i] for i in found.argmax(axis=1)], "names": self.names}
         return answer
 
+    def takes(self) -> dict[str, Any]:
+        """What a row is made of."""
+        if self.table:
+            return {"columns": list(self.table.columns.names)}
+        specs = self.model.specs
+        return {"inputs": {name: {"shape": list(s.shape), "dtype": s.dtype} for name, s in specs.items()}}
+
     def features(self, rows: Any) -> np.ndarray:
         """Objects of a table's columns as the net's inputs."""
         if not all(isinstance(row, dict) for row in rows):
@@ -73,10 +81,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        specs = self.server.predictor.model.specs
         if self.path == "/health":
-            shapes = {name: {"shape": list(s.shape), "dtype": s.dtype} for name, s in specs.items()}
-            self.answer(200, {"status": "ok", "pellucid": pel.__version__, "inputs": shapes})
+            self.answer(200, {"status": "ok", "pellucid": pel.__version__} | self.server.predictor.takes())
         else:
             self.answer(404, {"error": "there are GET /health and POST /predict"})
 
@@ -161,7 +167,11 @@ class Server(ThreadingHTTPServer):
 
 def main(model: str, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve until a signal comes."""
-    with Server((host, port), Predictor(model)) as server:
+    try:
+        server = Server((host, port), Predictor(model))
+    except (pel.DataError, pel.GraphError, OSError, OverflowError) as error:
+        sys.exit(f"error: {error}")
+    with server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())
         print(f"serving {model} on http://{host}:{server.server_port}", flush=True)

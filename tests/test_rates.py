@@ -24,10 +24,12 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
     model.fit(TRAIN, epochs=60, verbose=0)
     for low, high in ((1e-6, 10), (1e-2, 10), (1e-1, 100)):
         found = model.find_learning_rate(TRAIN, low=low, high=high)
-        assert found.suggestion is None or low <= found.suggestion <= high
-    assert found.suggestion is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
-    with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
+        assert found.suggested is None or low <= found.suggested <= high
+    assert found.suggested is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
+    with pytest.raises(GraphError, match=r"no suggestion.*model\.clone\(\), if this model is trained"):
         model.learning_rate = found.suggestion
+    with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
+        model.learning_rate = None
     new = model.clone().find_learning_rate(TRAIN)  # what the words advise
     assert new.suggestion is not None and new.rates[0] <= new.suggestion <= new.rates[-1]
 
@@ -36,8 +38,8 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
 def test_suggestions_lie_in_the_range(lowest):
     rates = np.geomspace(1.26e-5, 1.0, 40)
     found = RateSearch(rates, np.abs(np.arange(40) - lowest) + 1.0)
-    assert found.suggestion is None or rates[0] <= found.suggestion <= rates[-1]
-    assert (found.suggestion is None) == (rates[lowest] / 10 < rates[0])
+    assert found.suggested is None or rates[0] <= found.suggestion <= rates[-1]
+    assert (found.suggested is None) == (rates[lowest] / 10 < rates[0])
 
 
 def test_no_suggestion_is_drawn_without_a_line(tmp_path):

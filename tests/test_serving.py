@@ -303,9 +303,22 @@ def test_the_server_answers_many_at_once_and_stops_cleanly(served):
         Client(port).get("/health")
 
 
+def test_a_server_that_cannot_begin_says_why_in_a_line(tmp_path):
+    a_model().save(tmp_path / "m.pel")
+    for args, text in (
+        (["none.pel"], "there is no model file 'none.pel'"),
+        ([tmp_path / "m.pel", "--port", "99999"], "port"),
+    ):
+        command = [sys.executable, ROOT / "examples" / "serve.py", *args]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stderr.startswith("error: ") and text in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 def test_what_cannot_be_answered_is_said(served):
     _, port = served(a_model())
     client = Client(port)
+    assert client.get("/health")[1]["inputs"] == {"x": {"shape": [8], "dtype": "float32"}}
     bad = {
         b"{": "not JSON",
         b"[" * 100_000: "not JSON",
@@ -348,6 +361,7 @@ def test_a_table_is_served_by_the_names_of_its_columns():
     then = [[0.41947, 0.58053], [0.320209, 0.679791], [0.578638, 0.421362]]
     np.testing.assert_allclose(found["predictions"], then, atol=2e-6)
     assert found["classes"] == ["young", "young", "old"] and found["names"] == ["old", "young"]
+    assert predict.takes() == {"columns": ["age", "colour", "born", "what"]}
     for wrong, text in (([[1, 2, 3, 4]], "each row is an object"), ([{"age": 3}], "no row has the column 'colour'")):
         with pytest.raises(serve.Bad, match=text):
             predict(wrong)
