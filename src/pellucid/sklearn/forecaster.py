@@ -25,7 +25,7 @@ LONGEST = 24  # values of a window, where nobody says: two years of months, a da
 class NeuralForecaster(NeuralRegressor):
     """The next ``horizon`` values of a series from its last ``window`` ones: by a line, and a net for what is left.
 
-    The line is a ridge regression (its penalty by leave-one-out) of the change from the last value on the changes
+    The line is a ridge regression (from 50 windows on its penalty by leave-one-out) of the change from the last value on the changes
     within the window; the net, that of `pellucid.recipes.for_table`, learns what the line leaves over, from the same
     changes and the last value. Of the net's part counts the share, 0 to 1, that is best on the windows held back, none
     where there are fewer than 50 windows. With ``layers`` or ``hidden_layer_sizes`` of the user's, or L-BFGS, the net
@@ -144,8 +144,9 @@ class NeuralForecaster(NeuralRegressor):
         past, start = self._changes(x), self._last(x, t.shape[1])
         size = past.std(axis=0)
         size[size == 0] = 1.0
-        # of weighted windows none can be left out as of whole ones: one penalty
-        ridge = RidgeCV(np.logspace(-3, 3, 13)) if self._weight is None else Ridge(1.0)
+        # few windows, or weighted ones, of which none can be left out as a whole one: one penalty
+        tried = self._weight is None and len(x) >= self.rows_to_stop
+        ridge = RidgeCV(np.logspace(-3, 3, 13)) if tried else Ridge(1.0)
         found = ridge.fit(past, t - start, self._weight)
         weights = np.asarray(found.coef_, x.dtype).reshape(t.shape[1], -1)
         biases = np.broadcast_to(np.asarray(found.intercept_, x.dtype), t.shape[1]).copy()
