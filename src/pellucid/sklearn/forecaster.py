@@ -20,15 +20,17 @@ from .kinds import NeuralRegressor
 from .nets import net_of
 
 LONGEST = 24  # values of a window, where nobody says: two years of months, a day of hours
+ONE_PENALTY = 0.01  # of the line's squared weights, for each window
 
 
 class NeuralForecaster(NeuralRegressor):
     """The next ``horizon`` values of a series from its last ``window`` ones: by a line, and a net for what is left.
 
-    The line is a ridge regression (from 50 windows on its penalty by leave-one-out) of the change from the last value on the changes
-    within the window; the net, that of `pellucid.recipes.for_table`, learns what the line leaves over, from the same
-    changes and the last value. Of the net's part counts the share, 0 to 1, that is best on the windows held back, none
-    where there are fewer than 50 windows. With ``layers`` or ``hidden_layer_sizes`` of the user's, or L-BFGS, the net
+    The line is a ridge regression of the change from the last value on the changes within the window (its penalty by
+    leave-one-out, from 50 windows on); the net, that of `pellucid.recipes.for_table`, learns what the line leaves over,
+    from the same changes and the last value. Of the net's part counts the share, 0 to 1, that is best on the windows
+    held back, none where there are fewer than 50 windows. With ``layers`` or ``hidden_layer_sizes`` of the user's, or
+    L-BFGS, the net
     is all.
 
     For scikit-learn it is a regressor whose rows are windows: `windows` makes X (n, window channels) and y of a series
@@ -146,7 +148,7 @@ class NeuralForecaster(NeuralRegressor):
         size[size == 0] = 1.0
         # few windows, or weighted ones, of which none can be left out as a whole one: one penalty
         tried = self._weight is None and len(x) >= self.rows_to_stop
-        ridge = RidgeCV(np.logspace(-3, 3, 13)) if tried else Ridge(1.0)
+        ridge = RidgeCV(np.logspace(-3, 3, 13)) if tried else Ridge(ONE_PENALTY * len(x))
         found = ridge.fit(past, t - start, self._weight)
         weights = np.asarray(found.coef_, x.dtype).reshape(t.shape[1], -1)
         biases = np.broadcast_to(np.asarray(found.intercept_, x.dtype), t.shape[1]).copy()
