@@ -37,6 +37,7 @@ TABLE = [Hint(*row) for row in (
      "nn.ConvTranspose(16, 3, strides=2)",
      PICTURES),
     ("nn", "DepthwiseConv2D", "K", "nn.DepthwiseConv(3)", PICTURES),
+    ("nn", "LocallyConnected1D LocallyConnected2D", "K", "nn.LocallyConnected(8, 3)", PICTURES),
     ("nn", "SeparableConv2D", "K", "nn.Sequential(nn.DepthwiseConv(3, bias=False), nn.Conv(32, 1))", PICTURES),
     ("nn", "MaxPooling2D MaxPool2D MaxPool3d MaxPooling3D", "KP", "nn.MaxPool(2)", PICTURES),
     ("nn", "AveragePooling2D AvgPool2D AvgPool3d AveragePooling3D", "KP", "nn.AvgPool(2)", PICTURES),

@@ -238,7 +238,7 @@ class _Source:
         try:
             return checked_names(first, f"{self.path}: the first line")
         except DataError as error:
-            if any(first) and PLAIN.numbers(first, keep=False) is not None:
+            if any(name and PLAIN.numbers([name]) is not None for name in first):
                 raise DataError(f"{error}. If that line is data, give header=False") from None
             raise
 

@@ -6,6 +6,7 @@ graph, ops and passes; this folder alone imports llvmlite.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ...graph import Program
@@ -29,8 +30,10 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Run":
-        from .run import Run
-
-        return Run
+    if not name.startswith("__"):
+        run = importlib.import_module(".run", __name__)
+        if name == "Run":
+            return run.Run
+        if name in globals():  # a module of this folder, which has come along
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
