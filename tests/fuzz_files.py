@@ -317,8 +317,15 @@ def commanded() -> list[bytes]:
     return files
 
 
+DATA = Path(__file__).parent / "data"
+
+
 def first_formats() -> list[bytes]:
-    return [(Path(__file__).parent / "data" / "format-1.pel").read_bytes()]
+    return [(DATA / "format-1.pel").read_bytes()]
+
+
+def second_formats() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(DATA.glob("format-2*.pel"))]
 
 
 def checkpoints() -> list[bytes]:
@@ -518,6 +525,7 @@ READERS = [
     Reader("model", "m.pel", models, pel.load, bytewise, sealed=True, share=12),
     Reader("model, generated", "m.pel", models, load_and_predict, generated, share=4),
     Reader("model, first format", "m.pel", first_formats, load_and_predict, bytewise, share=4),
+    Reader("model, second format", "m.pel", second_formats, pel.load, bytewise, sealed=True, share=4),
     Reader("notes on the command line", "m.pel", commanded, on_the_command_line, noted, share=1),
     Reader("checkpoint", "step-000000001.pel", checkpoints, checkpoint._read, bytewise, sealed=True, share=12),
     Reader("checkpoint, generated", "step-000000001.pel", checkpoints, checkpoint._read, generated, share=4),

@@ -195,6 +195,7 @@ LAYERS: dict[str, tuple[type, dict[str, Any], tuple[int, ...], str | None]] = {
     "ConvTranspose": (nn.ConvTranspose, {"filters": 4, "kernel_size": (2, 3), "strides": 2}, (2, 3, 4), None),
     "DepthwiseConv": (nn.DepthwiseConv, {"kernel_size": 3, "floor": True}, (3, 6, 5), None),
     "Conv1D": (nn.Conv1D, {"filters": 3, "kernel_size": 3}, (7, 2), None),
+    "LocallyConnected": (nn.LocallyConnected, {"filters": 2, "kernel_size": 2, "floor": True}, (2, 4, 5), None),
     "MaxPool": (nn.MaxPool, {"size": 2, "floor": True}, (2, 7, 6), None),
     "AvgPool": (nn.AvgPool, {"size": (2, 3), "floor": True}, (2, 7, 6), None),
     "UpSample": (nn.UpSample, {"factor": 2}, (2, 3, 4), None),
@@ -226,7 +227,7 @@ def options_of(cls: type, base: dict[str, Any]) -> dict[str, Any]:
     """A layer's options that are no functions or layers, as they are unless ``base`` says otherwise."""
     fields = dataclasses.fields(cls)
     known = {f.name: f.default for f in fields if isinstance(f.default, PLAIN)}
-    return {name: a for name, a in known.items() if name not in ("name", "activation")} | base
+    return {name: a for name, a in known.items() if name not in ("name", "activation", "connections")} | base
 
 
 def of_layer(r: random.Random, dtype: str) -> Case:

@@ -8,8 +8,9 @@ from tools import distinct
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
+from pellucid.executors.native import run as native_run
 
-LANES = native.run.host().width  # of this machine
+LANES = native_run.host().width  # of this machine
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -36,12 +37,20 @@ def assert_same(found, expected, tolerance=None, name=""):
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * largest, err_msg=name)
 
 
-def agree(program, inputs=(), state=(), batch=None, width=None, threads=None, tolerance=None, run=None):
-    """Call a program on both executors, and compare outputs and state; gives the native ones."""
+def agree(program, inputs=(), state=(), batch=None, width=None, threads=None, tolerance=None, run=None, early=True):
+    """Call a program on both executors, and compare outputs and state; gives the native ones.
+
+    ``early``: the code that is compiled quickly, too, which must give the same bits as the fast code.
+    """
     run = run or native.Run(program, threads, width)
-    states = [dict(state), dict(state)]
+    states = [dict(state), dict(state), dict(state)]
     expected = reference.compile(program)(states[0], dict(inputs), batch)
+    _ = run.function
     found = run(states[1], dict(inputs), batch)
+    if early and "once" not in run.__dict__:  # one sample, and a few, have code of their own, which is always fast
+        first = {**run.first(states[2], dict(inputs), batch), **states[2]}
+        for name, array in {**found, **states[1]}.items():
+            assert np.asarray(first[name]).tobytes() == np.asarray(array).tobytes(), name
     assert found.keys() == expected.keys() and states[0].keys() == states[1].keys()
     for name, array in expected.items():
         assert_same(found[name], array, tolerance, f"output {name}")

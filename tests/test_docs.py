@@ -49,9 +49,19 @@ def test_page(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links(page):
-    """What a page links to within the project is there."""
+    """What a page links to within the project is there, and so is the heading behind a #."""
     links = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     assert not [target for target in links if not (page.parent / target.partition("#")[0]).exists()]
+    parts = [(page.parent / path if path else page, place) for path, _, place in (t.partition("#") for t in links)]
+    assert not [place for path, place in parts if place and place not in anchors(path.read_text(encoding="utf-8"))]
+
+
+def anchors(text: str) -> set[str]:
+    """Where a # can lead on a page: its headings in lower case, spaces as hyphens, without signs, as GitHub has it."""
+    headings = re.findall(
+        r"^#+ +(.*?) *$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("kind", ["run", "test"])

@@ -125,6 +125,7 @@ def test_totals(dumped):
     """Memory is what a run allocates; arithmetic what a person counts."""
     m, folder = dumped
     run, plan = step_of(m), (folder / "step" / "plan.txt").read_text()
+    run.make_memory(64)
     spaces = {id(a.base): a for a in run.memory.values()}  # values that share memory are views of one array
     own = sum(max(a.nbytes for a in run.memory.values() if a.base is space.base) for space in spaces.values())
     apart = sum(a.nbytes for a in run.memory.values())

@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from test_layers import CASES
 
 import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.formulas import Formula, call, contraction, minus, number, over, plus, power, product, symbol, times
+from pellucid.graph import PRIMITIVES
 
 
 def lines(net, shape, loss="mse", **options):
@@ -58,6 +60,9 @@ def square(v):
     return v * v
 
 
+BREAK = r"\\"
+
+
 class Scale(nn.Layer):
     def __call__(self, x: pel.Value) -> pel.Value:
         return x * self.param("scale", x.shape, nn.init.zeros) + 1
@@ -90,6 +95,9 @@ def functional(x):
      ["h = flatten(max_pool(relu(conv(x, W1, padding='same') + b1), 2))", "y = W2 h + b2"]),
     (nn.Sequential(nn.BatchNorm(), nn.LayerNorm(scale=False)), (3,),
      ["h = gamma1 * (x - mu1) / sqrt(var1 + 1e-05) + beta1", "y = (h - mean(h)) / sqrt(var(h) + 1e-05) + beta2"]),
+    (nn.Sequential(), (3,), ["y = x"]), (nn.Dropout(0.3), (3,), ["y = dropout(x, 0.3)"]),
+    (nn.Sequential(nn.GaussianNoise(0.1), nn.Dense(2)), (3,), ["y = W1 gaussian_noise(x, 0.1) + b1"]),
+    (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 0]]), (3,), ["y = W1 * array(2, 3) x + b1"]),
     (nn.Residual(nn.Sequential(nn.Dense(3), nn.tanh)), (3,), ["y = tanh(W1 x + b1) + x"]),
     (nn.Concatenate(nn.Dense(2), nn.tanh), (3,), ["y = [W1 x + b1; tanh(x)]"]),
     (nn.TimeDistributed(nn.Dense(2)), (5, 3), ["y = x W1^T + b1"]),
@@ -136,16 +144,57 @@ def test_several_inputs_and_outputs():
     (nn.Sequential(nn.Regularized(nn.Dense(3), weights=nn.L2(0.1)), nn.DropConnect(2)), (8,)),
 ], ids=["lenet5", "resnet", "transformer", "bidirectional", "conv1d", "wrapped"])  # fmt: skip
 def test_other_nets_are_written_too(net, shape):
+    mathtext = pytest.importorskip("matplotlib.mathtext")
     model = pel.Model(net, "mse", input_shape=shape)
     text, latex = str(model), model.latex()
     assert "0x" not in text and "<" not in text and "y = " in text
     for opening, closing in ("()", "[]"):
         assert text.count(opening) == text.count(closing)
     assert latex.count(r"\left") == latex.count(r"\right") and latex.count("{") == latex.count("}")
+    for line in latex.splitlines()[1:-1]:
+        mathtext.MathTextParser("agg").parse(f"${line.replace('&', '').removesuffix(BREAK)}$")
     letters = {m[0] for m in re.findall(r"\b((W|b|U|gamma|beta)[a-z]?\d+)\b", text)}
     assert letters  # every parameter that has a letter stands to the right of a line before it is used again
     names = [line.split(" = ")[0].strip() for line in text.splitlines() if " = " in line and not line.startswith(" ")]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_layer_is_written(case):
+    layer, shape, *_ = CASES[case]
+    text = str(pel.Model(layer, "mse", input_shape=shape))
+    assert " at 0x" not in text and "y = " in text
+
+
+@pytest.mark.parametrize("name", [name for name, p in PRIMITIVES.items() if p.samples])
+def test_every_operation_is_written(name):
+    primitive = PRIMITIVES[name]
+    for sample in primitive.samples[:2]:
+        arrays = [np.asarray(np.ones(i) if isinstance(i, tuple) else i) for i in sample.inputs]
+        try:
+            inputs = [pel.input(f"x{k}", a.shape, str(a.dtype), kind="shared") for k, a in enumerate(arrays)]
+            y = primitive(*inputs, **sample.attributes)
+        except pel.GraphError:
+            continue  # the sample is of another kind or dtype: tests/test_primitives.py makes those
+        assert " at 0x" not in pel.Program(inputs, {"y": y}).listing()
+
+
+def test_an_own_formula_that_is_none():
+    class Odd(nn.Layer):
+        said: object = None
+
+        def __call__(self, x: pel.Value) -> pel.Value:
+            return x * self.param("scale", x.shape, nn.init.zeros)
+
+        def formula(self, p, x):
+            return self.said(p, x)
+
+    wrong = [(lambda p, x: "x", "must give a Formula, as pellucid.formulas.call gives, got 'x'"),
+             (lambda p, x: p("weight"), "asks for the parameter 'weight', which the layer has not")]  # fmt: skip
+    for said, text in wrong:
+        with pytest.raises(pel.GraphError, match=text):
+            str(pel.Model(Odd(said), "mse", input_shape=(2,)))
+    assert lines(Odd(lambda p, x: call("f", p("scale"))), (2,))[1:] == ["y = f(scale1)"]
 
 
 def test_printing_a_trained_model_changes_nothing():

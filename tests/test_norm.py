@@ -65,6 +65,8 @@ def test_features_of_vectors():
     np.testing.assert_allclose(outputs(nn.GroupNorm(2), x)[0], standard(x.reshape(37, 2, 2), 2).reshape(x.shape))
     by_hand, _ = outputs(nn.LocalResponseNorm(alpha=1.0, beta=1.0), [[1.0, 2, 3]])  # all three are neighbours of all
     np.testing.assert_allclose(by_hand, [[1 / 16, 2 / 16, 3 / 16]])
+    wider, _ = outputs(nn.LocalResponseNorm(3_000_001, alpha=1.0, beta=1.0), [[1.0, 2, 3]])  # in no more time
+    np.testing.assert_array_equal(wider, by_hand)
     alexnet, _ = outputs(nn.LocalResponseNorm(), np.full((1, 9), 10.0))
     np.testing.assert_allclose(alexnet[0, [0, 1, 4]], 10 / (2 + 1e-4 * np.array([300, 400, 500])) ** 0.75)
 

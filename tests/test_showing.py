@@ -129,6 +129,14 @@ def test_axes_of_ones_own():
     assert figures()[1].plot(axes=axes[1]) is axes[1].figure and axes[1].lines and not axes[0].lines
 
 
+def test_axes_in_the_place_of_a_path():
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    with pytest.raises(TypeError, match=r"must be the name of a file, got Axes; give axes to draw into as axes="):
+        figures()[1].plot(axes)
+    with pytest.raises(TypeError, match="must be the name of a file, got int"):
+        figures()[0].plot(3)
+
+
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     found = figures()
     real = builtins.__import__
@@ -167,6 +175,7 @@ def test_a_history_in_a_notebook():
     assert page.count("<tr>") == 1 + 1 + 11 and "<td>0.03333</td>" in page and "<td>…</td>" in page
     assert page.count("<svg") == 1 and "nan" in page  # of one number there is no curve
     assert History()._repr_html_().startswith("<table>") and repr(History()) == "<History: 0 epochs>"
+    assert curve([1 / (1 + n) for n in range(20_000)]).count(",") < 200
     assert curve([2.0, 2.0]).count(",") == 2 and curve([float("nan"), 1.0]) == ""
 
 
@@ -234,6 +243,34 @@ def test_models():
     assert "Adam(0.1)" in repr(m) and "metrics=('accuracy',)" in repr(m)
     assert "<td>layers.0 (Dense)</td>" in m._repr_html_().replace(' style="text-align:left"', "")
     assert "no weights yet" in model()._repr_html_()
+
+
+class Until(pel.Callback):
+    def __init__(self, loss, *, names=("a",), more=None):
+        self.loss, self.more = loss, more
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(("thing", "text"), [
+    (Until(0.1), "Until(0.1)"), (Until(0.1, more=np.zeros(3)), "Until(0.1, more=array (3,))"),
+    (pel.Callback(), "Callback()"), (pel.CSVLogger("a.csv"), "CSVLogger('a.csv')"),
+    (pel.ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
+    (pel.EarlyStopping(patience=5), "<val_loss has not improved for 5 epochs>"),
+], ids=lambda part: part if isinstance(part, str) else "")  # fmt: skip
+def test_callbacks(thing, text):
+    assert repr(thing) == text
+
+
+def test_models_of_several_outputs():
+    two = pel.Model(square, {"a": "mse", "b": "mae"}, input_shape=(2,))
+    assert "loss={'a': MeanSquaredError(), 'b': MeanAbsoluteError()}" in repr(two) and "metrics" not in repr(two)
+    assert repr(pel.Model(square, ("mse", "mae")).loss) == "(MeanSquaredError(), MeanAbsoluteError())"
+
+
+def square(x):
+    return {"a": x, "b": x * x}
 
 
 def test_programs_and_data():

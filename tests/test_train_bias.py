@@ -17,6 +17,7 @@ LAYERS = {
     "Conv": (lambda **o: nn.Conv(2, 3, **o), (2, 5, 5)),
     "DepthwiseConv": (lambda **o: nn.DepthwiseConv(3, **o), (2, 5, 5)),
     "ConvTranspose": (lambda **o: nn.ConvTranspose(2, 2, **o), (2, 3, 3)),
+    "LocallyConnected": (lambda **o: nn.LocallyConnected(2, 3, **o), (2, 5, 5)),
     "Conv1D": (lambda **o: nn.Conv1D(2, 3, **o), (6, 2)),
     "RNN": (lambda **o: nn.RNN(3, **o), (4, 2)),
     "LSTM": (lambda **o: nn.LSTM(3, **o), (4, 2)),

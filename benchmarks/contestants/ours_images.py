@@ -16,6 +16,7 @@ def step(row: ImageRow, data: ImageData, threads: int) -> Job:
     m.fit(data.x, data.y, batch_size=row.batch, epochs=0, verbose=0)  # the optimizer's state
     arrays = {"x": data.x, "y": data.y}
     compiled = m._compiled("step", arrays)
+    _ = compiled.function  # fast code from the first round on, as a long training has it
     return Job(
         lambda order: compiled.steps(m.state, arrays, order, row.batch, "loss"),
         lambda: np.concatenate([m.state[k].ravel() for k in data.parameters if k in data.trained]),
@@ -41,6 +42,7 @@ def conv(row: ImageRow, data: ImageData, threads: int) -> Job:
     cost = pel.batch_sum(pel.ops.sum(y * pel.ops.stop_gradient(y)))
     dx, dw = pel.grad(cost, [x, weight])
     run = pel.executors.get("native").compile(pel.Program([x], {"y": y, "dx": dx, "dw": dw}))
+    _ = run.function
     last = []
     return Job(
         lambda order: last.__setitem__(slice(None), [run(data.parameters, {"x": data.x})]),

@@ -205,7 +205,7 @@ class NoAttribute(AttributeError):
 
         owner, place, name, known = self.args
         known = dir(known) if isinstance(known, type) else known
-        return f"{owner} has no attribute {name!r}" + ("" if name.startswith("_") else hint(place, name, known))
+        return f"{owner} has no attribute {name!r}" + hint(place, name, () if name.startswith("_") else known)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> GraphError:

@@ -159,6 +159,10 @@ class Committee:
         if vote == "majority" and first.loss.targets not in ("classes", "binary"):
             raise GraphError(f"a majority is for classes, but {type(first.loss).__name__} has values; use vote='mean'")
 
+    def __repr__(self) -> str:
+        n = len(self.models)
+        return f"<Committee: {n} model{'s' * (n != 1)}, vote {self.vote!r}>"
+
     def each(self, x: Any, *, batch_size: int | str | None = None) -> np.ndarray:
         """What every member predicts: (members, n, ...)."""
         jobs = min(self.jobs or processors(), len(self.models))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def new_figure(caller: str, width: float, height: float) -> Figure:
 
 
 def finished(figure: Figure, path: Any = None) -> Figure:
-    """The figure, saved to ``path`` if given."""
+    """The figure, saved to ``path`` if given. Raises `TypeError` for what is no name of a file."""
+    if not (path is None or isinstance(path, (str, os.PathLike)) or hasattr(path, "write")):
+        hint = "; give axes to draw into as axes=" if hasattr(path, "plot") else ""
+        raise TypeError(f"plot: path must be the name of a file, got {type(path).__name__}{hint}")
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure

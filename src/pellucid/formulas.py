@@ -292,7 +292,7 @@ class Writer:
         outputs = list(outputs)
         order = self._order(outputs)
         uses = Counter(i for v in order for i in self.inputs(v))
-        begins = {i for v in order if self._is_step(v) for i in self.inputs(v)}
+        begins = {i for v in order if self._is_step(v) for i in self.inputs(v) if i.kind == "sample"}
         found: dict[Value, Formula] = {}
         for v in order:
             if v in self.names:
@@ -302,8 +302,9 @@ class Writer:
             formula, more = self.said[v].write(*given) if v in self.said else (operation(v, given), ())
             for wrap in self.around.get(v, ()):
                 formula = wrap(formula)
-            own = uses[v] + outputs.count(v) > 1 or v in begins or len(formula.text) > LONG or (whole and v in outputs)
-            if more or (own and not (is_number(v) or re.fullmatch(r"[\w.%]+", formula.text))):
+            own = uses[v] + outputs.count(v) > 1 or v in begins or len(formula.text) > LONG
+            bare = is_number(v) or re.fullmatch(r"[\w.%]+", formula.text)
+            if more or (whole and v in outputs) or (own and not bare):
                 name = self.names[v] = self.fresh(v)
                 self.lines.append(Line(name, formula, v, tuple(more)))
                 formula = name

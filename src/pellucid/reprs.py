@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from html import escape
+from pathlib import PurePath
 from typing import Any
 
 WIDTH = 100  # of a line
@@ -143,12 +144,26 @@ def options_of(thing: Any) -> list[tuple[str, Any]]:
 
 def _is_default(f: Any, option: Any) -> bool:
     default = f.default if f.default_factory is MISSING else f.default_factory()
-    if option is default:
-        return True
+    return option is default or _same(option, default)
+
+
+def _same(option: Any, default: Any) -> bool:
     try:
         return type(option) is type(default) and bool(option == default)
     except ValueError:  # arrays
         return False
+
+
+def made_as(thing: Any) -> str:
+    """What one types to make an object that keeps its options under their names, without those that have defaults."""
+    found: list[tuple[str, Any]] = []
+    for p in inspect.signature(type(thing)).parameters.values():
+        option = getattr(thing, p.name, p.default)
+        option = str(option) if isinstance(option, PurePath) else option
+        usual = option is p.default or _same(option, p.default) or repr(option) == repr(p.default)
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and not usual:
+            found.append(("" if p.default is p.empty else f"{p.name}=", option))
+    return laid_out(type(thing).__name__, found)
 
 
 def spelled_out(thing: Any) -> str:

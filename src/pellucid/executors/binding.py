@@ -98,3 +98,21 @@ def as_leaf(given: Any, dtype: str, what: str) -> np.ndarray:
     if dtype not in FLOATS and (fitted != array).any():
         raise GraphError(f"{what} holds {array[fitted != array].flat[0]}, which is no {dtype}")
     return fitted
+
+
+def order_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray | None) -> np.ndarray:
+    """The numbers of the rows to run on, checked: machine code reads where it is told."""
+    lengths = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
+    if not lengths or min(lengths.values()) != max(lengths.values()) or min(lengths.values()) < 0:
+        raise GraphError(f"the arrays must have the same number of samples, got {lengths}")
+    n = next(iter(lengths.values()))
+    if rows is None:
+        return np.arange(n, dtype=np.int64)
+    order = np.asarray(rows)
+    if order.dtype == bool or order.ndim != 1:
+        order = np.arange(n)[order].reshape(-1)
+    order = np.ascontiguousarray(order, np.int64)
+    wrong = (order < -n) | (order >= n)
+    if wrong.any():
+        raise IndexError(f"row {order[wrong][0]} is outside the {n} samples")
+    return np.where(order < 0, order + n, order) if len(order) and order.min() < 0 else order

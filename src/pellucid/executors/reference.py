@@ -72,6 +72,9 @@ class Run:
             state[target.name or ""] = np.array(values[new], order="C")  # a copy: the user's arrays share no memory
         return {name: np.array(values[v]) for name, v in self.program.outputs.items()}
 
+    def expect(self, samples: int, batch: int) -> None:
+        """So many samples will come: an executor may make itself ready for them."""
+
     def steps(
         self,
         state: MutableMapping[str, Any],

@@ -27,6 +27,8 @@ from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dense, DropConnect, Dropout, GaussianNoise, SpatialDropout, WeightDrop
 from .embedding import Embedding, Masking, PositionalEncoding, PositionEmbedding
 from .layer import Layer, LayerError, init_program, trace
+from .linearity import collapse, conv_matrix
+from .local import LocallyConnected
 from .loss import Loss
 from .losses import (
     LOSSES,
@@ -51,6 +53,7 @@ from .outputs import Losses
 from .parts import freeze
 from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
+from .receptive import receptive_fields
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
 from .settling import Feedback, Lateral
@@ -106,6 +109,7 @@ __all__ = [
     "LayerError",
     "LayerNorm",
     "LocalResponseNorm",
+    "LocallyConnected",
     "Loss",
     "Losses",
     "Masking",
@@ -139,6 +143,8 @@ __all__ = [
     "UpSample",
     "WeightDrop",
     "ZeroPad",
+    "collapse",
+    "conv_matrix",
     "elu",
     "freeze",
     "gaussian",
@@ -149,6 +155,7 @@ __all__ = [
     "linear",
     "mask_of",
     "ramp",
+    "receptive_fields",
     "relu",
     "sigmoid",
     "sign",

@@ -20,8 +20,10 @@ class Dense(Layer):
     """Each unit a weighted sum of all inputs: y_i = sum_j w_ij x_j + b_i.
 
     Shapes: (in,) to (units,); weight (units, in), bias (units,). ``mask``, a 0/1 array of the weight's shape, removes
-    connections (a partially connected network): those weights are and stay 0. ``train_bias=False``: the bias stays as
-    it starts. Raises `GraphError` where the input is not a vector. Lecture: 003, "Fully connected" and "Partially
+    connections (a partially connected network): those weights are and stay 0. ``bias=False`` leaves b out,
+    ``train_bias=False`` keeps it as it starts. ``weight_init`` and ``bias_init`` give first values: functions of
+    `nn.init`. ``name`` stands for the layer's number in the names of its parameters; ``trainable=False`` freezes it.
+    Raises `GraphError` where the input is not a vector. Lecture: 003, "Fully connected" and "Partially
     connected NN".
 
     >>> from pellucid import input, nn

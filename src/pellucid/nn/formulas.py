@@ -33,7 +33,7 @@ from ..formulas import (
     times,
     transposed,
 )
-from ..graph import Value, toposort
+from ..graph import GraphError, Value, toposort
 from ..reprs import options_of, shown
 from .activations import ACTIVATIONS, linear
 from .attention import AdditiveAttention, Attention, MultiHeadAttention
@@ -41,11 +41,13 @@ from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dropout, GaussianNoise, SpatialDropout
 from .embedding import Embedding, Masking, PositionalEncoding
 from .layer import Layer
+from .local import LocallyConnected
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .scope import Call, Traced
 from .sequence import TimeDistributed
+from .settling import Feedback, Lateral, Settling
 from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 
 Symbols = Callable[[str], Formula | None]  # a parameter of the layer, by its name: None where there is none
@@ -55,7 +57,7 @@ Written = Formula | tuple[Formula, Equations]
 LETTERS = {"weight": "W", "bias": "b", "recurrent_weight": "R", "query_weight": "Wq", "key_weight": "Wk",
            "value_weight": "Wv", "output_weight": "Wo", "query_bias": "bq", "value_bias": "bv", "output_bias": "bo",
            "memory_weight": "U", "score_weight": "v", "moving_mean": "mu", "moving_variance": "var",
-           "recurrent_bias": "c", "peephole": "p",
+           "recurrent_bias": "c", "peephole": "p", "back_weight": "B",
            "hidden_weight": "Wh", "hidden_bias": "bh"}  # fmt: skip
 RECURRENT = {"weight": "U", "recurrent_weight": "W"}  # as `Recurrent` calls them
 PLACES = ("strides", "padding", "dilation", "groups", "output_padding")  # the options that a convolution shows
@@ -85,7 +87,7 @@ def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
     """W * x + b, as text conv(x, W)."""
     w = p("weight")
     assert w is not None
-    names = {DepthwiseConv: "depthwise_conv", ConvTranspose: "conv_transpose"}
+    names = {DepthwiseConv: "depthwise_conv", ConvTranspose: "conv_transpose", LocallyConnected: "local_conv"}
     name = next((name for kind, name in names.items() if isinstance(layer, kind)), "conv")
     more = [word + shown(v) for word, v in options_of(layer) if word[:-1] in PLACES]
     turned = transposed(w) if name == "conv_transpose" else w
@@ -155,6 +157,26 @@ def recurrent(layer: Any, p: Symbols, x: Formula, *first: Formula) -> tuple[Form
     return Formula(y.text + what, y.latex + r"\text{" + what.replace("h_t", "}h_t"), LOOSE), equations
 
 
+def settling(layer: Settling, letter: str, steps: int, first: Formula, new: Formula) -> tuple[Formula, Equations]:
+    """What settles: y_0, and y_k of y_(k-1); the output is the last one."""
+    if layer.rate != 1:
+        new = plus(times(number(1 - layer.rate), symbol(f"{letter}_(k-1)")), times(number(layer.rate), new))
+    return symbol(f"{letter}_{steps}"), [(symbol(f"{letter}_0"), first), (symbol(f"{letter}_k"), new)]
+
+
+def lateral(layer: Lateral, p: Symbols, x: Formula) -> tuple[Formula, Equations]:
+    w, before = p("weight"), symbol("a_(k-1)")
+    name = layer.activation if isinstance(layer.activation, str) else shown(layer.activation)
+    others = call("connections", before) if w is None else product(w, before)
+    return settling(layer, "a", layer.steps, call(name, x), call(name, plus(x, others)))
+
+
+def feedback(layer: Feedback, p: Symbols, x: Formula) -> tuple[Formula, Equations]:
+    b, before = p("back_weight"), symbol("y_(k-1)")
+    back = call("back", before) if b is None else product(b, before)
+    return settling(layer, "y", layer.steps, call("body", x), call("body", plus(x, back)))
+
+
 def attention(layer: Attention, p: Symbols, query: Formula, memory: Formula | None = None,
               values: Formula | None = None) -> Formula:  # fmt: skip
     k = memory or query
@@ -188,12 +210,13 @@ def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formu
 
 
 RULES: dict[type, Callable[..., Written]] = (
-    dict.fromkeys((Conv, DepthwiseConv, ConvTranspose, Conv1D), convolution)
+    dict.fromkeys((Conv, DepthwiseConv, ConvTranspose, Conv1D, LocallyConnected), convolution)
     | dict.fromkeys((BatchNorm, LayerNorm, GroupNorm), normalised)
     | dict.fromkeys((MaxPool, AvgPool, GlobalMaxPool, GlobalAvgPool, UpSample, ZeroPad, MaxPool1D, AvgPool1D,
                      GlobalMaxPool1D, GlobalAvgPool1D, PixelNorm, LocalResponseNorm, Masking, PositionalEncoding,
                      Dropout, SpatialDropout, GaussianNoise), function)
-    | {Embedding: embedding, Recurrent: recurrent, Attention: attention, MultiHeadAttention: heads,
+    | {Lateral: lateral, Feedback: feedback, Embedding: embedding, Recurrent: recurrent, Attention: attention,
+       MultiHeadAttention: heads,
        AdditiveAttention: additive}
 )  # fmt: skip
 BY_OPERATIONS = (TimeDistributed,)  # what is called within them sees one step only
@@ -202,13 +225,30 @@ AFTER = (*(kind for kind, rule in RULES.items() if rule is function),)  # they n
 
 def rule_of(layer: Any) -> Callable[..., Written] | None:
     """How a layer is written: by a method of its own, or its kind's rule; None: by its operations."""
-    own = getattr(layer, "formula", None)
-    if callable(own):
-        return lambda layer, p, *inputs, **more: own(p, *inputs, **more)
+    if callable(getattr(layer, "formula", None)):
+        return own_formula
     for kind in type(layer).__mro__:
         if kind in RULES:
             return RULES[kind]
     return None
+
+
+def own_formula(layer: Any, p: Symbols, *inputs: Formula) -> Written:
+    """What a layer's method ``formula`` gives. Raises `GraphError` for what is none, and for unknown parameters."""
+    kind = type(layer).__name__
+
+    def known(name: str) -> Formula:
+        found = p(name)
+        if found is None:
+            raise GraphError(f"{kind}.formula asks for the parameter {name!r}, which the layer has not; ask for "
+                             'what it names in self.param("...")')  # fmt: skip
+        return found
+
+    written = layer.formula(known, *inputs)
+    first = written[0] if isinstance(written, tuple) and not isinstance(written, Formula) else written
+    if not isinstance(first, Formula):
+        raise GraphError(f"{kind}.formula must give a Formula, as pellucid.formulas.call gives, got {written!r}")
+    return written
 
 
 def activation_of(part: Any) -> Callable[..., Formula] | None:
@@ -254,9 +294,13 @@ class NetWriter:
             p.value: self.symbols[name] for name, p in self.traced.parameters.items()
         }
         said, around = self._said(known)
+        for v in self.inputs.values():
+            for wrap in around.get(v, ()):
+                known[v] = wrap(known[v])
         writer = Writer(known, fresh, said, around)
         writer.write(outputs.values(), whole=True)
-        self.lines: list[Line] = writer.lines
+        as_given = [Line(symbol(name), known[v], v) for name, v in outputs.items() if v in known]
+        self.lines: list[Line] = writer.lines + as_given
 
     def _parameters(self) -> dict[str, Formula]:
         """What parameters are called: W1, b1, of the first layer that has some."""

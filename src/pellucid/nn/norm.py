@@ -238,6 +238,7 @@ class LocalResponseNorm(Layer):
 def channel_window(x: Value, *, reach: int) -> Value:
     """For each channel the sum over those at most ``reach`` away; i is near j as j is near i: its own adjoint."""
     c = x.shape[0]
+    reach = min(reach, c - 1)  # there are no more
     padded = ops.pad(x, [(reach, reach)] + [(0, 0)] * (x.ndim - 1))
     total = padded[:c]
     for i in range(1, 2 * reach + 1):

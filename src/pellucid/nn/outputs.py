@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..checks import number
 from ..graph import GraphError, Value
+from ..reprs import shown
 from .loss import Loss
 from .losses import as_loss
 
@@ -28,6 +29,9 @@ class Losses(Loss):
     def __post_init__(self) -> None:
         if not self.names or not len(self.names) == len(self.losses) == len(self.weights) == len(set(self.names)):
             raise GraphError(f"a loss and a weight for each output are expected, got {self.losses} and {self.weights}")
+
+    def __repr__(self) -> str:  # as `Model` was given them
+        return shown(dict(zip(self.names, self.losses, strict=True)) if self.named else self.losses)
 
     def __call__(self, y: Value, t: Value) -> Value:
         raise GraphError(f"the net has several outputs, {', '.join(self.names)}, which is for fit, evaluate, predict "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class Spec:
 def as_array(a: Any, name: str) -> np.ndarray:
     """An array with a leading sample axis, from an array, a DataFrame or nested lists; all else is a `DataError`."""
     columns = list(a.columns) if hasattr(a, "columns") else None
-    if isinstance(a, np.ndarray) and not isinstance(a, np.ma.MaskedArray):
+    if isinstance(a, np.ndarray) and not is_masked(a):
         array = a
     else:
         _refuse_what_is_no_array(a, name)
@@ -67,6 +68,11 @@ OTHERS = {  # by numpy's letter
 }
 
 
+def is_masked(a: Any) -> bool:
+    """Whether it is a masked array; numpy imports those when they are first named, and before that there is none."""
+    return "numpy.ma" in sys.modules and isinstance(a, np.ma.MaskedArray)
+
+
 def _refuse_what_is_no_array(a: Any, name: str) -> None:
     """`DataError` for what numpy would take for one object, or take otherwise than it is meant."""
     kind = type(a).__name__
@@ -75,7 +81,7 @@ def _refuse_what_is_no_array(a: Any, name: str) -> None:
                         "that of pellucid.data.pad_sequences")  # fmt: skip
     if isinstance(a, Dataset):
         raise DataError(f"{name} is a Dataset, which has samples and targets; give its array: its x, or its y")
-    if isinstance(a, np.ma.MaskedArray) and np.ma.getmaskarray(a).any():
+    if is_masked(a) and np.ma.getmaskarray(a).any():
         raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(a).sum())} numbers masked, and a net "
                         "takes no missing ones; fill them, for example x.filled(0)")  # fmt: skip
     if isinstance(a, Iterator):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..checks import hint_options
 from ..graph import GraphError
 from ..metrics import larger_is_better
+from ..reprs import made_as
 from .remarks import remark
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Callback:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         hint_options(cls, "callback")
+
+    def __repr__(self) -> str:
+        return made_as(self)
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -81,6 +85,9 @@ class Monitor:
             raise GraphError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
         larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
         self.sign = -1 if larger else 1
+
+    def __repr__(self) -> str:
+        return repr(self.name)
 
     def value(self, logs: dict | None) -> float:
         """The number, negated where larger is better. Raises `GraphError` if the epoch does not report it."""

@@ -31,6 +31,7 @@ from .parts import Arrays, Part, as_part
 from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 from .remarks import remark, remark_if_exploded
+from .stopping import StoppingRule
 
 if TYPE_CHECKING:
     from .callbacks import Callback
@@ -144,6 +145,9 @@ def fit(
         c.on_train_begin()
     try:
         place = saved.restore(model, callbacks) if saved else Place()
+        if not any(isinstance(c, StoppingRule) for c in callbacks):  # the fit is as long as it is said to be
+            for step, part, batch in zip(t.steps, t.parts, t.batches, strict=True):
+                step.expect((t.epochs - place.epoch) * part.samples, batch)
         log.info("fit: %d samples, %d steps an epoch, epochs %d to %d", t.samples, t.steps_per_epoch,
                  model.epochs + 1, model.epochs + t.epochs - place.epoch)  # fmt: skip
         epochs = range(model.epochs, model.epochs + t.epochs - place.epoch)

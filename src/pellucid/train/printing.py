@@ -9,7 +9,7 @@ from ..graph import sample_input, toposort
 from ..nn.activations import linear
 from ..nn.formulas import NetWriter
 from ..reprs import html_table, html_text, laid_out
-from .summary import summary_rows, summary_text, totals_text
+from .summary import summary_head, summary_rows, summary_text, totals_text
 
 if TYPE_CHECKING:
     from .model import Model
@@ -24,7 +24,7 @@ class Printed:
 
     def __repr__(self: Model) -> str:  # type: ignore[misc]
         options = [("", self.net), ("loss=", self.loss), ("optimizer=", self.optimizer)]
-        if self.metric_names:
+        if any(self.metric_names):
             options.append(("metrics=", self.metric_names))
         options += [(f"{name}=", part) for name in ("regularizer", "constraint") if (part := getattr(self, name))]
         known = "no weights yet" if self.traced is None else totals_text(self)
@@ -50,7 +50,7 @@ class Printed:
     def _repr_html_(self: Model) -> str:  # type: ignore[misc]
         if self.traced is None:
             return html_text(repr(self))
-        table = html_table(("layer", "output", "parameters"), summary_rows(self), caption=totals_text(self))
+        table = html_table(summary_head(self), summary_rows(self), caption=totals_text(self))
         return table + html_text(formulas_text(self))
 
 

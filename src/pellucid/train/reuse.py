@@ -42,7 +42,7 @@ class Reuse:
         >>> from pellucid import nn
         >>> model = pel.Model(nn.Sequential(nn.Dense(8), nn.tanh, nn.Dense(2)), loss="mse", input_shape=(3,))
         >>> {name: a.shape for name, a in model.layer_outputs(np.ones((5, 3))).items()}
-        {'layers.0': (5, 8), 'layers.2': (5, 2), 'Sequential': (5, 2)}
+        {'layers.0': (5, 8), 'layers.1': (5, 8), 'layers.2': (5, 2), 'Sequential': (5, 2)}
         """
         self._built()
         arrays, _ = self._inputs(x)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..nn.receptive import field_text, receptive_fields
+
 if TYPE_CHECKING:
     from .model import Model
 
 
 def summary_text(model: Model) -> str:
     """Each layer, its output shape (of one sample) and number of parameters; and totals.
+
+    Of a net whose layers move windows over their input, the receptive fields too: size / stride from start, along each
+    axis of space, ``-`` where a unit has none (`nn.receptive_fields`).
 
     >>> import pellucid as pel
     >>> from pellucid import nn
@@ -23,17 +28,30 @@ def summary_text(model: Model) -> str:
     -------------------------------------
     26 parameters, 26 of them trainable
     """
-    head = ("layer", "output", "parameters")
-    rows = summary_rows(model)
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(3)]
-    lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in [head, *rows]]
-    rule = "-" * len(lines[0])
+    head, rows = summary_head(model), summary_rows(model)
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for a, b, c, *more in [head, *rows]:
+        seen = "".join(f"  {text:<{widths[3]}}" for text in more)
+        lines.append(f"{a:<{widths[0]}}   {b:<{widths[1]}}  {c:>{widths[2]}}{seen}".rstrip())
+    rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:], rule, totals_text(model)])
 
 
-def summary_rows(model: Model) -> list[tuple[str, str, str]]:
-    """Of each layer its path and kind, the shape of its output, and its number of parameters."""
+def summary_head(model: Model) -> tuple[str, ...]:
+    """What the columns of `summary_rows` are called."""
+    return ("layer", "output", "parameters", *["receptive field"] * has_fields(model))
+
+
+def has_fields(model: Model) -> bool:
+    """Whether units see a part of the input alone, by windows of two places or more."""
+    return any(f and max(a.size for a in f) > 1 for f in receptive_fields(model._built()).values())
+
+
+def summary_rows(model: Model) -> list[tuple[str, ...]]:
+    """Of each layer its path and kind, the shape of its output, its number of parameters, and its receptive field."""
     traced, frozen = model._built(), frozen_in(model)
+    fields = receptive_fields(traced) if has_fields(model) else None
     counted: set[str] = set()
     rows = []
     calls = [call for call in traced.calls if not call.inner]
@@ -48,7 +66,8 @@ def summary_rows(model: Model) -> list[tuple[str, str, str]]:
         counted.update(own)
         mark = " frozen" if own and frozen.issuperset(own) else ""
         rows.append((f"{call.path or 'net'} ({kind(call.layer)})", str(call.output.shape),
-                     "shared" if shared else f"{count:,}{mark}"))  # fmt: skip
+                     "shared" if shared else f"{count:,}{mark}",
+                     *([] if fields is None else [field_text(fields[call.path])])))  # fmt: skip
     return rows
 
 

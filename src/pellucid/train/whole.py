@@ -27,6 +27,9 @@ class WholeSteps:
         prefix = gradient_name("")
         self.names = [name.removeprefix(prefix) for name in run.program.outputs if name.startswith(prefix)]
 
+    def expect(self, samples: int, batch: int) -> None:
+        """How often it computes for so many samples shows only when it does."""
+
     def steps(
         self,
         state: MutableMapping[str, Any],

@@ -6,6 +6,8 @@ graph, ops and passes; this folder alone imports llvmlite.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from ...graph import Program
@@ -29,8 +31,9 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
 
 def __getattr__(name: str) -> Any:
+    """`Run`, or a module of this folder; each is imported when it is first named."""
     if name == "Run":
-        from .run import Run
-
-        return Run
+        return importlib.import_module(".run", __name__).Run
+    if not name.startswith("__") and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

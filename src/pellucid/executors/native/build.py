@@ -26,10 +26,11 @@ from .kinds import FREE, LEAVES, PACK, is_inline, packed
 from .loops import Loop, at
 from .machine import Host
 from .memory import Place, lifetimes, places
-from .nests import gather_nest, rows_nest
+from .nests import gather_by_number, gather_nest, rows_by_number, rows_nest
 from .plan import Group, Plan, Planner
 from .planes import with_planes
 from .text import Text, text_of
+from .threads import operations
 from .turned import with_turned
 from .ways import Ways, finished
 from .weights import columns_of
@@ -57,6 +58,8 @@ class Built:
 
 
 MODULE_TEXT = 20_000  # characters of nests in a module: so many that a thread of its own pays
+MANY = 64  # nests, of which LLVM takes long: `run`, which calls them, is compiled quickly,
+SMALL_PART = 50_000  # and so are those with less than this part of the work
 
 
 def build(program: Program, h: Host) -> Built:
@@ -82,7 +85,7 @@ class Builder:
     def __init__(self, program: Program, h: Host) -> None:
         self.h, self.planner = h, Planner(with_planes(with_turned(with_winograd(with_tables(program)))))
         self.plan = self.planner.plan()
-        self.program = self.plan.program
+        self.program, self.work = self.plan.program, operations(self.plan.program.order)
         self.built = Built(self.modules, self.plan, {})
         self.phases: list[list[Task]] = []
         self.buffers: dict[Value, Buffer] = {}
@@ -95,6 +98,7 @@ class Builder:
             self.built.counted = list(self.program.outputs)
         check_memory(self.plan, self.buffers, self.loops.values())
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
+        self.many = sum(map(len, self.jobs)) >= MANY
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
         self.built.places = places(lives, self.built.scratch, kept)
@@ -105,7 +109,7 @@ class Builder:
         A nest like another differs from it only in the buffers that it is called with.
         """
         known: dict[tuple, str] = {}
-        self.phases, module = [], Text(self.h.triple)
+        self.phases, modules = [], {quick: Text(self.h.triple, quick) for quick in (False, True)}
         for jobs in self.jobs:
             self.phases.append([])
             for job in jobs:
@@ -116,13 +120,23 @@ class Builder:
                 text = definition, declared = text_of(task.nest.function)
                 task.function = known.setdefault(text, task.name)
                 self.phases[-1].append(task)
-                if task.function == task.name:
-                    module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
+                if task.function != task.name:
+                    continue
+                module = modules[quick := self.h.quick or self._is_small(task)]
+                module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
                 if module.size > MODULE_TEXT:
-                    yield str(module)
-                    module = Text(self.h.triple)
-        module.add("run", *text_of(self._run()))
-        yield str(module)
+                    yield module.made()
+                    modules[quick] = Text(self.h.triple, quick)
+        quick = self.h.quick or self.many
+        modules[quick].add("run", *text_of(self._run()))
+        yield from (module.made() for module in modules.values() if module.defined)
+
+    def _is_small(self, task: Task) -> bool:
+        """Whether so little of the work is the nest's that its code may be slow; a sum may be of many elements."""
+        if task.group is None or not self.many or not all(v.primitive.elementwise for v in task.group.values):
+            return False
+        times = task.steps.count if task.steps else 1
+        return times * operations(task.group.values) * SMALL_PART < self.work
 
     def _run(self) -> ir.Function:
         built = self.built
@@ -272,7 +286,7 @@ class Builder:
     def _gather(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
         source, order, lanes = used[:3]
-        gather_nest(nest, source, order, lanes, *used[3:])
+        (gather_by_number if self.h.quick else gather_nest)(nest, source, order, lanes, *used[3:])
         return finished(nest)
 
     def _rows_as_given(self, v: Value) -> bool:
@@ -281,7 +295,7 @@ class Builder:
 
     def _rows(self, v: Value, used: list[Buffer]) -> Task:
         nest = self._nest(used)
-        rows_nest(nest, v, self.rows[v])
+        (rows_by_number if self.h.quick else rows_nest)(nest, v, self.rows[v])
         return finished(nest)
 
     def loaded(self, values) -> list[Buffer]:

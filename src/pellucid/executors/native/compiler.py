@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import threading
 from collections import deque
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
+
+from .text import Quick
 
 if TYPE_CHECKING:
     from .machine import Host
@@ -28,22 +31,23 @@ PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simp
 WORTH_A_THREAD = 12_000  # characters of a module; the last one of a program is often small
 
 
-def target_machine(h: Host) -> llvm.TargetMachine:
+def target_machine(h: Host, level: int = 2) -> llvm.TargetMachine:
     target = llvm.Target.from_triple(h.triple)
-    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=2, reloc="pic", codemodel="default")
+    return target.create_target_machine(cpu=h.cpu, features=h.features, opt=level, reloc="pic", codemodel="default")
 
 
 class Compiler:
     """What one thread compiles with. Kept for the next: llvmlite gives nothing back of the memory that passes take.
 
     The few of LLVM's passes that this code gains from; not unrolling: accumulators must stay in registers. The usual
-    pipeline takes several times as long, for code that is no faster.
+    pipeline takes several times as long, for code that is no faster. `Quick` modules get none, and no search for the
+    best instructions and registers; no sum is done in another order for it, so the bits are the same.
     """
 
     idle: ClassVar[dict[Host, list[Compiler]]] = {}
 
     def __init__(self, h: Host) -> None:
-        self.machine = target_machine(h)
+        self.machine, self.quick = target_machine(h), target_machine(h, 0)
         self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options(speed_level=2))
         self.passes = llvm.create_new_module_pass_manager()
         for name in PASSES:
@@ -65,14 +69,18 @@ class Compiler:
 
     def optimised(self, text: str, context: Any = None) -> llvm.ModuleRef:
         module = llvm.parse_assembly(text, context or llvm.create_context())  # which takes its memory along
-        unlocked("LLVMPY_RunNewModulePassManager")(self.passes, module, self.builder)
+        if not isinstance(text, Quick):
+            unlocked("LLVMPY_RunNewModulePassManager")(self.passes, module, self.builder)
         return module
+
+    def machine_for(self, text: str) -> llvm.TargetMachine:
+        return self.quick if isinstance(text, Quick) else self.machine
 
     def object_code(self, text: str) -> bytes:
         """The machine code of a module."""
-        module = self.optimised(text)
+        module, machine = self.optimised(text), self.machine_for(text)
         with ffi.OutputString() as error:
-            buffer = unlocked("LLVMPY_TargetMachineEmitToMemory")(self.machine, module, 1, error)
+            buffer = unlocked("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, error)
             if not buffer:
                 raise RuntimeError(str(error))
         try:
@@ -87,9 +95,22 @@ def unlocked(name: str) -> Any:
     return getattr(function, "_cfn", function)
 
 
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """No search for garbage meanwhile: what is written stays until it is compiled, and each search goes through all."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
     """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
-    with LOCK:
+    with LOCK, collecting_later():
         done: dict[int, bytes] = {}
         todo: deque[tuple[int, str]] = deque()
         errors: list[BaseException] = []
@@ -129,10 +150,14 @@ def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
 
 
 def readable(texts: Iterable[str], h: Host) -> tuple[str, str]:
-    """The modules as one: LLVM IR behind the passes, and its assembly, for people."""
+    """The modules as one: LLVM IR behind the passes; and the assembly of each, for people."""
     with LOCK, Compiler.borrowed(h) as compiler:
-        context = llvm.create_context()
-        first, *others = [compiler.optimised(text, context) for text in texts]
+        context, assembly = llvm.create_context(), []
+        modules = []
+        for text in texts:
+            modules.append(compiler.optimised(text, context))
+            assembly.append(compiler.machine_for(text).emit_assembly(modules[-1]))
+        first, *others = modules
         for other in others:
             first.link_in(other)
-        return str(first), compiler.machine.emit_assembly(first)
+        return str(first), "".join(assembly)

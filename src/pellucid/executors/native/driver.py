@@ -75,10 +75,18 @@ def emit_run(
     def get(place: int):
         return b.load(number(place), typ=I64)
 
-    addresses = {
-        buffer: b.load(b.gep(pointers, [I64(k)], source_etype=POINTER), typ=POINTER) for buffer, k in table.items()
-    }
+    def address(buffer: Buffer):
+        """Read where it is needed: hundreds of them are more than registers hold, and take LLVM long to store."""
+        found = b.load(b.gep(pointers, [I64(table[buffer])], source_etype=POINTER), typ=POINTER)
+        return b.gep(found, [start], source_etype=I64) if buffer is order else found
+
     rows, batch, threads = get(ROWS), get(BATCH), get(THREADS)
+
+    def share(total):
+        return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
+
+    every = [task for tasks in phases for task in tasks]
+    of_units = {units: share(I64(units)) for units in dict.fromkeys(t.units for t in every) if units is not None}
     head, step, done = (function.append_basic_block(n) for n in ("head", "step", "done"))
     entry = b.block
     b.branch(head)
@@ -90,14 +98,25 @@ def emit_run(
     left = b.sub(rows, start)
     n = b.select(b.icmp_signed("<", left, batch), left, batch)
     blocks = b.udiv(b.add(n, I64(width - 1)), I64(width))
-    here = addresses | {order: b.gep(addresses[order], [start], source_etype=I64)}
-
-    def share(total):
-        return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
+    own = share(blocks)
+    uneven = b.icmp_signed("!=", b.urem(blocks, threads), I64(0))
+    # where there are not as many blocks for each thread, all share the parts of each, and wait before and after
+    meeting = b.select(uneven, threads, I64(1))
+    of_parts = {
+        parts: tuple(
+            b.select(uneven, some, b.mul(end, I64(parts)))
+            for some, end in zip(share(b.mul(blocks, I64(parts))), own, strict=True)
+        )
+        for parts in dict.fromkeys(t.parts for t in every if t.steps is None)
+        if parts > 1
+    }
 
     def call(task: Task, lo, hi, *step) -> None:
         with b.if_then(b.icmp_signed("<", lo, hi)):
-            b.call(declared_nest(module, task), [*(here[x] for x in task.nest.used), lo, hi, n, *step])
+            b.call(declared_nest(module, task), [*map(address, task.nest.used), lo, hi, n, *step])
+
+    def meet(threads) -> None:
+        b.call(declared_meet(module, x86), [info, threads])
 
     def call_in_steps(tasks: Sequence[Task], steps: Steps) -> None:
         """Each thread makes the steps of its own blocks of samples, without waiting; shared values, the last one."""
@@ -112,7 +131,7 @@ def emit_run(
         b.position_at_end(inside)
         step = b.sub(I64(steps.count - 1), k) if steps.reverse else k
         for task in tasks:
-            lo, hi = (I64(0), I64(task.units)) if task.units is not None else share(blocks)
+            lo, hi = (I64(0), I64(task.units)) if task.units is not None else own
             call(task, *(b.mul(end, I64(task.parts)) if task.parts > 1 else end for end in (lo, hi)), step)
         k.add_incoming(b.add(k, I64(1)), b.block)
         b.branch(head)
@@ -123,14 +142,14 @@ def emit_run(
         copy = declared_memcpy(module)
         for source, target in copies:
             length = I64(source.size * BYTES[source.dtype])
-            b.call(copy, [here[target], here[source], length, ir.IntType(1)(0)])
+            b.call(copy, [address(target), address(source), length, ir.IntType(1)(0)])
         failed = None
         for k, s in enumerate(sums):
             if s.size != 1:
                 continue
             kind = L.llvm_type(s.dtype, 1)
-            x = L.xp.astype(Lanes(b, b.load(here[s], typ=kind), s.dtype, 1), "float64").value
-            place = b.gep(here[totals], [I64(k)], source_etype=ir.DoubleType())
+            x = L.xp.astype(Lanes(b, b.load(address(s), typ=kind), s.dtype, 1), "float64").value
+            place = b.gep(address(totals), [I64(k)], source_etype=ir.DoubleType())
             b.store(b.fadd(b.load(place, typ=ir.DoubleType()), x), place)
             bad = b.fcmp_unordered("uno", b.fsub(x, x), ir.DoubleType()(0.0))  # inf - inf and NaN
             bad = b.and_(bad, b.icmp_signed("==", get(WATCH), I64(k)))
@@ -139,8 +158,8 @@ def emit_run(
             with b.if_then(b.icmp_signed("!=", get(TOTALS), I64(0))):
                 at = len(sums)
                 for s in (s for s in sums if s.size != 1):
-                    place = b.gep(here[totals], [I64(at)], source_etype=ir.DoubleType())
-                    b.call(declared_adding(module, s.dtype), [place, here[s], I64(s.size)])
+                    place = b.gep(address(totals), [I64(at)], source_etype=ir.DoubleType())
+                    b.call(declared_adding(module, s.dtype), [place, address(s), I64(s.size)])
                     at += s.size
         refused = b.icmp_signed("!=", b.load_atomic(number(ERROR), "monotonic", 8, typ=I64), I64(0))
         b.store(b.add(get(STEPS), I64(1)), number(STEPS))
@@ -153,23 +172,18 @@ def emit_run(
     def one(task: Task, met: bool) -> bool:
         """Call a nest; ``met``: whether all threads have just waited for each other, before and after."""
         if task.parts > 1:
-            with b.if_else(uneven) as (shared, alone):
-                with shared:
-                    barrier(module, b, number, threads, lambda: None, x86)
-                    call(task, *share(b.mul(blocks, I64(task.parts))))
-                    barrier(module, b, number, threads, lambda: None, x86)
-                with alone:
-                    call(task, *(b.mul(end, I64(task.parts)) for end in share(blocks)))
+            meet(meeting)
+            call(task, *of_parts[task.parts])
+            meet(meeting)
             return False
         if task.split and not met:
-            barrier(module, b, number, threads, lambda: None, x86)
-        call(task, *share(blocks if task.units is None else I64(task.units)))
+            meet(threads)
+        call(task, *(own if task.units is None else of_units[task.units]))
         if task.split:
-            barrier(module, b, number, threads, lambda: None, x86)
+            meet(threads)
         return task.split
 
     met = True  # whether all threads have just waited for each other
-    uneven = b.icmp_signed("!=", b.urem(blocks, threads), I64(0))
     for k, tasks in enumerate(phases):
         for steps, several in itertools.groupby(tasks, key=lambda task: task.steps):
             if steps is not None:
@@ -181,8 +195,10 @@ def emit_run(
         last = k == len(phases) - 1
         if not last and by_one(tasks) and by_one(phases[k + 1]):  # the same thread goes on
             continue
-        if last or not met:
-            barrier(module, b, number, threads, finish_step if last else lambda: None, x86)
+        if last:
+            barrier(module, b, number, threads, finish_step, x86)
+        elif not met:
+            meet(threads)
             met = True
     if not phases:
         barrier(module, b, number, threads, finish_step, x86)
@@ -247,6 +263,20 @@ def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, seria
     b.atomic_rmw("add", generation, I64(1), "release")
     b.branch(after)
     b.position_at_end(after)
+
+
+def declared_meet(module: ir.Module, x86: bool) -> ir.Function:
+    """``meet(info, threads)``: all of so many threads wait for each other; a program does so at many places."""
+    if "meet" in module.globals:
+        return module.globals["meet"]
+    f = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), "meet")
+    f.linkage = "internal"
+    info, threads = f.args
+    b = ir.IRBuilder(f.append_basic_block("entry"))
+    with b.if_then(b.icmp_signed(">", threads, I64(1))):
+        barrier(module, b, lambda place: b.gep(info, [I64(place)], source_etype=I64), threads, lambda: None, x86)
+    b.ret_void()
+    return f
 
 
 def declared_nest(module: ir.Module, task: Task) -> ir.Function:

@@ -32,32 +32,39 @@ class Variable:
 
 
 class Index:
-    """const + sum of coefficient * variable."""
+    """const + sum of coefficient * variable; it never changes. Writing a program makes a hundred thousand of them."""
 
-    __slots__ = ("const", "terms")
+    __slots__ = ("_key", "const", "terms")
+    _key: tuple | None
 
     def __init__(self, const: int = 0, terms: dict[Variable, int] | None = None) -> None:
-        self.const = const
-        self.terms = {v: c for v, c in (terms or {}).items() if c}
+        self.const, self._key = const, None
+        self.terms = {v: c for v, c in terms.items() if c} if terms else {}
 
     @staticmethod
     def of(variable: Variable) -> Index:
-        return Index(0, {variable: 1})
+        return _index(0, {variable: 1})
 
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):
-            return Index(self.const + other, self.terms)
+            return _index(self.const + other, self.terms)
+        if not other.terms or not self.terms:
+            return _index(self.const + other.const, self.terms or other.terms)
         terms = dict(self.terms)
         for v, c in other.terms.items():
             terms[v] = terms.get(v, 0) + c
         return Index(self.const + other.const, terms)
 
     def __mul__(self, factor: int) -> Index:
+        if factor == 1:
+            return self
         return Index(self.const * factor, {v: c * factor for v, c in self.terms.items()})
 
     @property
     def key(self) -> tuple:
-        return self.const, frozenset(self.terms.items())
+        if self._key is None:
+            self._key = self.const, frozenset(self.terms.items())
+        return self._key
 
     @property
     def lane(self) -> int:
@@ -103,6 +110,13 @@ class Index:
         return builder.add(total, I64(self.const)) if self.const else total
 
 
+def _index(const: int, terms: dict[Variable, int]) -> Index:
+    """An Index of terms without zeros, which are not copied."""
+    made = Index.__new__(Index)
+    made.const, made.terms, made._key = const, terms, None
+    return made
+
+
 def symbolic(terms: dict[Variable, int], builder: ir.IRBuilder) -> ir.Value | None:
     """The sum of the terms for lane 0, or None where there are none."""
     total = None
@@ -126,10 +140,13 @@ def strides(shape: Sequence[int]) -> list[int]:
 
 def linear(index: Sequence[Index], shape: Sequence[int]) -> Index:
     """The position of an element in a C-ordered array."""
-    total = Index()
+    const = 0
+    terms: dict[Variable, int] = {}
     for i, s in zip(index, strides(shape), strict=True):
-        total = total + i * s
-    return total
+        const += i.const * s
+        for v, c in i.terms.items():
+            terms[v] = terms.get(v, 0) + c * s
+    return Index(const, terms)
 
 
 def reshaped(index: Sequence[Index], new: Sequence[int], old: Sequence[int], builder: ir.IRBuilder) -> list[Index]:

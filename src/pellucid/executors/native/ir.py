@@ -252,15 +252,21 @@ class IRBuilder:
 
     def line(self, text: str | Phi | Alloca) -> None:
         """In a block that ends already, before its end."""
-        lines = self.block.lines
-        lines.insert(len(lines) - self.block.terminated, text)
+        if self.block.terminated:
+            self.block.lines.insert(-1, text)
+        else:
+            self.block.lines.append(text)
 
     def name(self) -> str:
         return f"%v{next(self.block.function.numbers)}"
 
     def result(self, kind: Type, text: str) -> Value:
-        ref = self.name()
-        self.line(f"{ref} = {text}")
+        block = self.block
+        ref = f"%v{next(block.function.numbers)}"
+        if block.terminated:
+            self.line(f"{ref} = {text}")
+        else:
+            block.lines.append(f"{ref} = {text}")
         return Value(kind, ref)
 
     add, sub, mul, udiv, urem = map(_binary, ("add", "sub", "mul", "udiv", "urem"))

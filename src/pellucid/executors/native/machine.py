@@ -8,12 +8,13 @@ import hashlib
 import itertools
 import logging
 import os
+import re
 import struct
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from .compiler import LOCK, compile_all, target_machine
 log = logging.getLogger(__name__)
 ALIGN = 64
 CACHE_BYTES = 256 << 20
+NAME = re.compile("[0-9a-f]{64}[.]o")  # of an entry
 LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
 
 
@@ -42,6 +44,15 @@ class Host:
     width: int
     accumulators: int
     x86: bool
+    quick: bool = False  # whether code is wanted soon rather than fast
+
+
+QUICK_TILE = 8  # vectors of a tile where code is wanted soon: half as much text, a third of the speed
+
+
+def quick(h: Host) -> Host:
+    """The same machine, for code that is there in a third of the time and takes some times as long; of equal bits."""
+    return replace(h, accumulators=min(h.accumulators, QUICK_TILE), quick=True)
 
 
 @functools.cache
@@ -124,8 +135,7 @@ def sources() -> str:
 
 def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int) -> list[bytes]:
     """The machine code of a program's modules, by its name from the cache or compiled; entries are verified."""
-    parts = [name, sources(), h.triple, h.cpu, h.features, str((h.width, h.accumulators)), llvmlite.__version__]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    key = key_of(name, h)
     cached = read_cache(key)
     if cached is not None:
         log.debug("machine code %.12s: %d bytes from the cache", key, len(cached))
@@ -136,6 +146,29 @@ def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, thread
              time.perf_counter() - start, h.cpu, sum(map(len, code)))  # fmt: skip
     write_cache(key, packed(code))
     return code
+
+
+def key_of(name: str, h: Host) -> str:
+    """What an entry of the cache is called: by all that the code depends on."""
+    parts = [
+        name,
+        sources(),
+        h.triple,
+        h.cpu,
+        h.features,
+        str((h.width, h.accumulators, h.quick)),
+        llvmlite.__version__,
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_kept(name: str, h: Host) -> bool:
+    """Whether there is an entry for this program in the cache on disk."""
+    try:
+        folder = cache_folder()
+        return folder is not None and (folder / f"{key_of(name, h)}.o").is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 def packed(parts: Sequence[bytes]) -> bytes:
@@ -258,10 +291,12 @@ def write_cache(key: str, code: bytes) -> None:
 def entries(folder: Path) -> list[tuple[float, int, Path]]:
     """Time of last use, size and path of each entry, oldest first."""
     found = []
-    for path in folder.glob("[0-9a-f]" * 64 + ".o"):  # other files there are not ours
-        with contextlib.suppress(OSError):
-            stat = path.stat()
-            found.append((stat.st_mtime, stat.st_size, path))
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as files:
+        for file in files:
+            if NAME.fullmatch(file.name):  # other files there are not ours
+                with contextlib.suppress(OSError):
+                    stat = file.stat()
+                    found.append((stat.st_mtime, stat.st_size, folder / file.name))
     return sorted(found)
 
 

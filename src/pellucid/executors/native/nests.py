@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...graph import Value
 from . import across, ir
 from . import lanes as L
-from .emit import I32, I64, Buffer, Nest
+from .emit import I32, I64, Buffer, Nest, memory_type
 from .index import Index, Variable, linear
 from .lanes import Lanes
 from .plan import Group
@@ -223,5 +223,55 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: 
             nest.loop(0, whole, [], lambda j, _: vectors(Index.of(j), width), step=width, extent=columns)
         if columns % width:
             vectors(Index(whole), columns % width)
+
+    nest.loop(nest.lo, nest.hi, [], block_body)
+
+
+# ---- the same, number by number: a tenth of the text, where code is wanted soon -------------------------------------
+
+
+def rows_by_number(nest: Nest, v: Value, rows: Buffer) -> None:
+    """What `rows_nest` writes."""
+    b, width, kind = nest.builder, nest.width, memory_type(rows.dtype)
+    lanes = nest.scratch("lanes", width, rows.dtype)
+
+    def element(block: Index, index: list[Index]) -> None:
+        nest.store_vector(L.splat(nest.value(v, index, block), width), lanes, Index(), aligned=True)
+
+        def lane(k, _):
+            x = b.load(nest.address(lanes, Index.of(k)), typ=kind)
+            b.store(x, nest.address(rows, row_start(nest, rows, v, index, block, Index.of(k))))
+
+        nest.loop(0, width, [], lane, extent=width)
+
+    def block_body(variable, _):
+        nest.over(v.shape, [], lambda index, _: element(Index.of(variable), index))
+
+    nest.loop(nest.lo, nest.hi, [], block_body)
+
+
+def gather_by_number(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: Buffer | None = None) -> None:
+    """What `gather_nest` writes."""
+    b, width, columns, kind = nest.builder, nest.width, source.size, memory_type(source.dtype)
+
+    def lane(block: Index, k: Index) -> None:
+        i = (block * width + k).emit(b)
+        target = Index.of(Variable(i, 1 << 40)) * columns
+        i = b.select(b.icmp_signed("<", i, nest.n), i, b.sub(nest.n, I64(1)))
+        at = b.load(b.gep(nest.pointers[order], [i], source_etype=I64), typ=I64)
+        start = Index.of(Variable(at, 1 << 40)) * columns
+
+        def column(j, _):
+            place = Index.of(j)
+            nest.within(lanes, place)
+            x = b.load(nest.address(source, start + place), typ=kind)
+            b.store(x, nest.address(lanes, (block * lanes.stride + place) * width + k))
+            if rows is not None:
+                b.store(x, nest.address(rows, target + place))
+
+        nest.loop(0, columns, [], column, extent=columns)
+
+    def block_body(variable, _):
+        nest.loop(0, width, [], lambda k, _: lane(Index.of(variable), Index.of(k)), extent=width)
 
     nest.loop(nest.lo, nest.hi, [], block_body)

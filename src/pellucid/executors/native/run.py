@@ -15,11 +15,12 @@ from ...ops.reduce import all_samples_of, each_sample
 from ...passes.one_sample import for_one_sample
 from ...passes.simplify import simplify
 from .. import reference
-from ..binding import NotFinite, as_leaf, as_threads, bind
+from ..binding import NotFinite, as_leaf, as_threads, bind, order_of
 from . import driver
 from .build import Built, build
+from .early import Early, quickly
 from .emit import BYTES, Buffer
-from .machine import Code, Host, aligned, host, only_ours, signature
+from .machine import Code, Host, aligned, host, only_ours, quick, signature
 from .memory import Place
 from .once import Once, most_alone
 from .steady import Steady
@@ -44,8 +45,9 @@ class Run:
         self, program: Program, threads: int | None = None, width: int | None = None, like: Run | None = None
     ) -> None:
         self.program, self.threads = program, as_threads(threads)
-        self.host: Host = host(width)
-        self.like = like if like is not None and like.host == self.host else None
+        self.like = like if like is not None and like.host in (host(width), quick(host(width))) else None
+        self.host: Host = self.like.host if self.like else host(width)
+        self.early = self.like.early if self.like else Early()
         self._lock, self._process = threading.Lock(), os.getpid()
         self.memory: dict[Buffer, np.ndarray] = {}
         self.given: dict[Buffer, np.ndarray] = {}  # outputs of the last run
@@ -84,19 +86,30 @@ class Run:
         return self.threads or threads_for(self.work, batch, self.host.width, self.divisible)
 
     @shared_property
+    def name(self) -> str | None:
+        """What programs of the same code share; None where the name of an operation does not tell its formula."""
+        return signature(self.simplified) if only_ours(self.simplified) else None
+
+    @shared_property
     def function(self) -> Callable:
         """The machine code, from the cache on disk or made now; it lives as long as this Run."""
-        modules: Callable = self.built.modules
-        if only_ours(self.simplified):
-            name = signature(self.simplified)
-        else:  # the name of an operation does not tell its formula
+        name, modules = self.name, self.built.modules
+        if name is None:
             texts = list(modules())
-            name, modules = "\n".join(texts), lambda: texts
-        threads = available()
-        code = Code(name, modules, self.host, min(self.threads or threads, threads))
+            name, modules = "\n".join(texts), lambda: iter(texts)
+        code = Code(name, modules, self.host, min(self.threads or available(), available()))
         function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(code.address)
         function.code = code  # type: ignore[attr-defined]  # it stays as long as the function
         return function
+
+    def expect(self, samples: int, batch: int) -> None:
+        """So many samples will come: where fast code pays for them, it is what is made first."""
+        self.early.pays(self, samples, batch)
+
+    @cached_property
+    def first(self) -> Run:
+        """The same program as code that is there sooner, and slower, with memory of its own."""
+        return quickly(self) if self.like is None else self.like.first.another(self.threads)
 
     # ---- one batch ----------------------------------------------------------------------------------------------
 
@@ -121,6 +134,8 @@ class Run:
             return self.once.each(state, arrays, batch)
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
+        if (first := self.early.run(self, n, n)) is not None:
+            return first(state, inputs, batch_size)
         threads = self._threads(n)
         with self.lock:
             new, info, _, interruption = self._run(new, arrays, np.arange(n), n, threads)
@@ -220,6 +235,8 @@ class Run:
             if name in arrays and arrays[name].shape[1:] != v.shape:
                 shape = arrays[name].shape
                 raise GraphError(f"input {name!r} has shape {shape}, expected n samples of shape {v.shape}")
+        if len(order) and (first := self.early.run(self, len(order), batch_size)) is not None:
+            return first.steps(state, arrays, rows, batch_size, watch, on_step)
         values, _ = bind(self.program, state, {name: a[:1] for name, a in arrays.items()}, None)
         current = {name: values[v] for name, v in self.program.state.items()}
         threads = self._threads(min(batch_size, len(order)))
@@ -380,21 +397,3 @@ class Run:
         from .dump import dump
 
         dump(self, folder, batch_size)
-
-
-def order_of(arrays: Mapping[str, np.ndarray], rows: np.ndarray | None) -> np.ndarray:
-    """The numbers of the rows to run on, checked: machine code reads where it is told."""
-    lengths = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
-    if not lengths or min(lengths.values()) != max(lengths.values()) or min(lengths.values()) < 0:
-        raise GraphError(f"the arrays must have the same number of samples, got {lengths}")
-    n = next(iter(lengths.values()))
-    if rows is None:
-        return np.arange(n, dtype=np.int64)
-    order = np.asarray(rows)
-    if order.dtype == bool or order.ndim != 1:
-        order = np.arange(n)[order].reshape(-1)
-    order = np.ascontiguousarray(order, np.int64)
-    wrong = (order < -n) | (order >= n)
-    if wrong.any():
-        raise IndexError(f"row {order[wrong][0]} is outside the {n} samples")
-    return np.where(order < 0, order + n, order) if len(order) and order.min() < 0 else order

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from . import ir
 
 
+class Quick(str):
+    """The text of a module that is compiled in the least time, for code that is slower: LLVM takes a fifth."""
+
+    __slots__ = ()
+
+
 class Text:
     """The text of a module, put together from functions."""
 
-    def __init__(self, triple: str) -> None:
-        self.triple, self.size = triple, 0
+    def __init__(self, triple: str, quick: bool = False) -> None:
+        self.triple, self.quick, self.size = triple, quick, 0
         self.defined: dict[str, str] = {}
         self.declared: dict[str, str] = {}
 
@@ -20,6 +26,10 @@ class Text:
         self.defined[name] = definition
         self.declared |= dict(declared)
         self.size += len(definition)
+
+    def made(self) -> str:
+        """The module as it is compiled."""
+        return Quick(self) if self.quick else str(self)
 
     def __str__(self) -> str:
         declared = [text for name, text in self.declared.items() if name not in self.defined]

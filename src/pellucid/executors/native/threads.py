@@ -10,7 +10,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,7 +64,7 @@ def work(program: Program) -> int:
     return operations(program.order)
 
 
-def operations(order: Sequence[Value]) -> int:
+def operations(order: Iterable[Value]) -> int:
     """Of these Values, for one sample."""
     total = 0
     for v in order:

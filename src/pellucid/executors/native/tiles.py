@@ -59,7 +59,8 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
     across = blocks if column is None or lengths[column] == 1 else min(lengths[column], 4)
     if row is None:
         across = min(accumulators, lengths[column]) if column else blocks
-    high = divisor_tile(lengths[row], accumulators // across) if row else 1
+    high = divisor_tile(lengths[row], max(1, accumulators // across)) if row else 1
+    single = all(lengths[c] == 1 for c in (row, column) if c is not None)  # one result of a block
     nest.tile = f"{high} rows x {f'{blocks} blocks of samples' if blocks > 1 else f'{across} columns'}"
 
     def tile(fixed: dict[str, Index], at_row: Index, rows: int, at_column: Index, columns: int, block: Index, n: int,
@@ -76,7 +77,7 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
                     points.append((here, block + k))
         zero = L.splat(nest.constant(0, core.dtype), nest.width)
 
-        def step(index, sums):
+        def step(index, sums, points=points):
             at = dict(zip(inner, index, strict=True))
             new = []
             for k, ((here, blk), s) in enumerate(zip(points, sums, strict=True)):
@@ -90,11 +91,14 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
                 new.append(L.fma(p, q, s))
             return new
 
+        def one(point):
+            return lambda index, s: step(index, [s], [point])[0]
+
         space = [lengths[c] for c in inner]
-        if len(points) > 1:
-            sums = nest.over(space, [zero] * len(points), step)
+        if single:  # whatever the tile: the order of a sum is that of the result, for any number of threads
+            sums = [in_strands(nest, space, zero, one(point), lambda p, q: p + q) for point in points]
         else:
-            sums = [in_strands(nest, space, zero, lambda index, s: step(index, [s])[0], lambda p, q: p + q)]
+            sums = nest.over(space, [zero] * len(points), step)
         nest.memo.append({})
         for (here, blk), s in zip(points, sums, strict=True):
             finish(nest, group, core, [here[c] for c in out], blk, s)

@@ -82,8 +82,9 @@ class Ways(NamedTuple):
             yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
         elif over_windows(g.core.inputs[0]):
             kernel = KernelTile(g.core, most)
-            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel))
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
         else:
+            most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
             tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
             write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
             yield lambda nest, g: finished(nest, write(nest, g, tile, rows))

@@ -37,7 +37,7 @@ class WeightsTile:
         self.others = [c for c in self.out[:-1] if c != self.row]
         vectors = -(-self.lengths[self.last] // width)
         self.columns = columns_of(vectors)
-        self.rows = divisor_tile(self.lengths[self.row], accumulators // self.columns) if self.row else 1
+        self.rows = divisor_tile(self.lengths[self.row], max(1, accumulators // self.columns)) if self.row else 1
         self.row_tiles = -(-self.lengths[self.row] // self.rows) if self.row else 1
 
     @property

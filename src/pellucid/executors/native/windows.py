@@ -194,11 +194,12 @@ class KernelTile:
         return self.letters.length(self.letters.group) * self.row_tiles * self.chunks
 
 
-def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> int:
+def kernel_gradient(nest: Nest, group: Group, k: KernelTile, quick: bool = False) -> int:
     """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that stands behind it;
     gives their number.
 
-    The order of the sum is that of blocks, places and lanes, whatever the number of threads.
+    The order of the sum is that of blocks, places and lanes, whatever the number of threads. ``quick``: one code for
+    blocks of which all samples exist, and others.
     """
     core, b, t, width = group.core, nest.builder, k.letters, nest.width
     assert core is not None
@@ -293,8 +294,9 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile) -> int:
 
             nest.over([t.lengths[c] for c in t.space[:-2]], [], plane)
 
-        full = b.udiv(nest.n, I64(width))  # blocks of which all samples exist
-        nest.loop(0, full, [], lambda v, _: block_body(v, False))
+        full = b.udiv(nest.n, I64(width)) if not quick else I64(0)  # blocks of which all samples exist
+        if not quick:
+            nest.loop(0, full, [], lambda v, _: block_body(v, False))
         nest.loop(full, nest.blocks(), [], lambda v, _: block_body(v, True))
         for r in range(m):
             end(fixed, filter + r, r, start, count)
