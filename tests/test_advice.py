@@ -29,6 +29,19 @@ SPACE |= {"made": made, "fit": fit}
 DENSE = nn.Dense(4)
 SPACE["two"] = lambda a: (DENSE(a), nn.tanh(DENSE(a)))
 SPACE["conv"] = nn.Sequential(nn.Conv(2, 3), nn.Flatten(), nn.Dense(3))
+
+
+class Loader:
+    """What gives batches, as PyTorch's does."""
+
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        return iter([X[:30], X[30:]])
+
+
+SPACE["Loader"] = Loader
 ADVICE = [
     # ---- nets
     ("made(nn.Dense)", "did you forget the parentheses?", "made(nn.Dense(3))"),
@@ -153,6 +166,10 @@ ADVICE = [
     ("fit(nn.Dense(3), x, y, augment=data.Augment(flip=True))", "pictures",
      "fit(nn.Sequential(nn.Flatten(), nn.Dense(3)), images, places, "
      "augment=data.Augment(flip=True))"),
+    ("fit(nn.Dense(3), Loader(), y)", "model.fit(x, y, batch_size=32)", "fit(nn.Dense(3), x, y, batch_size=32)"),
+    ("made(nn.Dense(3)).fit((x, y))", "did you mean (*x)", "made(nn.Dense(3)).fit(*(x, y), verbose=0)"),
+    ("made(nn.Dense(3)).fit(data.split(x, y))", "such as x.train, and validation_data=x.validation",
+     "x = data.split(x, y); made(nn.Dense(3)).fit(x.train, validation_data=x.validation, verbose=0)"),
     # ---- data
     ("data.split(x, np.arange(60) // 59, stratify=True)", "stratify=False",
      "data.split(x, np.arange(60) // 59, stratify=False)"),
