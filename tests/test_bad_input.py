@@ -201,7 +201,7 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         LABELS,
         {},
         (DataError, GraphError),
-        "1 outputs|at least 2",
+        "1 output, the labels need 3|at least 2",
     ),
     "batch of 0": (
         classifier(),

@@ -27,6 +27,8 @@ NEEDED = {
     "Conv1D": {"filters": 4, "kernel_size": 3},
     "ConvTranspose": {"filters": 4, "kernel_size": 3},
     "DepthwiseConv": {"kernel_size": 3},
+    "LocallyConnected": {"filters": 4, "kernel_size": 3},
+    "Feedback": {"body": nn.Dense(3)},
     "MaxPool": {"size": 2},
     "AvgPool": {"size": 2},
     "MaxPool1D": {"size": 2},
@@ -119,6 +121,8 @@ RIGHT = {
     ("*", "name"): {"text", "none"},
     **{("*", name): {"none"} for name in ("shortcut", "label_weights")},
     ("*", "backward"): {"none"},
+    ("Lateral", "connections"): {"none"},
+    ("Feedback", "back"): {"none"},
     **{("*", name): {"none"} for name in ("weights", "biases", "activations", "constraint")},
 }  # fmt: skip
 UNCHECKED = {"mask"}  # arrays, which are compared with the weight when the net is built

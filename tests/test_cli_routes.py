@@ -260,7 +260,7 @@ def stripes(folder, n: int = 24, size: int = 12) -> None:
 def test_nets_for_pictures(here):
     stripes(here / "lines")
     text = ok("train", "lines", "--no-plot", "--epochs", 12)
-    assert "net: lenet5, for pictures of 12 x 12 pixels" in text and last(text) == "test accuracy 1.0000"
+    assert "net: lenet5, for 38 pictures of 12 x 12 pixels" in text and last(text) == "test accuracy 1.0000"
     assert [type(layer).__name__ for layer in pel.load("lines.pel").net.layers][:1] == ["FirstConv"]
     assert last(ok("evaluate", "lines.pel", "lines")) == "accuracy 1.0000"
     assert "net: dense, as --hidden is given" in ok("train", "lines", "--hidden", 8, *QUICK)

@@ -320,6 +320,11 @@ def test_every_net_has_a_summary(net, shape, capsys):
     assert capsys.readouterr().out.count("\n") > 4 and "parameters" in model._repr_html_()
 
 
+def test_a_net_without_a_shape_has_no_fields_to_say():
+    with pytest.raises(GraphError, match="give the shape of one sample"):
+        nn.receptive_fields(nn.Conv(2, 3))
+
+
 def test_sequences_have_fields_in_time():
     net = nn.Sequential(nn.Conv1D(4, 3, padding="causal", dilation=2), nn.MaxPool1D(2), nn.GRU(3))
     fields = nn.receptive_fields(net, (20, 2))

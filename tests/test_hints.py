@@ -171,3 +171,16 @@ def test_a_layer_of_ones_own_is_hinted_too():
     with pytest.raises(TypeError, match=r"Scale has no option 'out_features'; here it is nn\.Dense\(units=64\)"):
         Scale(out_features=2)
     assert Scale(units=2).units == 2
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: nn.LSTM(10, 20), "LSTM: peepholes must be True or False, got 20"),
+    (lambda: nn.GRU(10, 20), "GRU: reset_after"),
+    (lambda: nn.GroupNorm(4, 64), "GroupNorm: center"),
+    (lambda: nn.Dense(8, True, 1, 2, 3, 4), "Dense takes units, bias, .* got 6 such; .*sizes of inputs are taken from"),
+    (lambda: pel.Model(nn.Dense(1), "mse").fit([[1.0]], [[1.0]], 5), "Model.fit takes x, y without a name, got 3"),
+])  # fmt: skip
+def test_sizes_in_the_order_of_others_are_no_options(call, said):
+    # PyTorch: nn.LSTM(inputs, units), nn.GroupNorm(groups, channels)
+    with pytest.raises((GraphError, TypeError), match=said):
+        call()

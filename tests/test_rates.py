@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, optim
+from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.cli import cli
 from pellucid.train.doctor.nothing import nothing_learnt
 from pellucid.train.finder import RateSearch
@@ -112,3 +112,10 @@ def test_the_command_line_says_it(tmp_path, monkeypatch, quiet):
     advised = found.stderr.rpartition("try ")[2].strip()
     found = CliRunner().invoke(cli, [*command, "--learning-rate", advised])
     assert found.exit_code == 0 and "warning" not in found.stderr, found.stderr
+
+
+def test_a_loss_below_zero_that_falls_is_no_explosion(recwarn):
+    """As that of a density may be, its negative log-likelihood."""
+    model = Model(nn.Dense(1, bias=False), lambda y, t: ops.sum((y - t) ** 2) - 2.0, optim.SGD(0.25), seed=0)
+    loss = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=5, verbose=0)["loss"]
+    assert loss[0] < 0 and loss[-1] < loss[0] and not recwarn

@@ -205,7 +205,7 @@ class NoAttribute(AttributeError):
 
         owner, place, name, known = self.args
         known = dir(known) if isinstance(known, type) else known
-        return f"{owner} has no attribute {name!r}" + ("" if name.startswith("_") else hint(place, name, known))
+        return f"{owner} has no attribute {name!r}" + hint(place, name, () if name.startswith("_") else known)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> GraphError:
@@ -245,11 +245,17 @@ def hinting(*places: str, owner: str = "") -> Callable[[F], F]:
             except TypeError as error:
                 known = inspect.signature(function).parameters
                 unknown = [name for name in options if name not in known]
+                who = owner or function.__name__
+                bare = [n for n, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD and n != "self"]
+                given = len(args) - ("self" in known)
+                if given > len(bare) and not any(p.kind is p.VAR_POSITIONAL for p in known.values()):
+                    sizes = "; sizes of inputs are taken from the data" if "layer" in places else ""
+                    raise TypeError(f"{who} takes {', '.join(bare) or 'nothing'} without a name, got {given} such; "
+                                    f"give the others as name=value{sizes}") from error  # fmt: skip
                 if not unknown or any(p.kind is p.VAR_KEYWORD for p in known.values()):
                     raise
                 from .hints import hint
 
-                who = owner or function.__name__
                 told = f"{who} has no option {unknown[0]!r}{hint(places, unknown[0], known)}"
                 raise TypeError(told) from error
 

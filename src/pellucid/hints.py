@@ -246,6 +246,8 @@ TABLE = [Hint(*row) for row in (
     ("model", "add", "K", "nn.Sequential(nn.Dense(8), nn.relu, nn.Dense(3))", "a net is made in one piece"),
     ("model", "build", "K", "pel.Model(net, 'mse', input_shape=(4,))"),
     ("model", "get_params set_params classes_", "S", "pel.sklearn.NeuralClassifier()", "an estimator for scikit-learn"),
+    ("model", "__sklearn_tags__ decision_function", "S", "pel.selection.ModelEstimator.trained(model)",
+     "for scikit-learn's scores and pictures, such as DecisionBoundaryDisplay"),
     ("model", "transform fit_transform", "S", "pel.FeatureExtractor(model, layer=-2)"),
     ("model", "to_json export", "K", "model.save('net.pel')"),
     ("net", "parameters named_parameters weights state_dict get_weights", "KP", "model.parameters",

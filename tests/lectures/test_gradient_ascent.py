@@ -1,5 +1,7 @@
 """Lecture 002, "Simplest MLP": z = s(w2 s(w1 x)), its performance P = -1/2 |d - z|^2 climbed by gradient ascent."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,7 @@ def test_sgd_that_maximizes_is_the_slides_hill_climbing_lecture_002(w1, w2, x, d
                       input_shape=(1,))  # fmt: skip
     model.set_parameters({"layers.0.weight": [[w1]], "layers.2.weight": [[w2]]})
     step, state, climb = climber(), {"w1": w1, "w2": w2}, []
+    warnings.simplefilter("error")  # a performance that climbs is no loss that explodes
     for _ in range(20):
         found = step(state, {"x": [x], "d": [d]})
         performance = model.fit([[x]], [[d]], verbose=0)["loss"][-1]

@@ -112,8 +112,8 @@ OF_PICTURES = (
     click.option("--data", "folder", metavar="FOLDER", shell_complete=completion.FOLDER,
                  help="mnist: the folder of its four idx files; cifar: that of its binary files, or an archive."),
     click.option("--net", type=click.Choice(NETS),
-                 help="Pictures: dense layers (--hidden), or a convolutional net. Default: lenet5 for grey ones up to "
-                 "32 x 32, resnet20 for others, dense below 12 x 12."),
+                 help="Pictures: dense layers (--hidden), or a convolutional net. Default: lenet5 up to 32 x 32, grey "
+                 "or fewer than 2000, resnet20 for others, dense below 12 x 12."),
     click.option("--size", callback=height_width, metavar="PIXELS",
                  help="Pictures: scale to 32, or 24x32 (height x width)."),
     click.option("--skip-bad", is_flag=True, help="Pictures: leave out files that cannot be read."),

@@ -58,7 +58,7 @@ def collapse(net: Any, parameters: Mapping[str, Any] | None = None, input_shape:
     >>> one = pel.Model(nn.collapse(model), "mse", input_shape=(3,))
     >>> one.net.units, one.parameters["weight"].shape
     (2, (2, 3))
-    >>> abs(one.predict([[1, 2, 3]]) - model.predict([[1, 2, 3]])).max() < 1e-5
+    >>> bool(abs(one.predict([[1, 2, 3]]) - model.predict([[1, 2, 3]])).max() < 1e-5)
     True
     """
     if parameters is None:

@@ -61,6 +61,10 @@ class Net:
         if current.get() is not None:
             raise GraphError(f"{self!r} is called within a net that is traced; nn.Net is for programs of your own, in "
                              "a net use the layers themselves: one layer in two places shares its weights")  # fmt: skip
+        for v in (*inputs, *named.values()):
+            if not isinstance(v, Value):
+                raise GraphError(f"{self!r} takes Values, such as pellucid.input(...) gives, got {type(v).__name__}; "
+                                 "to compute with arrays, compile a pellucid.Program of what it gives")  # fmt: skip
         scope = self._scope
         scope.training = scope.dropping = training
         self._held += [call.layer for call in scope.calls]  # a place is known by the layer's id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import field
 from string import ascii_letters
 
 from .. import ops
@@ -149,7 +150,7 @@ class GroupNorm(Layer):
     """
 
     groups: int
-    epsilon: float = 1e-5
+    epsilon: float = field(default=1e-5, kw_only=True)
     center: bool = True
     scale: bool = True
     axis: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..graph import Value, input, sample_input, toposort
+from ..graph import GraphError, Value, input, sample_input, toposort
 from ..ops.contract import contract_of, parse
 from ..ops.conv import windows_of
 from ..ops.movement import (
@@ -55,7 +55,7 @@ def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, 
 
     ``net`` is a net, with the ``shape`` of one sample (channels, *space) or (T, channels), or what `trace` gave. None
     where there is none to say: what comes behind a `Dense`, a global pool or a recurrent layer sees everything, and
-    units of a `ConvTranspose` do not all see alike.
+    units of a `ConvTranspose` do not all see alike. Raises `GraphError` for a net without a shape.
 
     >>> from pellucid import nn
     >>> net = nn.Sequential(nn.Conv(6, 5), nn.MaxPool(2), nn.Conv(16, 3, padding=1), nn.Flatten(), nn.Dense(10))
@@ -68,6 +68,8 @@ def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, 
     layers.4 None
      None
     """
+    if shape is None and not isinstance(net, Traced):
+        raise GraphError("receptive_fields: give the shape of one sample, as in receptive_fields(net, (3, 32, 32))")
     traced = net if isinstance(net, Traced) else trace(net, input("x", tuple(shape or ())))
     calls = [c for c in traced.calls if not c.inner and isinstance(c.output, Value)]
     found, moved = axes_of([c.output for c in calls])

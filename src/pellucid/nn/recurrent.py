@@ -193,7 +193,7 @@ class LSTM(Recurrent):
     ((8,), 384)
     """
 
-    forget_bias: float = 1.0
+    forget_bias: float = field(default=1.0, kw_only=True)
     peepholes: bool = False
 
     gates = 4

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..autodiff import grad
+from ..checks import wrong
 from ..graph import GraphError, Value, state, state_leaf, toposort
 from ..ops import batch_size, cast, equal, minimum, where
 from ..ops.xp import xp
@@ -46,6 +47,7 @@ def descend(cost: Value, wrt: Any, optimizer: Any, *, name: str = "optimizer") -
     (['w', 'optimizer.step', 'optimizer.m.w', 'optimizer.v.w', 'optimizer.learning_rate'], 3.0)
     """
     optimizer = as_optimizer(optimizer)
+    check_name(name)
     if isinstance(optimizer, LBFGS):
         raise GraphError("descend: LBFGS looks for the length of its steps, which only pellucid.Model and "
                          "pellucid.minimize do; use another optimizer, such as optim.Adam")  # fmt: skip
@@ -56,6 +58,11 @@ def descend(cost: Value, wrt: Any, optimizer: Any, *, name: str = "optimizer") -
     of_samples = any(v.kind == "sample" for v in toposort([cost]))
     samples = batch_size(states[0].dtype) if of_samples and optimizer.gradient_accumulation_steps else 1.0
     return updates_of(pairs, optimizer, states[0].dtype, constraints, samples, name)
+
+
+def check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise wrong("descend", "name", "text, such as 'critic_adam'", name)
 
 
 def trained(wrt: Any) -> tuple[list[Value], dict[Value, Callable[[Value], Value]]]:
@@ -87,6 +94,7 @@ def trained(wrt: Any) -> tuple[list[Value], dict[Value, Callable[[Value], Value]
 
 def first_values(optimizer: Optimizer, wrt: Any, name: str, steps_per_epoch: int) -> dict[str, Any]:
     """See `Optimizer.init`."""
+    check_name(name)
     states, _ = trained(wrt)
     updates = updates_of([(p, p) for p in states], optimizer, states[0].dtype, name=name)
     known = {k.replace("optimizer", name, 1): v for k, v in optimizer.first_numbers().items()}

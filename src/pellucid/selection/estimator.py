@@ -15,8 +15,10 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from ..data import DataError
 from ..graph import GraphError
+from ..hints import hint
 from ..train import Model
 from ..train.arrays import held_out
+from ..train.outputs import one_output
 from ..train.unchanged import unchanged_on_error
 
 FIT = [name for name in inspect.signature(Model.fit).parameters if name not in ("self", "x", "y", "sample_weight")]
@@ -76,6 +78,36 @@ class ModelEstimator(BaseEstimator):
         else:
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
         return tags
+
+    @classmethod
+    def trained(cls, model: Model, classes: Any = None) -> ModelEstimator:
+        """A model that is trained already as a fitted estimator: for scikit-learn's scores, pictures and inspection.
+
+        ``classes``: the labels of its classes in their order, by default their numbers. `fit` still trains a new one.
+        Raises `GraphError` for a model without weights or of several inputs or outputs, `DataError` for another number
+        of classes than the net has.
+
+        >>> from pellucid import nn
+        >>> model = Model(nn.Dense(2), loss="cross_entropy", input_shape=(1,))
+        >>> estimator = ModelEstimator.trained(model, classes=["no", "yes"])
+        >>> estimator.predict_proba([[0.0], [1.0]]).shape, set(estimator.predict([[0.0]])) <= {"no", "yes"}
+        ((2, 2), True)
+        """
+        one_output(model, "an estimator is")
+        output = model._built().output.shape
+        if model.how != "one":
+            raise GraphError(f"an estimator takes one array of samples, but the net takes {len(model.specs)}")
+        made = cls(model)
+        made.model_, made._flat = model, len(output) < 2 and (made.targets != "binary" or output in ((), (1,)))
+        if made.labelled:
+            k = 2 if made.targets == "binary" and made._flat else output[-1] if output else 1
+            made.classes_ = np.arange(k) if classes is None else np.asarray(classes)
+            if made.classes_.shape != (k,):
+                raise DataError(f"classes must be the labels of the net's {k} classes, got {classes!r:.200}")
+        made.n_features_in_ = int(np.prod(model.specs["x"].shape))
+        if "x" in model.columns:
+            made.feature_names_in_ = np.array(model.columns["x"], dtype=object)
+        return made
 
     # ---- learning -----------------------------------------------------------------------------------------------
 
@@ -163,7 +195,8 @@ class ModelEstimator(BaseEstimator):
             fields = [f.name for f in dataclasses.fields(optimizer) if f.init]
             if name not in fields:
                 there = ", ".join(dict.fromkeys([*known, *fields, *FIT, *own]))
-                raise GraphError(f"nobody takes the option {name!r}; there are {there}")
+                raise GraphError(f"nobody takes the option {name!r}"
+                                 f"{hint(('Model', 'fit', 'optimizer option'), name)}; there are {there}")  # fmt: skip
 
     @property
     def _example(self) -> Model:

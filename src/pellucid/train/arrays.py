@@ -88,6 +88,9 @@ def _refuse_what_is_no_array(a: Any, name: str) -> None:
         raise DataError(f"{name} is a {kind}, which can be read only once; give an array: np.stack(list({name}))")
     if isinstance(a, (Set, KeysView, ValuesView, ItemsView)):
         raise DataError(f"{name} is a {kind}, which is no sequence; give an array or a list")
+    if hasattr(a, "__iter__") and not any(hasattr(a, part) for part in ("__getitem__", "__array__", "toarray")):
+        raise DataError(f"{name} is a {kind}, which is gone through and has no rows; give whole arrays: fit makes the "
+                        "mini-batches, model.fit(x, y, batch_size=32)")  # fmt: skip
     if isinstance(a, Mapping):
         raise DataError(f"{name} is a {kind} with the keys {list(a)[:5]}; give one array")
     if hasattr(a, "toarray") and not hasattr(a, "__array__"):

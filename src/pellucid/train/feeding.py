@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import NoAttribute, hint_options, hinting
-from ..data import Buckets, DataError
+from ..data import Buckets, DataError, Split
 from ..data.dataset import taken_apart
 from ..data.names import check_names
 from ..executors.binding import as_leaf
@@ -182,7 +182,12 @@ class Feeding:
             return bucketed.arrays_of(self, x, name)
         x, y = taken_apart(x, y, name)
         if y is None:
-            raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both")
+            if isinstance(x, Split):
+                raise DataError(
+                    "x is a Split; give one of its parts, such as x.train, and validation_data=x.validation"
+                )
+            raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both"
+                            + "; did you mean (*x), a pair unpacked into x and y?" * _is_pair(x))  # fmt: skip
         return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
 
     def _arrays(self: Any, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict:
@@ -279,6 +284,14 @@ class Feeding:
         if what == "step":
             return programs.training_step(*common, self.optimizer, self.dtype, self.regularizer, self.constraint)
         return programs.evaluation(*common, self.dtype)
+
+
+def _is_pair(x: Any) -> bool:
+    """Whether it may be samples and targets in one."""
+    try:
+        return isinstance(x, (tuple, list)) and len(x) == 2 and len(x[0]) == len(x[1])
+    except TypeError:
+        return False
 
 
 def refuse_constraints(model: Any) -> None:

@@ -57,10 +57,11 @@ def outside(y: np.ndarray, wrong: np.ndarray, k: int, name: str, where: str = ""
             return told + number
     if m <= k and (there[0] != 0 or there[-1] - there[0] < k):
         return f"{told}the net has {k} outputs{where} for the classes 0..{k - 1}; {number}"
-    told += f"the net has {k} outputs{where}, the labels need "
+    told += f"the net has {k} output{'s' * (k > 1)}{where}, the labels need "
     if there[0] >= 0 and m <= k:
         return f"{told}{int(there[-1]) + 1}, or {number}"
     told += f"{m}" if where else f"{m}: nn.Dense({m}) at its end"
+    told += ", or with this net loss='binary_cross_entropy'" * (k == 1 and m == 2)
     return told if there[0] == 0 and there[-1] == m - 1 else f"{told}; and {number}"
 
 

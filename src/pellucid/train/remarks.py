@@ -28,9 +28,9 @@ def remark(text: str, kind: type[Warning] = UserWarning) -> None:
 def remark_if_exploded(model: Model) -> None:
     """A warning at the end of a fit whose training loss is far above what it was at first, or what ignorance costs."""
     losses = model.history.columns.get("loss", [])
-    if not losses or not math.isfinite(losses[-1]):
+    if not losses or not math.isfinite(losses[-1]) or model.optimizer.maximize:
         return
-    known = [(EXPLODED * losses[0], losses[0], "in the first epoch")] if len(losses) > 1 else []
+    known = [(EXPLODED * losses[0], losses[0], "in the first epoch")] if len(losses) > 1 and losses[0] > 0 else []
     if type(model.loss) is CrossEntropy and (output := model._built().output.shape):
         ignorance = math.log(output[model.loss.class_axis(output)])
         known.append((ABSURD * ignorance, ignorance, "for a net that knows nothing"))

@@ -7,6 +7,7 @@ graph, ops and passes; this folder alone imports llvmlite.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from ...graph import Program
@@ -30,10 +31,9 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
 
 def __getattr__(name: str) -> Any:
-    if not name.startswith("__"):
-        run = importlib.import_module(".run", __name__)
-        if name == "Run":
-            return run.Run
-        if name in globals():  # a module of this folder, which has come along
-            return globals()[name]
+    """`Run`, or a module of this folder; each is imported when it is first named."""
+    if name == "Run":
+        return importlib.import_module(".run", __name__).Run
+    if not name.startswith("__") and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

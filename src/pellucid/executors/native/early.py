@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # operations that quick code makes in about the time in which fast code is compiled: of a program, of each nest more
 WORK, NEST_WORK = 3_000_000_000, 200_000_000
-CALL_WORK = 3_000  # and those that calling a nest costs
+CALL_WORK = 500_000  # and what a call of a nest counts: many small steps, as of ten folds, are soon worth fast code
 
 
 class Early:

@@ -291,7 +291,7 @@ def write_cache(key: str, code: bytes) -> None:
 def entries(folder: Path) -> list[tuple[float, int, Path]]:
     """Time of last use, size and path of each entry, oldest first."""
     found = []
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as files:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
         for file in files:
             if NAME.fullmatch(file.name):  # other files there are not ours
                 with contextlib.suppress(OSError):
