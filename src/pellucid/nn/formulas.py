@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
+from .. import ops
 from ..formulas import (
     ATOM,
     LOOSE,
@@ -42,7 +41,7 @@ from ..formulas import (
 from ..graph import GraphError, Value, toposort
 from ..reprs import options_of, shown
 from .activations import ACTIVATIONS, linear
-from .attention import AdditiveAttention, Attends, Attention, MultiHeadAttention
+from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dropout, GaussianNoise, SpatialDropout
 from .embedding import Embedding, Masking, PositionalEncoding
@@ -90,7 +89,7 @@ def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
     more = [word + shown(v) for word, v in options_of(layer) if word[:-1] in PLACES]
     mask = getattr(layer, "mask", None)
     if mask is not None:
-        w = times(w, symbol(f"array{np.shape(mask)}"))
+        w = times(w, symbol(f"array{ops.constant(mask).shape}"))
     turned = transposed(w) if name == "conv_transpose" else w
     stride = getattr(layer, "strides", 1)
     small = f"_{{/{stride}}}" if stride != 1 else ""
@@ -185,7 +184,7 @@ def feedback(layer: Feedback, p: Symbols, x: Formula, place: str = "") -> tuple[
     return settling(layer, f"y{place}", layer.steps, call("body", x), call("body", plus(x, back)))
 
 
-def weights_of(layer: Attends, scores: Formula) -> Formula:
+def weights_of(layer: Any, scores: Formula) -> Formula:
     """Softmax of the scores, those of step t for the steps s that it sees; what training drops of it."""
     weights = call("softmax", scores)
     if getattr(layer, "causal", False):
