@@ -77,7 +77,7 @@ def call(name: str, *inputs: Formula, **options: Any) -> Formula:
 
 
 def applied(name: str, inputs: Sequence[Formula], more: Sequence[str] = ()) -> Formula:
-    """A function of formulas and of what follows them as it stands.
+    r"""A function of formulas and of what follows them as it stands.
 
     >>> applied("max_pool", [symbol("x")], ["2"])[:2]
     ('max_pool(x, 2)', '\\operatorname{max\\_pool}\\left(x, \\text{2}\\right)')
