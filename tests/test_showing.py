@@ -342,4 +342,4 @@ def test_a_layer_may_be_of_a_protocol():
     assert Doubled(3).size() == 3 and repr(Doubled(3)) == "Doubled(3)" and isinstance(Doubled(), nn.Layer)
     assert not isinstance(nn.Dense(2), Doubled) and str(inspect.signature(Doubled)).startswith("(times: int = 2, *")
     assert len(pydoc.plain(pydoc.render_doc(Doubled)).splitlines()) < 75
-    assert (pel.Model(Doubled(), "mse").predict([[1.0, 2.0]]) == [[2.0, 4.0]]).all()
+    assert (pel.Model(Doubled(), "mse", input_shape=(2,)).predict([[1.0, 2.0]]) == [[2.0, 4.0]]).all()
