@@ -1,12 +1,15 @@
 """What is seen of a training and of things: progress as text, figures, tables, and what ``repr`` and ``help`` say."""
 
 import builtins
+import copy
+import inspect
 import io
 import pickle
 import pydoc
 import sys
 import time
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -110,7 +113,8 @@ def test_a_figure_shows_itself_once(kind, tmp_path, monkeypatch):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     assert figure._repr_png_()[:4] == b"\x89PNG" and repr(figure).startswith("<Figure size")
     assert plt.get_fignums() == open_before  # so that a notebook's end of cell does not show it again
-    assert pickle.loads(pickle.dumps(thing.plot()._repr_png_())) == figure._repr_png_()
+    for again in (pickle.loads(pickle.dumps(figure)), copy.deepcopy(figure)):
+        assert type(again) is type(figure) and again._repr_png_() == figure._repr_png_()
 
 
 def test_a_figure_in_a_window(monkeypatch):
@@ -314,3 +318,33 @@ def test_help_shows_the_options():
     text = pydoc.plain(pydoc.render_doc(nn.Dense))
     assert "units: int, bias: bool = True, weight_init: Callable = glorot_uniform" in text and "Each unit" in text
     assert {"param", "training", "by_step"} <= set(dir(nn.Layer)) and "param" in dir(nn.Dense(2))
+
+
+def test_a_signature_is_copied_and_pickled():
+    signature = inspect.signature(nn.Dense)
+    for other in (copy.copy(signature), copy.deepcopy(signature), pickle.loads(pickle.dumps(signature))):
+        assert str(other) == str(signature) and "weight_init: Callable = glorot_uniform" in str(other)
+    assert signature.parameters["weight_init"].default.__name__ == "glorot_uniform"
+
+
+class Sized(Protocol):
+    def size(self) -> int: ...
+
+
+class Doubled(nn.Layer, Sized):
+    """Twice the input."""
+
+    times: int = 2
+
+    def size(self) -> int:
+        return self.times
+
+    def __call__(self, x: pel.Value) -> pel.Value:
+        return self.times * x
+
+
+def test_a_layer_may_be_of_a_protocol():
+    assert Doubled(3).size() == 3 and repr(Doubled(3)) == "Doubled(3)" and isinstance(Doubled(), nn.Layer)
+    assert not isinstance(nn.Dense(2), Doubled) and str(inspect.signature(Doubled)).startswith("(times: int = 2, *")
+    assert len(pydoc.plain(pydoc.render_doc(Doubled)).splitlines()) < 75
+    assert (pel.Model(Doubled(), "mse", input_shape=(2,)).predict([[1.0, 2.0]]) == [[2.0, 4.0]]).all()
