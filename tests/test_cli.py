@@ -318,7 +318,7 @@ def test_a_model_saved_from_python(here):
 
 def test_summary(trained):
     text = ok("summary", trained / "people.pel")
-    for shown in ("layers.0 (Dense)", "parameters", "CrossEntropy", "label (classification", "left out",
+    for shown in ("layers.0 (MemberDense)", "parameters", "CrossEntropy", "label (classification", "left out",
                   "id, numbers the rows", "old, young"):  # fmt: skip
         assert shown in text
     assert "8 x 8 pixels" in ok("summary", trained / "digits.pel")
@@ -466,7 +466,7 @@ TRAIN = ("train", "people.csv", "--target", "label")
         ((*TRAIN, "--epochs", "0"), "--epochs"),
         ((*TRAIN, "--dropout", "1"), "--dropout"),
         ((*TRAIN, "--folds", "1"), "--folds"),
-        ((*TRAIN, "--scale", "big"), "'big' is not one of 'standard', 'minmax', 'robust', 'none'"),
+        ((*TRAIN, "--scale", "big"), "'big' is not one of 'standard', 'minmax', 'robust', 'pieces', 'none'"),
         (("train", "digits", "--encode", "binary"), "--encode does not go with digits"),
         ((*TRAIN, "--executor", "abacus"), "executor must be one of"),
         ((*TRAIN, "--dtype", "float16"), "--dtype"),
@@ -562,7 +562,7 @@ def test_a_failed_save_leaves_the_old_model(here, monkeypatch):
         raise OSError(28, "No space left on device", "people.pel")
 
     monkeypatch.setattr(os, "replace", full)
-    assert "No space left on device" in fails(*TRAIN, "--epochs", 2, "--quiet", "--no-plot")
+    assert "No space left on device" in fails(*TRAIN, "--epochs", 30, "--quiet", "--no-plot")
     assert (here / "people.pel").read_bytes() == before and names(here) == ["people.csv", "people.pel"]
 
 
@@ -584,7 +584,7 @@ def process(*args, **options):
 
 
 def test_as_a_process(here):
-    done = process("train", "people.csv", "--target", "label", "--quiet", "--no-plot", "--epochs", "2")
+    done = process("train", "people.csv", "--target", "label", "--quiet", "--no-plot", "--epochs", "30")
     assert done.returncode == 0 and last(done.stdout).startswith("test accuracy") and done.stderr == ""
     done = process("train", "none.csv", "--target", "label")
     assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: none.csv")
@@ -656,10 +656,10 @@ def test_a_model_that_cannot_be_saved_is_not_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(container.os, "replace", full)
     (tmp_path / "people.csv").write_text(people())
     model = tmp_path / "full" / "people.pel"
-    error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 2, "--output", model, "--no-plot")
+    error = fails("train", tmp_path / "people.csv", "--target", "label", "--epochs", 30, "--output", model, "--no-plot")
     assert f"{model} could not be written (No space left on device); the trained model is in" in error
     (beside,) = (tmp_path / "here").iterdir()
-    assert str(beside) in error and pel.load(beside).epochs == 2 and not list((tmp_path / "full").iterdir())
+    assert str(beside) in error and pel.load(beside).epochs == 30 and not list((tmp_path / "full").iterdir())
 
 
 NOTES = {

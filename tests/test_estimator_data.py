@@ -130,7 +130,7 @@ def test_what_is_monitored_is_not_weighted_by_class():
 @pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor, MLPClassifier, MLPRegressor])
 def test_a_batch_larger_than_the_samples_is_clipped_and_said(kind):
     with pytest.warns(UserWarning, match="`batch_size` 1000, larger than the 150 samples. It is going to be clipped"):
-        kind(batch_size=1000, **FEW).fit(X, Y)
+        kind(batch_size=1000, early_stopping=False, **FEW).fit(X, Y)
 
 
 def test_whole_numbers_first_and_others_later():

@@ -17,7 +17,11 @@ OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
 TRAIN = AUTODIFF | ENGINE | {"version", "nn", "optim", "schedules", "data", "metrics", "train"} | {"figures"}
-TOP = TRAIN | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
+TOP = (
+    TRAIN
+    | {"", "decode", "neurons", "tabular", "features", "report", "sklearn", "selection", "ensembles"}
+    | {"recipes"}
+)
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
@@ -45,6 +49,7 @@ MAY_IMPORT = {
     "features": TRAIN,
     "tabular": TRAIN,
     "report": set(),
+    "recipes": TRAIN,
     "ensembles": TRAIN | {"report"},
     "selection": TRAIN | {"report"},
     "sklearn": TOP,

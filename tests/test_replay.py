@@ -17,6 +17,7 @@ HOW = {
     "default": {},
     "minmax, mean": {"scale": "minmax", "impute": "mean"},
     "robust, most frequent": {"scale": "robust", "impute": "most_frequent"},
+    "pieces": {"scale": "pieces"},
     "no scale, constant": {"scale": None, "impute": "constant", "fill_value": -1.5, "indicator": False},
     "binary": {"encode": "binary", "clip": "iqr"},
     "ordinal": {"encode": "ordinal", "clip": "robust_z"},

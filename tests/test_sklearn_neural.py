@@ -64,7 +64,7 @@ def test_optimizers_rates_and_callbacks():
         assert net.score(X, Y) > 0.9, options
     assert Count.epochs == net.n_iter_
     slow = NeuralClassifier((8,), solver="sgd", learning_rate="invscaling", power_t=0.5, random_state=0, max_iter=2,
-                            learning_rate_init=0.5).fit(X, Y)  # fmt: skip
+                            early_stopping=False, learning_rate_init=0.5).fit(X, Y)  # fmt: skip
     assert slow.model_.learning_rate == pytest.approx(0.5 / np.sqrt(301), 1e-6)
 
 
@@ -252,7 +252,7 @@ def test_bad_samples():
         NeuralClassifier((3,), max_iter=1).fit(table.assign(survived=y), y)
     with pytest.raises(ConvergenceWarning, match=r"\(2\) reached"), warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        NeuralClassifier(max_iter=2).fit(X, Y)
+        NeuralClassifier((3,), max_iter=2).fit(X, Y)
 
 
 # ---- the others ---------------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_bad_samples():
 
 def test_several_labels():
     x, y = make_multilabel_classification(n_samples=200, n_classes=4, random_state=0)
-    net = NeuralMultiLabel((30,), **FAST).fit(x, y)
+    net = NeuralMultiLabel((30,), early_stopping=False, **FAST).fit(x, y)
     assert net.predict(x).shape == y.shape and (net.predict(x) == y).mean() > 0.95
     assert net.predict_proba(x).shape == y.shape and net.score(x, y) > 0.8
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,10 @@ import click
 import numpy as np
 
 from .. import Checkpoint, DataError, EarlyStopping, Model, __version__, data, nn, optim
+from ..recipes import Recipe, hidden_layers
 from . import files
 
 CHECKPOINT_MINUTES = 10  # and after every epoch
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
-
-    ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs.
-    With ``validation``, a share of the training samples is kept apart; with ``patience``, training ends when the loss
-    on it has not improved for so many epochs, and the best weights are kept.
-    """
-
-    hidden: tuple[int, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float = 1e-3
-    dropout: float = 0.0
-    input_dropout: float = 0.0
-    patience: int = 0
-    validation: float = 0.1
-    net: str = "dense"
-
-    def changed(self, **asked: Any) -> Recipe:
-        """This recipe with what the user asked for; no dropout means none on the inputs either."""
-        asked = {name: value for name, value in asked.items() if value is not None}
-        return replace(self, **asked, input_dropout=0.0 if asked.get("dropout") == 0 else self.input_dropout)
 
 
 RECIPES = {
@@ -58,7 +34,8 @@ RECIPES = {
 class Run:
     """One call of `train`: the recipe, what the model is given, where it goes, what computes, and whether to speak.
 
-    ``batch_size``: as the user asked for it; None is the recipe's, or all samples if they are fewer.
+    ``batch_size``: as the user asked for it; None is the recipe's, or all samples if they are fewer. ``asked``: what
+    the user asked of the recipe, for those that are chosen by the samples.
     """
 
     recipe: Recipe
@@ -75,18 +52,24 @@ class Run:
     resume: bool = False
     class_weight: str | None = None
     oversample: bool = False
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def say(self) -> Callable[..., None]:
         """Print, unless quiet."""
         return (lambda *text, **options: None) if self.quiet else click.echo
 
-    def learn(self, x: np.ndarray, y: np.ndarray, outputs: int | None, verbose: int = 1) -> Model:
-        """A net for class numbers (of so many ``outputs``) or for values (None), fitted to training samples."""
+    def learn(
+        self, x: np.ndarray, y: np.ndarray, outputs: int | None, verbose: int = 1, columns: Sequence[int] = ()
+    ) -> Model:
+        """A net for class numbers (of so many ``outputs``) or for values (None), fitted to training samples.
+
+        ``columns``: those of x that are in pieces, for the recipe's.
+        """
         loss, metrics = ("cross_entropy", ["accuracy"]) if outputs else ("mse", ["mae"])
         if len(x) < 4:
             raise DataError(f"{len(x)} training samples are too few to learn from; expected at least 4")
-        model = self.model(self.network(x.shape[1:], outputs or 1), loss, metrics)
+        model = self.model(self.network(x.shape[1:], outputs or 1, loss, columns), loss, metrics)
         split = max(self.recipe.validation, 1 / len(x))
         held = round(len(x) * split)
         if self.class_weight is None and not self.oversample:
@@ -115,19 +98,15 @@ class Run:
         except DataError:
             return drawn(len(y), held, self.seed)
 
-    def network(self, shape: tuple[int, ...], outputs: int) -> nn.Layer:
+    def network(self, shape: tuple[int, ...], outputs: int, loss: str = "mse", columns: Sequence[int] = ()) -> nn.Layer:
         """The recipe's net, or hidden layers by the recipe."""
         r = self.recipe
         if r.net == "lenet5":
             return nn.zoo.lenet5(outputs, shape[1], modern=True)
         if r.net == "resnet20":
             return nn.zoo.resnet_cifar(20, outputs)
-        parts: list[Any] = [nn.Flatten()] if len(shape) > 1 else []
-        if r.input_dropout:
-            parts.append(nn.Dropout(r.input_dropout))
-        for units in r.hidden:
-            parts += [nn.Dense(units), nn.relu, *self.dropout()]
-        return nn.Sequential(*parts, nn.Dense(outputs))
+        flat: list[Any] = [nn.Flatten()] if len(shape) > 1 else []
+        return nn.Sequential(*flat, *hidden_layers(r, outputs, loss, columns))
 
     def dropout(self) -> list[nn.Layer]:
         """What is behind each hidden layer."""
@@ -135,7 +114,7 @@ class Run:
 
     def model(self, net: nn.Layer, loss: str, metrics: Sequence[str] = ()) -> Model:
         """A model with the recipe's optimizer and what the user asked for."""
-        adam = optim.Adam(self.recipe.learning_rate)
+        adam = optim.Adam(self.recipe.rate)
         return Model(net, loss, adam, metrics, self.seed, self.dtype, self.executor, threads=self.threads)
 
     def fitted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from .. import DataError, Model, data, report, tabular
 from ..data.dataset import drawn
 from ..data.reading import MISSING
+from ..recipes import for_table
 from . import files
 from .learning import Run
 from .reading import KEPT, KINDS, first_line_is_data, how_read, in_own_words, names, read, read_like
@@ -32,6 +34,7 @@ def train(
     given = {name: word.replace("-", "_") for name, word in how.items() if word}
     words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
     prepare = tabular.Preparation(**words)
+    run = replace(run, asked={**run.asked, "scale": words.get("scale", "")})
     target = the_target(path, reading, target)
     if clash := [name for name in ("categorical", "numeric", "dates") if target in reading[name]]:
         raise click.UsageError(f"--{clash[0]} is for other columns than the target; give --target-type text or number")
@@ -178,12 +181,27 @@ def fitted(
     run: Run, table: data.Table, columns, aim, prepare: tabular.Preparation, verbose: int = 1
 ) -> tuple[Model, tabular.Preprocessing, tabular.Target]:
     """A model fitted to rows, with the transformers and the target's scale learnt from the same rows, kept in it."""
+    run, prepare = by_size(run, prepare, len(table), len(columns.names))
     preprocessing = tabular.Preprocessing.fit(table, columns, prepare)
     aim = aim.scaled_on(table[aim.name])
     x, y = preprocessing.transform(table), aim.encode(table[aim.name])
-    model = run.learn(x.astype(run.dtype), y, len(aim.class_names) or None, verbose)
+    outputs, columns = len(aim.class_names) or None, preprocessing.in_pieces()
+    model = run.learn(x.astype(run.dtype), y, outputs, verbose, columns)
     tabular.keep_in(model, preprocessing, aim)
     return model, preprocessing, aim
+
+
+def by_size(run: Run, prepare: tabular.Preparation, rows: int, columns: int) -> tuple[Run, tabular.Preparation]:
+    """The recipe for a table of that size, and columns in its pieces, unless the user asked for layers or scales."""
+    asked = dict(run.asked)
+    scale = asked.pop("scale", "")
+    if asked.get("hidden") is not None or asked.get("dropout") is not None:
+        return run, prepare
+    recipe = for_table(rows, columns).changed(**asked)
+    recipe = replace(recipe, validation=recipe.validation or run.recipe.validation)
+    if recipe.pieces and scale == "":
+        prepare = replace(prepare, scale="pieces")
+    return replace(run, recipe=recipe), prepare
 
 
 def tried(model: Model, preprocessing, aim: tabular.Target, table: data.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -91,10 +91,10 @@ def command(
     inputs = [path for path in (what, given["test"]) if path]
     model = files.output(output or f"{name}.pel", files.MODELS, "a model", inputs)
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", inputs)
-    recipe = RECIPES[kind].changed(epochs=epochs, learning_rate=learning_rate, hidden=hidden, dropout=dropout)
-    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume,
-              given["class_weight"], given["oversample"])  # fmt: skip
     asked = {"epochs": epochs, "learning_rate": learning_rate, "hidden": hidden, "dropout": dropout}
+    recipe = RECIPES[kind].changed(**asked)
+    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume,
+              given["class_weight"], given["oversample"], asked)  # fmt: skip
     if kind == "table":
         from .tables import train
 

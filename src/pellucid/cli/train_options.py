@@ -10,7 +10,7 @@ import click
 from . import completion, options
 
 # ways to prepare a table's columns, with - for _ and none for None; tabular, which knows them, is slow to import
-IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", "minmax", "robust", "none"]
+IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", "minmax", "robust", "pieces", "none"]
 ENCODE, CLIP = ["one-hot", "binary", "ordinal"], ["iqr", "robust-z"]
 NETS = ["dense", "lenet5", "resnet20"]
 
@@ -87,7 +87,7 @@ OF_TABLES = (
     click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable."),
     click.option("--text", multiple=True, metavar="COLUMN", help="CSV: learn from the words in it; repeatable."),
     click.option("--impute", type=click.Choice(IMPUTE), help="CSV: what fills missing numbers. Default: median."),
-    click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: standard."),
+    click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: by the rows."),
     click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot."),
     click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no."),
     click.option("--class-weight", type=click.Choice(["balanced"]),

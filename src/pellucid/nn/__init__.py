@@ -46,6 +46,7 @@ from .losses import (
     Poisson,
 )
 from .masks import mask_of, with_mask
+from .members import MemberDense, MemberMean, Pieces
 from .mixture import MixtureDensity
 from .net import Net
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
@@ -118,6 +119,8 @@ __all__ = [
     "MaxPool1D",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "MemberDense",
+    "MemberMean",
     "MissProbability",
     "MixtureDensity",
     "MultiHeadAttention",
@@ -125,6 +128,7 @@ __all__ = [
     "NonNeg",
     "PNorm",
     "Penalty",
+    "Pieces",
     "PixelNorm",
     "Poisson",
     "PositionEmbedding",

@@ -55,13 +55,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None) -> Autoencoder:
         """Train; y is not looked at, ``validation_data`` is an array like X."""
         held = None if validation_data is None else (validation_data, None)
-        self._train(X, None, sample_weight, held, self.max_iter, bool(self.warm_start))
+        self._train(X, None, sample_weight, held, bool(self.warm_start))
         self.reconstruction_err_ = self.loss_
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, None, sample_weight, None, 1, True, partial=True)
+        return self._train(X, None, sample_weight, None, True, partial=True)
 
     def transform(self, X: Any) -> np.ndarray:
         """The code of each row, (n, n_components)."""

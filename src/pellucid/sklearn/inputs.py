@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array
 from ..data import DataError, Dataset, Table, as_table
 from ..tabular import Preprocessor
 from ..tabular.preprocessor import orders_of
+from ..tabular.transformers import PieceScaler
 from ..train.remarks import remark
 from .checking import validate_data
 
@@ -25,14 +26,15 @@ class Features:
     ``read`` checks X by scikit-learn's rules, names of columns among them, and ``numbers`` makes the array. Which way
     is decided by the training samples alone:
 
-    - an array, or a DataFrame of numbers without gaps: scaled to mean 0 and variance 1, if asked. What is missing in a
-      DataFrame later is the column's median.
+    - an array, or a DataFrame of numbers without gaps: scaled to mean 0 and variance 1, or in pieces, if
+      asked. What is missing in a DataFrame later is the column's median.
     - a DataFrame with gaps, or with columns that are not numbers: `pellucid.tabular.Preprocessor`. Missing numbers are
       filled, categories become columns, truth values are 0 and 1.
     """
 
     def __init__(self, scale: bool) -> None:
         self.scale = scale
+        self.pieces = 0  # with scale: columns of numbers from 0 to this, for `nn.Pieces`
         self.scaler: Any = None
         self.table: Preprocessor | None = None
         self.names: list[str] = []  # of the table's columns
@@ -65,12 +67,20 @@ class Features:
 
     def learn(self, X: Any, weight: np.ndarray | None) -> None:
         """Means, deviations and categories of what `learn_columns` gave."""
+        pieces = self.scale and self.pieces > 0
         if self.table is not None:
-            self.table.fit(X)
+            self.table.set_params(scale="pieces" if pieces else self.table.scale).fit(X)
         elif self.scale:
             with np.errstate(over="ignore", invalid="ignore"):
-                self.scaler = StandardScaler().fit(X, sample_weight=weight)
-            refuse_overflow(self.scaler, "X")
+                self.scaler = (PieceScaler(self.pieces) if pieces else StandardScaler()).fit(X, sample_weight=weight)
+            refuse_overflow(self.scaler.scaler_ if pieces else self.scaler, "X")
+
+    @property
+    def columns(self) -> list[int]:
+        """The features that are numbers from 0 to ``pieces``."""
+        if self.table is not None:
+            return self.table.fitted_.in_pieces()
+        return getattr(self.scaler, "columns_", [])
 
     def read(self, estimator: Any, X: Any) -> Any:
         """Other samples, checked as the training samples were: an array, or a `Table`."""

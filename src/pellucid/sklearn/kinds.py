@@ -33,6 +33,11 @@ def _has_probabilities(estimator: Any) -> bool:
 class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     """A neural net that tells classes apart.
 
+    As it comes, the net and its training are chosen by the rows (`pellucid.recipes.for_table`; ``recipe_`` has what
+    was chosen): eight nets of two layers of 64 units, as one, numbers in pieces from 1,000 rows on, a falling learning
+    rate, early stopping. What is not "auto" is taken as it is said; with ``layers`` or ``hidden_layer_sizes`` the net
+    is that, and training as scikit-learn's, with early stopping from 100 rows on.
+
     The arguments are those of scikit-learn's `MLPClassifier`, and
 
     - ``layers``: a list of layers in the place of the hidden ones (the output layer is added), or a whole net;
@@ -46,9 +51,9 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
       spread and all of them (`pellucid.Restarts`).
     - ``executor``, ``threads``: as in `pellucid.Model`. The net computes in the dtype of X, float32 or float64.
 
-    Fitted: ``model_`` (the `pellucid.Model`), ``classes_``, ``n_iter_``, ``loss_``, ``best_loss_``, ``loss_curve_``,
-    ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of held back samples) has not
-    improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a `ConvergenceWarning`.
+    Fitted: ``model_`` (the `pellucid.Model`), ``recipe_``, ``classes_``, ``n_iter_``, ``loss_``, ``best_loss_``,
+    ``loss_curve_``, ``n_features_in_``. Training ends when the loss (with ``early_stopping``, that of the rows held
+    back) has not improved by ``tol`` for ``n_iter_no_change`` epochs, or after ``max_iter``, with a warning.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -62,19 +67,20 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     }
     usual_loss = "cross_entropy"
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, layers=None, dropout=0.0, loss=None,
-                 optimizer=None, solver="adam", alpha=0.0001, batch_size="auto", learning_rate="constant",
-                 learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4,
-                 verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-                 validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, callbacks=(),
-                 scale=True, input_shape=None, restarts=1, executor=None, threads=None, class_weight=None):  # fmt: skip
+    def __init__(self, hidden_layer_sizes="auto", activation="relu", *, layers=None, dropout=0.0, loss=None,
+                 optimizer=None, solver="adam", alpha=0.0001, batch_size="auto", learning_rate="auto",
+                 learning_rate_init="auto", power_t=0.5, max_iter="auto", shuffle=True, random_state=None, tol=1e-4,
+                 verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping="auto",
+                 validation_fraction=0.15, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change="auto",
+                 callbacks=(), scale=True, input_shape=None, restarts=1, executor=None, threads=None,
+                 class_weight=None):  # fmt: skip
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.class_weight = given.pop("class_weight")
         super().__init__(**given)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralClassifier:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
+        return self._train(X, y, sample_weight, None, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample."""
@@ -163,7 +169,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralRegressor:
         """One epoch over these samples. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True)
+        return self._train(X, y, sample_weight, None, True, partial=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The values of each sample: (n,), or (n, outputs) for several."""
@@ -221,7 +227,7 @@ class NeuralMultiLabel(ClassifierMixin, NeuralEstimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> NeuralMultiLabel:
         """One epoch over these samples; ``classes``: all there will be, at the first call. Scaling stays as it was."""
-        return self._train(X, y, sample_weight, None, 1, True, partial=True, classes=classes)
+        return self._train(X, y, sample_weight, None, True, partial=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels that are more probable than not: (n, labels) of 0 and 1; for plain classes the most probable one."""

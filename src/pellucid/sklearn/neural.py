@@ -21,10 +21,12 @@ from ..checks import hint_options
 from ..data import DataError
 from ..ensembles import restarts
 from ..nn.losses import as_loss
+from ..recipes import HELD
 from ..schedules import Schedule
 from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
 from ..train.remarks import remark
 from ..train.unchanged import unchanged_on_error
+from .choosing import chosen, recipe_net, recipe_of
 from .inputs import Features, finite, refuse_streams, warn_of_target, weights_of
 from .nets import LOSS_NAMES, net_of
 from .perceptron import worker_threads
@@ -59,7 +61,7 @@ class NeuralEstimator(BaseEstimator):
     """Base of the estimators: their arguments, and how they become a `pellucid.Model`."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [str, callable],
         "layers": [None, list, tuple, callable],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -68,10 +70,10 @@ class NeuralEstimator(BaseEstimator):
         "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"auto", "constant", "invscaling", "adaptive"}), Schedule],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -79,12 +81,12 @@ class NeuralEstimator(BaseEstimator):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "callbacks": [list, tuple],
         "scale": ["boolean"],
         "input_shape": [None, tuple, list],
@@ -93,6 +95,8 @@ class NeuralEstimator(BaseEstimator):
         "threads": [None, Interval(Integral, 1, None, closed="left")],
     }
     usual_loss, usual_targets = "", "y"
+    rows_overlap = False
+    rows_to_stop = HELD  # rows from which on some are held back to say when to stop
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -100,7 +104,7 @@ class NeuralEstimator(BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes="auto",
         activation="relu",
         *,
         layers=None,
@@ -110,10 +114,10 @@ class NeuralEstimator(BaseEstimator):
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
+        learning_rate="auto",
+        learning_rate_init="auto",
         power_t=0.5,
-        max_iter=200,
+        max_iter="auto",
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -121,12 +125,12 @@ class NeuralEstimator(BaseEstimator):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
+        early_stopping="auto",
+        validation_fraction=0.15,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        n_iter_no_change=10,
+        n_iter_no_change="auto",
         callbacks=(),
         scale=True,
         input_shape=None,
@@ -142,7 +146,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _optimizer(self) -> optim.Optimizer:
         """The optimizer as given, or by its name, or scikit-learn's solver."""
-        rate = self.learning_rate if isinstance(self.learning_rate, Schedule) else self.learning_rate_init
+        rate = self.learning_rate if isinstance(self.learning_rate, Schedule) else self.recipe_.rate
         if isinstance(self.optimizer, optim.Optimizer):
             return self.optimizer
         if self.optimizer is not None:
@@ -162,7 +166,7 @@ class NeuralEstimator(BaseEstimator):
     def _callbacks(self, watched: str, patience: float) -> list[Callback]:
         found = list(self.callbacks)
         if self.learning_rate == "invscaling":
-            found.append(InverseScaling(self.learning_rate_init, self.power_t, self.t_))
+            found.append(InverseScaling(self.recipe_.learning_rate, self.power_t, self.t_))
         if patience == np.inf:
             return found
         if self.learning_rate == "adaptive" and watched == "loss":
@@ -171,7 +175,9 @@ class NeuralEstimator(BaseEstimator):
         return [*found, EarlyStopping(watched, self.tol, int(patience), "min", restore_best_weights=best)]
 
     def _net(self, outputs: int) -> Any:
-        return net_of(self, outputs, self.layers, self.hidden_layer_sizes, self.input_shape)
+        if chosen(self):
+            return recipe_net(self, outputs)
+        return net_of(self, outputs, self.layers, self.recipe_.hidden, self.input_shape)
 
     def _model(self, outputs: int, features: int, dtype: str, mean: float) -> Model:
         penalty = nn.L2(float(self.alpha) / 2 / mean, per_batch=True)
@@ -182,8 +188,8 @@ class NeuralEstimator(BaseEstimator):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def _train(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, epochs: int, goes_on: bool,
-        partial: bool = False, **known: Any,
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, goes_on: bool, partial: bool = False,
+        **known: Any,
     ) -> Any:  # fmt: skip
         """`fit` and `partial_fit`: ``goes_on`` keeps the weights there are, ``partial`` the optimizer's memory too."""
         self._validate_params()
@@ -199,24 +205,31 @@ class NeuralEstimator(BaseEstimator):
             y = self._labels(y, first, **known)
             warn_of_target(X, y, getattr(self, "feature_names_in_", None))
             weight, own, mean = weights_of(sample_weight, getattr(self, "class_weight", None), y)
+            rows = len(y) if first else self.rows_
+            self.recipe_, self.rows_ = recipe_of(self, rows, partial), rows
             if first:
+                features.pieces = self.recipe_.pieces
                 features.learn(X, weight)
                 self._learn_targets(y, weight)
             x = features.numbers(X)
             t = self._targets(y, x)
+            x = self._inputs(x)
             self.features_ = features
             if first:
                 self.n_outputs_, self.t_ = self._outputs(t), 0
             model = self._ready(x, t, mean, first, partial)
             model.in_parts = partial
             model.penalties = {"strength": self.alpha / 2 / mean}  # alpha / 2 ||W||^2 / the sum of weights
-            self._epochs(model, x, t, weight, own, validation_data, epochs, partial, first)
+            self._epochs(
+                model, x, t, weight, own, validation_data, 1 if partial else self.recipe_.epochs, partial, first
+            )
         return self
 
     def _ready(self, x: np.ndarray, t: np.ndarray, mean: float, first: bool, partial: bool) -> Model:
         """The model to train: a new one, or the weights there are in a model by the arguments there are."""
         recipe = {name: list(v) if isinstance(v, list) else v
                   for name, v in self.get_params(deep=False).items() if name not in LIVE}  # fmt: skip
+        recipe["the course of the learning rate"] = self.recipe_.falling
         changed = (
             []
             if first
@@ -240,13 +253,13 @@ class NeuralEstimator(BaseEstimator):
     ) -> None:  # fmt: skip
         if validation_data is not None:
             validation_data = self._validation(*validation_data)
-        elif self.early_stopping:
+        elif self.recipe_.validation:
             if partial:
                 raise ValueError("partial_fit does not support early_stopping=True")
             x, t, weight, validation_data = self._split(x, t, weight, own)
-        watched = "val_loss" if self.early_stopping else "loss"
+        watched = "val_loss" if self.recipe_.validation else "loss"
         before = model.epochs
-        callbacks = self._callbacks(watched, np.inf if partial else self.n_iter_no_change)
+        callbacks = self._callbacks(watched, np.inf if partial else self.recipe_.patience)
         given = {"batch_size": self._batch(model, len(x)), "epochs": epochs, "validation_data": validation_data,
                  "sample_weight": weight, "shuffle": bool(self.shuffle), "callbacks": callbacks,
                  "verbose": 2 if self.verbose is True else int(self.verbose)}  # fmt: skip
@@ -265,7 +278,8 @@ class NeuralEstimator(BaseEstimator):
         self.t_ += self.n_iter_ * len(x)
         self.loss_curve_ = model.history["loss"]
         self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
-        if not partial and self.n_iter_ == epochs and not model.stop_training and self.tol > 0:
+        falls = self.recipe_.falling  # to 0 at the last epoch: that is how it is meant to end
+        if not partial and self.n_iter_ == epochs and not model.stop_training and self.tol > 0 and not falls:
             remark(f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
                    ConvergenceWarning)  # fmt: skip
 
@@ -274,7 +288,7 @@ class NeuralEstimator(BaseEstimator):
         if isinstance(model.optimizer, optim.LBFGS):
             return "all"
         if self.batch_size == "auto":
-            return min(200, n)
+            return min(self.recipe_.batch_size, n)
         if self.batch_size > n:
             remark(f"Got `batch_size` {self.batch_size}, larger than the {n} samples. It is going to be clipped")
         return min(self.batch_size, n)
@@ -300,16 +314,17 @@ class NeuralEstimator(BaseEstimator):
         y = X if self.usual_targets == "X" else y
         check_consistent_length(X, y)
         x = self.features_.numbers(X)
-        held = x, self._targets(self._labels(y, first=False), x)
+        t = self._targets(self._labels(y, first=False), x)
+        held = self._inputs(x), t
         return held if sample_weight is None else (*held, sample_weight)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
         """Train; ``validation_data`` is (X, y) or (X, y, sample_weight), with ``early_stopping`` the one it watches."""
-        return self._train(X, y, sample_weight, validation_data, self.max_iter, bool(self.warm_start))
+        return self._train(X, y, sample_weight, validation_data, bool(self.warm_start))
 
     def _predicted(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        x = self.features_(self, X)
+        x = self._inputs(self.features_(self, X))
         with np.errstate(over="ignore"):
             return finite(self.model_.predict(x, finite=False))
 
@@ -321,6 +336,10 @@ class NeuralEstimator(BaseEstimator):
 
     def _learn_targets(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         """What is learnt of y before training."""
+
+    def _inputs(self, x: np.ndarray) -> np.ndarray:
+        """What the model is given of the features, after `_targets` has seen them."""
+        return x
 
     def _targets(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """What the model's loss takes as targets."""

@@ -28,7 +28,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sklearn.impute": ("SimpleImputer", "KNNImputer", "MissingIndicator"),
     "sklearn.feature_extraction.text": ("TfidfTransformer", "TfidfVectorizer"),
     "sklearn.pipeline": ("Pipeline",),
-    f"{__package__}.transformers": ("OutlierClipper", "BinaryEncoder", "DateFeatures", "BagOfWords"),
+    f"{__package__}.transformers": ("OutlierClipper", "BinaryEncoder", "DateFeatures", "BagOfWords", "PieceScaler"),
 }
 CLASS = re.compile(r'"class":\s*"(\w+)"')  # in JSON: in a text of the user's the quotes would be escaped
 MOST = 1 << 28  # bytes of JSON: more than any table's transformers, less than what a damaged file may claim

@@ -26,7 +26,7 @@ NONE = "(missing)"  # the category of missing entries
 WORDS, NUMBERS = 4000, 40_000_000  # of a column of text, at most; fewer where rows times words were more than these
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
 IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
-SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
+SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler", "pieces": "PieceScaler"}
 ENCODE = ("one_hot", "binary", "ordinal")
 OF_NUMBERS = {"clip": ("OutlierClipper",), "impute": ("SimpleImputer", "KNNImputer"), "scale": (*SCALERS.values(),)}
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # kinds of columns, and the classes of the steps that there may be
@@ -45,7 +45,8 @@ class Preparation:
     - ``impute``: what stands where a number is missing: the column's "median", "mean" or "most_frequent" value,
       "constant" (``fill_value``), or the mean of the nearest "neighbours" (5 rows, after scaling). With ``indicator``
       another column says that it was missing. Missing categories are a category of their own.
-    - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1), None.
+    - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1),
+      "pieces" (`PieceScaler`), None.
     - ``encode``: categories as "one_hot" (k columns), "binary" (log2 k columns) or "ordinal" (one, sorted).
     - ``order``: {column: its values in order}: one column of numbers, scaled; a value that is not there is missing.
     - ``clip``: numbers far from the others are moved to the bounds of `data.outliers`, by "iqr" or "robust_z".
@@ -72,10 +73,11 @@ class Preparation:
         """The steps for columns of numbers with NaN where missing."""
         from sklearn import impute, preprocessing
 
-        from .transformers import OutlierClipper
+        from .transformers import OutlierClipper, PieceScaler
 
+        scalers = vars(preprocessing) | {"PieceScaler": PieceScaler}
         options = {"add_indicator": self.indicator, "keep_empty_features": True}
-        scale = [("scale", getattr(preprocessing, SCALERS[self.scale])())] if self.scale else []
+        scale = [("scale", scalers[SCALERS[self.scale]]())] if self.scale else []
         clip = [("clip", OutlierClipper(self.clip))] if self.clip else []
         if self.impute == "neighbours":  # by distances, which need a scale
             return [*clip, *scale, ("impute", impute.KNNImputer(n_neighbors=self.neighbours, **options))]
@@ -190,6 +192,16 @@ class Preprocessing:
             for kind, step in self.steps.items()
             for name in step.get_feature_names_out(np.array(getattr(self.columns, kind), object))
         ]
+
+    def in_pieces(self) -> list[int]:
+        """The features that a `PieceScaler` has brought to 0..pieces, by number."""
+        found, first = [], 0
+        for kind, step in self.steps.items():
+            scaler: Any = step.named_steps.get("scale")
+            if type(scaler).__name__ == "PieceScaler":
+                found += [first + j for j in scaler.columns_]
+            first += len(step.get_feature_names_out(np.array(getattr(self.columns, kind), object)))
+        return found
 
     def unseen(self, table: Table) -> list[str]:
         """A sentence for each column with categories that the training rows did not have."""

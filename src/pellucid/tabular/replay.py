@@ -81,6 +81,27 @@ class RobustScaler(Step):
         return (x - self.center_) / self.scale_
 
 
+class PieceScaler(Step):
+    """0 to ``pieces`` between a column's bounds; columns of few values by the scaler."""
+
+    pieces: int
+    scaler_: StandardScaler
+    columns_: list[int]
+    bounds_: list[np.ndarray]
+
+    def transform(self, x):
+        return in_pieces(self.scaler_.transform(x), x, self.columns_, self.bounds_, self.pieces)
+
+
+def in_pieces(
+    scaled: np.ndarray, x: np.ndarray, columns: list[int], bounds: list[np.ndarray], pieces: int
+) -> np.ndarray:
+    """Scaled numbers (n, columns), some of them in place as numbers from 0 to ``pieces``, linear between bounds."""
+    for j, own in zip(columns, bounds, strict=True):
+        scaled[:, j] = np.interp(x[:, j], own, np.linspace(0, pieces, len(own)))
+    return scaled
+
+
 class OutlierClipper(Step):
     """Numbers moved to the bounds."""
 
@@ -277,7 +298,7 @@ def as_text(column: np.ndarray) -> list[str]:
 
 CLASSES: dict[str, type[Step]] = {
     cls.__name__: cls
-    for cls in (Pipeline, StandardScaler, MinMaxScaler, RobustScaler, OutlierClipper, MissingIndicator, SimpleImputer,
-                OneHotEncoder, OrdinalEncoder, BinaryEncoder, DateFeatures, TfidfTransformer, TfidfVectorizer,
-                BagOfWords)
+    for cls in (Pipeline, StandardScaler, MinMaxScaler, RobustScaler, PieceScaler, OutlierClipper, MissingIndicator,
+                SimpleImputer, OneHotEncoder, OrdinalEncoder, BinaryEncoder, DateFeatures, TfidfTransformer,
+                TfidfVectorizer, BagOfWords)
 }  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import OrdinalEncoder
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.outliers import bounds
 from .dates import date_parts
-from .replay import as_text, bit_names, chosen_parts, in_bits
+from .replay import as_text, bit_names, chosen_parts, in_bits, in_pieces
 
 
 class BinaryEncoder(TransformerMixin, BaseEstimator):
@@ -83,6 +83,51 @@ class OutlierClipper(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names as they are."""
         return np.asarray(input_features, object)
+
+
+class PieceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Columns of numbers to 0..``pieces``, so that each piece holds as many training rows: for `pellucid.nn.Pieces`.
+
+    The bounds of the pieces are quantiles of the column, between them it is linear, beyond the first and the last it
+    stays there. A column of fewer different values than that has a bound at each; one of at most two is scaled to mean
+    0 and deviation 1. NaN stays. Fitted: ``columns_``, the numbers of the columns in pieces; ``bounds_``.
+
+    >>> scaler = PieceScaler(4).fit(np.array([[1.0, 0.0], [2.0, 1.0], [4.0, 0.0], [8.0, 1.0], [16.0, 0.0]]))
+    >>> scaler.columns_, scaler.transform(np.array([[3.0, 0.4], [99.0, 1.0]])).round(3).tolist()
+    ([0], [[1.5, 0.0], [4.0, 1.225]])
+    """
+
+    def __init__(self, pieces: int = 16) -> None:
+        self.pieces = pieces
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> PieceScaler:
+        """Learn the bounds of each column."""
+        x = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
+        self.scaler_ = StandardScaler().fit(x, sample_weight=sample_weight)
+        self.columns_, self.bounds_ = [], []
+        for j, column in enumerate(x.T):
+            bounds = self._bounds(column[~np.isnan(column)].astype(np.float64))
+            if len(bounds) > 2:
+                self.columns_.append(j)
+                self.bounds_.append(bounds)
+        return self
+
+    def _bounds(self, column: np.ndarray) -> np.ndarray:
+        values = np.unique(column)
+        if len(values) <= self.pieces + 1:
+            return values
+        return np.unique(np.quantile(column, np.linspace(0, 1, self.pieces + 1)))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(n, columns), scaled."""
+        check_is_fitted(self)
+        x = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False)
+        return in_pieces(self.scaler_.transform(x), x, self.columns_, self.bounds_, self.pieces)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 class DateFeatures(TransformerMixin, BaseEstimator):
