@@ -50,9 +50,9 @@ def read_csv(
     names that look like data is a remark. ``quotes=False``: double quotes are signs like any other.
 
     ``delimiter`` is a comma (in a ``.tsv`` file a tab), or what a first line such as ``sep=;`` says. Spaces around an
-    entry are dropped, blank lines skipped; between the rows of a single column they are missing entries. Raises `DataError` for a file that is
-    missing, empty, damaged, not UTF-8 or without rows, for column names that are empty or occur twice, for ragged
-    lines, and for entries that are not what was said.
+    entry are dropped, blank lines skipped; between the rows of a single column they are missing entries. Raises
+    `DataError` for a file that is missing, empty, damaged, not UTF-8 or without rows, for column names that are empty
+    or occur twice, for ragged lines, and for entries that are not what was said.
 
     >>> from pathlib import Path
     >>> _ = Path("people.csv").write_text("age,name,post\\n22,Braund,01067\\n,Cumings,80331\\n")
