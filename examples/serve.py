@@ -50,8 +50,9 @@ class Predictor:
         if self.table and not self.names:
             return {"predictions": self.target.decode(found).tolist()}
         answer = {"predictions": found.tolist()}
-        if self.names and found.ndim == 2:
-            answer |= {"classes": [self.names[i] for i in found.argmax(axis=1)], "names": self.names}
+        if self.names and found.ndim == 2:  # one column is the probability of the second class
+            best = found[:, 0] > 0.5 if found.shape[1] == 1 else found.argmax(axis=1)
+            answer |= {"classes": [self.names[int(i)] for i in best], "names": self.names}
         return answer
 
     def takes(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, self.server.predictor(self.rows()))
         except Bad as error:
             self.answer(error.args[0], {"error": error.args[1]})
-        except (pel.DataError, pel.GraphError) as error:
+        except (pel.DataError, pel.GraphError, OverflowError) as error:
             self.answer(400, {"error": str(error)})
 
     def rows(self) -> Any:

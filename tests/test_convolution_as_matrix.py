@@ -107,6 +107,38 @@ def test_what_stands_between_is_named(net, message):
         nn.collapse(Model(net, "mse", input_shape=(3,)))
 
 
+MASKS = {
+    "dense": (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 1]]), (3,)),
+    "kernels": (nn.Conv(2, 2, mask=[[1, 0], [0, 1]]), (2, 3, 3)),
+    "elements": (nn.DepthwiseConv(2, mask=np.array([[[[1, 0], [1, 1]]], [[[0, 1], [1, 1]]]])), (2, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_counts_whatever_the_weights_are(name):
+    layer, shape = MASKS[name]
+    model = Model(layer, "mse", dtype="float64", input_shape=shape)
+    w = distinct(model.parameters["weight"].shape) + 1  # 0 nowhere
+    model.set_parameters({"weight": w})
+    x = distinct((N, *shape))
+    one = Model(nn.collapse(model), "mse", dtype="float64", input_shape=shape)
+    np.testing.assert_allclose(one.predict(x), model.predict(x), rtol=1e-12)
+    if name != "dense":
+        found = nn.conv_matrix(layer, w.tolist(), shape).matrix @ x.reshape(N, -1).T  # its biases are 0
+        np.testing.assert_allclose(found.T, model.predict(x).reshape(N, -1), rtol=1e-12)
+        with pytest.raises(GraphError, match=r"the mask has shape \(.*, the weight \(5, 1, 2, 2\)"):
+            nn.conv_matrix(layer, np.ones((5, 1, 2, 2)), shape)
+
+
+def test_a_layer_in_two_places_has_its_weights_at_the_first():
+    layer, part = nn.Dense(3), nn.Sequential(nn.Dense(3), nn.linear)
+    net = nn.Sequential(layer, part, layer, part, nn.Dense(2))
+    model = Model(net, "mse", dtype="float64", input_shape=(3,))
+    x = distinct((N, 3))
+    one = Model(nn.collapse(model), "mse", dtype="float64", input_shape=(3,))
+    np.testing.assert_allclose(one.predict(x), model.predict(x), rtol=1e-10)
+
+
 def test_what_collapse_needs():
     net = nn.Dense(2)
     with pytest.raises(GraphError, match=r"collapse takes a pellucid.Model, or a net with its weights.*got Dense\(2\)"):

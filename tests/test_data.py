@@ -5,6 +5,7 @@ import re
 import struct
 import sys
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -699,6 +700,8 @@ def test_what_is_no_column_or_has_no_rows():
         )
     fails(lambda: data.as_table(row for row in [[1], [2]]), "X is a generator", "X = list(X)")
     fails(lambda: data.as_table({1, 2}), "X is a set, which has no order")
+    for large in (10**400, -(10**5000), Fraction(10**400)):
+        fails(lambda large=large: data.as_table(np.array([[1], [large]], object), ["a"]), "column 'a' holds a number")
     fails(lambda: data.as_table([[1, 2], [3]]), "rows differ in their lengths")
 
 
@@ -858,3 +861,12 @@ def test_names_of_columns_are_checked_in_scikit_learns_words():
     check_names(seen, column_names(frame))
     assert column_names(Table({"a": np.zeros(1)})) == ("a",)
     assert column_names(np.zeros((2, 2))) is column_names(pandas.DataFrame(np.zeros((2, 2)))) is None
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_whole_numbers_beyond_float64_are_names(digits, tmp_path):
+    long = "1" + "0" * digits
+    (tmp_path / "a.csv").write_text(f"a,b\n{long},2\n3,4\n")
+    table = data.read_csv(tmp_path / "a.csv")
+    assert table["a"].tolist() == [long, "3"] and table.kind("b") == "numbers"
+    assert data.as_table(np.array([[long]]))["x0"].tolist() == [long]

@@ -2,7 +2,7 @@
 
 import inspect
 import pickle
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pytest
@@ -219,3 +219,50 @@ def test_sizes_in_the_order_of_others_are_no_options(call, said):
     # PyTorch: nn.LSTM(inputs, units), nn.GroupNorm(groups, channels)
     with pytest.raises((GraphError, TypeError), match=said):
         call()
+
+
+# ---- errors within properties ---------------------------------------------------------------------------------------
+
+
+class Counted(nn.Layer):
+    units: int = 2
+
+    @property
+    def size(self):
+        return self.unitz
+
+    @cached_property
+    def half(self):
+        return self.units.half
+
+    def __call__(self, x):
+        return x * self.size
+
+
+class Told(pel.Model):
+    @property
+    def size(self):
+        return self.net.unitz
+
+    @property
+    def twice(self):
+        return self.sizze
+
+
+@pytest.mark.parametrize(
+    "use, message",
+    [
+        (lambda: Counted().size, "'Counted' object has no attribute 'unitz'; did you mean 'units'?"),
+        (lambda: Counted().half, "'int' object has no attribute 'half'"),
+        (lambda: pel.Model(Counted(), "mse", input_shape=(2,)), "'Counted' object has no attribute 'unitz'"),
+        (lambda: Told(nn.Dense(2), "mse").size, "'Dense' object has no attribute 'unitz'; did you mean 'units'?"),
+        (lambda: Told(nn.Dense(2), "mse").twice, "'Told' object has no attribute 'sizze'; did you mean 'size'?"),
+        (lambda: Counted().sizze, "'Counted' object has no attribute 'sizze'; did you mean 'size'?"),
+    ],
+    ids=["layer", "cached", "traced", "model", "own", "none"],
+)
+def test_an_error_within_a_property_is_told_as_it_is(use, message):
+    with pytest.raises(AttributeError) as caught:
+        use()
+    assert str(caught.value).startswith(message)
+    assert not hasattr(Counted(), "size")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from native_tools import LANES
@@ -233,3 +236,23 @@ def test_warmed_models_have_fast_code(compiled):
     assert compiled == [False, False]
     m.predict(data("dense", 30)[0])
     assert compiled == [False, False]
+
+
+def test_quick_code_is_let_go_by_all_when_fast_code_is_there(monkeypatch):
+    x, y = data("one unit", 67)
+    each = work_of("one unit", x, y, 1)
+    pel.train.sharing.forget()
+    monkeypatch.setattr(early, "WORK", int(1.5 * each))
+    monkeypatch.setattr(early, "NEST_WORK", 0)
+    m = model_of("one unit")
+    m.fit(x, y, batch_size=24, epochs=1, verbose=0)
+    run = m._compiled("step", {"x": x, "y": y})
+    while not hasattr(run, "early"):
+        run = run.run
+    quick = weakref.ref(run.like.first)
+    m.fit(x, y, batch_size=24, epochs=1, verbose=0)
+    m.fit(x, y, batch_size=24, epochs=1, verbose=0)
+    assert "function" in run.like.__dict__ and "first" not in run.__dict__ | run.like.__dict__
+    del run
+    gc.collect()
+    assert quick() is None

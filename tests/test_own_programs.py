@@ -164,7 +164,11 @@ def test_states_in_a_program_of_ones_own(executor):
     assert mean.any() and (memory["net.layers.1.moving_mean"] != mean).any()
     assert ((first == 0) != (second == 0)).any()
     get(executor).compile(look)(memory, {"x": given})
-    assert net.updates().keys() == {net._scope.key} and net.added() == 0  # asked for once
+    assert net.updates() == {} and net.added() == 0  # asked for once
+    net(x)
+    assert net.updates() == {}  # outside training nothing is drawn
+    net(x, training=True)
+    assert net._scope.key in net.updates()
 
 
 def test_updates_belong_to_the_calls_since_they_were_asked_for():

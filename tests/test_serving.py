@@ -226,6 +226,9 @@ def test_warming_that_cannot_be(tmp_path, monkeypatch):
     for wrong in (0, -1, 2.5, True, "1"):
         with pytest.raises(pel.GraphError, match="whole numbers of rows"):
             a_model().warm([wrong])
+        with pytest.raises(pel.GraphError, match="whole numbers of rows"):
+            a_model().warm(wrong)
+    assert list(a_model().warm(4)) == list(a_model().warm(np.int64(4))) == [4]
     with pytest.raises(pel.GraphError, match="no weights yet"):
         pel.Model(nn.Dense(1), "mse").warm()
 
@@ -347,10 +350,25 @@ def test_what_cannot_be_answered_is_said(served):
     assert Client(port)({"rows": [[1] * 8]})[0] == 200
 
 
-def test_a_table_is_served_by_the_names_of_its_columns():
+def the_example():
     spec = importlib.util.spec_from_file_location("serve", ROOT / "examples" / "serve.py")
     serve = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(serve)
+    return serve
+
+
+def test_one_output_is_the_probability_of_the_second_class(tmp_path):
+    model = pel.Model(nn.Dense(1), "binary_cross_entropy", input_shape=(1,))
+    model.set_parameters({"weight": [[9.0]], "bias": [0.0]})
+    model.notes["class_names"] = ["no", "yes"]
+    model.save(tmp_path / "m.pel")
+    found = the_example().Predictor(str(tmp_path / "m.pel"))([[-0.5], [0.5]])
+    assert found["predictions"][0][0] < 0.1 and found["predictions"][1][0] > 0.9
+    assert found["classes"] == ["no", "yes"]
+
+
+def test_a_table_is_served_by_the_names_of_its_columns():
+    serve = the_example()
     predict = serve.Predictor(str(ROOT / "tests" / "data" / "format-2-table.pel"))
     rows = [
         {"age": None, "colour": None, "born": None, "what": "blue car 0"},
@@ -367,3 +385,5 @@ def test_a_table_is_served_by_the_names_of_its_columns():
             predict(wrong)
     with pytest.raises(pel.DataError, match="age"):
         predict([rows[1] | {"age": "old"}])
+    with pytest.raises(pel.DataError, match="'age' holds a number beyond those of float64"):
+        predict([rows[1] | {"age": 10**400}])

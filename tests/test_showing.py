@@ -1,12 +1,15 @@
 """What is seen of a training and of things: progress as text, figures, tables, and what ``repr`` and ``help`` say."""
 
 import builtins
+import copy
+import inspect
 import io
 import pickle
 import pydoc
 import sys
 import time
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from pellucid.reprs import html_table, html_text, shown, spelled_out
 from pellucid.train import progress
 from pellucid.train.finder import RateSearch
 from pellucid.train.history import History, curve
+from pellucid.train.stopping import Epochs, SmallChange, Target, TimeLimit
 
 X, Y = pel.data.xor()
 
@@ -109,7 +113,8 @@ def test_a_figure_shows_itself_once(kind, tmp_path, monkeypatch):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     assert figure._repr_png_()[:4] == b"\x89PNG" and repr(figure).startswith("<Figure size")
     assert plt.get_fignums() == open_before  # so that a notebook's end of cell does not show it again
-    assert pickle.loads(pickle.dumps(thing.plot()._repr_png_())) == figure._repr_png_()
+    for again in (pickle.loads(pickle.dumps(figure)), copy.deepcopy(figure)):
+        assert type(again) is type(figure) and again._repr_png_() == figure._repr_png_()
 
 
 def test_a_figure_in_a_window(monkeypatch):
@@ -257,7 +262,11 @@ class Until(pel.Callback):
     (Until(0.1), "Until(0.1)"), (Until(0.1, more=np.zeros(3)), "Until(0.1, more=array (3,))"),
     (pel.Callback(), "Callback()"), (pel.CSVLogger("a.csv"), "CSVLogger('a.csv')"),
     (pel.ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
-    (pel.EarlyStopping(patience=5), "<val_loss has not improved for 5 epochs>"),
+    (pel.EarlyStopping(patience=5), "EarlyStopping(patience=5)"),
+    (pel.EarlyStopping("loss", 0.1, mode="min"), "EarlyStopping(monitor='loss', min_delta=0.1, mode='min')"),
+    (pel.ReduceLROnPlateau(min_delta=0.5, mode="max"), "ReduceLROnPlateau(mode='max', min_delta=0.5)"),
+    (Target(0.9, "accuracy"), "Target(0.9, monitor='accuracy')"), (Epochs(3), "Epochs(3)"),
+    (SmallChange(0.01, patience=2), "SmallChange(0.01, patience=2)"), (TimeLimit(5), "TimeLimit(seconds=5)"),
 ], ids=lambda part: part if isinstance(part, str) else "")  # fmt: skip
 def test_callbacks(thing, text):
     assert repr(thing) == text
@@ -309,3 +318,33 @@ def test_help_shows_the_options():
     text = pydoc.plain(pydoc.render_doc(nn.Dense))
     assert "units: int, bias: bool = True, weight_init: Callable = glorot_uniform" in text and "Each unit" in text
     assert {"param", "training", "by_step"} <= set(dir(nn.Layer)) and "param" in dir(nn.Dense(2))
+
+
+def test_a_signature_is_copied_and_pickled():
+    signature = inspect.signature(nn.Dense)
+    for other in (copy.copy(signature), copy.deepcopy(signature), pickle.loads(pickle.dumps(signature))):
+        assert str(other) == str(signature) and "weight_init: Callable = glorot_uniform" in str(other)
+    assert signature.parameters["weight_init"].default.__name__ == "glorot_uniform"
+
+
+class Sized(Protocol):
+    def size(self) -> int: ...
+
+
+class Doubled(nn.Layer, Sized):
+    """Twice the input."""
+
+    times: int = 2
+
+    def size(self) -> int:
+        return self.times
+
+    def __call__(self, x: pel.Value) -> pel.Value:
+        return self.times * x
+
+
+def test_a_layer_may_be_of_a_protocol():
+    assert Doubled(3).size() == 3 and repr(Doubled(3)) == "Doubled(3)" and isinstance(Doubled(), nn.Layer)
+    assert not isinstance(nn.Dense(2), Doubled) and str(inspect.signature(Doubled)).startswith("(times: int = 2, *")
+    assert len(pydoc.plain(pydoc.render_doc(Doubled)).splitlines()) < 75
+    assert (pel.Model(Doubled(), "mse", input_shape=(2,)).predict([[1.0, 2.0]]) == [[2.0, 4.0]]).all()

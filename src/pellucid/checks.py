@@ -207,8 +207,20 @@ class NoAttribute(AttributeError):
         from .hints import hint
 
         owner, place, name, known = self.args
-        known = dir(known) if isinstance(known, type) else known
+        if isinstance(known, type):
+            known = [*getattr(known, "__dataclass_fields__", ()), *dir(known)]
         return f"{owner} has no attribute {name!r}" + hint(place, name, () if name.startswith("_") else known)
+
+
+def no_attribute(thing: Any, place: str, name: str) -> Any:
+    """For a class's ``__getattr__``: raise `NoAttribute`, or what goes wrong within a property of that name.
+
+    Python asks ``__getattr__`` also where the code of a property raises an `AttributeError`, and drops that error.
+    """
+    found = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
+    if hasattr(type(found), "__get__"):
+        return found.__get__(thing, type(thing))
+    raise NoAttribute(f"{type(thing).__name__!r} object", place, name, type(thing))
 
 
 def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> GraphError:

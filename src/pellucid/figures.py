@@ -47,6 +47,9 @@ def _shown_figure() -> type[Figure]:
                 self.savefig(written, format="png")
                 return written.getvalue()
 
+            def __reduce__(self) -> tuple:
+                return _bare_figure, (), self.__getstate__()
+
             def show(self, warn: bool = True) -> None:
                 """Open a window with it and wait until it is closed; in a notebook, show it below the cell."""
                 import matplotlib.pyplot as plt
@@ -59,6 +62,12 @@ def _shown_figure() -> type[Figure]:
         ShownFigure.__name__ = ShownFigure.__qualname__ = "Figure"
         _kind = ShownFigure
     return _kind
+
+
+def _bare_figure() -> Figure:
+    """For pickle, which finds no class that was made in a function."""
+    kind = _shown_figure()
+    return kind.__new__(kind)
 
 
 _kind: type[Figure] | None = None

@@ -15,15 +15,21 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from html import escape
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 WIDTH = 100  # of a line
 
 
-class Declaration(ABCMeta):
+if TYPE_CHECKING:
+    Protocols = ABCMeta
+else:
+    Protocols = type(Protocol)  # so that a class may have bases of both kinds; it is one of ABCMeta's
+
+
+class Declaration(Protocols):
     """The class of `Shown` classes: what ``help`` and ``dir`` tell of them, and of their options."""
 
-    # ABC's own would take longer, for classes that nobody registers
+    # those of ABC and Protocol would take longer, for classes that nobody registers
     __instancecheck__ = type.__instancecheck__  # type: ignore[assignment]
     __subclasscheck__ = type.__subclasscheck__  # type: ignore[assignment]
 
@@ -62,6 +68,8 @@ class Named:
         return self.thing(*inputs, **options)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "thing" or (name.startswith("__") and name not in ("__name__", "__qualname__")):
+            raise AttributeError(name)  # which copying and pickling look for, before there is a thing
         return getattr(self.thing, name)
 
 

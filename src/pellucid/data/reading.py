@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ class Reading:
 def _inexact(text: str) -> bool:
     """Whether a text of digits alone is no float64."""
     digits = text.strip().lstrip("+-")
-    return digits.isdecimal() and int(digits) != int(float(digits))
+    return digits.isdecimal() and (float(digits) == math.inf or int(digits) != int(float(digits)))
 
 
 def _iso(text: str) -> datetime:

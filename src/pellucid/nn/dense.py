@@ -70,13 +70,7 @@ def masked_weight(layer: Any, shape: Shape) -> Value:
     """A layer's parameter "weight", times its ``mask`` if it has one: of the same shape, or of its first two axes."""
     if layer.mask is None:
         return layer.param("weight", shape, layer.weight_init)
-    mask = ops.constant(layer.mask)
-    kept = mask.attributes["value"]
-    if mask.shape not in (shape, shape[:2]):
-        more = f", or {shape[:2]}, one number for each kernel" if len(shape) > 2 else " (units, inputs)"
-        raise GraphError(f"the mask has shape {mask.shape}, the weight {shape}{more}")
-    if not ((kept == 0) | (kept == 1)).all():
-        raise GraphError("the mask must hold only 0 and 1")
+    mask, kept = mask_of(layer, shape)
     mask = ops.reshape(mask, (*mask.shape, *(1,) * (len(shape) - mask.ndim)))
 
     def masked(key, shape, dtype):
@@ -86,11 +80,24 @@ def masked_weight(layer: Any, shape: Shape) -> Value:
     return weight * ops.cast(mask, weight.dtype)
 
 
+def mask_of(layer: Any, shape: Shape) -> tuple[Value, Any]:
+    """A layer's ``mask`` for a weight of this shape, as a constant and as an array."""
+    mask = ops.constant(layer.mask)
+    kept = mask.attributes["value"]
+    if mask.shape not in (shape, shape[:2]):
+        more = f", or {shape[:2]}, one number for each kernel" if len(shape) > 2 else " (units, inputs)"
+        raise GraphError(f"the mask has shape {mask.shape}, the weight {shape}{more}")
+    if not ((kept == 0) | (kept == 1)).all():
+        raise GraphError("the mask must hold only 0 and 1")
+    return mask, kept
+
+
 class DropConnect(Dense):
     """A Dense layer that, in training, drops each *weight* with probability ``rate`` and scales the rest by 1/(1-rate).
 
     One draw serves a whole step; ``per_sample=True`` draws for every sample, as the paper does, at the cost of a weight
-    matrix each. Wan et al., "Regularization of neural networks using DropConnect", ICML 2013.
+    matrix each. The other options, ``train_bias`` too, are those of `Dense`. Wan et al., "Regularization of neural
+    networks using DropConnect", ICML 2013.
     """
 
     rate: float = 0.5

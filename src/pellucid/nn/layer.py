@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from ..checks import NoAttribute, checked, flag, hint_options, refuse_change, wrong
+from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
 from ..hints import of_value
 from ..ops import cast, fold_in
@@ -208,7 +208,7 @@ class Layer(Declared):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise NoAttribute(f"{type(self).__name__!r} object", "net", name, type(self))
+            return no_attribute(self, "net", name)
 
 
 Layer = dataclass(frozen=True, eq=False, repr=False)(Layer)  # type: ignore[misc]

@@ -11,12 +11,13 @@ from math import prod
 from typing import Any
 
 from ..graph import GraphError, Shape
+from ..ops import constant as array
 from ..ops.matrix import ConvMatrix
 from ..ops.matrix import conv_matrix as matrix_of
 from .activations import linear
 from .combine import Flatten, Reshape, Sequential
 from .conv import Conv, DepthwiseConv
-from .dense import Dense, Dropout, GaussianNoise, SpatialDropout
+from .dense import Dense, Dropout, GaussianNoise, SpatialDropout, mask_of
 from .init import constant
 from .layer import Layer
 
@@ -40,7 +41,9 @@ def conv_matrix(layer: Conv | DepthwiseConv, weight: Any, input_shape: Shape) ->
     if not isinstance(layer, (Conv, DepthwiseConv)):
         raise GraphError(f"conv_matrix takes an nn.Conv or nn.DepthwiseConv, got {layer!r}")
     groups = layer.groups if isinstance(layer, Conv) else int(input_shape[0])
-    return matrix_of(weight, input_shape, layer.strides, layer.padding, layer.dilation, groups, layer.floor)
+    return matrix_of(
+        masked(layer, weight), input_shape, layer.strides, layer.padding, layer.dilation, groups, layer.floor
+    )
 
 
 def collapse(net: Any, parameters: Mapping[str, Any] | None = None, input_shape: Shape | None = None) -> Layer:
@@ -71,7 +74,9 @@ def collapse(net: Any, parameters: Mapping[str, Any] | None = None, input_shape:
     if input_shape is None:
         raise GraphError("collapse: give input_shape, the shape of one sample, as in collapse(net, weights, (3,))")
     shape, weight, bias = tuple(input_shape), None, None
+    places: dict[int, str] = {}
     for path, part in parts_of(net, ""):
+        path = places.setdefault(id(part), path)  # a layer that stands in two places has its weights at the first
         if part is linear or isinstance(part, IDLE):
             continue
         if isinstance(part, Flatten):
@@ -111,6 +116,7 @@ def affine(path: str, layer: Any, parameters: Mapping[str, Any], shape: Shape) -
         raise GraphError(f"collapse: there is no parameter {dot + 'weight'!r}; there are {', '.join(parameters)}")
     w = parameters[f"{dot}weight"]
     if isinstance(layer, Dense):
+        w = masked(layer, w)
         if shape != (w.shape[1],):
             raise GraphError(f"collapse: {path!r} takes {w.shape[1]} numbers, and what stands before gives {shape}")
         out: Shape = (w.shape[0],)
@@ -119,6 +125,15 @@ def affine(path: str, layer: Any, parameters: Mapping[str, Any], shape: Shape) -
         w, out = m.matrix, m.output
     b = parameters[f"{dot}bias"] if layer.bias else w.sum(axis=1) * 0
     return out, w, b.repeat(prod(out) // len(b))
+
+
+def masked(layer: Any, weight: Any) -> Any:
+    """A layer's weight as it is used: times its mask, if it has one."""
+    if layer.mask is None:
+        return weight
+    shape = array(weight).shape
+    _, mask = mask_of(layer, shape)
+    return mask.reshape(*mask.shape, *(1,) * (len(shape) - mask.ndim)) * weight
 
 
 def called(part: Any) -> str:

@@ -19,8 +19,9 @@ class Net:
     """A net to call in a `Program` of one's own: every call has the same weights, named ``<name>.layers.0.weight``.
 
     The names come from the structure of the net alone, not from where or how often it is called, and ``name`` keeps two
-    nets of a program apart. A call takes Values and gives what the net gives; ``training=True`` is the way of a
-    training step (dropout drops, batch normalisation takes the batch's statistics).
+    nets of a program apart; ``dtype``: of its weights, and of what it computes in. A call takes Values and gives what
+    the net gives; ``training=True`` is the way of a training step (dropout drops, batch normalisation takes the batch's
+    statistics).
 
     A function makes its layers once, outside of it: a layer made within is another one at each call.
 
@@ -52,6 +53,7 @@ class Net:
         self.net, self.name, self._held = net, name, list[Any]()
         self._scope = Scope(_places(net, name), dtype, training=False, dropping=False)
         self._scope.path = [name]
+        self._told = 0  # streams of random numbers that there were when `updates` was last asked
         self._scope.key = state(".".join(part for part in (name, "random.key") if part), (2,), "uint32")
 
     def __repr__(self) -> str:
@@ -95,7 +97,8 @@ class Net:
     def updates(self) -> dict[Value, Value]:
         """The new values of state that layers update in training, of the calls since this was last asked."""
         found, self._scope.updates = self._scope.updates, {}
-        return found | ({self._scope.key: fold_in(self._scope.key, 0)} if self._scope.streams else {})
+        drawn, self._told = self._scope.streams > self._told, self._scope.streams
+        return found | ({self._scope.key: fold_in(self._scope.key, 0)} if drawn else {})
 
     def added(self) -> Value | float:
         """What layers add to the cost in training, of the calls since this was last asked; 0 where they add nothing."""

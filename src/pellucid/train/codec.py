@@ -48,7 +48,7 @@ class Unread:
     why: str
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # which copying and pickling look for
+        if name.startswith("__") or name in ("dtype", "shape"):  # which copying, pickling and printing look for
             raise AttributeError(name)
         raise GraphError(self.why)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import NoAttribute, hint_options, hinting
+from ..checks import hint_options, hinting, no_attribute
 from ..data import Buckets, DataError, Split
 from ..data.dataset import taken_apart
 from ..data.names import check_names
@@ -66,7 +66,7 @@ class Feeding:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise NoAttribute(f"{type(self).__name__!r} object", "model", name, type(self))
+            return no_attribute(self, "model", name)
 
     _labels: tuple[tuple[float, float], ...] | None = None  # of each label in training, by the class weights last given
 

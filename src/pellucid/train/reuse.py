@@ -17,6 +17,7 @@ from ..nn.combine import as_callables
 from ..nn.parts import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
+from .codec import Unread
 from .finite import check_inputs
 from .maximise import maximise
 from .measuring import batch_size_for
@@ -135,6 +136,9 @@ class Reuse:
             "loss_weights": None,  # the loss has them
         }
         given = {name: own[name] if name in own else getattr(self, name) for name in names if name not in changes}
+        for part in given.values():
+            if isinstance(part, Unread):
+                raise GraphError(f"clone: {part.why}, or model.clone(optimizer='adam')")
         return type(self)(**given, **changes)
 
     def transfer(

@@ -28,7 +28,9 @@ class Early:
     def run(self, run: Run, samples: int, batch: int) -> Run | None:
         """The program as quick code, for so many samples more; None where fast code is there, or pays."""
         if not self.pays(run, samples, batch):
-            run.__dict__.pop("first", None)  # and its memory
+            for one in (run, run.like):  # no more, and its memory
+                if one is not None:
+                    one.__dict__.pop("first", None)
             return None
         first = run.first
         self.done += work(first, samples, batch)
