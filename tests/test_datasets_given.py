@@ -124,6 +124,13 @@ def test_parts_of_a_dataset_keep_its_names():
     assert len(set(np.bincount(TRAIN.y[rows]))) == 1
 
 
+@pytest.mark.parametrize("name", ["", "validation_data "])
+def test_a_dataset_in_the_place_of_targets(name):
+    told = f"^{name}y is a Dataset, which has samples and targets; give it alone, or its targets alone, y.y$"
+    with pytest.raises(DataError, match=told):
+        data.dataset.taken_apart(TRAIN.x, TRAIN, name)
+
+
 def no_targets_beside(call):
     with pytest.raises(DataError, match="x is a Dataset, which has its own targets; leave y out"):
         call()

@@ -106,7 +106,10 @@ def test_all_that_predicts_refuses_what_is_not_finite(number):
             refused(x)
     for step in range(4):
         stepper(x[:, step])
-    with pytest.raises(DataError, match=r"x has .* in row 270, column 1: fill it .*leave the row out$"):
+    with pytest.raises(
+        DataError,
+        match=r"x has .* in row 270, column 1: fill it \(sklearn.impute.SimpleImputer\) or leave the row out$",
+    ):
         stepper(x[:, 4])
     with np.errstate(all="ignore"):
         for taken in (model.predict, model.layer_outputs, lambda x, **how: model.features(x, 0, **how)):

@@ -9,7 +9,21 @@ from test_layers import CASES
 
 import pellucid as pel
 from pellucid import nn, ops, optim
-from pellucid.formulas import Formula, call, contraction, minus, number, over, plus, power, product, symbol, times
+from pellucid.formulas import (
+    Formula,
+    call,
+    compared,
+    contraction,
+    minus,
+    negative,
+    number,
+    over,
+    plus,
+    power,
+    product,
+    symbol,
+    times,
+)
 from pellucid.graph import PRIMITIVES
 
 
@@ -97,7 +111,7 @@ def functional(x):
      ["h = gamma1 * (x - mu1) / sqrt(var1 + 1e-05) + beta1", "y = (h - mean(h)) / sqrt(var(h) + 1e-05) + beta2"]),
     (nn.Sequential(), (3,), ["y = x"]), (nn.Dropout(0.3), (3,), ["y = dropout(x, 0.3)"]),
     (nn.Sequential(nn.GaussianNoise(0.1), nn.Dense(2)), (3,), ["y = W1 gaussian_noise(x, 0.1) + b1"]),
-    (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 0]]), (3,), ["y = W1 * array(2, 3) x + b1"]),
+    (nn.Dense(2, mask=[[1, 0, 1], [0, 1, 0]]), (3,), ["y = (W1 * array(2, 3)) x + b1"]),
     (nn.Residual(nn.Sequential(nn.Dense(3), nn.tanh)), (3,), ["y = tanh(W1 x + b1) + x"]),
     (nn.Concatenate(nn.Dense(2), nn.tanh), (3,), ["y = [W1 x + b1; tanh(x)]"]),
     (nn.TimeDistributed(nn.Dense(2)), (5, 3), ["y = x W1^T + b1"]),
@@ -113,11 +127,26 @@ def functional(x):
       "h_t = (1 - z_t) * n_t + z_t * h_(t+1)"]),
     (nn.Attention(), (5, 3), ["y = softmax(x x^T / sqrt(d)) x"]),
     (nn.MultiHeadAttention(2, 4), (5, 4),
-     ["y = [head_1; ...; head_2] Wo1^T + bo1", "Q = x Wq1^T + bq1", "K = x Wk1^T", "V = x Wv1^T + bv1",
+     ["y = [head_1; head_2] Wo1^T + bo1", "Q = x Wq1^T + bq1", "K = x Wk1^T", "V = x Wv1^T + bv1",
       "head_i = softmax(Q_i K_i^T / sqrt(d)) V_i"]),
     (functional, (3,), ["h = tanh(W1 x + b1)", "y = W1 h + b1 + h"]),
     (nn.Sequential(Scale(), square, nn.Dense(1)), (3,), ["h1 = x * scale1 + 1", "h2 = h1 * h1", "y = W2 h2 + b2"]),
     (nn.Sequential(nn.Dense(2), Own()), (3,), ["h = W1 x + b1", "y = my_sum(W2, h)"]),
+    (nn.MultiHeadAttention(1, causal=True, dropout=0.1), (5, 4),
+     ["y = [head_1] Wo1^T + bo1", "Q = x Wq1^T + bq1", "K = x Wk1^T", "V = x Wv1^T + bv1",
+      "head_i = dropout(masked_softmax(Q_i K_i^T / sqrt(d), s <= t), 0.1) V_i"]),
+    (nn.Attention(causal=True), (5, 3), ["y = masked_softmax(x x^T / sqrt(d), s <= t) x"]),
+    (nn.Attention(dropout=0.2), (5, 3), ["y = dropout(softmax(x x^T / sqrt(d)), 0.2) x"]),
+    (nn.Conv(2, 3, mask=[[1], [0]]), (1, 8, 8), ["y = conv(x, W1 * array(2, 1)) + b1"]),
+    (nn.GroupNorm(2, scale=False, center=False), (4, 3),
+     ["y = (x - mean(x, groups=2)) / sqrt(var(x, groups=2) + 1e-05)"]),
+    (nn.LayerNorm(axis=(0, 1), scale=False, center=False), (4, 3),
+     ["y = (x - mean(x, axis=(0, 1))) / sqrt(var(x, axis=(0, 1)) + 1e-05)"]),
+    (nn.Sequential(nn.Lateral(2), nn.Lateral(3, rate=0.5)), (3,),
+     ["h = a1_2", "a1_0 = tanh(x)", "a1_k = tanh(x + W1 a1_(k-1))",
+      "y = a2_3", "a2_0 = tanh(h)", "a2_k = 0.5 * a2_(k-1) + 0.5 * tanh(h + W2 a2_(k-1))"]),
+    (lambda x: ops.cast(x < 0.5, "float32") + 1, (3,), ["y = (x < 0.5) + 1"]),
+    (lambda x: ops.cast(x < 0.5, "float32") - ops.cast(x < 1, "float32"), (3,), ["y = (x < 0.5) - (x < 1)"]),
     (lambda x: ops.where(x > 0, x, -x) / 2 - x**2, (3,), ["y = where(0 < x, x, -x) / 2 - x * x"]),
 ], ids=lambda part: getattr(part, "__name__", type(part).__name__) if callable(part) else "")  # fmt: skip
 def test_formulas(net, shape, said):
@@ -134,6 +163,28 @@ def test_several_inputs_and_outputs():
     said = lines(two, {"first": (3,), "second": (4,)}, {"sum": "mse", "product": "mse"})
     assert said[:2] == ["first", "second"]
     assert said[2:] == ["sum = relu(W1 first + b1 + W2 second + b2)", "product = sum * second[0]"]
+
+
+def test_names_of_inputs_outputs_and_parameters_are_given_to_nothing_else():
+    class Named(nn.Layer):
+        def __call__(self, x: pel.Value) -> pel.Value:
+            return x * self.param("h", x.shape, nn.init.zeros)
+
+    def net(h):
+        first = nn.Dense(2, name="a")(h)
+        second = nn.Dense(2, name="b")(first)
+        return {"h1": second, "W1": nn.Dense(1, name="c")(second), "again": second}
+
+    said = lines(net, {"h": (3,)}, {"h1": "mse", "W1": "mse", "again": "mse"})
+    assert said == ["h", "h2 = W1_2 h + b1", "h1 = W2 h2 + b2", "W1 = W3 h1 + b3", "again = h1"]
+    said = lines(nn.Sequential(nn.Dense(2), Named(), nn.Dense(2), nn.Dense(1)), (2,))
+    assert said == ["x", "h1 = (W1 x + b1) * h2", "h3 = W3 h1 + b3", "y = W4 h3 + b4"]
+
+
+def test_a_formula_in_latex_has_its_own_parentheses():
+    y = str(pel.Model(nn.Sequential(nn.Conv(2, 3, bias=False, mask=[[1], [0]])), "mse", input_shape=(1, 8, 8)).latex())
+    assert r"y &= \left(W_{1} \odot \mathrm{array(2, 1)}\right) \ast x" in y
+    assert power(number(1e-5), number(2))[:2] == ("1e-05^2", r"\left(1 \cdot 10^{-5}\right)^{2}")
 
 
 @pytest.mark.parametrize("net, shape", [
@@ -260,6 +311,14 @@ A, B, C = map(symbol, "abc")
     (minus(A, plus(B, C)), "a - (b + c)", r"a - \left(b + c\right)"),
     (minus(A, times(B, C)), "a - b * c", r"a - b \odot c"),
     (plus(A, number(-2.0)), "a - 2", "a - 2"),
+    (plus(compared(A, "<", B), C), "(a < b) + c", r"\left(a < b\right) + c"),
+    (plus(C, compared(negative(A), "<", B)), "c + (-a < b)", r"c + \left(-a < b\right)"),
+    (minus(compared(A, "<", B), C), "(a < b) - c", r"\left(a < b\right) - c"),
+    (product(times(A, B), C), "(a * b) c", r"\left(a \odot b\right) c"),
+    (product(over(A, B), C), "(a / b) c", r"\left(\frac{a}{b}\right) c"),
+    (product(product(A, B), C), "a b c", "a b c"), (product(A, product(B, C)), "a (b c)", r"a \left(b c\right)"),
+    (times(contraction("i,i->", A, B), C), "(a . b) * c", r"\left(a \cdot b\right) \odot c"),
+    (minus(C, contraction("i,i->", A, B)), "c - a . b", r"c - a \cdot b"),
     (times(A, number(-2.0)), "a * (-2)", r"a \odot \left(-2\right)"),
     (product(A, plus(B, C)), "a (b + c)", r"a \left(b + c\right)"),
     (times(product(A, B), C), "a b * c", r"a b \odot c"),

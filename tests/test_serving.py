@@ -226,6 +226,9 @@ def test_warming_that_cannot_be(tmp_path, monkeypatch):
     for wrong in (0, -1, 2.5, True, "1"):
         with pytest.raises(pel.GraphError, match="whole numbers of rows"):
             a_model().warm([wrong])
+        with pytest.raises(pel.GraphError, match="whole numbers of rows"):
+            a_model().warm(wrong)
+    assert list(a_model().warm(4)) == list(a_model().warm(np.int64(4))) == [4]
     with pytest.raises(pel.GraphError, match="no weights yet"):
         pel.Model(nn.Dense(1), "mse").warm()
 

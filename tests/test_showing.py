@@ -20,6 +20,7 @@ from pellucid.reprs import html_table, html_text, shown, spelled_out
 from pellucid.train import progress
 from pellucid.train.finder import RateSearch
 from pellucid.train.history import History, curve
+from pellucid.train.stopping import Epochs, SmallChange, Target, TimeLimit
 
 X, Y = pel.data.xor()
 
@@ -261,7 +262,11 @@ class Until(pel.Callback):
     (Until(0.1), "Until(0.1)"), (Until(0.1, more=np.zeros(3)), "Until(0.1, more=array (3,))"),
     (pel.Callback(), "Callback()"), (pel.CSVLogger("a.csv"), "CSVLogger('a.csv')"),
     (pel.ReduceLROnPlateau(factor=0.5), "ReduceLROnPlateau(factor=0.5)"),
-    (pel.EarlyStopping(patience=5), "<val_loss has not improved for 5 epochs>"),
+    (pel.EarlyStopping(patience=5), "EarlyStopping(patience=5)"),
+    (pel.EarlyStopping("loss", 0.1, mode="min"), "EarlyStopping(monitor='loss', min_delta=0.1, mode='min')"),
+    (pel.ReduceLROnPlateau(min_delta=0.5, mode="max"), "ReduceLROnPlateau(mode='max', min_delta=0.5)"),
+    (Target(0.9, "accuracy"), "Target(0.9, monitor='accuracy')"), (Epochs(3), "Epochs(3)"),
+    (SmallChange(0.01, patience=2), "SmallChange(0.01, patience=2)"), (TimeLimit(5), "TimeLimit(seconds=5)"),
 ], ids=lambda part: part if isinstance(part, str) else "")  # fmt: skip
 def test_callbacks(thing, text):
     assert repr(thing) == text

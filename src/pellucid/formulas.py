@@ -15,7 +15,7 @@ import numpy as np
 
 from .graph import Value
 
-ATOM, POWER, PRODUCT, SUM, LOOSE = 0, 1, 2, 3, 4  # how tightly the outermost operation binds
+ATOM, POWER, MATRIX, PRODUCT, DOT, SUM, LOOSE = range(7)  # how tightly the outermost operation binds
 LONG = 72  # characters of text, beyond which a part has a line of its own
 
 GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "mu", "sigma", "theta")
@@ -25,25 +25,29 @@ KNOWN = {"sigmoid": r"\sigma", "softplus": r"\operatorname{softplus}"} | {
 
 
 class Formula(NamedTuple):
-    """A formula as text and as LaTeX, and how tightly its outermost operation binds."""
+    """A formula as text and as LaTeX, and how tightly its outermost operation binds; ``tex``: in LaTeX, if other."""
 
     text: str
     latex: str
     level: int = ATOM
+    tex: int | None = None
 
     def within(self, level: int) -> Formula:
         """In parentheses, if it binds less tightly than that."""
-        return self if self.level <= level else Formula(f"({self.text})", rf"\left({self.latex}\right)")
+        tex = self.level if self.tex is None else self.tex
+        text = self.text if self.level <= level else f"({self.text})"
+        latex = self.latex if tex <= level else rf"\left({self.latex}\right)"
+        return Formula(text, latex, self.level if self.level <= level else ATOM, tex if tex <= level else ATOM)
 
 
 def symbol(name: str) -> Formula:
     r"""A letter or word, perhaps with an index.
 
-    >>> [symbol(name).latex for name in ("x", "W1", "h_(t-1)", "gamma2", "layers.0.weight", "%3")]
-    ['x', 'W_{1}', 'h_{t-1}', '\\gamma_{2}', '\\mathrm{layers.0.weight}', 'v_{3}']
+    >>> [symbol(name).latex for name in ("x", "W1", "h_(t-1)", "mu2", "layers.0.weight", "%3")]
+    ['x', 'W_{1}', 'h_{t-1}', '\\mu_{2}', '\\mathrm{layers.0.weight}', 'v_{3}']
     """
     word = name.replace("%", "v")
-    found = re.fullmatch(r"([A-Za-z]|" + "|".join(GREEK) + r")([a-z]?\d*)(?:_\(?([^()]*)\)?)?", word)
+    found = re.fullmatch(r"(" + "|".join(GREEK) + r"|[A-Za-z])([a-z]?\d*)(?:_\(?([^()]*)\)?)?", word)
     if name == "...":
         return Formula(name, r"\ldots")
     if (long := re.fullmatch(r"([A-Za-z]{3,})_(\w)", name)) and long[1] not in GREEK:
@@ -60,14 +64,24 @@ def number(value: Any) -> Formula:
     text = f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
     mantissa, _, power = text.partition("e")
     latex = rf"{mantissa} \cdot 10^{{{int(power)}}}" if power else text.replace("inf", r"\infty")
-    return Formula(text, latex, SUM if text.startswith("-") else ATOM)
+    return (
+        Formula(text, latex, SUM, SUM) if text.startswith("-") else Formula(text, latex, ATOM, DOT if power else ATOM)
+    )
 
 
 def call(name: str, *inputs: Formula, **options: Any) -> Formula:
     """A function of formulas, its options behind them."""
     from .reprs import shown
 
-    more = [f"{k}={shown(v)}" for k, v in options.items()]
+    return applied(name, inputs, [f"{k}={shown(v)}" for k, v in options.items()])
+
+
+def applied(name: str, inputs: Sequence[Formula], more: Sequence[str] = ()) -> Formula:
+    r"""A function of formulas and of what follows them as it stands.
+
+    >>> applied("max_pool", [symbol("x")], ["2"])[:2]
+    ('max_pool(x, 2)', '\\operatorname{max\\_pool}\\left(x, \\text{2}\\right)')
+    """
     latex = KNOWN.get(name) or r"\operatorname{" + name.replace("_", r"\_") + "}"
     behind = r"\text{" + ", ".join(more).replace("_", r"\_") + "}" if more else ""
     inside = ", ".join([*(i.latex for i in inputs), *([behind] if behind else [])])
@@ -75,25 +89,26 @@ def call(name: str, *inputs: Formula, **options: Any) -> Formula:
 
 
 def plus(a: Formula, b: Formula) -> Formula:
+    a, b = a.within(SUM), b.within(SUM)
     if b.text.startswith("-"):
         return Formula(f"{a.text} - {b.text[1:]}", f"{a.latex} - {b.latex[1:]}", SUM)
     return Formula(f"{a.text} + {b.text}", f"{a.latex} + {b.latex}", SUM)
 
 
 def minus(a: Formula, b: Formula) -> Formula:
-    b = b.within(PRODUCT)
+    a, b = a.within(SUM), b.within(DOT)
     return Formula(f"{a.text} - {b.text}", f"{a.latex} - {b.latex}", SUM)
 
 
 def negative(a: Formula) -> Formula:
-    a = a.within(PRODUCT)
+    a = a.within(DOT)
     return Formula(f"-{a.text}", f"-{a.latex}", SUM)
 
 
 def product(a: Formula, b: Formula) -> Formula:
-    """Of matrices and vectors: W x."""
-    a, b = a.within(PRODUCT), b.within(POWER)
-    return Formula(f"{a.text} {b.text}", f"{a.latex} {b.latex}", PRODUCT)
+    """Of matrices and vectors: W x. It binds more tightly than what is done element by element."""
+    a, b = a.within(MATRIX), b.within(POWER)
+    return Formula(f"{a.text} {b.text}", f"{a.latex} {b.latex}", MATRIX)
 
 
 def times(a: Formula, b: Formula, scalar: bool = False) -> Formula:
@@ -219,7 +234,7 @@ def contraction(spec: str, a: Formula, b: Formula) -> Formula:
     summed = [k for k in left if k in right and k not in out]
     if len(left) == len(right) == 1 and not out:
         return Formula(f"{a.within(ATOM).text} . {b.within(ATOM).text}",
-                       rf"{a.within(ATOM).latex} \cdot {b.within(ATOM).latex}", PRODUCT)  # fmt: skip
+                       rf"{a.within(ATOM).latex} \cdot {b.within(ATOM).latex}", DOT)  # fmt: skip
     if "" in (left, right):
         return times(a, b, scalar=True)
     if len(left) == len(right) == 1 and len(out) == 2:

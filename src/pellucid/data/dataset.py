@@ -104,7 +104,9 @@ def taken_apart(x: Any, y: Any = None, name: str = "") -> tuple[Any, Any]:
     ((3, 2), [0, 1, 1])
     """
     if isinstance(y, Dataset):
-        raise DataError(f"{name}y is a Dataset, which has samples and targets; give it alone, or {name}y as y.y")
+        raise DataError(
+            f"{name}y is a Dataset, which has samples and targets; give it alone, or its targets alone, y.y"
+        )
     if not isinstance(x, Dataset):
         return x, y
     if y is not None:

@@ -68,7 +68,8 @@ class DepthwiseConv(OfSpace):
     """Each channel has ``multiplier`` filters of its own: a `Conv` of as many groups as there are channels.
 
     Shapes: (channels, *space) to (channels * multiplier, *places); weight (channels * multiplier, 1, *kernel). The
-    options are those of `Conv`; first values go by the fan-in alone. Howard et al., "MobileNets", 2017.
+    options are those of `Conv`, ``mask`` and ``train_bias`` too; first values go by the fan-in alone. Howard et al.,
+    "MobileNets", 2017.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.DepthwiseConv(3, padding="same"), input("x", (32, 8, 8))).parameters["weight"].value.shape
@@ -101,7 +102,7 @@ class ConvTranspose(OfSpace):
 
     Shapes: (channels, *places) to (filters, *space), with (n - 1) stride + kernel - padding + output_padding elements
     along an axis of n ("same": n * stride); weight (channels, filters / groups, *kernel), bias (filters,). Also called
-    deconvolution. Zeiler et al., CVPR 2010.
+    deconvolution. ``train_bias=False``: the bias stays as it starts. Zeiler et al., CVPR 2010.
 
     >>> from pellucid import input, nn
     >>> nn.trace(nn.ConvTranspose(3, 2, strides=2), input("x", (6, 14, 14))).output.shape

@@ -96,7 +96,8 @@ class DropConnect(Dense):
     """A Dense layer that, in training, drops each *weight* with probability ``rate`` and scales the rest by 1/(1-rate).
 
     One draw serves a whole step; ``per_sample=True`` draws for every sample, as the paper does, at the cost of a weight
-    matrix each. Wan et al., "Regularization of neural networks using DropConnect", ICML 2013.
+    matrix each. The other options, ``train_bias`` too, are those of `Dense`. Wan et al., "Regularization of neural
+    networks using DropConnect", ICML 2013.
     """
 
     rate: float = 0.5

@@ -7,27 +7,32 @@ the same. Imports the room `formulas` and the sibling modules.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from .. import ops
 from ..formulas import (
     ATOM,
     LOOSE,
+    MATRIX,
     Formula,
     Line,
     Said,
     Writer,
+    applied,
     call,
+    compared,
     indexed,
     minus,
     number,
     over,
     plus,
     product,
-    root,  # fmt: skip
+    root,
     stacked,
     symbol,
     times,
@@ -67,20 +72,12 @@ def biased(y: Formula, b: Formula | None) -> Formula:
     return y if b is None else plus(y, b)
 
 
-def options(layer: Layer, *left_out: str) -> str:
-    """The options that somebody gave, as text: not those that shapes say, nor first values."""
-    hidden = {"name=", "trainable=", "mask=", *left_out}
-    parts = [(word, x) for word, x in options_of(layer) if word not in hidden and not word.endswith("_init=")]
-    return ", ".join(word + shown(x) for word, x in parts)
-
-
 def function(layer: Layer, p: Symbols, *inputs: Formula) -> Formula:
     """A layer as a function by its name: max_pool(x, 2)."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
-    inner = ", ".join([*(i.text for i in inputs), *([more] if (more := options(layer)) else [])])
-    plain = call(name, *inputs)
-    behind = r", \text{" + more.replace("_", r"\_") + "}" if more else ""
-    return Formula(f"{name}({inner})", plain.latex.removesuffix(r"\right)") + behind + r"\right)")
+    hidden = {"name=", "trainable="}
+    given = [(word, x) for word, x in options_of(layer) if word not in hidden and not word.endswith("_init=")]
+    return applied(name, inputs, [word + shown(x) for word, x in given])
 
 
 def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
@@ -90,16 +87,23 @@ def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
     names = {DepthwiseConv: "depthwise_conv", ConvTranspose: "conv_transpose", LocallyConnected: "local_conv"}
     name = next((name for kind, name in names.items() if isinstance(layer, kind)), "conv")
     more = [word + shown(v) for word, v in options_of(layer) if word[:-1] in PLACES]
+    mask = getattr(layer, "mask", None)
+    if mask is not None:
+        w = times(w, symbol(f"array{ops.constant(mask).shape}"))
     turned = transposed(w) if name == "conv_transpose" else w
     stride = getattr(layer, "strides", 1)
     small = f"_{{/{stride}}}" if stride != 1 else ""
-    y = Formula(f"{name}({', '.join([x.text, w.text, *more])})", rf"{turned.latex} \ast{small} {x.within(ATOM).latex}")
+    y = Formula(f"{name}({', '.join([x.text, w.text, *more])})", 
+                rf"{turned.within(ATOM).latex} \ast{small} {x.within(ATOM).latex}", tex=MATRIX)  # fmt: skip
     return biased(y, p("bias"))
 
 
 def normalised(layer: Any, p: Symbols, x: Formula) -> Formula:
-    mean = p("moving_mean") or call("mean", x)
-    variance = p("moving_variance") or call("var", x)
+    over_what: dict[str, Any] = {"groups": layer.groups} if isinstance(layer, GroupNorm) else {}
+    if isinstance(layer, LayerNorm) and layer.axis != -1:
+        over_what = {"axis": layer.axis}
+    mean = p("moving_mean") or call("mean", x, **over_what)
+    variance = p("moving_variance") or call("var", x, **over_what)
     gamma, centred = p("gamma"), minus(x, mean)
     y = over(centred if gamma is None else times(gamma, centred), root(plus(variance, number(layer.epsilon))))
     return biased(y, p("beta"))
@@ -160,28 +164,39 @@ def recurrent(layer: Any, p: Symbols, x: Formula, *first: Formula) -> tuple[Form
 def settling(layer: Settling, letter: str, steps: int, first: Formula, new: Formula) -> tuple[Formula, Equations]:
     """What settles: y_0, and y_k of y_(k-1); the output is the last one."""
     if layer.rate != 1:
-        new = plus(times(number(1 - layer.rate), symbol(f"{letter}_(k-1)")), times(number(layer.rate), new))
+        new = plus(
+            times(number(1 - layer.rate), symbol(f"{letter}_(k-1)"), scalar=True),
+            times(number(layer.rate), new, scalar=True),
+        )
     return symbol(f"{letter}_{steps}"), [(symbol(f"{letter}_0"), first), (symbol(f"{letter}_k"), new)]
 
 
-def lateral(layer: Lateral, p: Symbols, x: Formula) -> tuple[Formula, Equations]:
-    w, before = p("weight"), symbol("a_(k-1)")
+def lateral(layer: Lateral, p: Symbols, x: Formula, place: str = "") -> tuple[Formula, Equations]:
+    w, before = p("weight"), symbol(f"a{place}_(k-1)")
     name = layer.activation if isinstance(layer.activation, str) else shown(layer.activation)
     others = call("connections", before) if w is None else product(w, before)
-    return settling(layer, "a", layer.steps, call(name, x), call(name, plus(x, others)))
+    return settling(layer, f"a{place}", layer.steps, call(name, x), call(name, plus(x, others)))
 
 
-def feedback(layer: Feedback, p: Symbols, x: Formula) -> tuple[Formula, Equations]:
-    b, before = p("back_weight"), symbol("y_(k-1)")
+def feedback(layer: Feedback, p: Symbols, x: Formula, place: str = "") -> tuple[Formula, Equations]:
+    b, before = p("back_weight"), symbol(f"y{place}_(k-1)")
     back = call("back", before) if b is None else product(b, before)
-    return settling(layer, "y", layer.steps, call("body", x), call("body", plus(x, back)))
+    return settling(layer, f"y{place}", layer.steps, call("body", x), call("body", plus(x, back)))
+
+
+def weights_of(layer: Any, scores: Formula) -> Formula:
+    """Softmax of the scores, those of step t for the steps s that it sees; what training drops of it."""
+    weights = call("softmax", scores)
+    if getattr(layer, "causal", False):
+        weights = call("masked_softmax", scores, compared(symbol("s"), "<=", symbol("t")))
+    return applied("dropout", [weights], [shown(layer.dropout)]) if layer.dropout else weights
 
 
 def attention(layer: Attention, p: Symbols, query: Formula, memory: Formula | None = None,
               values: Formula | None = None) -> Formula:  # fmt: skip
     k = memory or query
     scores = over(product(query, transposed(k)), root(symbol("d")))
-    return product(call("softmax", scores), values or k)
+    return product(weights_of(layer, scores), values or k)
 
 
 def heads(layer: MultiHeadAttention, p: Symbols, query: Formula, memory: Formula | None = None,
@@ -196,16 +211,17 @@ def heads(layer: MultiHeadAttention, p: Symbols, query: Formula, memory: Formula
     q, k, v, q_i, k_i, v_i = (symbol(name) for name in ("Q", "K", "V", "Q_i", "K_i", "V_i"))
     scores = over(product(q_i, transposed(k_i)), root(symbol("d")))
     equations = [(q, projected("query", query)), (k, projected("key", m)), (v, projected("value", m)),
-                 (symbol("head_i"), product(call("softmax", scores), v_i))]  # fmt: skip
-    both = stacked([symbol("head_1"), symbol("..."), symbol(f"head_{layer.heads}")])
-    return projected("output", both), equations
+                 (symbol("head_i"), product(weights_of(layer, scores), v_i))]  # fmt: skip
+    shown_heads = ["1", "...", str(layer.heads)] if layer.heads > 2 else [str(i + 1) for i in range(layer.heads)]
+    all_heads = stacked([symbol(i if i == "..." else f"head_{i}") for i in shown_heads])
+    return projected("output", all_heads), equations
 
 
 def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formula) -> tuple[Formula, Equations]:
     w, u, v = p("query_weight"), p("memory_weight"), p("score_weight")
     assert w is not None and u is not None and v is not None
     inside = call("tanh", plus(product(w, query), product(u, at(memory, "s"))))
-    weights, a = call("softmax", product(transposed(v), inside)), symbol("a_s")
+    weights, a = weights_of(layer, product(transposed(v), inside)), symbol("a_s")
     return call("sum", times(a, at(memory, "s"))), [(a, weights)]
 
 
@@ -281,15 +297,17 @@ class NetWriter:
 
     def _write(self, outputs: dict[str, Value], single: bool) -> None:
         self.hidden = 0
-        named = {v: name for name, v in outputs.items()}
+        named = {v: name for name, v in reversed(outputs.items())}
+        self.symbols = self._parameters(Counter([*self.inputs, *outputs]))
+        taken = {*self.inputs, *outputs, *(s.text for s in self.symbols.values())}
+        free = (name for k in itertools.count(1) if (name := f"h{k}") not in taken)
 
         def fresh(v: Value) -> Formula:
             if v in named:
                 return symbol(named[v])
             self.hidden += 1
-            return symbol("h" if single else f"h{self.hidden}")
+            return symbol("h" if single and "h" not in taken else next(free))
 
-        self.symbols = self._parameters()
         known = {v: symbol(name) for name, v in self.inputs.items()} | {
             p.value: self.symbols[name] for name, p in self.traced.parameters.items()
         }
@@ -299,13 +317,13 @@ class NetWriter:
                 known[v] = wrap(known[v])
         writer = Writer(known, fresh, said, around)
         writer.write(outputs.values(), whole=True)
-        as_given = [Line(symbol(name), known[v], v) for name, v in outputs.items() if v in known]
+        as_given = [Line(symbol(name), known[v] if v in known else symbol(named[v]), v)
+                    for name, v in outputs.items() if v in known or named[v] != name]  # fmt: skip
         self.lines: list[Line] = writer.lines + as_given
 
-    def _parameters(self) -> dict[str, Formula]:
-        """What parameters are called: W1, b1, of the first layer that has some."""
+    def _parameters(self, taken: Counter[str]) -> dict[str, Formula]:
+        """What parameters are called: W1, b1, of the first layer that has some; not what is ``taken``."""
         places: dict[str, int] = {}
-        taken: Counter[str] = Counter()
         found = {}
         stepped = {c.path for c in self.traced.calls if isinstance(c.layer, Recurrent)}
         for name in self.traced.parameters:
@@ -324,12 +342,17 @@ class NetWriter:
         around: dict[Value, list[Any]] = {}
         calls = [c for c in self.traced.calls if not c.inner and isinstance(c.output, Value) and c.output in graph]
         whole = [c.path for c in calls if isinstance(c.layer, BY_OPERATIONS) or (rule_of(c.layer) and c.path)]
+        calls = [c for c in calls if not any(c.path.startswith(f"{path}.") for path in whole)]
+        settled = [c for c in calls if isinstance(c.layer, Settling)]
+        numbers = {
+            id(c): str(k) for k, c in enumerate(settled, 1) if len(settled) > 1
+        }  # the letters of only one have none
         for c in calls:
-            if any(c.path.startswith(f"{path}.") for path in whole) or isinstance(c.layer, BY_OPERATIONS):
+            if isinstance(c.layer, BY_OPERATIONS):
                 continue
             if not c.inputs or not all(isinstance(i, Value) and i in graph for i in c.inputs):
                 continue
-            write = self._writing(c)
+            write = self._writing(c, numbers.get(id(c), ""))
             if write is None:
                 continue
             if c.output in c.inputs:
@@ -341,11 +364,13 @@ class NetWriter:
                 )
         return said, around
 
-    def _writing(self, c: Call) -> Callable[..., tuple[Formula, Equations]] | None:
+    def _writing(self, c: Call, place: str) -> Callable[..., tuple[Formula, Equations]] | None:
         rule = rule_of(c.layer) if isinstance(c.layer, Layer) else None
         if rule is None:
             name = activation_of(c.layer)
             return None if name is None else lambda *inputs: (name(*inputs), ())
+        if place:
+            rule = partial(rule, place=place)
         prefix = f"{c.path}." if c.path else ""
 
         def write(*inputs: Formula) -> tuple[Formula, Equations]:

@@ -19,8 +19,9 @@ class Net:
     """A net to call in a `Program` of one's own: every call has the same weights, named ``<name>.layers.0.weight``.
 
     The names come from the structure of the net alone, not from where or how often it is called, and ``name`` keeps two
-    nets of a program apart. A call takes Values and gives what the net gives; ``training=True`` is the way of a
-    training step (dropout drops, batch normalisation takes the batch's statistics).
+    nets of a program apart; ``dtype``: of its weights, and of what it computes in. A call takes Values and gives what
+    the net gives; ``training=True`` is the way of a training step (dropout drops, batch normalisation takes the batch's
+    statistics).
 
     A function makes its layers once, outside of it: a layer made within is another one at each call.
 

@@ -154,8 +154,8 @@ def _rows(x: Value, n: int, _: Value) -> Value:
 class RNN(Recurrent):
     """The simple recurrent layer: h_t = tanh(W h_(t-1) + U x_t + b).
 
-    Shapes and options: `Recurrent`. ``activation`` is a name or a function. Lecture: 001, "Recurrent Neural Network",
-    h_t = tanh(W_hh h_(t-1) + W_xh x_t); Elman, "Finding structure in time", 1990.
+    Shapes and options, ``train_bias`` too: `Recurrent`. ``activation`` is a name or a function. Lecture: 001,
+    "Recurrent Neural Network", h_t = tanh(W_hh h_(t-1) + W_xh x_t); Elman, "Finding structure in time", 1990.
 
     >>> from pellucid import input, nn
     >>> traced = nn.trace(nn.RNN(8, return_sequences=True), input("x", (5, 3)))
@@ -182,10 +182,10 @@ class LSTM(Recurrent):
         c_t = f * c_(t-1) + i * g
         h_t = o * tanh(c_t)
 
-    Shapes and options: `Recurrent`, with states (h, c); rows of the weights belong to i, f, g, o in this order, units
-    each, as PyTorch has them. ``forget_bias``: where the bias of f starts. ``peepholes=True``: the gates see the cell
-    state too, i and f the last one, o the new one, times weights ``peephole`` (3, units) (Gers and Schmidhuber, 2000).
-    Lecture: 003, "Investigating LSTM components"; Hochreiter and Schmidhuber, 1997.
+    Shapes and options, ``train_bias`` too: `Recurrent`, with states (h, c); rows of the weights belong to i, f, g, o in
+    this order, units each, as PyTorch has them. ``forget_bias``: where the bias of f starts. ``peepholes=True``: the
+    gates see the cell state too, i and f the last one, o the new one, times weights ``peephole`` (3, units) (Gers and
+    Schmidhuber, 2000). Lecture: 003, "Investigating LSTM components"; Hochreiter and Schmidhuber, 1997.
 
     >>> from pellucid import input, nn
     >>> traced = nn.trace(nn.LSTM(8), input("x", (5, 3)))
@@ -231,10 +231,10 @@ class GRU(Recurrent):
         n = tanh(r * (W h_(t-1) + recurrent_bias) + U x_t + b)
         h_t = (1 - z) * n + z * h_(t-1)
 
-    Shapes and options: `Recurrent`; rows of the weights belong to r, z, n in this order, units each, as in PyTorch,
-    whose second bias of r and z is in the one ``bias`` here; ``recurrent_bias`` (units,) is that of n.
-    ``reset_after=False``: n = tanh(W (r * h_(t-1)) + U x_t + b), as first published, without recurrent_bias.
-    Cho et al., EMNLP 2014.
+    Shapes and options, ``train_bias`` too: `Recurrent`; rows of the weights belong to r, z, n in this order, units
+    each, as in PyTorch, whose second bias of r and z is in the one ``bias`` here; ``recurrent_bias`` (units,) is that
+    of n. ``reset_after=False``: n = tanh(W (r * h_(t-1)) + U x_t + b), as first published, without recurrent_bias. Cho
+    et al., EMNLP 2014.
 
     >>> from pellucid import input, nn
     >>> traced = nn.trace(nn.GRU(8), input("x", (5, 3)))

@@ -62,10 +62,10 @@ class Lateral(Settling):
     (n, n) with 0 on its diagonal, for no unit is connected to itself: n (n - 1) weights. ``connections``, a layer or
     function that keeps the shape, takes the place of W, for other shapes too: of a picture
     ``nn.Conv(channels, 3, padding="same")`` connects each unit to those beside it. ``activation`` f is a name or a
-    function, ``rate`` r in (0, 1]; a small one settles where 1 swings. `Model.layer_outputs` shows a_1 .. a_steps as
-    ``<layer>.settling``. ``unroll=True`` writes the steps out where a loop cannot be, as within `nn.TimeDistributed`.
-    Raises `GraphError` where x is no vector and there are no ``connections``, and where these change the shape.
-    Lecture: 003, "Lateral networks".
+    function, ``rate`` r in (0, 1]; a small one settles where 1 swings. ``weight_init`` gives first values of W.
+    `Model.layer_outputs` shows a_1 .. a_steps as ``<layer>.settling``. ``unroll=True`` writes the steps out where a
+    loop cannot be, as within `nn.TimeDistributed`. Raises `GraphError` where x is no vector and there are no
+    ``connections``, and where these change the shape. Lecture: 003, "Lateral networks".
 
     >>> from pellucid import input, nn
     >>> t = nn.trace(nn.Sequential(nn.Dense(4), nn.Lateral(steps=10)), input("x", (3,)))
@@ -119,12 +119,12 @@ class Feedback(Settling):
 
     ``body`` is a layer, net or function; with several layers in it, its output goes back to an earlier layer. Shapes:
     x as the body takes it, y as it gives it; where both are vectors, back_weight B (inputs, outputs). ``back``, a layer
-    or function from the shape of y to that of x, takes its place. ``rate`` r in (0, 1]. `Model.layer_outputs` shows
-    y_1 .. y_steps as ``<layer>.settling``. ``unroll=True`` writes the steps out where a loop cannot be: within
-    `nn.TimeDistributed`, or with a recurrent layer or `nn.BatchNorm` in the body. What layers in the body drop in
-    training, they drop at every step. Raises `GraphError` where x or y is no vector and there is no ``back``, and where
-    that gives another shape. Lecture: 003, "Recurrent neural network": a node may be connected to nodes in the previous
-    layer.
+    or function from the shape of y to that of x, takes its place. ``rate`` r in (0, 1]; ``weight_init`` gives first
+    values of B. `Model.layer_outputs` shows y_1 .. y_steps as ``<layer>.settling``. ``unroll=True`` writes the steps
+    out where a loop cannot be: within `nn.TimeDistributed`, or with a recurrent layer or `nn.BatchNorm` in the body.
+    What layers in the body drop in training, they drop at every step. Raises `GraphError` where x or y is no vector and
+    there is no ``back``, and where that gives another shape. Lecture: 003, "Recurrent neural network": a node may be
+    connected to nodes in the previous layer.
 
     >>> from pellucid import input, nn
     >>> body = nn.Sequential(nn.Dense(8), nn.tanh, nn.Dense(2), nn.tanh)

@@ -127,6 +127,7 @@ class ReduceLROnPlateau(Callback):
         must(self, "min_lr", min_lr, min_lr >= 0, "a number >= 0")
         self.monitor, self.factor, self.patience = Monitor(self, monitor, mode, min_delta), factor, patience
         self.cooldown, self.min_lr = cooldown, min_lr
+        self.mode, self.min_delta = mode, min_delta
 
     def on_train_begin(self, logs=None):
         self.best, self.wait, self.cooling = math.inf, 0, 0

@@ -71,6 +71,7 @@ class Checkpoint(Callback):
         self.folder, self.steps, self.minutes, self.keep, self.best = Path(folder), steps, minutes, keep, best
         self.epochs = 1 if steps is minutes is epochs is None else epochs
         self.monitor = Monitor(self, best or "", mode)
+        self.mode = mode
         self.every = [n for n in (steps, LOOK if minutes else None) if n]
         self.best_value = float("inf")
         self.fit: Fingerprint = {}  # of the fit that is written

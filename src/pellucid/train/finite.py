@@ -79,7 +79,8 @@ def check_inputs(
             beyond = f", beyond {dtype}" if np.isfinite(number) else ""
             raise DataError(
                 f"{name} has {number:g}{beyond} in row {row if rows is None else rows[row]}"
-                f"{_column(place)}: fill it (sklearn.impute.SimpleImputer), leave the row out{way_out}"
+                f"{_column(place)}: fill it (sklearn.impute.SimpleImputer){',' if way_out else ' or'} leave the row "
+                f"out{way_out}"
             )
 
 

@@ -34,9 +34,6 @@ class StoppingRule(Callback):
         """The rule in words."""
         return type(self).__name__
 
-    def __repr__(self) -> str:
-        return f"<{self.describe()}>"
-
 
 class Combined(StoppingRule):
     """Several rules, each of which sees every epoch."""
@@ -72,6 +69,9 @@ class Combined(StoppingRule):
 
     def describe(self) -> str:
         return self.word.join(rule.describe() for rule in self.rules)
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
 
 
 class AnyOf(Combined):
@@ -201,15 +201,15 @@ class Target(StoppingRule):
     "if the generalization performance is satisfactory, then stop"."""
 
     def __init__(self, value: float, monitor: str = "val_accuracy", mode: str = "auto") -> None:
-        self.target, self.monitor = value, Monitor(self, monitor, mode)
+        self.value, self.monitor, self.mode = value, Monitor(self, monitor, mode), mode
 
     def met(self, epoch, logs):
         value = self.monitor.value(logs)
-        reached = value <= self.monitor.sign * self.target
-        return f"{self.monitor.name} is {abs(value):.4g}, {self.target:g} was wanted" if reached else None
+        reached = value <= self.monitor.sign * self.value
+        return f"{self.monitor.name} is {abs(value):.4g}, {self.value:g} was wanted" if reached else None
 
     def describe(self):
-        return f"{self.monitor.name} reaches {self.target:g}"
+        return f"{self.monitor.name} reaches {self.value:g}"
 
 
 class EarlyStopping(StoppingRule):
@@ -236,6 +236,7 @@ class EarlyStopping(StoppingRule):
         must(self, "start_from_epoch", start_from_epoch, start_from_epoch >= 0, "a whole number >= 0")
         self.monitor, self.patience = Monitor(self, monitor, mode, min_delta), patience
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.min_delta, self.mode = min_delta, mode
 
     def on_train_begin(self, logs=None):
         self.best, self.best_epoch, self.best_state, self.stopped_epoch = math.inf, -1, None, None

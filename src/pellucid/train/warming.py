@@ -20,7 +20,7 @@ MANY = 1 << 60  # samples: a server has no last one
 class Warming:
     """The method of `Model` that compiles ahead of time."""
 
-    def warm(self: Any, batch_sizes: Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
+    def warm(self: Any, batch_sizes: int | Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
         """Compile what `predict` needs for so many rows at a time, and keep it on disk; the seconds of each.
 
         One row and several are different machine code; which of them a few rows take depends on the net. A process
@@ -35,7 +35,7 @@ class Warming:
         """
         self._built()
         found = {}
-        for n in batch_sizes:
+        for n in batch_sizes if isinstance(batch_sizes, Iterable) else [batch_sizes]:
             if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
                 raise GraphError(f"warm: batch_sizes are whole numbers of rows, 1 or more, got {n!r}")
             rows = {name: np.zeros((n, *s.shape), s.dtype) for name, s in self.specs.items()}
