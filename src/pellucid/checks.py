@@ -217,7 +217,7 @@ def no_attribute(thing: Any, place: str, name: str) -> Any:
 
     Python asks ``__getattr__`` also where the code of a property raises an `AttributeError`, and drops that error.
     """
-    found = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
+    found: Any = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
     if hasattr(type(found), "__get__"):
         return found.__get__(thing, type(thing))
     raise NoAttribute(f"{type(thing).__name__!r} object", place, name, type(thing))
