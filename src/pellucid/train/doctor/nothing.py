@@ -25,14 +25,17 @@ def nothing_learnt(model: Model, x: Any, y: Any, class_weight: Any = None) -> st
     told = (f"nothing was learnt: the loss of the training samples is {case.loss:.3g}, that of the best constant "
             f"output {case.baseline:.3g}")  # fmt: skip
     rate = model.optimizer.learning_rate
+    worse = not case.loss <= WORSE * case.baseline
     if isinstance(rate, Schedule):
-        return f"{told}; look at the columns and the learning rate"
+        return f"{told}; " + (
+            "the learning rate is too large" if worse else "look at the columns and the learning rate"
+        )
     suggested = model.clone().find_learning_rate(x, y, sample_weight=arrays.get("weight")).suggestion
     if suggested is not None:
         trial = case.trial(TRIED, suggested / rate, fresh=True)
         if trial is None or not trial.after < case.baseline:
             suggested = None
-    if not case.loss <= WORSE * case.baseline:
+    if worse:
         smaller = suggested if suggested is not None and suggested < rate else None
         return f"{told}; the learning rate was {rate:g}, too large, try {rate / 10 if smaller is None else smaller:g}"
     if suggested is not None and not suggested / 3 <= rate <= suggested * 3:
