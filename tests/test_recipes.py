@@ -199,6 +199,16 @@ def test_the_command_line_takes_what_is_said(tmp_path, n, options, first):
     assert type(trained(tmp_path, n, *options).net.layers[0]) is first
 
 
+def test_words_have_one_net(tmp_path):
+    words = ["good film", "bad film", "good plot here", "bad plot here"]
+    lines = ["text,y", *(f"{words[i % 4]} number{i},{'ab'[i % 2]}" for i in range(80))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    said = CliRunner().invoke(cli, ["train", str(tmp_path / "t.csv"), "--target", "y", "--text", "text", "--no-plot",
+                                    "--output", str(tmp_path / "t.pel"), "--epochs", "2"])  # fmt: skip
+    assert said.exit_code == 0, said.output
+    assert type(pel.load(tmp_path / "t.pel").net.layers[0]) is nn.Dense
+
+
 def test_which_features_are_in_pieces():
     x, _ = bent(300)
     x = x.astype(float)

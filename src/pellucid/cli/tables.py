@@ -181,7 +181,7 @@ def fitted(
     run: Run, table: data.Table, columns, aim, prepare: tabular.Preparation, verbose: int = 1
 ) -> tuple[Model, tabular.Preprocessing, tabular.Target]:
     """A model fitted to rows, with the transformers and the target's scale learnt from the same rows, kept in it."""
-    run, prepare = by_size(run, prepare, len(table), len(columns.names))
+    run, prepare = by_size(run, prepare, len(table), columns)
     preprocessing = tabular.Preprocessing.fit(table, columns, prepare)
     aim = aim.scaled_on(table[aim.name])
     x, y = preprocessing.transform(table), aim.encode(table[aim.name])
@@ -191,13 +191,18 @@ def fitted(
     return model, preprocessing, aim
 
 
-def by_size(run: Run, prepare: tabular.Preparation, rows: int, columns: int) -> tuple[Run, tabular.Preparation]:
-    """The recipe for a table of that size, and columns in its pieces, unless the user asked for layers or scales."""
+def by_size(
+    run: Run, prepare: tabular.Preparation, rows: int, columns: tabular.Columns
+) -> tuple[Run, tabular.Preparation]:
+    """The recipe for a table of that size, and columns in its pieces, unless the user asked for layers or scales.
+
+    Words make thousands of inputs, for which several nets take four times as long and are no better.
+    """
     asked = dict(run.asked)
     scale = asked.pop("scale", "")
-    if asked.get("hidden") is not None or asked.get("dropout") is not None:
+    if columns.texts or asked.get("hidden") is not None or asked.get("dropout") is not None:
         return run, prepare
-    recipe = for_table(rows, columns).changed(**asked)
+    recipe = for_table(rows, len(columns.names)).changed(**asked)
     recipe = replace(recipe, validation=recipe.validation or run.recipe.validation)
     if recipe.pieces and scale == "":
         prepare = replace(prepare, scale="pieces")
