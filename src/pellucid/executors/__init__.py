@@ -13,8 +13,9 @@ from ..graph import GraphError
 from .binding import NotFinite, as_threads
 
 EXECUTORS = ("reference", "native")
+MANY = 1 << 60  # what ``run.expect`` is told where no end is known: samples of a server, of folds and searches
 
-__all__ = ["EXECUTORS", "NotFinite", "as_threads", "get", "must_dump"]
+__all__ = ["EXECUTORS", "MANY", "NotFinite", "as_threads", "get", "must_dump"]
 
 
 def get(name: str | None = None) -> Any:

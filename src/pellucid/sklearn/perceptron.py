@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import executors, nn, ops
 from ..autodiff import grad
+from ..executors import MANY
 from ..graph import Program, Value, input, state
 from ..ops import batch_sum, fast_divide, fast_sqrt
 from ..train.sharing import kept
@@ -156,6 +157,7 @@ class Passes:
         products = 3 * batch * sum(a * b for a, b in itertools.pairwise(units))
         threads = worker_threads() or (1 if products < SMALL else None)
         self.run = kept((Passes, native.__name__, shape, what), compiled).another(threads)
+        self.run.expect(MANY, batch)  # folds and searches fit again and again: fast code from the first
         given = {name: np.ascontiguousarray(a, shape.dtype) for name, a in arrays.items()}
         self.arrays, self.batch, self.n = given, batch, len(given["y"])
 

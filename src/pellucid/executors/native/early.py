@@ -6,6 +6,7 @@ Both give the same bits. Fast code takes LLVM some milliseconds for each nest, m
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING
 
 from ...graph import GraphError
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 
 # operations that quick code makes in about the time in which fast code is compiled: of a program, of each nest more
 WORK, NEST_WORK = 3_000_000_000, 200_000_000
-CALL_WORK = 500_000  # and what a call of a nest counts: many small steps, as of ten folds, are soon worth fast code
+CALL_WORK = 3_000  # and what a call of a nest counts
 
 
 class Early:
-    """What quick code has done of a program so far, and may do. Runs that share their code share this, too."""
+    """What quick code has done of a program so far, and may do. Runs that share their code share this, too.
+
+    A second model of the same structure gets fast code at once: folds and searches train many.
+    """
 
     def __init__(self) -> None:
         self.done, self.limit = 0, -1
+        self.owner: weakref.ref | None = None  # the run that quick code is for
 
     def run(self, run: Run, samples: int, batch: int) -> Run | None:
         """The program as quick code, for so many samples more; None where fast code is there, or pays."""
@@ -40,7 +45,9 @@ class Early:
     def pays(self, run: Run, samples: int, batch: int) -> bool:
         """Whether quick code is made for so many samples more; if not, it never is again."""
         if self.limit < 0:
-            self.limit = limit(run)
+            self.limit, self.owner = limit(run), weakref.ref(run)
+        if self.owner is not None and self.owner() is not run:
+            self.limit = 0
         made = "function" in (run.like or run).__dict__
         if not self.limit or made or self.done + work(run.first, samples, batch) > self.limit:
             self.limit = 0
