@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def nothing_learnt(model: Model, x: Any, y: Any, class_weight: Any = None) -> str:
     """What to say of a model that does no better than the best constant output on samples it learnt from; else "".
 
-    ``class_weight``: as in `Model.fit`, so that net and constant are measured by what was minimized. A learning rate is
-    looked for by `Model.find_learning_rate`, with new weights, and advised where `TRIED` steps with it beat the constant.
+    ``class_weight``: as in `Model.fit`, so that net and constant are measured by what was minimized. A learning rate
+    is looked for by `Model.find_learning_rate`, with new weights, and advised where `TRIED` steps with it do better
+    than the constant.
     """
     arrays = model._arrays(x, y, class_weight=class_weight)
     case = Case(model, arrays)
