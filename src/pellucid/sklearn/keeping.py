@@ -1,4 +1,4 @@
-"""A fitted forecaster in its model's file: arguments, line and scales as JSON, never pickle. Imports sklearn, tabular."""
+"""A fitted forecaster in its model's file: arguments, line and scales as JSON, never pickle. Imports the siblings."""
 
 from __future__ import annotations
 
