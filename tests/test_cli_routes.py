@@ -9,6 +9,7 @@ import pytest
 from test_cli import fails, last, names, ok, people
 
 import pellucid as pel
+from conftest import ROOT
 
 QUICK = ("--no-plot", "--epochs", 1)
 
@@ -301,6 +302,38 @@ def test_cifar_and_names_of_classes(here):
     assert "expected 2 different names, of the classes 0 to 1, got 1" in fails(*train, "--class-names", "cat")
     assert "'cat' is there twice" in fails(*train, "--class-names", "cat,cat")
     assert "cifar needs --data FOLDER" in fails("train", "cifar")
+
+
+# ---- what else is asked for by mistake
+
+
+def test_test_rows_that_are_among_the_training_rows(here):
+    (here / "p.csv").write_text(people())
+    (here / "other.csv").write_text(people().splitlines()[0] + "\n" + "\n".join(people().splitlines()[-3:]) + "\n")
+    train = ("train", "p.csv", "--target", "label", *QUICK, "--test")
+    assert "note: 120 of 120 test rows are among the training rows" in ok(*train, "p.csv")
+    assert "note: 3 of 3 test rows" in ok(*train, "other.csv")
+    (here / "other.csv").write_text("id,age,colour,empty,label\n1,101,red,,old\n2,102,blue,,young\n")
+    assert "among the training rows" not in ok(*train, "other.csv")
+
+
+def test_a_flat_folder_of_texts_and_a_folder_for_a_table(here):
+    (here / "flat").mkdir()
+    for i in range(3):
+        (here / "flat" / f"{i}.txt").write_text("a good film")
+    assert "flat has texts but no subfolders; expected one for each class" in fails("train", "flat")
+    said = fails("predict", ROOT / "tests" / "data" / "format-2-table.pel", "flat")
+    assert "flat is a folder, but the model was trained on a table: give a file with its columns" in said
+    assert "it was trained on a table" in fails("sample", ROOT / "tests" / "data" / "format-2-table.pel")
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    [("--lr", "--learning-rate?"), ("--layers", "--hidden?"), ("--optimizer", "pellucid.Model(net, loss, optimizer)")],
+)
+def test_options_of_other_programs(here, option, said):
+    text = fails("train", "digits", option, "1")
+    assert f"no option {option}; " in text and said in text and "(see" in text
 
 
 # ---- models saved from Python, and models of commands loaded there

@@ -7,6 +7,7 @@ import pytest
 from test_cli import fails, last, ok
 
 import pellucid as pel
+from pellucid.cli.timeline import read_series
 
 QUICK = ("--no-plot", "--epochs", 40)
 
@@ -122,6 +123,14 @@ def test_dates_go_on(here):
         "2024-01-02T01:00:00", "2024-01-02T02:00:00",
     ]  # fmt: skip
     assert after(["31.12.2023", "01.01.2024", "02.01.2024"], dates={"when": "%d.%m.%Y"}) == ["2024-01-03", "2024-01-04"]
+
+
+def test_dates_in_another_format_are_pointed_to(here):
+    rows = "\n".join(f"{1 + i % 28:02}.{1 + i // 28:02}.2024,{i % 7}" for i in range(40))
+    (here / "e.csv").write_text(f"day,value\n{rows}\n")
+    said = read_series("e.csv", {}, None, None, False)
+    assert said.remarks == ("column 'day' looks like dates in another format: --dates day=%d.%m.%Y",)
+    assert not read_series("e.csv", {"dates": {"day": "%d.%m.%Y"}}, None, None, False).remarks[1:]
 
 
 def test_a_damaged_forecaster_is_refused(trained, tmp_path):

@@ -19,6 +19,11 @@ from .. import DataError, DivergedError, GraphError, __version__
 COMMANDS = ("train", "evaluate", "predict", "sample", "summary", "filter", "cache")
 MENDABLE = (DataError, GraphError, DivergedError, OSError, ImportError)
 
+ELSEWHERE = {  # options of other programs, and what they are here
+    "--lr": "--learning-rate", "--rate": "--learning-rate", "--layers": "--hidden", "--layer": "--hidden",
+    "--optimizer": "Adam is used; others in Python, pellucid.Model(net, loss, optimizer)",
+}  # fmt: skip
+
 
 def one_line(error: BaseException) -> str:
     """An error as one line: the system's with the name of the file, click's with where to look."""
@@ -26,6 +31,11 @@ def one_line(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        if isinstance(error, click.NoSuchOption) and (known := ELSEWHERE.get(error.option_name)):
+            error.possibilities = None
+            error.message = f"no option {error.option_name}; " + (
+                f"did you mean {known}?" if known.startswith("--") else known
+            )
         text = error.format_message() + (f" (see {where} --help)" if where else "")
     else:
         text = str(error)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import DataError, Model, data
 from ..data.csvfile import like_data
+from ..data.dataset import listed
 from ..data.reading import Reading
 from ..data.tablefile import READERS, ending, names_of
 from ..data.texts import SUFFIXES
@@ -113,6 +114,9 @@ def read_for(model: Model, path: str, reading: dict[str, Any], target: str | Non
     if used == {"texts": ["text"]} and target is None and is_one_text(path):
         with own_words():
             return data.Table({"text": np.array([" ".join(data.read_text(path).split())], object)}, path)
+    if Path(path).is_dir() and used.get("texts") != ["text"]:
+        raise DataError(f"{path} is a folder, but the model was trained on a table: give a file with its columns, "
+                        f"{listed([name for of in used.values() for name in of])}")  # fmt: skip
     if not Path(path).is_dir() and ending(path) in READERS:  # another kind of file than CSV
         kept = {name: value for name, value in kept.items() if name not in IN_CSV_ALONE}
     said = {name: value or kept.get(name) for name, value in reading.items()}

@@ -66,6 +66,9 @@ def train(
             table, test, where = table.take(rows), table.take(test_rows), "test set"
         else:
             where = f"{test_file}"
+            if again := in_both(table, test, [*columns.names, aim.name]):
+                run.say(f"note: {again} of {len(test)} test rows are among the training rows; of new rows the result "
+                        "may be worse")  # fmt: skip
         run.say(f"{len(table)} training and {len(test)} test rows")
         model, preprocessing, known = fitted(run, table, columns, aim, prepare)
         truth, found = tried(model, preprocessing, known, test)
@@ -112,6 +115,13 @@ def other_file(path: str, reading: dict[str, Any], columns: tabular.Columns, aim
                         "training file has")  # fmt: skip
     aim.encode(table[aim.name])  # errors count rows as the file does
     return tabular.with_target(table, aim.name)[0]
+
+
+def in_both(table: data.Table, test: data.Table, columns: list[str]) -> int:
+    """How many rows of a test are rows of the training, in those columns."""
+    seen, asked = (zip(*(map(str, t[name].tolist()) for name in columns), strict=True) for t in (table, test))
+    known = set(seen)
+    return sum(row in known for row in asked)
 
 
 def describe(

@@ -65,7 +65,8 @@ def samples(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 def vocabulary_of(model: Model, path: str) -> data.Vocabulary:
     """The characters that a model knows; a `DataError` for a model of something else."""
     if model.notes.get("kind") != "text":
-        raise DataError(f"{path} is no model of a text (it was trained on {model.notes.get('source', 'arrays')}); "
+        known = "a table" if model.notes.get("kind") == "table" else model.notes.get("source", "arrays")
+        raise DataError(f"{path} is no model of a text (it was trained on {known}); "
                         "make one with: pellucid train FILE.txt")  # fmt: skip
     return data.Vocabulary.from_json(model.notes["vocabulary"])
 

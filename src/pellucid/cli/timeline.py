@@ -13,6 +13,7 @@ from ..data.reading import Reading
 from .reading import names, read
 
 MONTHS = ("%Y-%m", "%Y/%m", "%Y")  # dates without a day, beside ISO 8601
+OTHERS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d.%m.%y", "%d %b %Y", "%b %Y", "%m/%Y", "%m.%Y")
 DAY, HOUR, MINUTE = np.timedelta64(1, "D"), np.timedelta64(1, "h"), np.timedelta64(1, "m")
 SEASONS = [  # a step in time, what it is called, and the steps until a pattern repeats
     (7 * DAY, "weeks", 52), (DAY, "days", 7), (HOUR, "hours", 24), (30 * MINUTE, "half hours", 48),
@@ -109,6 +110,8 @@ def read_series(path: str, reading: dict[str, Any], target: str | None, date: st
                         "to be forecast")  # fmt: skip
     values, remarks = table[target], []
     dates = None if date is None else as_dates(table, date)
+    if date is None and (other := in_other_format(table)):
+        remarks.append(f"column {other[0]!r} looks like dates in another format: --dates {other[0]}={other[1]}")
     if dates is not None:
         assert date is not None
         order = np.argsort(dates, kind="stable")
@@ -153,6 +156,16 @@ def the_date(table: data.Table) -> str | None:
     if len(found) > 1:
         raise DataError(f"{table.source} has several columns of dates, {listed(found)}; give --date COLUMN")
     return found[0] if found else None
+
+
+def in_other_format(table: data.Table) -> tuple[str, str] | None:
+    """The first column of text that is dates in a format that is not told by itself, and that format."""
+    for name in table.names:
+        texts = table[name].tolist() if table.kind(name) in ("categories", "texts") else []
+        for form in OTHERS if texts and None not in texts else ():
+            if Reading().as_dates(texts, form) is not None:
+                return name, form
+    return None
 
 
 def the_values(table: data.Table, date: str | None) -> str:

@@ -150,7 +150,10 @@ def kind_of(what: str, target: bool, forecast: bool) -> str:
             raise DataError(f"{what} holds CIFAR's files; did you mean: pellucid train cifar --data {what}")
         if any(place.glob("*/*.wav")):
             raise DataError(f"{what} holds sounds: {WAYS['.wav']}")
-        return "table" if text_files(place) and not any(map(sources.is_picture, place.glob("*/*"))) else "images"
+        texts = text_files(place)
+        if texts and all(text.parent == place for text in texts) and not any(p.is_dir() for p in place.iterdir()):
+            raise DataError(f"{what} has texts but no subfolders; expected one for each class")
+        return "table" if texts and not any(map(sources.is_picture, place.glob("*/*"))) else "images"
     if not place.exists():
         words = " or ".join(f"{word} ({meaning})" for word, meaning in sources.WORDS.items())
         raise DataError(f"{what}: there is no such file or folder; DATA may also be {words}")
