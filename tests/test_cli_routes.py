@@ -229,6 +229,13 @@ def test_free_text_in_a_table(here):
     assert "'stars' is no text" in fails("train", "r.csv", "--target", "y", "--text", "stars")
 
 
+def test_a_text_of_a_folder_in_another_encoding(here):
+    (here / "films" / "neg").mkdir(parents=True)
+    (here / "films" / "neg" / "1.txt").write_bytes("Käse".encode("cp1252"))
+    said = fails("train", "films")
+    assert "1.txt is not in UTF-8" in said and "save it as UTF-8" in said and "encoding=" not in said
+
+
 def test_folders_of_texts(here):
     for i, (text, label) in enumerate(reviews()):
         (here / "films" / label).mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pellucid import data
 from pellucid.data import DataError, Dataset, Table
+from pellucid.data.tablefile import names_of
 
 
 def fails(call, *parts):
@@ -426,6 +427,54 @@ def test_line_ends_byte_order_mark_and_blank_lines(csv):
 def test_fields_over_lines_and_odd_characters(csv):
     table = data.read_csv(csv('a,b\n"one\ntwo",1\n"x\u2028y\x0cz",2\nÄ,3\n'))
     assert table["a"].tolist() == ["one\ntwo", "x\u2028y\x0cz", "Ä"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("start,end\n2020-01-01,2020-02-01\n", False),
+        ("2020-01-01,2020-02-01\n2020-01-02,2020-02-02\n", True),
+        ("2020-01-01,n\n2020-01-02,5\n", False),
+        ("2020-01-01,7\n2020-01-02,5\n", True),
+    ],
+)
+def test_only_names_that_are_dates_look_like_dates(csv, text, said):
+    remarks = data.read_csv(csv(text)).remarks
+    assert any("looks like data" in remark for remark in remarks) is said
+
+
+@pytest.mark.parametrize("read", [data.read_table, data.read_csv])
+def test_tsv_is_separated_by_tabs(tmp_path, read):
+    path = tmp_path / "t.TSV"
+    path.write_text("town\tsize\nBern, BE\t5\n")
+    assert read(path)["town"].tolist() == ["Bern, BE"] and names_of(path) == ["town", "size"]
+    path.write_text("a,b\n1,2\n")
+    assert read(path, ",").names == ["a", "b"]
+    path.write_text("sep=;\na;b\n1;2\n")
+    assert read(path).names == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["t.xls", "t.ods"])
+def test_old_workbooks(tmp_path, name):
+    for read in (data.read_table, names_of):
+        with pytest.raises(DataError, match="there is no such file"):
+            read(tmp_path / name)
+    (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0" * 9)
+    for read in (data.read_table, names_of):
+        with pytest.raises(DataError, match=r"files are not read; save it as \.xlsx, or as CSV"):
+            read(tmp_path / name)
+
+
+def test_arff_beyond_ascii(tmp_path):
+    path = tmp_path / "t.arff"
+    head = "@relation r\n@attribute größe numeric\n@attribute ort {Zürich,'Genève lac',x\\y,東京}\n@data\n"
+    path.write_text(head + "2,'Genève lac'\n1,Zürich\n?,東京\n4,?\n5,x\\y\n", encoding="utf-8")
+    table = data.read_table(path)
+    assert table.names == ["größe", "ort"] and np.isnan(table["größe"][2])
+    assert table["ort"].tolist() == ["Genève lac", "Zürich", "東京", None, "x\\y"]
+    path.write_text(head + "1,Köln\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Köln value not in .*Zürich"):
+        data.read_table(path)
 
 
 def test_other_delimiter(csv):

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import pytest
+from tools import run
 
 import pellucid as pel
 from pellucid import GraphError, hints, nn, optim
@@ -120,14 +121,48 @@ def test_the_table_is_in_order():
         (lambda: NeuralClassifier(max_iters=3), "did you mean 'max_iter'?"),
         (lambda: nn.Dense(64, "relu"), "an activation is a part of the net by itself: nn.Sequential(nn.Dense(64), nn"),
         (lambda: nn.Conv(8, 3, "relu"), "nn.Sequential(nn.Dense(64), nn.relu)"),
+        (lambda: nn.Dense(64, bias="gaussian"), "nn.Sequential(nn.Dense(64), nn.relu)"),
+        (lambda: nn.Dense(64, "hard_sigmoid"), "nn.Sequential(nn.Dense(64), nn.relu)"),
         (lambda: nn.Dense(784, 10), "sizes of inputs are taken from the data: nn.Dense(10)"),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_near_names(call, words):
     with pytest.raises((AttributeError, TypeError, GraphError)) as error:
         call()
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: optim.Adam("linear"),
+        lambda: optim.SGD(momentum="linear"),
+        lambda: nn.Conv(8, 3, padding="linear"),
+        lambda: nn.Dense(8, weight_init="relu"),
+        lambda: nn.CrossEntropy(label_smoothing="tanh"),
+        lambda: nn.Dense(8, bias="none"),
+    ],
+    ids=range(6),
+)
+def test_a_word_that_is_no_activation_there_is_not_taken_for_one(call):
+    with pytest.raises(GraphError, match=r" must be .*, got '") as error:
+        call()
+    assert "activation" not in str(error.value)
+
+
+def test_what_is_not_the_same_is_said():
+    v = np.linspace(-2, 8, 41)
+    found = eval(hints.find("nn", "ReLU6").here, {"nn": nn, "partial": partial})
+    assert np.allclose(run(found, v), np.clip(v, 0, 6))
+    for place, name, words in [
+        ("loss", "squared_hinge", "not squared"),
+        ("loss", "rmse", "without the root"),
+        ("optim", "Rprop", "another rule"),
+        ("nn.init", "truncated_normal", "not truncated"),
+    ]:
+        assert words in hints.find(place, name).remark
+    assert "minmax" in hints.find("data", "MinMaxScaler").here
 
 
 def test_weights_are_no_function():

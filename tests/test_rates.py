@@ -24,12 +24,11 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
     model.fit(TRAIN, epochs=60, verbose=0)
     for low, high in ((1e-6, 10), (1e-2, 10), (1e-1, 100)):
         found = model.find_learning_rate(TRAIN, low=low, high=high)
-        assert found.suggested is None or low <= found.suggested <= high
-    assert found.suggested is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
-    with pytest.raises(GraphError, match=r"no suggestion.*model\.clone\(\), if this model is trained"):
-        model.learning_rate = found.suggestion
+        assert found.suggestion is None or low <= found.suggestion <= high
+    assert found.suggestion is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
+    assert found.why.startswith("no suggestion") and found.why.endswith("model.clone(), if this model is trained")
     with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
-        model.learning_rate = None
+        model.learning_rate = found.suggestion
     new = model.clone().find_learning_rate(TRAIN)  # what the words advise
     assert new.suggestion is not None and new.rates[0] <= new.suggestion <= new.rates[-1]
 
@@ -38,8 +37,8 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
 def test_suggestions_lie_in_the_range(lowest):
     rates = np.geomspace(1.26e-5, 1.0, 40)
     found = RateSearch(rates, np.abs(np.arange(40) - lowest) + 1.0)
-    assert found.suggested is None or rates[0] <= found.suggestion <= rates[-1]
-    assert (found.suggested is None) == (rates[lowest] / 10 < rates[0])
+    assert found.suggestion is None or rates[0] <= found.suggestion <= rates[-1]
+    assert (found.suggestion is None) == (rates[lowest] / 10 < rates[0])
 
 
 def test_no_suggestion_is_drawn_without_a_line(tmp_path):
@@ -47,6 +46,14 @@ def test_no_suggestion_is_drawn_without_a_line(tmp_path):
     found = RateSearch(np.geomspace(0.1, 1, 10), np.arange(1.0, 11))
     (axes,) = found.plot(tmp_path / "rates.png").axes
     assert axes.get_legend() is None and (tmp_path / "rates.png").exists()
+
+
+def test_a_search_is_drawn_into_a_subfigure(tmp_path):
+    figures = pytest.importorskip("matplotlib.figure")
+    found, figure = RateSearch(np.geomspace(0.1, 1, 10), np.arange(1.0, 11)), figures.Figure()
+    axes = figure.subfigures(1, 2)[1].subplots()
+    assert found.plot(tmp_path / "rates.png", axes=axes) is figure and axes.lines
+    assert (tmp_path / "rates.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,14 @@ FILES = {
 }
 
 
+def test_folders_of_texts_in_another_encoding(tmp_path):
+    (tmp_path / "pos").mkdir()
+    (tmp_path / "pos" / "1.txt").write_bytes("Größe".encode("cp1252"))
+    with pytest.raises(DataError, match=r"1\.txt is not in UTF-8.*give encoding='cp1252'"):
+        data.read_texts(tmp_path)
+    assert data.read_texts(tmp_path, encoding="cp1252")["text"].tolist() == ["Größe"]  # as advised
+
+
 @pytest.mark.parametrize("case", FILES.values(), ids=list(FILES))
 def test_bad_text(case, tmp_path):
     path, (content, *parts) = tmp_path / "bad.txt", case

@@ -48,7 +48,7 @@ def number(
     if isinstance(value, Real) and _within(value, above, least, below, most) and _finite(value, infinite):
         return _plain(value)
     wanted = "a number" + _range(above, least, below, most) + " or math.inf" * infinite
-    raise wrong(owner, name, wanted, value, optional, hint)
+    raise wrong(owner, name, wanted, value, optional, hint or of_text(owner, value))
 
 
 def whole(
@@ -70,7 +70,8 @@ def whole(
         return None
     if isinstance(value, Integral) and _within(value, None, least, None, most):
         return _plain(value)
-    raise wrong(owner, name, "a whole number" + _range(None, least, None, most), value, optional, hint)
+    wanted = "a whole number" + _range(None, least, None, most)
+    raise wrong(owner, name, wanted, value, optional, hint or of_text(owner, value))
 
 
 def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
@@ -81,7 +82,7 @@ def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
     """
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's
         return bool(value)
-    raise wrong(owner, name, "True or False", value, False, hint)
+    raise wrong(owner, name, "True or False", value, False, hint or of_text(owner, value))
 
 
 def choice(owner: Any, name: str, value: Any, *, among: tuple) -> Any:
@@ -133,11 +134,13 @@ def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False
     """The error for an option that is not as it must be; ``owner`` is a name, or what the option belongs to."""
     who = owner if isinstance(owner, str) else type(owner).__name__
     wanted += ", or None" * optional
-    if not hint and isinstance(value, str):
-        from .hints import of_value
-
-        hint = of_value(value)
     return GraphError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
+
+
+def of_text(owner: Any, value: Any) -> str:
+    """What the owner says of a text where it expects a number: a layer, of the name of an activation."""
+    told = getattr(owner, "_of_text", None)
+    return told(value) if told and isinstance(value, str) else ""
 
 
 def several(value: Any) -> tuple:
@@ -214,7 +217,7 @@ def no_attribute(thing: Any, place: str, name: str) -> Any:
 
     Python asks ``__getattr__`` also where the code of a property raises an `AttributeError`, and drops that error.
     """
-    found = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
+    found: Any = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
     if hasattr(type(found), "__get__"):
         return found.__get__(thing, type(thing))
     raise NoAttribute(f"{type(thing).__name__!r} object", place, name, type(thing))

@@ -55,7 +55,8 @@ TABLE = [Hint(*row) for row in (
     ("nn", "GroupNormalization", "K", "nn.GroupNorm(4)"),
     ("nn", "SpatialDropout1D SpatialDropout2D Dropout1d Dropout2d", "KP", "nn.SpatialDropout(0.2)"),
     ("nn", "Activation", "K", "nn.relu", "an activation is a part of the net by itself: " + FUNCTION),
-    ("nn", "ReLU ReLU6", "KP", "nn.relu", FUNCTION),
+    ("nn", "ReLU", "KP", "nn.relu", FUNCTION),
+    ("nn", "ReLU6", "KP", "partial(nn.ramp, a=0, b=6, c=0, d=6)", FUNCTION),
     ("nn", "LeakyReLU", "KP", "partial(nn.leaky_relu, slope=0.1)", FUNCTION),
     ("nn", "ELU", "KP", "nn.elu", FUNCTION),
     ("nn", "GELU", "KP", "nn.gelu", FUNCTION),
@@ -86,7 +87,9 @@ TABLE = [Hint(*row) for row in (
     ("nn.init", "xavier_normal_", "P", "nn.Dense(8, weight_init=nn.init.glorot_normal)"),
     ("nn.init", "kaiming_uniform_", "P", "nn.Dense(8, weight_init=nn.init.he_uniform)"),
     ("nn.init", "kaiming_normal_", "P", "nn.Dense(8, weight_init=nn.init.he_normal)"),
-    ("nn.init", "random_normal truncated_normal", "K", "nn.Dense(8, weight_init=partial(nn.init.normal, size=0.05))"),
+    ("nn.init", "random_normal", "K", "nn.Dense(8, weight_init=partial(nn.init.normal, size=0.05))"),
+    ("nn.init", "truncated_normal", "K", "nn.Dense(8, weight_init=partial(nn.init.normal, size=0.05))",
+     "not truncated, there is no truncated one here"),
     ("nn.init", "random_uniform", "K", "nn.Dense(8, weight_init=partial(nn.init.uniform, size=0.05))"),
     ("nn.init", "ones", "KP", "nn.Dense(8, bias_init=partial(nn.init.constant, value=1.0))"),
     ("activation", "swish", "K", "nn.Sequential(nn.Dense(8), 'silu')"),
@@ -147,11 +150,13 @@ TABLE = [Hint(*row) for row in (
     ("loss", "bce binary_crossentropy bce_with_logits log_loss logistic", "KS", "loss='binary_cross_entropy'", LOGITS),
     ("loss", "categorical_crossentropy sparse_categorical_crossentropy crossentropy ce nll softmax multinomial", "K",
      "loss='cross_entropy'", LOGITS + "; targets are class numbers or one-hot rows"),
-    ("loss", "squared_error l2 rmse", "S", "loss='mse'"),
+    ("loss", "squared_error l2", "S", "loss='mse'"),
+    ("loss", "rmse", "", "loss='mse'", "without the root; the least of both is at the same weights"),
     ("loss", "absolute_error l1", "S", "loss='mae'"),
     ("loss", "smooth_l1", "P", "loss='huber'"),
     ("loss", "categorical_hinge multi_margin", "KP", "loss='hinge'"),
-    ("loss", "squared_hinge", "KS", "loss='binary_hinge'", "targets are 0 and 1"),
+    ("loss", "squared_hinge", "KS", "loss='binary_hinge'",
+     "not squared, there is no squared one here; targets are 0 and 1"),
     ("loss", "kl_divergence kld kl_div", "KP", "loss='cross_entropy'", "with rows of probabilities as targets"),
     # ---- metrics ------------------------------------------------------------------------------------------------
     ("metric", "acc sparse_categorical_accuracy categorical_accuracy binary_accuracy", "KS",
@@ -169,7 +174,8 @@ TABLE = [Hint(*row) for row in (
     ("optimizer", "nesterov", "", "optimizer=optim.SGD(0.1, momentum=0.9, nesterov=True)"),
     ("optimizer", "l-bfgs-b bfgs", "S", "optimizer='lbfgs'"),
     ("optim", "SparseAdam Adamax AMSGrad RAdam", "KP", "optim.Adam(0.001)", "there is no other of its kind here"),
-    ("optim", "Rprop", "P", "optim.RMSprop(0.001)"),
+    ("optim", "Rprop", "P", "optim.RMSprop(0.001)",
+     "another rule, made from it for mini-batches; there is no Rprop here"),
     ("optim", "lr_scheduler schedules", "KP", "optim.Adam(pel.schedules.Cosine(0.01, epochs=10))"),
     ("optimizer option", "lr", "KP", "optim.Adam(learning_rate=0.001)"),
     ("optimizer option", "betas", "P", "optim.Adam(beta_1=0.9, beta_2=0.999)"),
@@ -306,7 +312,8 @@ TABLE = [Hint(*row) for row in (
      "pel.data.Augment(flip=True)", "model.fit(x, y, augment=...)"),
     ("data", "OneHotEncoder OrdinalEncoder", "S", "pel.data.OneHotCode",
      "a table's columns: pel.tabular.Preprocessor()"),
-    ("data", "StandardScaler MinMaxScaler", "S", "pel.tabular.Preprocessor(scale='standard')"),
+    ("data", "StandardScaler", "S", "pel.tabular.Preprocessor(scale='standard')"),
+    ("data", "MinMaxScaler", "S", "pel.tabular.Preprocessor(scale='minmax')"),
     ("data", "TextVectorization", "K", "pel.data.Vocabulary(['a text', 'another'])"),
     ("data", "to_categorical", "K", "pel.Model(net, loss='cross_entropy')", "class numbers are taken as they are"),
     # ---- estimators -----------------------------------------------------------------------------------------------
@@ -362,12 +369,16 @@ def hint(places: str | Iterable[str], name: Any, known: Iterable[str] = ()) -> s
     return ""
 
 
-ACTIVATIONS = "elu gelu leaky_relu linear relu sigmoid silu softmax softplus swish tanh"
+def of_value(value: Any, activations: Iterable[str]) -> str:
+    """What to say where an option is the name of an activation, of here or of Keras: ``Dense(64, "relu")``.
 
-
-def of_value(value: Any) -> str:
-    """What to say where an option is the name of an activation, as Keras has it: ``Dense(64, "relu")``."""
-    if not isinstance(value, str) or plain(value) not in map(plain, ACTIVATIONS.split()):
+    >>> of_value("ReLU", ["relu"])
+    'an activation is a part of the net by itself: nn.Sequential(nn.Dense(64), nn.relu)'
+    """
+    if not isinstance(value, str):
+        return ""
+    elsewhere = find("activation", value)
+    if plain(value) not in map(plain, activations) and not (elsewhere and "K" in elsewhere.of):
         return ""
     row = find("layer", "activation")
     return f"{row.remark}: {row.here}" if row else ""

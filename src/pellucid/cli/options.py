@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from ..data.files import unpacked_name
-
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["pellucid.debug"] = value
@@ -78,9 +76,9 @@ invert = click.option(
 
 
 def separator(path: str, given: str | None) -> str | None:
-    """The separator of a table's fields, as given or by the file's name; None: the file may say it."""
+    """The separator of a table's fields as given; None: the file or its name says it."""
     if given is None:
-        return "\t" if unpacked_name(path).lower().endswith(".tsv") else None
+        return None
     given = {"\\t": "\t", "tab": "\t"}.get(given, given)
     if len(given) != 1 or given in '"\r\n':
         raise click.BadParameter(f"--sep takes one character (or tab), got {given!r}")

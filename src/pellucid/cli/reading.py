@@ -5,6 +5,7 @@ Not tabular, whose import of scikit-learn is slow: a file that cannot be read is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,13 +45,14 @@ def in_own_words(text: str) -> str:
     """Advice for Python as advice for the command line."""
     for python, option in WORDS.items():
         text = text.replace(python, option)
-    return text
+    return re.sub(r"give encoding='[^']*'(, or save it as UTF-8)?", "save it as UTF-8", text)  # it has no encodings
 
 
 def names(path: str, reading: dict[str, Any]) -> list[str]:
     """The names of a file's columns."""
     if Path(path).is_dir():
-        return data.read_texts(path).names
+        with own_words():
+            return data.read_texts(path).names
     if ending(path) in READERS:
         return names_of(path)
     with own_words():
@@ -67,7 +69,8 @@ def read(path: str, reading: dict[str, Any], target: str | None = None) -> data.
     if target is not None:
         words["categorical"] = [*reading.get("categorical", ()), target]
     if Path(path).is_dir():
-        return data.read_texts(path)
+        with own_words():
+            return data.read_texts(path)
     if ending(path) in READERS:
         if given := [name for name in IN_CSV_ALONE if reading.get(name)]:
             raise DataError(f"--{given[0].replace('_', '-')} is for CSV files, not for {path}")
@@ -108,7 +111,8 @@ def read_for(model: Model, path: str, reading: dict[str, Any], target: str | Non
         {kind: given for kind, given in model.notes["columns"].items() if given},
     )
     if used == {"texts": ["text"]} and target is None and is_one_text(path):
-        return data.Table({"text": np.array([" ".join(data.read_text(path).split())], object)}, path)
+        with own_words():
+            return data.Table({"text": np.array([" ".join(data.read_text(path).split())], object)}, path)
     if not Path(path).is_dir() and ending(path) in READERS:  # another kind of file than CSV
         kept = {name: value for name, value in kept.items() if name not in IN_CSV_ALONE}
     said = {name: value or kept.get(name) for name, value in reading.items()}

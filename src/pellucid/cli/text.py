@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import numpy as np
 from .. import DataError, Model, ReduceLROnPlateau, data, decode, nn
 from . import files
 from .learning import Run
+from .reading import own_words
 
 WINDOW = 50  # characters that a training sample has
 LONG = 1000  # characters that a test sample has: of few the first are predicted with nothing before them
@@ -44,12 +44,8 @@ def train(run: Run, path: str) -> None:
 
 def read(path: str) -> str:
     """The text of a file; what is not in UTF-8 is told in the words of the command line, which has no encodings."""
-    try:
+    with own_words():
         return data.read_text(path)
-    except DataError as error:
-        raise DataError(
-            re.sub(r"give encoding='[^']*'(, or save it as UTF-8)?", "save it as UTF-8", str(error))
-        ) from None
 
 
 def network(run: Run, characters: int) -> nn.Sequential:

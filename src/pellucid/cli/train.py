@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from . import completion, files, options, sources, train_options
+from ..data.files import unpacked_name
+from . import completion, files, sources, train_options
 from .learning import RECIPES, Run
 
 WAYS = {  # endings of files that are no tables, and what can be done with them
@@ -16,8 +17,6 @@ WAYS = {  # endings of files that are no tables, and what can be done with them
     ".mp3": "convert it to wav, read it in Python by scipy.io.wavfile.read, and fit a pellucid.Model",
     ".json": "make it a table: pandas.read_json(...).to_csv(..., index=False)",
     ".jsonl": "make it a table: pandas.read_json(..., lines=True).to_csv(..., index=False)",
-    ".xls": "save it as .xlsx, or as CSV (UTF-8)",
-    ".ods": "save it as .xlsx, or as CSV (UTF-8)",
     ".pel": "it is a model; pellucid evaluate and pellucid predict take it",
     **dict.fromkeys(sources.PICTURE_SUFFIXES, "pictures lie in a folder with a subfolder for each class; give that"),
 }
@@ -88,7 +87,7 @@ def command(
         executors.must_dump(computing)
         files.folder(dump_folder, "the plan and the machine code")
     kept = None if checkpoint is None else checkpoints(checkpoint, resume)
-    name = kind if what in sources.WORDS else Path(options.unpacked_name(what)).resolve().stem
+    name = kind if what in sources.WORDS else Path(unpacked_name(what)).resolve().stem
     inputs = [path for path in (what, given["test"]) if path]
     model = files.output(output or f"{name}.pel", files.MODELS, "a model", inputs)
     picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", inputs)
@@ -134,7 +133,7 @@ def kind_of(what: str, target: bool, forecast: bool) -> str:
     A .txt file with a --target is a table, and so is a folder of texts.
     """
     from .. import DataError
-    from ..data.tablefile import ENDINGS, ending
+    from ..data.tablefile import ENDINGS, OTHERS, ending
     from ..data.texts import text_files
 
     place = Path(what)
@@ -159,7 +158,7 @@ def kind_of(what: str, target: bool, forecast: bool) -> str:
     if suffix == ".txt" and not target and not forecast:
         return "text"
     if suffix not in ENDINGS:
-        way = WAYS.get(suffix, "give a table (.csv, .tsv, .parquet, .xlsx, .arff, .ts), a text (.txt), a folder of "
-                       "pictures or texts, digits, mnist or cifar")  # fmt: skip
+        others = "give a table (.csv, .tsv, .parquet, .xlsx, .arff, .ts), a text (.txt), a folder of pictures or texts"
+        way = (WAYS | OTHERS).get(suffix, f"{others}, digits, mnist or cifar")
         raise DataError(f"{what}: cannot train on a {suffix} file; {way}")
     return "series" if forecast else "table"

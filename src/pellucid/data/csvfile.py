@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import DataError, listed
-from .files import blocks_of
+from .files import blocks_of, unpacked_name
 from .numerals import Fields
 from .reading import Reading
 from .table import Table, checked_names, unknown_column
@@ -49,10 +49,10 @@ def read_csv(
     ``header=False``: the first line is a row like the others, and the columns are called 1, 2, ...; a first line of
     names that look like data is a remark. ``quotes=False``: double quotes are signs like any other.
 
-    ``delimiter`` is a comma, or what a first line such as ``sep=;`` says. Spaces around an entry are dropped, blank
-    lines skipped; between the rows of a single column they are missing entries. Raises `DataError` for a file that is
-    missing, empty, damaged, not UTF-8 or without rows, for column names that are empty or occur twice, for ragged
-    lines, and for entries that are not what was said.
+    ``delimiter`` is a comma (in a ``.tsv`` file a tab), or what a first line such as ``sep=;`` says. Spaces around an
+    entry are dropped, blank lines skipped; between the rows of a single column they are missing entries. Raises
+    `DataError` for a file that is missing, empty, damaged, not UTF-8 or without rows, for column names that are empty
+    or occur twice, for ragged lines, and for entries that are not what was said.
 
     >>> from pathlib import Path
     >>> _ = Path("people.csv").write_text("age,name,post\\n22,Braund,01067\\n,Cumings,80331\\n")
@@ -93,11 +93,20 @@ def names_of(
 
 
 def like_data(columns: Mapping[str, np.ndarray]) -> bool:
-    """Whether the names of columns are entries like those below them: numbers over numbers, a text over its like."""
-    numeric = [name for name, column in columns.items() if column.dtype.kind == "f"]
-    if any(PLAIN.numbers([name]) is None for name in numeric):
-        return False
-    return all(name in numeric or column.dtype.kind == "M" or name in column for name, column in columns.items())
+    """Whether the names are entries like those below: numbers over numbers, dates over dates, a text over its like.
+
+    >>> like_data({"2020-01-01": np.array(["2020-02-01"], "M8[us]")}), like_data({"start": np.array([], "M8[us]")})
+    (True, False)
+    """
+    alike = {
+        "f": lambda name, _: PLAIN.numbers([name]) is not None,
+        "M": lambda name, _: PLAIN.as_dates([name]) is not None,
+    }
+    return all(alike.get(column.dtype.kind, _among)(name, column) for name, column in columns.items())
+
+
+def _among(name: str, column: np.ndarray) -> bool:
+    return name in column
 
 
 class _Column:
@@ -212,7 +221,8 @@ class _Source:
     """A CSV file as rows of fields."""
 
     def __init__(self, path: str | PathLike[str], delimiter: str | None, header: bool, quotes: bool) -> None:
-        self.path, self.delimiter, self.skipped, self.header = path, delimiter or ",", 0, header
+        usual = "\t" if unpacked_name(str(path)).lower().endswith(".tsv") else ","
+        self.path, self.delimiter, self.skipped, self.header = path, delimiter or usual, 0, header
         self.quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
         first = next(self.lines(), "")
         if said := re.fullmatch(r'"?sep=(.)"?\s*', first, re.I | re.S):

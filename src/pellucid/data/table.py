@@ -185,13 +185,13 @@ def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
         return column
     if all(issubclass(kind, (bool, np.bool_, Real, Decimal)) for kind in kinds):
         try:
-            values = np.array([float(v) for v in given], np.float64)
+            floats = np.array([float(v) for v in given], np.float64)
         except OverflowError:
             raise DataError(f"column {name!r} holds a number beyond those of float64, which end at 1.8e308; correct "
                             "it, leave it empty, or give it as text") from None  # fmt: skip
         if not any(isinstance(v, (int, np.integer)) and abs(int(v)) > EXACT and int(float(v)) != v for v in given):
             numbers = np.full(len(array), np.nan)
-            numbers[~gone] = values
+            numbers[~gone] = floats
             return numbers
     elif not all(issubclass(kind, str) for kind in kinds):  # numbers and text of numbers
         values = Reading().numbers(["" if out else text_of_value(v) or "" for v, out in zip(array, gone, strict=True)])

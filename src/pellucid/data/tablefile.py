@@ -6,6 +6,7 @@ speak of columns, such as ``categorical``, hold for all kinds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -27,7 +28,8 @@ FRAMES = {  # kinds that pandas reads, by what, and the package that it needs
     ".xlsx": ("read_excel", "openpyxl"),
     ".xlsm": ("read_excel", "openpyxl"),
 }
-OF_CSV = ("missing", "decimal", "thousands", "header", "quotes")
+OF_CSV: dict[str, Any] = {"missing": None, "decimal": ".", "thousands": "", "header": True, "quotes": True}
+OTHERS = dict.fromkeys((".xls", ".ods"), "save it as .xlsx, or as CSV (UTF-8)")  # workbooks that are not read
 ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", "", ".arff", ".ts", *FRAMES)
 
 
@@ -35,6 +37,7 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None, **how: A
     """A table from a file of the kind that its name says; ``how`` as in `read_csv`, whose kind all other names are.
 
     - ``.parquet``, ``.feather``, ``.xlsx`` (its first sheet): as pandas reads them, with pyarrow or openpyxl.
+    - ``.tsv``: CSV whose fields are separated by tabs, unless ``delimiter`` says otherwise.
     - ``.arff``: numeric and nominal attributes, as scipy reads them; ``?`` is missing.
     - ``.ts``, sktime's text files of series of equal length: columns 1, 2, ... (of several dimensions 1_1, 1_2, ...,
       2_1, ...), and the class, or the target, as the last column, ``class`` or ``target``.
@@ -49,7 +52,7 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None, **how: A
     kind = ending(path)
     if kind not in READERS:
         return read_csv(path, delimiter, **how)
-    if delimiter is not None or (of_csv := [name for name in OF_CSV if name in how and how[name] != DEFAULTS[name]]):
+    if delimiter is not None or (of_csv := [name for name in OF_CSV if name in how and how[name] != OF_CSV[name]]):
         option = "delimiter" if delimiter is not None else of_csv[0]
         raise DataError(f"{option} is for CSV files, not for {path}")
     with reading(path, f"a {kind} file"):
@@ -111,13 +114,17 @@ def _arff(path: str | PathLike[str]) -> Table:
 
     from scipy.io import arff
 
+    text = _ascii(text_of(path))  # scipy's reader takes no other
     try:
-        rows, meta = arff.loadarff(StringIO(text_of(path)))
+        rows, meta = arff.loadarff(StringIO(text))
     except NotImplementedError as error:
         raise DataError(f"{path}: {error}; save it as CSV, where such columns are text") from None
+    except (OSError, ValueError) as error:
+        said = str(error).replace(r"\x01", "\1").replace(r"\x02", "\2")
+        raise type(error)(_from_ascii(said)) from None
     columns: dict[str, np.ndarray] = {}
-    for name, kind in zip(meta.names(), meta.types(), strict=True):
-        column = rows[name]
+    for coded, kind in zip(meta.names(), meta.types(), strict=True):
+        name, column = _from_ascii(coded), rows[coded]
         if kind == "numeric":
             columns[name] = column.astype(np.float64)
         elif kind == "date":
@@ -131,8 +138,23 @@ def _arff(path: str | PathLike[str]) -> Table:
 
 
 def _nominal(value: bytes) -> str | None:
-    text = value.decode().strip()
+    text = _from_ascii(value.decode()).strip()
     return None if text == "?" else text
+
+
+def _other(path: str | PathLike[str]) -> Table:
+    if not Path(path).exists():
+        raise FileNotFoundError
+    raise DataError(f"{path}: {ending(path)} files are not read; {OTHERS[ending(path)]}")
+
+
+def _ascii(text: str) -> str:
+    """Text with signs beyond ASCII as numbers between two control characters; `_from_ascii` undoes it."""
+    return text if text.isascii() else re.sub(r"[^\0-\x7f]", lambda sign: f"\1{ord(sign[0]):x}\2", text)
+
+
+def _from_ascii(text: str) -> str:
+    return re.sub("\1([0-9a-f]+)\2", lambda code: chr(int(code[1], 16)), text)
 
 
 def _series(path: str | PathLike[str]) -> Table:
@@ -184,5 +206,9 @@ def _numbers(path: str | PathLike[str], name: str, texts: Sequence[str]) -> np.n
     return values
 
 
-READERS: dict[str, Callable[[Any], Table]] = {".arff": _arff, ".ts": _series, **dict.fromkeys(FRAMES, _framed)}
-DEFAULTS: dict[str, Any] = {"missing": None, "decimal": ".", "thousands": "", "header": True, "quotes": True}
+READERS: dict[str, Callable[[Any], Table]] = {
+    ".arff": _arff,
+    ".ts": _series,
+    **dict.fromkeys(FRAMES, _framed),
+    **dict.fromkeys(OTHERS, _other),
+}

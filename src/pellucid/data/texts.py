@@ -14,12 +14,12 @@ from .text import read_text
 SUFFIXES = (".txt", ".text", ".md")
 
 
-def read_texts(folder: str | PathLike[str]) -> Table:
+def read_texts(folder: str | PathLike[str], encoding: str = "utf-8") -> Table:
     """The texts in a folder, one file each, as a `Table`: ``class`` (the subfolder), ``file``, and ``text``.
 
-    Files lie in one subfolder for each class, or in the folder itself, and then have no class (None). They are UTF-8,
-    plain or gzipped; hidden files, and those of other names than ``.txt`` (``.text``, ``.md``), are not read. Raises
-    `DataError` for a folder without texts.
+    Files lie in one subfolder for each class, or in the folder itself, and then have no class (None). They are
+    plain or gzipped, all in one ``encoding``; hidden files, and those of other names than ``.txt``, ``.text`` and
+    ``.md``, are not read. Raises `DataError` for a folder without texts, and for a text in another encoding.
 
     >>> for name, text in [("pos", "a good film"), ("neg", "a bad film")]:
     ...     Path("films", name).mkdir(parents=True)
@@ -37,7 +37,7 @@ def read_texts(folder: str | PathLike[str]) -> Table:
     columns = {
         "class": [file.parent.relative_to(folder).as_posix() if file.parent != folder else None for file in files],
         "file": [file.relative_to(folder).as_posix() for file in files],
-        "text": [" ".join(read_text(file).split()) for file in files],
+        "text": [" ".join(read_text(file, encoding).split()) for file in files],
     }
     return Table({name: np.array(column, object) for name, column in columns.items()}, str(folder))
 

@@ -11,7 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from .. import ops
-from ..checks import checked, flag, function, several, whole, wrong
+from ..checks import checked, flag, function, of_text, several, whole, wrong
 from ..graph import GraphError, Value, sample_input
 from .dense import bias_of, masked_weight
 from .init import glorot_uniform, lecun_uniform, zeros
@@ -183,7 +183,7 @@ def sizes(owner: Any, name: str, value: Any, *, least: int = 1, optional: bool =
     if (optional and value is None) or (1 <= len(each) <= 3 and all(is_whole(n, least) for n in each)):
         return value
     wanted = f"a whole number >= {least}, or 1 to 3 of them, one for each axis of space"
-    raise wrong(owner, name, wanted, value, optional)
+    raise wrong(owner, name, wanted, value, optional, of_text(owner, value))
 
 
 def padding(owner: Any, name: str, value: Any, *, words: tuple[str, ...] = ("valid", "same")) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
 from ..graph import GraphError, Program, Shape, Value, input
+from ..hints import of_value
 from ..ops import cast, fold_in
 from ..reprs import Shown
 from .calls import seen_from
@@ -59,6 +60,11 @@ class Layer(Declared):
         checked(self, flag, "trainable")
         if not (self.name is None or isinstance(self.name, str)):
             raise wrong(self, "name", "text", self.name, optional=True)
+
+    def _of_text(self, value: str) -> str:  # what is said of it where a number stands: see `checks.of_text`
+        from .activations import ACTIVATIONS
+
+        return of_value(value, ACTIVATIONS)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -27,22 +27,16 @@ class RateSearch:
     """What `Model.find_learning_rate` saw: ``rates`` and the smoothed ``losses`` behind each.
 
     ``suggestion`` is a tenth of the rate at which the smoothed loss was lowest: there it still falls fast, with room to
-    where training diverges. Where that is below all rates tried there is none, and asking for it is a `GraphError`: the
-    loss has hardly fallen, as that of a model that is trained. ``why`` says either in words.
+    where training diverges. Where that is below all rates tried it is None: the loss has hardly fallen, as that of a
+    model that is trained. ``why`` says either in words.
     """
 
     rates: np.ndarray
     losses: np.ndarray
 
     @property
-    def suggestion(self) -> float:
-        if self.suggested is None:
-            raise GraphError(f"find_learning_rate: {self.why}")
-        return self.suggested
-
-    @property
-    def suggested(self) -> float | None:
-        """The suggestion, or None."""
+    def suggestion(self) -> float | None:
+        """A rate to train with, or None."""
         rate = self.rates[int(np.argmin(self.losses))] / MARGIN
         if rate < self.rates[0]:
             return None
@@ -52,8 +46,8 @@ class RateSearch:
     @property
     def why(self) -> str:
         """The suggestion in words, or why there is none."""
-        if self.suggested is not None:
-            return f"suggestion {self.suggested:g}"
+        if self.suggestion is not None:
+            return f"suggestion {self.suggestion:g}"
         lowest = self.rates[int(np.argmin(self.losses))]
         return (f"no suggestion: the loss is lowest at {lowest:.3g}, too near to the smallest rate; search from a "
                 "smaller low=, or with new weights, model.clone(), if this model is trained")  # fmt: skip
@@ -63,13 +57,13 @@ class RateSearch:
 
         ``axes``: matplotlib's, to draw into; the figure is then theirs.
         """
-        figure = new_figure("RateSearch.plot", 5.2, 3.6) if axes is None else axes.figure
+        figure = new_figure("RateSearch.plot", 5.2, 3.6) if axes is None else axes.figure.figure  # of a subfigure: all
         axes = figure.subplots() if axes is None else axes
         axes.plot(self.rates, self.losses)
-        if self.suggested is not None:
-            axes.axvline(self.suggested, color="tab:red", linestyle="--", label=self.why)
+        if self.suggestion is not None:
+            axes.axvline(self.suggestion, color="tab:red", linestyle="--", label=self.why)
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
-        if self.suggested is not None:
+        if self.suggestion is not None:
             axes.legend()
         return finished(figure, path)
 

@@ -25,7 +25,7 @@ def nothing_learnt(model: Model, x: Any, y: Any) -> str:
     rate = model.optimizer.learning_rate
     if isinstance(rate, Schedule):
         return f"{told}; look at the columns and the learning rate"
-    suggested = model.clone().find_learning_rate(x, y).suggested
+    suggested = model.clone().find_learning_rate(x, y).suggestion
     if suggested is not None and not suggested / 3 <= rate <= suggested * 3:
         return f"{told}; the learning rate was {rate:g}, try {suggested:g}"
     return f"{told}; take more epochs, or samples that tell more of the target"
