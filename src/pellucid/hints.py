@@ -256,6 +256,7 @@ TABLE = [Hint(*row) for row in (
      "for scikit-learn's scores and pictures, such as DecisionBoundaryDisplay"),
     ("model", "transform fit_transform", "S", "pel.FeatureExtractor(model, layer=-2)"),
     ("model", "to_json export", "K", "model.save('net.pel')"),
+    ("model", "plot plot_history loss_curve_", "", "model.history.plot()"),
     ("net", "parameters named_parameters weights state_dict get_weights", "KP", "model.parameters",
      "weights are the model's: a net has none of its own"),
     ("net", "add append", "KP", "nn.Sequential(nn.Dense(8), nn.relu, nn.Dense(3))", "a net is made in one piece"),
@@ -293,6 +294,7 @@ TABLE = [Hint(*row) for row in (
     ("fit", "weights sample_weights", "", "model.fit(x, y, sample_weight=np.ones(len(x)))"),
     ("fit", "class_weights", "", "model.fit(x, y, class_weight='balanced')"),
     ("fit", "random_state seed", "S", "pel.Model(net, 'mse', seed=0)"),
+    ("predict", "allow_nan ensure_all_finite force_all_finite", "", "model.predict(x, finite=False)"),
     ("predict", "verbose steps workers callbacks", "K", "model.predict(x)", SELF),
     ("evaluate", "verbose steps workers callbacks return_dict", "K", "model.evaluate(x, y)", "the result is a dict"),
     # ---- data -----------------------------------------------------------------------------------------------------
