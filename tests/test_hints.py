@@ -160,6 +160,11 @@ def test_what_is_not_the_same_is_said():
         ("loss", "rmse", "without the root"),
         ("optim", "Rprop", "another rule"),
         ("nn.init", "truncated_normal", "not truncated"),
+        ("nn", "LogSoftmax", "without the logarithm"),
+        ("nn", "MultiMarginLoss", "not the mean over all"),
+        ("loss", "multi_margin", "not the mean over all"),
+        ("nn", "AdaptiveAvgPool2d", "for output size 1"),
+        ("nn", "AdaptiveMaxPool2d", "for output size 1"),
     ]:
         assert words in hints.find(place, name).remark
     assert "minmax" in hints.find("data", "MinMaxScaler").here

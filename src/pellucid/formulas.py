@@ -149,13 +149,15 @@ def root(a: Formula) -> Formula:
     return Formula(f"sqrt({a.text})", rf"\sqrt{{{a.latex}}}")
 
 
-def stacked(parts: Sequence[Formula]) -> Formula:
-    return Formula(f"[{'; '.join(p.text for p in parts)}]", r"\left[" + "; ".join(p.latex for p in parts) + r"\right]")
+def stacked(parts: Sequence[Formula], sign: str = "; ") -> Formula:
+    """One above the other, or with ", " side by side."""
+    return Formula(f"[{sign.join(p.text for p in parts)}]", rf"\left[{sign.join(p.latex for p in parts)}\right]")
 
 
 # ---- operations ---------------------------------------------------------------------------------------------------
 
-SAME = {"broadcast", "to_samples", "cast", "stop_gradient"}  # what they change is no part of a formula
+SAME = {"broadcast", "to_samples", "stop_gradient"}  # what they change is no part of a formula
+KINDS = ("bool", "uint", "int", "float")  # each has the numbers of those before it
 BINARY = {"add": plus, "subtract": minus, "divide": over, "fast_divide": over, "power": power}
 SIGNS = {"less": "<", "less_equal": "<=", "equal": "==", "logical_and": "&", "logical_or": "|"}
 USUAL = [("axis", -1), ("keepdims", False)]  # options that go without saying
@@ -169,8 +171,10 @@ def operation(v: Value, inputs: Sequence[Formula]) -> Formula:
         value = np.asarray(a["value"])
         plain = value.size == 1 or (value.size and (value == value.flat[0]).all())
         return number(value.flat[0].item()) if plain else symbol(f"array{value.shape}")
-    if name in SAME or (name == "reshape" and squeezed(v.shape) == squeezed(v.inputs[0].shape)):
+    if is_same(v):
         return inputs[0]
+    if name == "cast":
+        return call(v.dtype, *inputs)
     if name in BINARY:
         return BINARY[name](*inputs)
     if name == "multiply":
@@ -189,8 +193,8 @@ def operation(v: Value, inputs: Sequence[Formula]) -> Formula:
         return indexed(inputs[0], ", ".join(_range(*part) for part in parts))
     if name == "reshape":
         return call("flatten", *inputs) if v.ndim == 1 else call("reshape", *inputs, shape=v.shape)
-    if name == "concatenate":
-        return stacked(inputs)
+    if name == "concatenate" and a["axis"] in (-v.ndim, -1):
+        return stacked(inputs, "; " if a["axis"] == -v.ndim else ", ")
     if name == "take":
         return indexed(inputs[0], inputs[1].text)
     if name == "batch_count":
@@ -199,6 +203,16 @@ def operation(v: Value, inputs: Sequence[Formula]) -> Formula:
         options = {k: x for k, x in getattr(a["rule"], "keywords", {}).items() if (k, x) not in USUAL}
         return call(a["rule"].__name__.lstrip("_"), *inputs, **options)
     return call(WORDS.get(name, name), *inputs, **_options(v))
+
+
+def is_same(v: Value) -> bool:
+    """Whether it has the numbers of its input, in another shape or dtype at most."""
+    name = v.primitive.name
+    if name == "cast":  # to whole numbers and truth values others are rounded
+        return KINDS.index(v.dtype.rstrip("0123456789")) >= KINDS.index(v.inputs[0].dtype.rstrip("0123456789"))
+    if name == "transpose":
+        return v.attributes["axes"] == tuple(range(-v.ndim, 0))
+    return name in SAME or (name == "reshape" and squeezed(v.shape) == squeezed(v.inputs[0].shape))
 
 
 def squeezed(shape: Sequence[int]) -> list[int]:
@@ -251,7 +265,7 @@ def contraction(spec: str, a: Formula, b: Formula) -> Formula:
 
 def is_number(v: Value) -> bool:
     """Whether it is a constant with one number in all its places."""
-    while v.primitive.name in SAME or v.primitive.name == "reshape":
+    while v.primitive.name == "reshape" or is_same(v):
         v = v.inputs[0]
     if v.primitive.name not in ("fill", "constant"):
         return False

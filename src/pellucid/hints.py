@@ -26,6 +26,7 @@ FUNCTION = "a function, without parentheses"
 COUNTED = "sizes of inputs are taken from the data"
 PICTURES = "pictures are (C, H, W)"
 STEPS = "sequences are (T, C)"
+WORST = "of the wrong class that is furthest ahead, not the mean over all"
 SELF = "nothing is needed for it"
 
 TABLE = [Hint(*row) for row in (
@@ -43,8 +44,10 @@ TABLE = [Hint(*row) for row in (
     ("nn", "AveragePooling2D AvgPool2D AvgPool3d AveragePooling3D", "KP", "nn.AvgPool(2)", PICTURES),
     ("nn", "MaxPooling1D", "K", "nn.MaxPool1D(2)", STEPS),
     ("nn", "AveragePooling1D", "K", "nn.AvgPool1D(2)", STEPS),
-    ("nn", "GlobalAveragePooling2D GlobalAvgPool2D AdaptiveAvgPool2d", "KP", "nn.GlobalAvgPool()", PICTURES),
-    ("nn", "GlobalMaxPooling2D GlobalMaxPool2D AdaptiveMaxPool2d", "KP", "nn.GlobalMaxPool()", PICTURES),
+    ("nn", "GlobalAveragePooling2D GlobalAvgPool2D", "K", "nn.GlobalAvgPool()", PICTURES),
+    ("nn", "GlobalMaxPooling2D GlobalMaxPool2D", "K", "nn.GlobalMaxPool()", PICTURES),
+    ("nn", "AdaptiveAvgPool2d", "P", "nn.GlobalAvgPool()", "for output size 1, flattened"),
+    ("nn", "AdaptiveMaxPool2d", "P", "nn.GlobalMaxPool()", "for output size 1, flattened"),
     ("nn", "GlobalAveragePooling1D", "K", "nn.GlobalAvgPool1D()", STEPS),
     ("nn", "GlobalMaxPooling1D", "K", "nn.GlobalMaxPool1D()", STEPS),
     ("nn", "UpSampling2D Upsample", "KP", "nn.UpSample(2)", PICTURES),
@@ -64,8 +67,8 @@ TABLE = [Hint(*row) for row in (
     ("nn", "Sigmoid", "P", "nn.sigmoid", FUNCTION),
     ("nn", "Tanh", "P", "nn.tanh", FUNCTION),
     ("nn", "Softplus", "P", "nn.softplus", FUNCTION),
-    ("nn", "Softmax LogSoftmax", "KP", "nn.softmax",
-     FUNCTION + "; leave it out before a loss over classes, which has it"),
+    ("nn", "Softmax", "KP", "nn.softmax", FUNCTION + "; leave it out before a loss over classes, which has it"),
+    ("nn", "LogSoftmax", "P", "nn.softmax", "without the logarithm; leave it out before a loss, which has both"),
     ("nn", "Hardtanh", "P", "partial(nn.ramp, a=-1, b=1, c=-1, d=1)", FUNCTION),
     ("nn", "Identity", "P", "nn.linear", FUNCTION),
     ("nn", "SimpleRNN RNNCell SimpleRNNCell", "KP", "nn.RNN(8)"),
@@ -146,7 +149,8 @@ TABLE = [Hint(*row) for row in (
     ("nn", "L1Loss", "P", "nn.MeanAbsoluteError()"),
     ("nn", "SmoothL1Loss HuberLoss", "P", "nn.Huber()"),
     ("nn", "PoissonNLLLoss", "P", "nn.Poisson()"),
-    ("nn", "MultiMarginLoss CategoricalHinge", "KP", "nn.Hinge()"),
+    ("nn", "CategoricalHinge", "K", "nn.Hinge()"),
+    ("nn", "MultiMarginLoss", "P", "nn.Hinge()", WORST),
     ("loss", "bce binary_crossentropy bce_with_logits log_loss logistic", "KS", "loss='binary_cross_entropy'", LOGITS),
     ("loss", "categorical_crossentropy sparse_categorical_crossentropy crossentropy ce nll softmax multinomial", "K",
      "loss='cross_entropy'", LOGITS + "; targets are class numbers or one-hot rows"),
@@ -154,7 +158,8 @@ TABLE = [Hint(*row) for row in (
     ("loss", "rmse", "", "loss='mse'", "without the root; the least of both is at the same weights"),
     ("loss", "absolute_error l1", "S", "loss='mae'"),
     ("loss", "smooth_l1", "P", "loss='huber'"),
-    ("loss", "categorical_hinge multi_margin", "KP", "loss='hinge'"),
+    ("loss", "categorical_hinge", "K", "loss='hinge'"),
+    ("loss", "multi_margin", "P", "loss='hinge'", WORST),
     ("loss", "squared_hinge", "KS", "loss='binary_hinge'",
      "not squared, there is no squared one here; targets are 0 and 1"),
     ("loss", "kl_divergence kld kl_div", "KP", "loss='cross_entropy'", "with rows of probabilities as targets"),

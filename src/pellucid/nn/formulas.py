@@ -41,7 +41,7 @@ from ..formulas import (
 from ..graph import GraphError, Value, toposort
 from ..reprs import options_of, shown
 from .activations import ACTIVATIONS, linear
-from .attention import AdditiveAttention, Attention, MultiHeadAttention
+from .attention import AdditiveAttention, Attention, MultiHeadAttention, masked_softmax
 from .conv import Conv, ConvTranspose, DepthwiseConv
 from .dense import Dropout, GaussianNoise, SpatialDropout
 from .embedding import Embedding, Masking, PositionalEncoding
@@ -184,23 +184,21 @@ def feedback(layer: Feedback, p: Symbols, x: Formula, place: str = "") -> tuple[
     return settling(layer, f"y{place}", layer.steps, call("body", x), call("body", plus(x, back)))
 
 
-def weights_of(layer: Any, scores: Formula) -> Formula:
+def weights_of(layer: Any, scores: Formula, mask: Formula | None) -> Formula:
     """Softmax of the scores, those of step t for the steps s that it sees; what training drops of it."""
-    weights = call("softmax", scores)
-    if getattr(layer, "causal", False):
-        weights = call("masked_softmax", scores, compared(symbol("s"), "<=", symbol("t")))
+    weights = call("softmax", scores) if mask is None else call("masked_softmax", scores, mask)
     return applied("dropout", [weights], [shown(layer.dropout)]) if layer.dropout else weights
 
 
 def attention(layer: Attention, p: Symbols, query: Formula, memory: Formula | None = None,
-              values: Formula | None = None) -> Formula:  # fmt: skip
+              values: Formula | None = None, mask: Formula | None = None) -> Formula:  # fmt: skip
     k = memory or query
     scores = over(product(query, transposed(k)), root(symbol("d")))
-    return product(weights_of(layer, scores), values or k)
+    return product(weights_of(layer, scores, mask), values or k)
 
 
 def heads(layer: MultiHeadAttention, p: Symbols, query: Formula, memory: Formula | None = None,
-          **rest: Any) -> tuple[Formula, Equations]:  # fmt: skip
+          mask: Formula | None = None) -> tuple[Formula, Equations]:  # fmt: skip
     m = memory or query
 
     def projected(part: str, of: Formula) -> Formula:
@@ -211,17 +209,18 @@ def heads(layer: MultiHeadAttention, p: Symbols, query: Formula, memory: Formula
     q, k, v, q_i, k_i, v_i = (symbol(name) for name in ("Q", "K", "V", "Q_i", "K_i", "V_i"))
     scores = over(product(q_i, transposed(k_i)), root(symbol("d")))
     equations = [(q, projected("query", query)), (k, projected("key", m)), (v, projected("value", m)),
-                 (symbol("head_i"), product(weights_of(layer, scores), v_i))]  # fmt: skip
+                 (symbol("head_i"), product(weights_of(layer, scores, mask), v_i))]  # fmt: skip
     shown_heads = ["1", "...", str(layer.heads)] if layer.heads > 2 else [str(i + 1) for i in range(layer.heads)]
-    all_heads = stacked([symbol(i if i == "..." else f"head_{i}") for i in shown_heads])
+    all_heads = stacked([symbol(i if i == "..." else f"head_{i}") for i in shown_heads], ", ")
     return projected("output", all_heads), equations
 
 
-def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formula) -> tuple[Formula, Equations]:
+def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formula,
+             mask: Formula | None = None) -> tuple[Formula, Equations]:  # fmt: skip
     w, u, v = p("query_weight"), p("memory_weight"), p("score_weight")
     assert w is not None and u is not None and v is not None
     inside = call("tanh", plus(product(w, query), product(u, at(memory, "s"))))
-    weights, a = weights_of(layer, product(transposed(v), inside)), symbol("a_s")
+    weights, a = weights_of(layer, product(transposed(v), inside), mask), symbol("a_s")
     return call("sum", times(a, at(memory, "s"))), [(a, weights)]
 
 
@@ -369,9 +368,15 @@ class NetWriter:
         if rule is None:
             name = activation_of(c.layer)
             return None if name is None else lambda *inputs: (name(*inputs), ())
+        prefix = f"{c.path}." if c.path else ""
         if place:
             rule = partial(rule, place=place)
-        prefix = f"{c.path}." if c.path else ""
+        for weights in self.traced.calls:
+            if weights.layer is masked_softmax and weights.path == f"{prefix}weights":
+                past, given = compared(symbol("s"), "<=", symbol("t")), symbol("mask")
+                both = weights.inputs[1].primitive.name == "logical_and"
+                mask = compared(past, "&", given) if both else past if getattr(c.layer, "causal", False) else given
+                rule = partial(rule, mask=mask)
 
         def write(*inputs: Formula) -> tuple[Formula, Equations]:
             written = rule(c.layer, lambda name: self.symbols.get(prefix + name), *inputs)

@@ -237,7 +237,7 @@ def _traced(call):
             return call(self, *inputs, **options)
         with within(self) as path:
             must_step(inputs, self.by_step)
-            who = _called(self, path)
+            who = called(self, path)
             if not _within_one(scope.active[:-1]):
                 told_if_formula_lost(who, inputs)
             before = reads()
@@ -271,7 +271,7 @@ def within(layer: Layer) -> Iterator[str]:
         except LayerError:
             raise
         except GraphError as error:
-            raise LayerError(f"{_called(layer, path or layer.name)}: {error}") from error
+            raise LayerError(f"{called(layer, path or layer.name)}: {error}") from error
 
 
 def _within_one(active: list[Any]) -> bool:
@@ -280,7 +280,7 @@ def _within_one(active: list[Any]) -> bool:
     return kind is not None and kind.__module__.startswith(f"{__package__}.") and not kind.around_others  # type: ignore[attr-defined]
 
 
-def _called(layer: Any, place: str | None) -> str:
+def called(layer: Any, place: str | None = None) -> str:
     """What a layer or function is called in messages: its kind and place."""
     kind = type(layer).__name__ if isinstance(layer, Layer) else getattr(layer, "__name__", type(layer).__name__)
     return f"{kind} {place!r}" if place else kind
@@ -291,7 +291,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     scope = current.get()
     path = ".".join(p for p in (*(scope.path[-1:] if scope else ()), place) if p)
     if scope is not None and not _within_one(scope.active):
-        told_if_formula_lost(_called(function, path), inputs)
+        told_if_formula_lost(called(function, path), inputs)
     before = reads()
     try:
         output = function(*inputs)
@@ -300,11 +300,11 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
     except LayerError:
         raise
     except GraphError as error:
-        raise LayerError(f"{_called(function, path)}: {error}") from error
+        raise LayerError(f"{called(function, path)}: {error}") from error
     if scope is not None:
         scope.calls.append(Call(path, function, output, inputs=inputs))
     hand_on(output, *inputs[:1])
-    told_if_lost(_called(function, path), inputs[:1], output, before)
+    told_if_lost(called(function, path), inputs[:1], output, before)
     return output
 
 

@@ -19,7 +19,7 @@ from .combine import Flatten, Reshape, Sequential
 from .conv import Conv, DepthwiseConv
 from .dense import Dense, Dropout, GaussianNoise, SpatialDropout, mask_of
 from .init import constant
-from .layer import Layer
+from .layer import Layer, called
 
 IDLE = (Dropout, GaussianNoise, SpatialDropout)  # outside training they give their input
 
@@ -134,7 +134,3 @@ def masked(layer: Any, weight: Any) -> Any:
     shape = array(weight).shape
     _, mask = mask_of(layer, shape)
     return mask.reshape(*mask.shape, *(1,) * (len(shape) - mask.ndim)) * weight
-
-
-def called(part: Any) -> str:
-    return type(part).__name__ if isinstance(part, Layer) else getattr(part, "__name__", repr(part))

@@ -94,7 +94,7 @@ class Lateral(Settling):
         def step(a: Value) -> Value:
             if weight is not None:
                 return f(x + ops.contract(weight, a, "ij,j->i"))
-            others = called("connections", self.connections, a)
+            others = called_at("connections", self.connections, a)
             if others.shape != x.shape:
                 raise GraphError(f"the connections make {others.shape} of {x.shape}; they must keep the shape, as "
                                  "nn.Conv(..., padding='same') does")  # fmt: skip
@@ -146,7 +146,7 @@ class Feedback(Settling):
     def __call__(self, x: Value) -> Value:
         x = as_float(x)
         with calls_forgotten():
-            first = as_float(called("body", self.body, x))
+            first = as_float(called_at("body", self.body, x))
         if self.back is None and (x.ndim != 1 or first.ndim != 1):
             raise GraphError(f"of {x.shape} the body makes {first.shape}; where these are no vectors, give back=, a "
                              f"layer from {first.shape} to {x.shape}")  # fmt: skip
@@ -155,14 +155,14 @@ class Feedback(Settling):
             weight = self.param("back_weight", (x.shape[0], first.shape[0]), self.weight_init)
 
         def step(y: Value) -> Value:
-            given = called("back", self.back, y) if weight is None else ops.contract(weight, y, "ij,j->i")
+            given = called_at("back", self.back, y) if weight is None else ops.contract(weight, y, "ij,j->i")
             if given.shape != x.shape:
                 raise GraphError(f"back gives {given.shape}, which cannot be added to the input of the body, {x.shape}")
-            return called("body", self.body, x + given)
+            return called_at("body", self.body, x + given)
 
         return self.settled(step, first, self.steps)
 
 
-def called(place: str, part: Any, x: Value) -> Value:
+def called_at(place: str, part: Any, x: Value) -> Value:
     """A layer, or a function by its place, of a Value."""
     return part(x) if isinstance(part, Layer) else apply(place, part, x)
