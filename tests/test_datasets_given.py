@@ -1,7 +1,7 @@
 """A `Dataset` wherever samples and targets go: the same result as with its arrays."""
 
-import re
 import inspect
+import re
 
 import numpy as np
 import pytest

@@ -288,7 +288,7 @@ def test_no_name_with_an_underscore_before_it_is_suggested():
     model = pel.Model(nn.Dense(1), "mse")
     with pytest.raises(AttributeError, match=r"no attribute 'plot'; here it is model\.history\.plot\(\)$"):
         model.plot()
-    with pytest.raises(AttributeError, match="no attribute 'glt'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'glt'$"):
         model.glt  # noqa: B018
-    with pytest.raises(AttributeError, match="no attribute 'predic'; did you mean 'predict'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'predic'; did you mean 'predict'"):
         model.predic  # noqa: B018

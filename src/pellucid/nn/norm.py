@@ -56,7 +56,7 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self)
-        checked(self, number, "momentum", least=0, below=1, 
+        checked(self, number, "momentum", least=0, below=1,
                 hint=counted(self, self.momentum) or "it is what the moving averages keep")  # fmt: skip
         checked(self, whole, "axis", least=None, optional=True)
 

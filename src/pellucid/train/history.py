@@ -48,9 +48,7 @@ class History(dict[str, list[float]]):
         raise KeyError(f"no {name!r} in the history; there are {', '.join(self) or 'no epochs yet'}")
 
     def __repr__(self) -> str:
-        validated = any(
-            k.startswith("val_") and c and not math.isnan(c[-1]) for k, c in self.items()
-        )  # in the last epoch
+        validated = any(k.startswith("val_") and c and not math.isnan(c[-1]) for k, c in self.items())  # last epoch
         told = {k: c[-1] for k, c in self.items() if c and (validated or not k.startswith("val_"))}
         n, last = self.epochs, ", ".join(f"{k} {value:.4g}" for k, value in told.items())
         return f"<History: {n} epoch{'s' * (n != 1)}{'; last: ' + last if last else ''}>"
