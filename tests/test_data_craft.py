@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid import DataError
+from pellucid import DataError, data
 from pellucid.data import (
     BinaryCode,
     Dataset,
@@ -198,3 +198,11 @@ def test_a_net_with_log2_k_outputs():
     model = Model(nn.Dense(code.nodes), "binary_cross_entropy", optim.Adam(0.1))
     model.fit(x, code.encode(y), epochs=20, verbose=0)
     assert code.nodes == 3 and (code.decode(model.predict(x)) == y).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    "y, said", [([5, 5, 9], ("5", "9")), (["n", "y", "y"], ("n", "y")), ([-1, 0, 1], ("-1", "no", "yes"))]
+)
+def test_labels_that_are_no_places_among_the_names_stand_for_themselves(y, said):
+    found = data.balance(data.Dataset(np.zeros((3, 1)), np.array(y), class_names=["no", "yes"]))
+    assert found.names == said

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, Dataset, listed
+from .dataset import DataError, Dataset, class_of, listed
 from .table import refuse_streams
 
 UNEVEN = 3.0  # times as many samples of the largest class as of the smallest: worth a word
@@ -51,12 +51,14 @@ class Balance:
 def balance(y: Any, names: Sequence[str] | None = None) -> Balance:
     """How many samples each class has; ``y`` holds the classes, or is a Dataset.
 
+    A label that is no place among ``names`` stands for itself.
+
     >>> print(balance(["cat", "dog", "cat"]))
     classes: cat 2 (67%), dog 1 (33%)
     """
     names = y.class_names if names is None and isinstance(y, Dataset) else names
     classes, counts = np.unique(_labels(y), return_counts=True)
-    return Balance(tuple(str(c if names is None else names[c]) for c in classes.tolist()), tuple(counts.tolist()))
+    return Balance(tuple(str(class_of(c, names)) for c in classes), tuple(counts.tolist()))
 
 
 def oversample(y: Any, seed: int = 0) -> np.ndarray:

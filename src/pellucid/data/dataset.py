@@ -68,9 +68,7 @@ class Dataset:
         return html_table([repr(self)], []) + "".join(tables)
 
     def _class_of(self, label: Any) -> Any:
-        names = self.class_names
-        known = names is not None and isinstance(label, np.integer) and 0 <= label < len(names)
-        return names[label] if known else label  # type: ignore[index]
+        return class_of(label, self.class_names)
 
     def split(self, test_size: float | int = 0.2, seed: int = 0, stratify: bool = True) -> tuple[Dataset, Dataset]:
         """A training and a test set, drawn at random without overlap.
@@ -194,3 +192,9 @@ def check_pixel_type(caller: str, dtype: str) -> None:
 def as_pixels(array: np.ndarray, dtype: str) -> np.ndarray:
     """Bytes 0..255 as they are, or as float32 in 0..1."""
     return array if dtype == "uint8" else array / np.float32(255)
+
+
+def class_of(label: Any, names: Sequence[str] | None) -> Any:
+    """The name of a class, or the label itself where it is no place among the names."""
+    known = names is not None and isinstance(label, np.integer) and 0 <= label < len(names)
+    return names[label] if known else label  # type: ignore[index]
