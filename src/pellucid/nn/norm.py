@@ -132,7 +132,7 @@ class LayerNorm(Layer):
     def axes(self, x: Value) -> Axes:
         """The axes of a sample, from its end."""
         if isinstance(self.axis, int) and self.axis >= x.ndim:
-            raise GraphError(f"LayerNorm: axis {self.axis} is out of range for samples of shape {x.shape}; "
+            raise GraphError(f"mean: axis {self.axis} is out of range for a value with {x.ndim} axes (of one sample); "
                              + counted(self, self.axis))  # fmt: skip
         return normalise_axes(self.axis, x.ndim, "mean")
 
