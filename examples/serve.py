@@ -4,7 +4,8 @@
     curl localhost:8000/predict -d '{"rows": [[0.1, 0.2], [0.3, 0.4]]}'
 
 ``rows`` are samples as ``model.predict`` takes them; for a model of a table (``pellucid train table.csv``), objects by
-the names of its columns, null where an entry is missing. The answer has ``predictions``, and of classes that have names
+the names of its columns, null where an entry is missing; for a model of a series (``--forecast``), windows: the last
+values before what is to be forecast, the oldest first. The answer has ``predictions``, and of classes that have names
 ``classes`` and ``names``. What cannot be predicted is answered by 400 and Pellucid's own sentence. SIGTERM and Ctrl-C
 end the server when the requests that have arrived are answered. It is as safe as http.server, which is for trusted
 networks: put a proxy in front of it.
@@ -42,10 +43,13 @@ class Predictor:
         self.table = None
         if self.model.notes.get("kind") == "table":
             self.table, self.target = pel.tabular.restore(self.model)
+        self.series = pel.sklearn.restore(self.model) if self.model.notes.get("kind") == "series" else None
         self.model.warm()  # now, and not at the first request
 
     def __call__(self, rows: Any) -> dict[str, Any]:
         """The answer to some rows. Raises `DataError` or `GraphError` for what does not fit the model."""
+        if self.series:
+            return {"predictions": self.series.predict(self.windows(rows)).tolist()}
         found = self.model.predict(self.features(rows) if self.table else rows)
         if self.table and not self.names:
             return {"predictions": self.target.decode(found).tolist()}
@@ -59,8 +63,19 @@ class Predictor:
         """What a row is made of."""
         if self.table:
             return {"columns": list(self.table.columns.names)}
+        if self.series:
+            return {"window": self.series.window, "horizon": self.series.horizon}
         specs = self.model.specs
         return {"inputs": {name: {"shape": list(s.shape), "dtype": s.dtype} for name, s in specs.items()}}
+
+    def windows(self, rows: Any) -> np.ndarray:
+        """Past values, (n, window)."""
+        width = self.series.window
+        if not all(isinstance(row, list) and len(row) == width for row in rows):
+            raise Bad(400, f"this is a model of a series: each row is the last {width} values, the oldest first")
+        if not all(isinstance(value, (int, float)) and np.isfinite(value) for row in rows for value in row):
+            raise Bad(400, "the values of a window must be finite numbers")
+        return np.array(rows, np.float64)
 
     def features(self, rows: Any) -> np.ndarray:
         """Objects of a table's columns as the net's inputs."""

@@ -114,6 +114,34 @@ def test_nothing_learnt():
     assert nothing_learnt(fitted(made(rate), 5), *TRAIN) == ""
 
 
+def test_a_rate_that_was_too_large_is_called_so():
+    with pytest.warns(UserWarning):
+        bad = fitted(made(100.0), 2)
+    said = nothing_learnt(bad, *TRAIN)
+    assert "the learning rate was 100, too large, try" in said and float(said.rpartition("try ")[2]) < 1
+
+
+def test_a_rate_with_which_steps_are_worse_than_a_constant_is_not_advised(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 3)), rng.integers(0, 2, 200)  # nothing to learn
+    model = Model(nn.Dense(2), "cross_entropy", optim.SGD(1e-9))
+    model.fit(x, y, verbose=0)
+    found = RateSearch(np.geomspace(1e4, 1e6, 3), np.array([3.0, 2.0, 1.0]))
+    monkeypatch.setattr(Model, "find_learning_rate", lambda *_, **__: found)
+    assert found.suggestion == 1e5
+    assert nothing_learnt(model, x, y).endswith("take more epochs, or samples that tell more of the target")
+
+
+@pytest.mark.parametrize("how", [("--class-weight", "balanced"), ("--oversample",)])
+def test_small_classes_that_count_as_much_are_no_failure(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [f"{(i % 20 == 0) * 1.0 + rng.normal():.3f},{'rare' if i % 20 == 0 else 'usual'}" for i in range(300)]
+    (tmp_path / "t.csv").write_text("\n".join(["value,kind", *rows]))
+    found = CliRunner().invoke(cli, ["train", "t.csv", "--target", "kind", "--no-plot", "--epochs", "30", *how])
+    assert found.exit_code == 0 and "balanced_accuracy" in found.output and "warning" not in found.stderr
+
+
 def fitted(model, epochs):
     model.fit(TRAIN, epochs=epochs, verbose=0)
     return model

@@ -387,3 +387,23 @@ def test_a_table_is_served_by_the_names_of_its_columns():
         predict([rows[1] | {"age": "old"}])
     with pytest.raises(pel.DataError, match="'age' holds a number beyond those of float64"):
         predict([rows[1] | {"age": 10**400}])
+
+
+def test_a_series_is_served_in_its_own_units():
+    serve = the_example()
+    path = ROOT / "tests" / "data" / "format-3-series.pel"
+    predict = serve.Predictor(str(path))
+    window = [99.5, 110.1, 104.0, 98.5, 101.0, 97.0]
+    assert predict.takes() == {"window": 6, "horizon": 1}
+    found = predict([window, window])["predictions"]
+    ahead = pel.sklearn.restore(pel.load(path)).forecast(window, 1)
+    np.testing.assert_allclose(found, [ahead[0]] * 2, rtol=1e-5)
+    assert 50 < found[0] < 200
+    for wrong in ([window[:5]], [{"Sales": 1.0}], {"x": [window]}):
+        with pytest.raises(serve.Bad, match="the last 6 values, the oldest first"):
+            predict(wrong)
+    for value in ("a", None, [1.0], 1e999):
+        with pytest.raises(serve.Bad, match="must be finite numbers"):
+            predict([[value, *window[1:]]])
+    with pytest.raises(pel.DataError, match="holds no series"):
+        pel.sklearn.restore(pel.load(ROOT / "tests" / "data" / "format-3.pel"))

@@ -45,6 +45,19 @@ def from_later(good, path, change):
 #     ["accuracy"], seed=3; fit(x, y, epochs=2, batch_size=10)
 # format-3.pel is that, loaded and saved by 0.1.0. The table's by
 #     pellucid train rows.csv --target label --keep what --dates born --epochs 20 --hidden 8
+# format-3-series.pel, before forecasters had a line, of months from 2015-01 to 2018-03, by
+#     pellucid train s.csv --forecast --target Sales --hidden 4 --epochs 20 --window 6
+
+
+def test_a_series_of_an_earlier_version(tmp_path):
+    """Written before forecasters had a line: it forecasts what it did then."""
+    path = tmp_path / "s.csv"
+    values = [100, 90, 80, 95, 105, 110]
+    path.write_text("Month,Sales\n" + "".join(f"2018-0{i},{v}\n" for i, v in enumerate(values, 1)))
+    said = CliRunner().invoke(cli, ["predict", str(DATA / "format-3-series.pel"), str(path), "--steps", "2"])
+    assert said.exit_code == 0, said.stderr
+    ahead = [float(line.split(",")[1]) for line in said.stdout.split()[1:]]
+    np.testing.assert_allclose(ahead, [136.8629, 126.89602], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["format-2.pel", "format-3.pel"])

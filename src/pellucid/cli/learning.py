@@ -79,13 +79,14 @@ class Run:
         weight = (len(rows) / len(counts) / np.maximum(counts, 1))[y[others]]  # so that the best epoch is by classes
         chosen = rows[data.oversample(y[rows], self.seed)] if self.oversample else rows
         given = {"validation_data": (x[others], y[others], weight), "class_weight": self.class_weight}
-        return self.judged(self.fitted(model, x[chosen], y[chosen], len(chosen), held, verbose, **given), x, y)
+        fitted = self.fitted(model, x[chosen], y[chosen], len(chosen), held, verbose, **given)
+        return self.judged(fitted, x, y, "balanced")
 
-    def judged(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
+    def judged(self, model: Model, x: np.ndarray, y: np.ndarray, class_weight: str | None = None) -> Model:
         """The model; a warning where it learnt nothing, on stderr, so that --quiet does not hide it."""
         from ..train.doctor.nothing import nothing_learnt
 
-        if told := nothing_learnt(model, x, y):
+        if told := nothing_learnt(model, x, y, class_weight):
             click.echo(f"warning: {told.replace('the learning rate was', '--learning-rate was')}", err=True)
         return model
 

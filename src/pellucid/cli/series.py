@@ -5,9 +5,7 @@ Imports the package's face and its forecaster, and so scikit-learn.
 
 from __future__ import annotations
 
-import json
 import warnings
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +15,14 @@ import numpy as np
 
 from .. import DataError, Model
 from ..sklearn.forecaster import NeuralForecaster
-from ..sklearn.inputs import Features
-from ..tabular.keeping import MOST
-from ..tabular.keeping import read as from_json
-from ..tabular.keeping import written as to_json
+from ..sklearn.keeping import keep_in, restore
 from . import files
 from .learning import Run
 from .reading import KEPT
 from .timeline import Series, read_series
 
-BLOB = "series"
 SHARE = 0.2  # of the series, its end, for the test
 SEASONS, LONG, USUAL = 2, 60, 24  # a window is of two seasons if these are short, and of 24 steps where it has none
-PASSING = {"model_", "features_", "restarts_", "loss_curve_", "recipe_"}  # kept otherwise, or not needed to predict
 
 
 def train(
@@ -120,7 +113,7 @@ def comparison(net: Any, values: np.ndarray, season: int | None, first: int) -> 
 
 def evaluate(model: Model, path: str, reading: dict[str, Any], target: str | None) -> None:
     """Tell a forecaster's errors on another series, beside the naive ways'."""
-    series, net = for_model(model, path, reading, target), restored(model)
+    series, net = for_model(model, path, reading, target), restore(model)
     if len(series.values) < net.window + net.horizon:
         raise DataError(f"{path} has {len(series.values)} values; the model forecasts {net.horizon} from the last "
                         f"{net.window}, so expected at least {net.window + net.horizon}")  # fmt: skip
@@ -134,7 +127,7 @@ def predictions(
     model: Model, path: str, reading: dict[str, Any], steps: int | None
 ) -> tuple[str, list[str], str, np.ndarray]:
     """How a series goes on: the heading of the dates, these (or the steps' numbers), that of the values, and these."""
-    series, net = for_model(model, path, reading, None), restored(model)
+    series, net = for_model(model, path, reading, None), restore(model)
     steps = steps or net.horizon
     ahead = net.forecast(series.values.astype(model.dtype), steps)
     return series.date or "step", series.after(steps), series.target, np.asarray(ahead).reshape(steps, 1)
@@ -146,37 +139,3 @@ def for_model(model: Model, path: str, reading: dict[str, Any], target: str | No
     said = {name: value or kept.get(name) or value for name, value in reading.items()}
     series = read_series(path, said, target or own["target"], own["date"] or None, fill=False)
     return replace(series, target=own["target"])
-
-
-def keep_in(model: Model, net: Any) -> None:
-    """Put a fitted forecaster into its model, to be saved with it: arguments and scales as JSON, never pickle."""
-    passing = ("executor", "threads", "verbose")
-    arguments = {name: value for name, value in net.get_params(deep=False).items()
-                 if isinstance(value, (bool, int, float, str)) and name not in passing}  # fmt: skip
-    learnt = {name: to_json(value) for name, value in vars(net).items()
-              if (name.endswith("_") or name == "_columns") and name not in PASSING}  # fmt: skip
-    features = {name: to_json(sorted(value) if isinstance(value, set) else value)
-                for name, value in vars(net.features_).items()}  # fmt: skip
-    text = json.dumps({"arguments": arguments, "learnt": learnt, "features": features}, separators=(",", ":"))
-    model.blobs[BLOB] = np.frombuffer(zlib.compress(text.encode()), np.uint8)
-
-
-def restored(model: Model) -> Any:
-    """The forecaster that `keep_in` put into a model; `DataError` where it is damaged."""
-    if BLOB not in model.blobs:
-        raise DataError("the model is no forecaster: it holds no series")
-    try:
-        from sklearn.preprocessing import StandardScaler
-
-        unpacking = zlib.decompressobj()
-        kept = json.loads(unpacking.decompress(model.blobs[BLOB].tobytes(), MOST))
-        net = NeuralForecaster(**kept["arguments"])
-        features, among = Features(net.scale), {"StandardScaler": StandardScaler}
-        features.__dict__.update({name: from_json(value, among) for name, value in kept["features"].items()})
-        features.truths = set(features.truths)
-        net.__dict__.update({name: from_json(value, among) for name, value in kept["learnt"].items()})
-        net.features_, net.model_ = features, model
-        net.predict(np.zeros((1, net.window * net.channels), model.dtype))
-    except Exception as error:  # a damaged or foreign file may fail anywhere in there
-        raise DataError(f"the model's forecaster is damaged or not Pellucid's ({error})") from None
-    return net

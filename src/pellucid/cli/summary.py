@@ -43,9 +43,9 @@ def command(model_file) -> None:
             lines.append(("read with", " ".join(_as_options(read))))
         lines += [("left out", f"{name}, {reason}") for name, reason in notes["left_out"].items()]
     elif notes.get("kind") == "series":
-        from .series import restored
+        from ..sklearn import restore
 
-        own, net = notes["series"], restored(model)
+        own, net = notes["series"], restore(model)
         lines.append(
             ("data", f"{notes['source']}, a series of {own['target']!r}" + f" by {own['date']!r}" * bool(own["date"]))
         )

@@ -6,6 +6,7 @@ The top floor: imports everything below it, and scikit-learn.
 from .. import executors
 from .autoencoder import Autoencoder
 from .forecaster import NeuralForecaster
+from .keeping import restore
 from .kinds import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .mlp import MLPClassifier, MLPRegressor
 
@@ -19,4 +20,5 @@ __all__ = [
     "NeuralForecaster",
     "NeuralMultiLabel",
     "NeuralRegressor",
+    "restore",
 ]
