@@ -56,6 +56,24 @@ def test_refused_before_training(what, tmp_path):
     assert not seen and not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("watch", [pel.EarlyStopping, pel.ReduceLROnPlateau], ids=["stopping", "plateau"])
+def test_a_name_that_is_nearly_reported_is_suggested(watch):
+    def fit(monitor, **options):
+        y = np.arange(32) % 3
+        data = {"validation_data": (X, y)} if options.get("valid") else {}
+        Model(nn.Dense(3), "cross_entropy", metrics=["accuracy"]).fit(
+            X, y, callbacks=[watch(monitor)], verbose=0, **data
+        )
+
+    name = "watches 'val_acc', but the epoch reports loss, accuracy"
+    with pytest.raises(GraphError, match=f"{name}, val_loss, val_accuracy; did you mean 'val_accuracy'.$"):
+        fit("val_acc", valid=True)
+    with pytest.raises(GraphError, match=f"{name}; give fit validation_split or .*; did you mean 'val_accuracy'.$"):
+        fit("val_acc")
+    with pytest.raises(GraphError, match=r"loss, accuracy; did you mean 'accuracy'\?$"):
+        fit("acc")
+
+
 SAID = {
     "a window beyond the epoch": (
         lambda p: [],

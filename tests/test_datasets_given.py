@@ -1,6 +1,7 @@
 """A `Dataset` wherever samples and targets go: the same result as with its arrays."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -165,3 +166,34 @@ def test_scikit_learns_estimators_take_it_unpacked():
     with pytest.raises(TypeError, match=r"X is a Dataset.*fit\(data\.x, data\.y\)"):
         estimator.fit(TRAIN, TRAIN.y)
     assert estimator.fit(*TRAIN).predict(TRAIN.x).shape == (60,)
+
+
+def test_batches_in_the_place_of_arrays_are_told_what_to_give():
+    class Loader:  # as torch.utils.data.DataLoader looks
+        batch_size, dataset = 8, [0]
+
+        def __iter__(self):
+            return iter([(X, TRAIN.y)])
+
+    m = made()
+    with pytest.raises(DataError, match=r"a DataLoader gives batches, .*: give arrays"):
+        m.fit(Loader())
+    with pytest.raises(DataError, match="a generator gives one thing after another: give whole arrays"):
+        m.fit(pair for pair in [(X, TRAIN.y)])
+    net = pel.sklearn.NeuralClassifier(max_iter=1)
+    with pytest.raises(DataError, match="a DataLoader gives batches"):
+        net.fit(Loader())
+    with pytest.raises(DataError, match=r"X is a Dataset; .*, fit\(\*dataset\)"):
+        net.fit(TRAIN)
+
+
+def test_the_advice_for_a_loader_of_torch_works():
+    torch = pytest.importorskip("torch")
+    tensors = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(TRAIN.y))
+    m, loader = made(), torch.utils.data.DataLoader(tensors, batch_size=8)
+    for given, said in ((loader, "x, y = map(torch.cat, zip(*loader))"), (tensors, "x, y = dataset.tensors")):
+        with pytest.raises(DataError, match=re.escape(said)):
+            m.fit(given)
+    for x, y in (map(torch.cat, zip(*loader, strict=True)), tensors.tensors):
+        m.fit(x, y, epochs=1, verbose=0)
+    assert m.epochs == 2

@@ -214,9 +214,20 @@ def test_a_layer_of_ones_own_is_hinted_too():
 
 
 @pytest.mark.parametrize("call, said", [
-    (lambda: nn.LSTM(10, 20), "LSTM: peepholes must be True or False, got 20"),
-    (lambda: nn.GRU(10, 20), "GRU: reset_after"),
-    (lambda: nn.GroupNorm(4, 64), "GroupNorm: center"),
+    (lambda: nn.LSTM(10, 20), r"LSTM: peepholes must be True or False, got 20; sizes of inputs .* nn\.LSTM\(20\)$"),
+    (lambda: nn.GRU(10, 20), r"GRU: reset_after.*; sizes of inputs are taken from the data: nn\.GRU\(20\)$"),
+    (lambda: nn.RNN(10, 20), r"RNN: activation.*; sizes of inputs are taken from the data: nn\.RNN\(20\)$"),
+    (lambda: nn.GroupNorm(4, 64), r"GroupNorm: center.*; sizes of inputs are taken from the data: nn\.GroupNorm\(4\)$"),
+    (lambda: nn.BatchNorm(64), r"BatchNorm: momentum.*; sizes of inputs are taken from the data: nn\.BatchNorm\(\)$"),
+    (lambda: nn.BatchNorm(momentum=1.5), "got 1.5; it is what the moving averages keep$"),
+    (lambda: nn.LayerNorm(64)(pel.input("x", (64,))), r"out of range .* taken from the data: nn\.LayerNorm\(\)$"),
+    (lambda: pel.input((3,)), r"""input: name must be text, got \(3,\); for example pel\.input\("x", \(3,\)\)$"""),
+    (lambda: pel.input(shape=(4,)), r"""input: name must be text, got ''; for example pel\.input\("x", \(4,\)\)$"""),
+    (lambda: pel.state((3,)), r"""state: name must be text, got \(3,\); for example pel\.state\("x", \(3,\)\)$"""),
+    (lambda: pel.EarlyStopping(5), "EarlyStopping: monitor must be the name of .*, got 5; .* its name, patience=5$"),
+    (lambda: pel.ReduceLROnPlateau(3), "ReduceLROnPlateau: monitor must be the name of .*, got 3; .*, patience=3$"),
+    (lambda: pel.Checkpoint("kept", best=True), "Checkpoint: best must be the name of .*, got True$"),
+    (lambda: pel.Model(nn.Dense(1), "mse").predict([[1.0]], allow_nan=True), r"predict\(x, finite=False\)$"),
     (lambda: nn.Dense(8, True, 1, 2, 3, 4), "Dense takes units, bias, .* got 6 such; .*sizes of inputs are taken from"),
     (lambda: pel.Model(nn.Dense(1), "mse").fit([[1.0]], [[1.0]], 5), "Model.fit takes x, y without a name, got 3"),
 ])  # fmt: skip
@@ -271,3 +282,13 @@ def test_an_error_within_a_property_is_told_as_it_is(use, message):
         use()
     assert str(caught.value).startswith(message)
     assert not hasattr(Counted(), "size")
+
+
+def test_no_name_with_an_underscore_before_it_is_suggested():
+    model = pel.Model(nn.Dense(1), "mse")
+    with pytest.raises(AttributeError, match=r"no attribute 'plot'; here it is model\.history\.plot\(\)$"):
+        model.plot()
+    with pytest.raises(AttributeError, match=r"no attribute 'glt'$"):
+        model.glt  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'predic'; did you mean 'predict'"):
+        model.predic  # noqa: B018

@@ -25,12 +25,23 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
     for low, high in ((1e-6, 10), (1e-2, 10), (1e-1, 100)):
         found = model.find_learning_rate(TRAIN, low=low, high=high)
         assert found.suggestion is None or low <= found.suggestion <= high
-    assert found.suggestion is None and "no suggestion: the loss is lowest at 0.1" in repr(found)
-    assert found.why.startswith("no suggestion") and found.why.endswith("model.clone(), if this model is trained")
+    assert found.suggestion is None and "no suggestion: the loss hardly falls at any rate" in repr(found)
+    assert "low=" not in found.why and found.why.endswith("model.clone().find_learning_rate(...)")
     with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
         model.learning_rate = found.suggestion
     new = model.clone().find_learning_rate(TRAIN)  # what the words advise
     assert new.suggestion is not None and new.rates[0] <= new.suggestion <= new.rates[-1]
+
+
+def test_a_trained_model_has_no_suggestion_that_follows_the_smallest_rate():
+    model = made()
+    model.fit(TRAIN, epochs=1, verbose=0)
+    assert model.find_learning_rate(TRAIN).suggestion > 1e-4  # its loss falls yet
+    model.fit(TRAIN, epochs=60, verbose=0)
+    for low in (1e-9, 1e-6):
+        assert model.find_learning_rate(TRAIN, low=low).suggestion is None
+    new = RateSearch(np.geomspace(0.1, 1, 10), np.arange(1.0, 11))
+    assert new.why.endswith("too near to the smallest rate; search from a smaller low=")
 
 
 @pytest.mark.parametrize("lowest", range(40))

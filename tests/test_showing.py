@@ -6,6 +6,7 @@ import inspect
 import io
 import pickle
 import pydoc
+import re
 import sys
 import time
 from functools import partial
@@ -348,3 +349,20 @@ def test_a_layer_may_be_of_a_protocol():
     assert not isinstance(nn.Dense(2), Doubled) and str(inspect.signature(Doubled)).startswith("(times: int = 2, *")
     assert len(pydoc.plain(pydoc.render_doc(Doubled)).splitlines()) < 75
     assert (pel.Model(Doubled(), "mse", input_shape=(2,)).predict([[1.0, 2.0]]) == [[2.0, 4.0]]).all()
+
+
+def test_a_history_leaves_out_the_validation_that_the_last_epoch_had_not():
+    history = History()
+    history.append({"loss": 0.5, "val_loss": 0.75})
+    assert "val_loss 0.75" in repr(history)
+    history.append({"loss": 0.25})
+    assert repr(history) == "<History: 2 epochs; last: loss 0.25>"
+    history.append({"loss": float("nan")})
+    assert "loss nan" in repr(history)
+
+
+def test_wide_rows_of_a_dataset_show_their_first_and_last_columns():
+    html = pel.data.digits()._repr_html_()
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", html)
+    wanted = ["sample", *pel.data.digits().feature_names[:6], "…", *pel.data.digits().feature_names[-6:], "y"]
+    assert heads[1:].count("…") == 1 and heads[heads.index("sample") :][:15] == [*map(str, wanted)]

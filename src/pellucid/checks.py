@@ -143,6 +143,18 @@ def of_text(owner: Any, value: Any) -> str:
     return told(value) if told and isinstance(value, str) else ""
 
 
+def counted(owner: Any, value: Any, *right: Any) -> str:
+    """What to say of a number where a layer expects an option: it may be meant as a size, as PyTorch has it.
+
+    >>> counted("LSTM", 20, 20)
+    'sizes of inputs are taken from the data: nn.LSTM(20)'
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return ""
+    who = owner if isinstance(owner, str) else type(owner).__name__
+    return f"sizes of inputs are taken from the data: nn.{who}({', '.join(map(repr, right))})"
+
+
 def several(value: Any) -> tuple:
     """A tuple or list as a tuple, and one thing as a tuple of it."""
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
@@ -209,7 +221,8 @@ class NoAttribute(AttributeError):
         owner, place, name, known = self.args
         if isinstance(known, type):
             known = [*getattr(known, "__dataclass_fields__", ()), *dir(known)]
-        return f"{owner} has no attribute {name!r}" + hint(place, name, () if name.startswith("_") else known)
+        known = () if name.startswith("_") else [one for one in known if not one.startswith("_")]
+        return f"{owner} has no attribute {name!r}" + hint(place, name, known)
 
 
 def no_attribute(thing: Any, place: str, name: str) -> Any:

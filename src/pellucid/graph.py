@@ -233,7 +233,7 @@ shared_input = primitive("shared_input", rule=_leaf_rule, forward=_leaf_forward,
 state_leaf = primitive("state", rule=_leaf_rule, forward=_leaf_forward, kind="shared")
 
 
-def input(name: str, shape: Shape = (), dtype: str = "float32", kind: Kind = "sample") -> Value:
+def input(name: str = "", shape: Shape = (), dtype: str = "float32", kind: Kind = "sample") -> Value:
     """A placeholder, given anew at each call of the compiled program.
 
     >>> input("x", (2,))
@@ -245,7 +245,7 @@ def input(name: str, shape: Shape = (), dtype: str = "float32", kind: Kind = "sa
     return make(name=name, shape=_lengths(shape, "input", name), dtype=dtype)
 
 
-def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
+def state(name: str = "", shape: Shape = (), dtype: str = "float32") -> Value:
     """A shared value that lives from call to call: a weight, an optimizer's slot, a counter.
 
     >>> state("w", (3, 2))
@@ -255,7 +255,10 @@ def state(name: str, shape: Shape = (), dtype: str = "float32") -> Value:
 
 
 def _lengths(shape: Iterable[Any], what: str, name: str) -> Shape:
-    """A shape as ints, NumPy's whole numbers too."""
+    """A shape as ints, NumPy's whole numbers too; `GraphError` for a name that is none."""
+    if not isinstance(name, str) or not name:
+        meant = shape if isinstance(name, str) else name if isinstance(name, (tuple, list)) else (3,)
+        raise GraphError(f'{what}: name must be text, got {name!r}; for example pel.{what}("x", {meant!r})')
     try:
         lengths = tuple(-1 if isinstance(n, (bool, np.bool_)) else operator.index(n) for n in shape)
     except TypeError:

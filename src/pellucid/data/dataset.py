@@ -52,15 +52,15 @@ class Dataset:
         return f"{self._title}: x {x}, y {self.y.shape} {self.y.dtype}{classes}"
 
     def _repr_html_(self) -> str:
-        """What it is, its first samples where they are rows of a few numbers, and how many each class has."""
+        """What it is, its first samples where they are rows of numbers, and how many each class has."""
         from ..reprs import html_table
 
         tables = []
-        if isinstance(self.x, np.ndarray) and self.x.ndim == 2 and 0 < self.x.shape[1] <= WIDEST:
-            names = self.feature_names if self.feature_names is not None else range(self.x.shape[1])
-            rows = [[f"{i}", *(f"{v:.5g}" if self.x.dtype.kind == "f" else f"{v}" for v in self.x[i]),
+        if isinstance(self.x, np.ndarray) and self.x.ndim == 2 and self.x.shape[1]:
+            names = [*map(str, self.feature_names if self.feature_names is not None else range(self.x.shape[1]))]
+            rows = [[f"{i}", *few(f"{v:.5g}" if self.x.dtype.kind == "f" else f"{v}" for v in self.x[i]),
                      f"{self._class_of(self.y[i])}"] for i in range(min(len(self), 5))]  # fmt: skip
-            tables.append(html_table(["sample", *map(str, names), "y"], rows))
+            tables.append(html_table(["sample", *few(names), "y"], rows))
         classes, counts = np.unique(self.y, return_counts=True) if has_classes(self.y) else ((), ())
         if 0 < len(classes) <= MOST_CLASSES:
             tables.append(html_table(["class", *(str(self._class_of(c)) for c in classes)],
@@ -92,6 +92,13 @@ class Dataset:
         return f"Dataset {self.name!r}" if self.name else "Dataset"
 
 
+def few(cells: Iterable[str]) -> list[str]:
+    """The cells of a row, or the first and last of them where there are many."""
+    cells = [*cells]
+    half = WIDEST // 2
+    return cells if len(cells) <= WIDEST else [*cells[:half], "…", *cells[-half:]]
+
+
 def taken_apart(x: Any, y: Any = None, name: str = "") -> tuple[Any, Any]:
     """Samples and targets, where ``x`` may be a `Dataset` that has both; one place for all that takes x and y.
 
@@ -110,6 +117,24 @@ def taken_apart(x: Any, y: Any = None, name: str = "") -> tuple[Any, Any]:
     if y is not None:
         raise DataError(f"{name}x is a Dataset, which has its own targets; leave {name}y out")
     return x.x, x.y
+
+
+def no_targets(x: Any, owner: str = "") -> DataError:
+    """The error for samples without targets: what was given instead of both, and how to part it."""
+    told = f"{owner}y is missing: expected the targets of the samples x, or a Dataset that has both"
+    try:
+        pair = isinstance(x, (tuple, list)) and len(x) == 2 and len(x[0]) == len(x[1])
+    except TypeError:
+        pair = False
+    if pair:
+        told += "; did you mean (*x), a pair unpacked into x and y?"
+    elif hasattr(x, "batch_size") and hasattr(x, "dataset"):  # of torch
+        told += "; a DataLoader gives batches, but fit makes its own: give arrays, x, y = map(torch.cat, zip(*loader))"
+    elif hasattr(x, "tensors"):
+        told += "; a TensorDataset has its arrays in x, y = dataset.tensors"
+    elif isinstance(x, Iterator):
+        told += f"; a {type(x).__name__} gives one thing after another: give whole arrays"
+    return DataError(told)
 
 
 def has_classes(y: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .dataset import DataError, Dataset, drawn, has_classes, taken_apart
+from .dataset import DataError, Dataset, drawn, has_classes, no_targets, taken_apart
 from .table import Table, refuse_streams
 
 FEW = 20  # classes
@@ -54,7 +54,7 @@ def split(
     whole = x if isinstance(x, Dataset) else None
     x, y = taken_apart(x, y)
     if y is None:
-        raise DataError("split: y is missing: expected the targets of the samples x, or a Dataset that has both")
+        raise no_targets(x, "split: ")
     for given, name in ((x, "x"), (y, "y"), (groups, "groups")):
         refuse_streams(given, name)
     labels = np.asarray(y)

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from .. import ops
-from ..checks import checked, flag, function, number, whole
+from ..checks import checked, counted, flag, function, number, whole
 from ..graph import GraphError, Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float, check_layer
@@ -41,8 +41,7 @@ class Dense(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "units")
-        counted = isinstance(self.bias, int)
-        checked(self, flag, "bias", hint=f"sizes of inputs are taken from the data: nn.Dense({self.bias})" * counted)
+        checked(self, flag, "bias", hint=counted(self, self.bias, self.bias))
         checked(self, flag, "train_bias")
         checked(self, function, "weight_init", "bias_init")
 

@@ -14,7 +14,7 @@ from string import ascii_letters
 
 from .. import ops
 from ..checks import axes as axes_option
-from ..checks import checked, flag, number, whole, wrong
+from ..checks import checked, counted, flag, number, whole, wrong
 from ..graph import GraphError, Value
 from ..ops.reduce import normalise_axes
 from .init import constant, zeros
@@ -56,7 +56,8 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self)
-        checked(self, number, "momentum", least=0, below=1, hint="it is what the moving averages keep")
+        checked(self, number, "momentum", least=0, below=1,
+                hint=counted(self, self.momentum) or "it is what the moving averages keep")  # fmt: skip
         checked(self, whole, "axis", least=None, optional=True)
 
     def by_step(self, *inputs: Value) -> bool:
@@ -126,10 +127,17 @@ class LayerNorm(Layer):
         checked(self, axes_option, "axis")
 
     def by_step(self, *inputs: Value) -> bool:
-        return 0 not in [a % inputs[0].ndim for a in normalise_axes(self.axis, inputs[0].ndim, "mean")]
+        return 0 not in [a % inputs[0].ndim for a in self.axes(inputs[0])]
+
+    def axes(self, x: Value) -> Axes:
+        """The axes of a sample, from its end."""
+        if isinstance(self.axis, int) and self.axis >= x.ndim:
+            raise GraphError(f"mean: axis {self.axis} is out of range for a value with {x.ndim} axes (of one sample); "
+                             + counted(self, self.axis))  # fmt: skip
+        return normalise_axes(self.axis, x.ndim, "mean")
 
     def __call__(self, x: Value) -> Value:
-        axes = normalise_axes(self.axis, x.ndim, "mean")
+        axes = self.axes(x)
         check_several(x, axes)
         x = as_float(x)
         y = normalised_where(x, time_mask(x, axes), axes=axes, epsilon=self.epsilon, batch=False)
@@ -356,7 +364,12 @@ def gamma_and_beta(layer, y: Value, axes: Axes) -> tuple[Value, Value]:
 
 def check_options(layer) -> None:
     checked(layer, number, "epsilon", above=0, hint="without it a variance of 0 would divide by 0")
-    checked(layer, flag, *(name for name in ("center", "scale") if hasattr(layer, name)))
+    for name in ("center", "scale"):
+        if hasattr(layer, name):
+            value = getattr(layer, name)
+            checked(
+                layer, flag, name, hint=counted(layer, value, *([layer.groups] if hasattr(layer, "groups") else []))
+            )
 
 
 def check_several(x: Value, axes: Axes) -> None:

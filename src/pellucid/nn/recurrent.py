@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .. import ops
-from ..checks import checked, flag, function, number, whole
+from ..checks import checked, counted, flag, function, number, whole, wrong
 from ..graph import GraphError, Value
 from .calls import scan_of_calls
 from .combine import as_callable
@@ -167,6 +167,8 @@ class RNN(Recurrent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if told := counted(self, self.activation, self.activation):
+            raise wrong(self, "activation", "a layer or a function of a Value", self.activation, hint=told)
         as_callable(self, "activation", self.activation)
 
     def cell(self, state: States, pre: Value) -> States:
@@ -202,7 +204,7 @@ class LSTM(Recurrent):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, number, "forget_bias")
-        checked(self, flag, "peepholes")
+        checked(self, flag, "peepholes", hint=counted(self, self.peepholes, self.peepholes))
 
     def cell(self, state: States, pre: Value) -> States:
         h, c = state
@@ -248,7 +250,7 @@ class GRU(Recurrent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked(self, flag, "reset_after")
+        checked(self, flag, "reset_after", hint=counted(self, self.reset_after, self.reset_after))
 
     def cell(self, state: States, pre: Value) -> States:
         (h,), w, n = state, self.recurrent_weight(), 2 * self.units

@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
 from ..data import DataError
-from ..data.dataset import taken_apart
+from ..data.dataset import no_targets, taken_apart
 from ..report import aligned
 from ..train.remarks import remark
 from .estimator import as_estimator
@@ -212,7 +212,7 @@ def checked_rows(x: Any, y: Any) -> tuple[Any, Any]:
     """Samples and targets, of a Dataset too; `DataError` unless there is one target for each sample of one array."""
     x, y = taken_apart(x, y)
     if y is None:
-        raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both")
+        raise no_targets(x)
     if isinstance(x, (dict, tuple)):
         raise DataError("folds divide one array or DataFrame of samples, but x is several; join them, and part them "
                         "in the net")  # fmt: skip

@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import nn, optim
 from ..checks import hint_options
-from ..data import DataError
+from ..data import DataError, Dataset
+from ..data.dataset import no_targets
 from ..ensembles import restarts
 from ..nn.losses import as_loss
 from ..recipes import HELD
@@ -318,8 +319,12 @@ class NeuralEstimator(BaseEstimator):
         held = self._inputs(x), t
         return held if sample_weight is None else (*held, sample_weight)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: tuple | None = None) -> Any:
         """Train; ``validation_data`` is (X, y) or (X, y, sample_weight), with ``early_stopping`` the one it watches."""
+        if y is None and isinstance(X, Dataset):
+            raise DataError("y is missing: X is a Dataset; unpack it into samples and targets, fit(*dataset)")
+        if y is None and hasattr(X, "dataset"):
+            raise no_targets(X)
         return self._train(X, y, sample_weight, validation_data, bool(self.warm_start))
 
     def _predicted(self, X: Any) -> np.ndarray:

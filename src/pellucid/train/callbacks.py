@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..checks import hint_options
+from ..checks import hint_options, wrong
 from ..graph import GraphError
+from ..hints import close, find
 from ..metrics import larger_is_better
 from ..reprs import made_as
 from .remarks import remark
@@ -77,8 +79,16 @@ class Monitor:
     ``mode`` is "min", "max" or "auto" (max for accuracy and scores, else min).
     """
 
-    def __init__(self, owner: Callback, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
+    def __init__(
+        self, owner: Callback, monitor: str, mode: str = "auto", min_delta: float = 0.0, called: str = "monitor"
+    ) -> None:
         self.owner, self.name, self.min_delta = type(owner).__name__, monitor, min_delta
+        if not isinstance(monitor, str):
+            patient = isinstance(monitor, int) and "patience" in inspect.signature(type(owner)).parameters
+            hint = f"a number of epochs is given by its name, patience={monitor!r}" if patient else ""
+            raise wrong(
+                owner, called, "the name of a number that epochs report, such as 'val_loss'", monitor, hint=hint
+            )
         if mode not in ("auto", "min", "max"):
             raise GraphError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
         if not min_delta >= 0:
@@ -92,10 +102,23 @@ class Monitor:
     def value(self, logs: dict | None) -> float:
         """The number, negated where larger is better. Raises `GraphError` if the epoch does not report it."""
         if self.name not in (logs or {}):
-            hint = "; give fit validation_split or validation_data" if self.name.startswith("val_") else ""
-            there = ", ".join(logs or {})
-            raise GraphError(f"{self.owner} watches {self.name!r}, but the epoch reports {there}{hint}")
+            raise GraphError(f"{self.owner} watches {self.name!r}, but the epoch reports {', '.join(logs or {})}"
+                             + self._instead([*(logs or {})]))  # fmt: skip
         return self.sign * (logs or {})[self.name]
+
+    def _instead(self, there: list[str]) -> str:
+        """What to do where the epoch does not report it: validate, and which name may have been meant."""
+        validated = any(name.startswith("val_") for name in there)
+        front = "val_" * self.name.startswith("val_")
+        told = "" if validated or not front else "; give fit validation_split or validation_data"
+        known = there if validated else [front + name for name in there]
+        row = find("metric", self.name.removeprefix("val_"))
+        named = front + row.here.split("'")[1] if row else self.name  # of metrics=['accuracy']
+        if self.name in known:
+            return told
+        if near := [named] if named in known else close(self.name, known):
+            return f"{told}; did you mean {' or '.join(map(repr, near))}?"
+        return told
 
     def improved(self, value: float, best: float) -> bool:
         """Whether it is better by more than ``min_delta``."""

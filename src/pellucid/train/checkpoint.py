@@ -70,7 +70,7 @@ class Checkpoint(Callback):
             raise GraphError(f"Checkpoint: minutes must be a number > 0, got {minutes!r}")
         self.folder, self.steps, self.minutes, self.keep, self.best = Path(folder), steps, minutes, keep, best
         self.epochs = 1 if steps is minutes is epochs is None else epochs
-        self.monitor = Monitor(self, best or "", mode)
+        self.monitor = Monitor(self, "" if best is None else best, mode, called="best")
         self.mode = mode
         self.every = [n for n in (steps, LOOK if minutes else None) if n]
         self.best_value = float("inf")

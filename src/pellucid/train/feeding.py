@@ -15,7 +15,7 @@ import numpy as np
 
 from ..checks import hint_options, hinting, no_attribute
 from ..data import Buckets, DataError, Split
-from ..data.dataset import taken_apart
+from ..data.dataset import no_targets, taken_apart
 from ..data.names import check_names
 from ..executors.binding import as_leaf
 from ..graph import GraphError, Program, Shape
@@ -186,8 +186,7 @@ class Feeding:
                 raise DataError(
                     "x is a Split; give one of its parts, such as x.train, and validation_data=x.validation"
                 )
-            raise DataError("y is missing: expected the targets of the samples x, or a Dataset that has both"
-                            + "; did you mean (*x), a pair unpacked into x and y?" * _is_pair(x))  # fmt: skip
+            raise no_targets(x)
         return [self._arrays(x, y, sample_weight, class_weight, fitting, name)]
 
     def _arrays(self: Any, x, y, sample_weight=None, class_weight=None, fitting=False, name="") -> dict:
@@ -284,14 +283,6 @@ class Feeding:
         if what == "step":
             return programs.training_step(*common, self.optimizer, self.dtype, self.regularizer, self.constraint)
         return programs.evaluation(*common, self.dtype)
-
-
-def _is_pair(x: Any) -> bool:
-    """Whether it may be samples and targets in one."""
-    try:
-        return isinstance(x, (tuple, list)) and len(x) == 2 and len(x[0]) == len(x[1])
-    except TypeError:
-        return False
 
 
 def refuse_constraints(model: Any) -> None:

@@ -28,17 +28,19 @@ class RateSearch:
 
     ``suggestion`` is a tenth of the rate at which the smoothed loss was lowest: there it still falls fast, with room to
     where training diverges. Where that is below all rates tried it is None: the loss has hardly fallen, as that of a
-    model that is trained. ``why`` says either in words.
+    model that is ``trained``; of one, the fall must also be larger than how much the loss varies at the smallest rates.
+    ``why`` says either in words.
     """
 
     rates: np.ndarray
     losses: np.ndarray
+    trained: bool = False
 
     @property
     def suggestion(self) -> float | None:
         """A rate to train with, or None."""
         rate = self.rates[int(np.argmin(self.losses))] / MARGIN
-        if rate < self.rates[0]:
+        if rate < self.rates[0] or (self.trained and not self._falls):
             return None
         rounded = float(np.format_float_positional(rate, precision=2, fractional=False))
         return rounded if rounded >= self.rates[0] else float(rate)
@@ -48,9 +50,18 @@ class RateSearch:
         """The suggestion in words, or why there is none."""
         if self.suggestion is not None:
             return f"suggestion {self.suggestion:g}"
+        if self.trained:
+            return ("no suggestion: the loss hardly falls at any rate, as this model is trained; search with new "
+                    "weights, model.clone().find_learning_rate(...)")  # fmt: skip
         lowest = self.rates[int(np.argmin(self.losses))]
         return (f"no suggestion: the loss is lowest at {lowest:.3g}, too near to the smallest rate; search from a "
-                "smaller low=, or with new weights, model.clone(), if this model is trained")  # fmt: skip
+                "smaller low=")  # fmt: skip
+
+    @property
+    def _falls(self) -> bool:
+        """Whether the loss falls by more than it varies at the smallest quarter of the rates."""
+        early = self.losses[: max(2, len(self.losses) // 4)]
+        return bool(early.min() - self.losses.min() > np.ptp(early))
 
     def plot(self, path: Any = None, *, axes: Any = None) -> Any:
         """The loss against the rate as a matplotlib figure, saved to ``path`` if given (``[plot]``).
@@ -88,6 +99,7 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         own, model = model, model.clone(optimizer=optimizer)
         model._build(own.specs, own.how)
         model.state = dict(own.state)
+    trained = model.epochs > 0
     kept, run = dict(model.state), model._compiled("step", arrays)
     names = [name for name in run.program.state if name not in model.state]
     try:
@@ -115,4 +127,4 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError(
             f"find_learning_rate: the loss is not finite even at {low:g}; look at the data, or begin lower"
         )
-    return RateSearch(np.array(rates), np.array(losses))
+    return RateSearch(np.array(rates), np.array(losses), trained)

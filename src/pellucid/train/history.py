@@ -48,7 +48,9 @@ class History(dict[str, list[float]]):
         raise KeyError(f"no {name!r} in the history; there are {', '.join(self) or 'no epochs yet'}")
 
     def __repr__(self) -> str:
-        n, last = self.epochs, ", ".join(f"{k} {c[-1]:.4g}" for k, c in self.items() if c)
+        validated = any(k.startswith("val_") and c and not math.isnan(c[-1]) for k, c in self.items())  # last epoch
+        told = {k: c[-1] for k, c in self.items() if c and (validated or not k.startswith("val_"))}
+        n, last = self.epochs, ", ".join(f"{k} {value:.4g}" for k, value in told.items())
         return f"<History: {n} epoch{'s' * (n != 1)}{'; last: ' + last if last else ''}>"
 
     def _repr_html_(self) -> str:
