@@ -31,12 +31,10 @@ def one_line(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        said = error.format_message()
         if isinstance(error, click.NoSuchOption) and (known := ELSEWHERE.get(error.option_name)):
-            error.possibilities = None
-            error.message = f"no option {error.option_name}; " + (
-                f"did you mean {known}?" if known.startswith("--") else known
-            )
-        text = error.format_message() + (f" (see {where} --help)" if where else "")
+            said = f"no option {error.option_name}; " + (f"did you mean {known}?" if known[0] == "-" else known)
+        text = said + (f" (see {where} --help)" if where else "")
     else:
         text = str(error)
     return " ".join(text.split())
