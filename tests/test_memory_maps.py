@@ -75,4 +75,5 @@ def test_no_copy_of_a_memory_map(what, path):
     """100 MB; a copy of the validation samples alone would be 20, of bytes that say what is finite 25."""
     run = subprocess.run([sys.executable, "-c", MEASURED, what, str(path)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert float(run.stdout.split()[-1]) < (50 if what == "doctor" else 15)
+    # what the doctor looks at takes 43 to 51 by itself, so that with such a copy it would be 63 at least
+    assert float(run.stdout.split()[-1]) < (60 if what == "doctor" else 15)
