@@ -59,6 +59,7 @@ def prepare(threads: int) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PELLUCID_THREADS"):
         os.environ[name] = str(threads)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ["PELLUCID_EARLY"] = "0"  # the rows are of long runs; what a first fit takes is in cold.py
 
 
 if __name__ == "__main__":
