@@ -6,7 +6,7 @@ Against PyTorch: test_torch_norm.py.
 import numpy as np
 import pytest
 from native_tools import assert_same
-from tools import check_gradient, distinct, total
+from tools import check_gradient, distinct, substituted, total
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
@@ -111,15 +111,6 @@ def test_derivatives(layer, _):
                                     for name, p in traced.parameters.items()})  # fmt: skip
 
     check_gradient(function, distinct((5, 4, 3, 2)), kinds="sample")
-
-
-def substituted(traced, values):
-    """The output with parameters replaced."""
-    new = dict(values)
-    for v in pel.graph.toposort([traced.output]):
-        if v not in new:
-            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes) if v.inputs else v
-    return new[traced.output]
 
 
 @pytest.mark.parametrize("axes, batch", [((), True), ((-2, -1), True), ((-1,), False), ((-3, -1), False)])

@@ -98,7 +98,12 @@ def gradients(function, *arrays, kinds="shared"):
 
 def with_parameters(t, values):
     """A traced net's output with other Values in the place of its parameters."""
-    new = {p.value: values[name] for name, p in t.parameters.items()}
+    return substituted(t, {p.value: values[name] for name, p in t.parameters.items()})
+
+
+def substituted(t, values):
+    """A traced net's output with other Values in the place of some, by these."""
+    new = dict(values)
     for v in pel.graph.toposort([t.output]):
         if v not in new:
             new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes) if v.inputs else v

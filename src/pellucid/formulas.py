@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .graph import Value
+from .graph import Value, toposort
 
 ATOM, POWER, MATRIX, PRODUCT, DOT, SUM, LOOSE = range(7)  # how tightly the outermost operation binds
 LONG = 72  # characters of text, beyond which a part has a line of its own
@@ -319,7 +319,7 @@ class Writer:
     def write(self, outputs: Iterable[Value], whole: bool = False) -> list[Formula]:
         """The outputs' formulas; the lines that they need are added to ``lines``. ``whole``: a line for each output."""
         outputs = list(outputs)
-        order = self._order(outputs)
+        order = toposort(outputs, self.names, self.inputs)
         uses = Counter(i for v in order for i in self.inputs(v))
         begins = {i for v in order if self._is_step(v) for i in self.inputs(v) if i.kind == "sample"}
         found: dict[Value, Formula] = {}
@@ -339,21 +339,6 @@ class Writer:
                 formula = name
             found[v] = formula
         return [found[v] for v in outputs]
-
-    def _order(self, outputs: list[Value]) -> list[Value]:
-        order: list[Value] = []
-        seen: set[Value] = set()
-        stack = [(v, False) for v in reversed(outputs)]
-        while stack:
-            v, done = stack.pop()
-            if done:
-                order.append(v)
-            elif v not in seen:
-                seen.add(v)
-                stack.append((v, True))
-                if v not in self.names:
-                    stack.extend((i, False) for i in reversed(self.inputs(v)))
-        return order
 
     def _is_step(self, v: Value) -> bool:
         if v in self.said:

@@ -271,7 +271,11 @@ def _lengths(shape: Iterable[Any], what: str, name: str) -> Shape:
 # ---- walking ----------------------------------------------------------------------------------------------------
 
 
-def toposort(outputs: Iterable[Value], given: Container[Value] = ()) -> list[Value]:
+def toposort(
+    outputs: Iterable[Value],
+    given: Container[Value] = (),
+    needs: Callable[[Value], tuple[Value, ...]] = operator.attrgetter("inputs"),
+) -> list[Value]:
     """All Values that the outputs need, inputs before their users, each once; of the given ones not what they need.
 
     >>> x = input("x"); [v.name for v in toposort([x, x])]
@@ -288,7 +292,7 @@ def toposort(outputs: Iterable[Value], given: Container[Value] = ()) -> list[Val
             seen.add(value)
             stack.append((value, True))
             if value not in given:
-                stack.extend((i, False) for i in reversed(value.inputs) if i not in seen)
+                stack.extend((i, False) for i in reversed(needs(value)) if i not in seen)
     return order
 
 
