@@ -13,8 +13,8 @@ from ..data import DataError
 from ..tabular.keeping import MOST
 from ..tabular.keeping import read as from_json
 from ..tabular.keeping import written as to_json
+from .features import Features
 from .forecaster import NeuralForecaster
-from .inputs import Features
 
 if TYPE_CHECKING:
     from ..train import Model
