@@ -13,8 +13,8 @@ from ..data import DataError
 from ..tabular.persistence import MOST
 from ..tabular.persistence import read as from_json
 from ..tabular.persistence import written as to_json
+from .features import Features
 from .forecaster import NeuralForecaster
-from .inputs import Features
 
 if TYPE_CHECKING:
     from ..train import Model
