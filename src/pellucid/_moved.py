@@ -12,6 +12,11 @@ MOVED = {  # old name -> new name, of modules whose objects may be in somebody's
     "metrics.each": "metrics.per_sample",
     "metrics.scores": "metrics.sklearn_scores",
     "metrics.values": "metrics.regression",
+    "sklearn.inputs": "sklearn.features",
+    "sklearn.kinds": "sklearn.estimators",
+    "sklearn.nets": "sklearn.networks",
+    "sklearn.neural": "sklearn.base",
+    "sklearn.perceptron": "sklearn.mlp_programs",
 }
 
 
