@@ -76,7 +76,8 @@ class Primitive:
     - ``check(inputs, attributes)``: where the rule needs more than types.
     - ``forward(xp, *arrays, **attributes)``: the formula. ``xp`` has numpy's names; axes are counted from the
       right, so that a leading axis of samples, where there is one, stays out of the way.
-    - ``vjp(g, y, *inputs, **attributes) -> one cotangent per input`` (None: no derivative), in graph operations.
+    - ``vjp(g, y, *inputs, **attributes) -> one cotangent per input`` (None: no derivative), in graph operations; or
+      it is entered by `defvjp`.
     - ``kind``: "any" (sample if an input is), or the kind it always gives.
     - ``needs_batch``: the formula is also given ``batch``, the number of samples.
     - ``forward_summed``: the formula of `batch_sum` of this operation where that is much cheaper than its parts.
@@ -143,6 +144,13 @@ def primitive(name: str, **parts: Any) -> Primitive:
         raise ValueError(f"primitive {name!r} is defined twice")
     PRIMITIVES[name] = Primitive(name, **parts)
     return PRIMITIVES[name]
+
+
+def defvjp(p: Primitive, rule: Callable[..., tuple[Value | None, ...]]) -> None:
+    """Enter the derivative rule of a primitive that stands elsewhere, because it needs operations built on it."""
+    if p.vjp is not None:
+        raise ValueError(f"primitive {p.name!r} has a derivative rule already")
+    object.__setattr__(p, "vjp", rule)
 
 
 class Value:

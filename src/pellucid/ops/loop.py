@@ -103,14 +103,8 @@ def _scan(xp, *arrays, body: Body, length, reverse, remat):
     return result
 
 
-def _scan_vjp(g, y, *inputs, **attributes):
-    from .scan import backwards
-
-    return backwards(g, y, *inputs, **attributes)
-
-
 BODY = Option("the body of a loop", lambda given: type(given) is Body)
-scan_of = primitive("scan", rule=_scan_rule, forward=_scan, vjp=_scan_vjp,
+scan_of = primitive("scan", rule=_scan_rule, forward=_scan,  # its derivative: scan.py
                     options={"body": BODY, "length": LENGTH, "reverse": FLAG, "remat": FLAG})  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ..nn import Constraint, Loss, Losses, Penalty, trace
 from ..nn.layer import Call, Traced
 from ..nn.loss import loss_of_sample
 from ..nn.masks import counting, quietly
-from ..nn.outputs import packed
+from ..nn.named_outputs import packed
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
 from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
