@@ -89,7 +89,7 @@ def fit_members(
 
 def processors() -> int:
     """Processors that may be used: PELLUCID_THREADS, or as many as there are for this process."""
-    from ..executors.native.threads import available
+    from ..executors.native.runtime.limits import available
 
     return available()
 
