@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas"}
+GRAPH = {"graph", "program", "checks", "hints", "reprs", "listing", "formulas"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -26,12 +26,13 @@ WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
     "_moved": set(),
-    "graph": {"listing"},
+    "graph": set(),
+    "program": {"graph", "listing"},
     "hints": set(),
     "checks": {"graph", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
-    "listing": {"graph", "reprs", "formulas"},
+    "listing": {"graph", "program", "reprs", "formulas"},
     "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
-from ..graph import GraphError, Program, Shape, Value, input
+from ..graph import GraphError, Shape, Value, input
 from ..hints import of_value
 from ..ops import cast, fold_in
+from ..program import Program
 from ..reprs import Shown
 from .activations import ACTIVATIONS
 from .calls import seen_from

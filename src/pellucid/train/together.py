@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..data.dataset import taken_apart
-from ..graph import GraphError, Program, input, state
+from ..graph import GraphError, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
+from ..program import Program
 from .arrays import held_out
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint
