@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from ..data import DataError
-from ..tabular.keeping import MOST
-from ..tabular.keeping import read as from_json
-from ..tabular.keeping import written as to_json
+from ..tabular.persistence import MOST
+from ..tabular.persistence import read as from_json
+from ..tabular.persistence import written as to_json
 from .features import Features
 from .forecaster import NeuralForecaster
 
