@@ -57,7 +57,7 @@ def test_an_old_argument():
 
 @pytest.mark.parametrize("call", [lambda: train(1, jobs=3, n_jobs=3), lambda: Estimator(restarts=1, n_restarts=1)])
 def test_both_names(call):
-    with pytest.raises(TypeError, match="is the old name of n_.*, and both are given; leave .* out"):
+    with pytest.raises(TypeError, match=r"is the old name of n_.*, and both are given; leave .* out"):
         call()
 
 
@@ -101,6 +101,9 @@ def model():
     return pel.Model(NET, "binary_cross_entropy")
 
 
+BUILT = model()
+BUILT.fit(X, Y, verbose=0)
+
 RENAMED = {
     "split: test": (lambda: len(pel.data.split(X, Y, test=6).test.x) == 6, "test_size"),
     "split: validation": (lambda: len(pel.data.split(X, Y, validation=6).validation.x) == 6, "validation_size"),
@@ -110,23 +113,19 @@ RENAMED = {
     "restarts: jobs": (lambda: len(pel.restarts(model(), X, Y, 2, jobs=1).models) == 2, "n_jobs"),
     "Bagging: n": (lambda: len(pel.Bagging(model(), n=2).models) == 2, "n_estimators"),
     "Bagging: jobs": (lambda: pel.Bagging(model(), jobs=2).n_jobs == 2, "n_jobs"),
-    "Committee: jobs": (lambda: pel.Committee([model().fit(X, Y, verbose=0) and BUILT], jobs=2).n_jobs == 2, "n_jobs"),
+    "Committee: jobs": (lambda: pel.Committee([BUILT], jobs=2).n_jobs == 2, "n_jobs"),
     "fit_members: jobs": (lambda: pel.ensembles.fit_members([model()], X, Y, jobs=1) is None, "n_jobs"),
     **{
         f"{kind}: restarts": (lambda kind=kind: getattr(pel.sklearn, kind)(restarts=2).n_restarts == 2, "n_restarts")
         for kind in ("NeuralClassifier", "NeuralRegressor", "NeuralMultiLabel", "NeuralForecaster", "Autoencoder")
     },
 }  # fmt: skip
-BUILT = model()
-BUILT.fit(X, Y, verbose=0)
 
 
 @pytest.mark.parametrize("name", RENAMED)
 def test_a_renamed_argument(name):
     call, new = RENAMED[name]
-    old = name.split(": ")[1]
     assert one_warning(call, f"{name} was renamed to {new} in 0.1", f"use {new}=") is True
-    assert old not in inspect.signature(call).parameters
 
 
 @pytest.mark.parametrize("n_jobs, expected", [(2, 2), (-1, 8), (None, 8), (-2, 7), (-100, 1)])

@@ -18,7 +18,8 @@ def deprecated(old: str, new: str, since: str) -> Callable[[T], T]:
 
     ``old=value`` goes on working, with a `FutureWarning` at the caller's line; both names at once are a `TypeError`.
     Signatures show the new name alone. Of a class, ``instance.old``, scikit-learn's ``set_params(old=value)`` and older
-    pickles work too. Use it above all other decorators, so that the warning finds the caller's line, and once for each name.
+    pickles work too. Use it above all other decorators, so that the warning finds the caller's line; once for each
+    name.
 
     >>> @deprecated("jobs", "n_jobs", since="0.1")
     ... def train(n_jobs=1):
@@ -30,9 +31,9 @@ def deprecated(old: str, new: str, since: str) -> Callable[[T], T]:
     """
 
     def decorated(thing: T) -> T:
+        if not isinstance(thing, type):
+            return _with_new_names(thing, thing.__qualname__, {old: (new, since)})
         cls: Any = thing
-        if not isinstance(cls, type):
-            return _with_new_names(cls, cls.__qualname__, {old: (new, since)})
         cls.__init__ = _with_new_names(cls.__init__, cls.__name__, {old: (new, since)})
         if hasattr(cls, "set_params"):
             cls.set_params = _with_new_names(cls.set_params, cls.__name__, {old: (new, since)})

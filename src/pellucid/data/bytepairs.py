@@ -22,9 +22,9 @@ class BytePairs(Tokenizer):
     - ``special``: as in `Vocabulary`, but without ``<unk>``: every text can be written in bytes.
     - ``lower``: whether upper case becomes lower case.
 
-    ``decode(encode(text))`` is the text, spaces and all. Raises `DataError` for a vocab_size that leaves no room for the
-    bytes, and where the library is missing. Sennrich, Haddow and Birch, ACL 2016; on bytes: Radford et al., 2019. Done
-    by Hugging Face's tokenizers.
+    ``decode(encode(text))`` is the text, spaces and all. Raises `DataError` for a ``vocab_size`` that leaves no room
+    for the bytes, and where the library is missing. Sennrich, Haddow and Birch, ACL 2016; on bytes: Radford et al.,
+    2019. Done by Hugging Face's tokenizers.
 
     >>> pieces = BytePairs("low low lowest", vocab_size=262)  # 259, and "ow", "low", " low"
     >>> [pieces.tokens[i] for i in pieces.encode("lower low")], pieces.decode(pieces.encode("lower  Löw"))
