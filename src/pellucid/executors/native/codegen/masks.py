@@ -15,18 +15,6 @@ def smaller(b: ir.IRBuilder, x: ir.Value, limit: int) -> ir.Value:
     return b.select(b.icmp_signed("<", x, I64(limit)), x, I64(limit))
 
 
-def with_mask(nest: Nest, count: int, body) -> None:
-    """Emit with only the first ``count`` lanes of a row of features existing."""
-    nest.mask = lane_mask(nest.feature_width, count)
-    nest.valid = count
-    body()
-    nest.mask, nest.valid = None, nest.feature_width
-
-
-def lane_mask(width: int, count: int) -> ir.Constant:
-    return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(k < count) for k in range(width)])
-
-
 def samples_of(nest: Nest, block: Index) -> ir.Value:
     """How many samples a block has."""
     b = nest.builder

@@ -6,8 +6,7 @@ indices they need. Lanes are samples in a nest of sample values, and neighbourin
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ....graph import GraphError, Value
 from ....ops.movement import fill_with, reshape_to
@@ -20,6 +19,7 @@ from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import LEAVES, is_inline
 from ..plan.layout_ops import PACK, packed
 from ..plan.planner import Plan
+from .flow import Flow
 from .registry import LOWERINGS
 from .strided import load_apart
 
@@ -32,7 +32,7 @@ def memory_type(dtype: str) -> ir.Type:
     return ir.IntType(8) if dtype == "bool" else L.llvm_type(dtype, 1)
 
 
-class Nest:
+class Nest(Flow):
     """One function: ``f(buffers..., lo, hi, n)`` for blocks or units lo..hi-1 of a batch of n samples.
 
     It stands in a module of its own and is called ``nest`` there, so that equal nests have equal text.
@@ -40,96 +40,22 @@ class Nest:
 
     def __init__(self, plan: Plan, buffers: dict, used: Sequence[Buffer], width: int, steps: int = 0) -> None:
         """``steps``: of the loop that it stands in; the function is then also given the number of the step."""
-        self.plan, self.buffers, self.used = plan, buffers, list(used)
-        self.width = width  # lanes of a sample value
-        self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbours
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * len(used) + [I64] * (4 if steps else 3))
         self.function = ir.Function(ir.Module(), kind, "nest")
         self.function.linkage = "hidden"
         for a in self.function.args[: len(used)]:
             a.add_attribute("noalias")
+        super().__init__(ir.IRBuilder(self.function.append_basic_block("entry")), width)
+        self.plan, self.buffers, self.used = plan, buffers, list(used)
         self.pointers: dict[Buffer, ir.Value] = dict(zip(used, self.function.args, strict=False))
         self.lo, self.hi, self.n, *step = self.function.args[len(used) :]
         self.step = Index.of(Variable(step[0], steps, ends=(0, steps - 1))) if step else Index()
         self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
         self.times: dict[Value, Index] = {}  # the place in time of Values that lie there side by side
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.memo: list[dict] = [{}]
         self.inline: dict[Value, bool] = {}
         self.error: Buffer | None = None
-        self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
-        self.valid = width
         self.along = False  # whether reductions have their last axis in lanes
         self.tile = ""  # of a contraction, in words
-
-    # ---- loops --------------------------------------------------------------------------------------------------
-
-    def loop(
-        self, lo, hi, carried: Sequence[Lanes], body: Callable, step: int = 1, extent: int = 1 << 40
-    ) -> list[Lanes]:
-        """``for i in range(lo, hi, step): carried = body(i, carried)``; gives the last carried."""
-        b = self.builder
-        known = range(lo, hi, step) if isinstance(lo, int) and isinstance(hi, int) else ()
-        lo = I64(lo) if isinstance(lo, int) else lo
-        hi = I64(hi) if isinstance(hi, int) else hi
-        before, head = b.block, b.append_basic_block("head")
-        inside, after = b.append_basic_block("body"), b.append_basic_block("after")
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        phis = [b.phi(c.value.type) for c in carried]
-        i.add_incoming(lo, before)
-        for phi, c in zip(phis, carried, strict=True):
-            phi.add_incoming(c.value, before)
-        b.cbranch(b.icmp_signed("<", i, hi), inside, after)
-        b.position_at_end(inside)
-        self.memo.append({})
-        now = [Lanes(b, phi, c.dtype, c.width) for phi, c in zip(phis, carried, strict=True)]
-        new = body(Variable(i, extent, ends=(known[0], known[-1]) if known else None), now) or []
-        self.memo.pop()
-        i.add_incoming(b.add(i, I64(step)), b.block)
-        for phi, c in zip(phis, new, strict=True):
-            phi.add_incoming(c.value, b.block)
-        b.branch(head)
-        b.position_at_end(after)
-        return now
-
-    def over(self, lengths: Sequence[int], carried: Sequence[Lanes], body: Callable) -> list[Lanes]:
-        """Nested loops over a static space: ``body(index, carried)`` with one Index per length."""
-
-        def inner(done: list[Index], rest: Sequence[int], carried):
-            if not rest:
-                return body(done, carried)
-            if rest[0] == 1:
-                return inner([*done, Index()], rest[1:], carried)
-            return self.loop(0, rest[0], carried, lambda v, c: inner([*done, Index.of(v)], rest[1:], c), extent=rest[0])
-
-        return inner([], list(lengths), list(carried)) or []
-
-    def last_or_not(self, number: Index, count: int, last: Callable, other: Callable) -> None:
-        """``last()`` where number is count - 1, else ``other()``."""
-        if count == 1:
-            last()
-            return
-        with self.builder.if_else(self.builder.icmp_signed("==", number.emit(self.builder), I64(count - 1))) as both:
-            for branch, body in zip(both, (last, other), strict=True):
-                with branch:
-                    self.memo.append({})
-                    body()
-                    self.memo.pop()
-
-    @contextlib.contextmanager
-    def only(self, lanes: Lanes | None):
-        """Meanwhile memory is used in these lanes of features alone."""
-        if lanes is None:
-            yield
-            return
-        mask = self.mask
-        self.mask = lanes.value if mask is None else self.builder.and_(mask, lanes.value)
-        self.memo.append({})
-        yield
-        self.memo.pop()
-        self.mask = mask
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -151,12 +77,6 @@ class Nest:
         ends = position.ends if buffer.kind in (("shared", "sample") if count == 1 else ("shared",)) else None
         if ends is not None and not 0 <= ends[0] <= ends[1] + count <= buffer.size:
             raise OutOfBounds(f"elements {ends[0]}..{ends[1] + count - 1} of {buffer.name}, which has {buffer.size}")
-
-    def recall(self, key):
-        for scope in reversed(self.memo):
-            if key in scope:
-                return scope[key]
-        return None
 
     def scratch(self, name: str, size: int, dtype: str) -> Buffer:
         """Memory on the stack of the thread, of so many elements."""

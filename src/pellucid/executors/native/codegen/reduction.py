@@ -9,7 +9,7 @@ from ..llvm import lanes as L
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
 from ..llvm.lanes import Lanes
-from .masks import lane_mask, with_mask
+from .flow import lane_mask
 from .nest import I64, Nest
 
 Combine = Callable[[Lanes, Lanes], Lanes]
@@ -36,7 +36,7 @@ def in_strands(nest: Nest, lengths: Sequence[int], first: Lanes, step: Callable[
 def reduced(nest: Nest, lengths: Sequence[int], first: Lanes, value: Callable[[list[Index]], Lanes], combine: Combine):
     """``value(index)`` over a space, its last axis in lanes. ``first`` may be combined with any result unseen."""
     b, width, (*outer, n) = nest.builder, nest.width, lengths
-    whole, first, before = n - n % width, L.splat(first, width), nest.feature_width
+    whole, first = n - n % width, L.splat(first, width)
 
     def at(inner: list[Index], start) -> Lanes:
         return L.splat(value([*inner, Index.of(Variable(start, n, lane=True))]), width)
@@ -44,15 +44,12 @@ def reduced(nest: Nest, lengths: Sequence[int], first: Lanes, value: Callable[[l
     def row(inner, carried):
         carried = nest.loop(0, whole, carried, lambda v, c: [combine(c[0], at(inner, v.value))], step=width)
         if n % width:
-            nest.memo.append({})
-            rest: list[Lanes] = []
-            with_mask(nest, n % width, lambda: rest.append(at(inner, I64(whole))))
+            with nest.masked(n % width):
+                rest = at(inner, I64(whole))
             exist = Lanes(b, lane_mask(width, n % width), "bool", width)
-            carried = [combine(carried[0], L.where(exist, rest[0], first))]
-            nest.memo.pop()
+            carried = [combine(carried[0], L.where(exist, rest, first))]
         return carried
 
-    nest.feature_width = width
-    (result,) = nest.over(outer, [first], row)
-    nest.feature_width = before
+    with nest.lanes(width):
+        (result,) = nest.over(outer, [first], row)
     return shuffles.folded(result, combine)

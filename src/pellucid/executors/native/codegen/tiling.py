@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ....graph import Value
-from ..llvm.affine import Index, Variable
+from ..llvm.affine import Index
 from ..plan.planner import Group
 from .nest import Nest
 
@@ -31,19 +31,14 @@ def tiled(nest: Nest, extent: int, tile: int, body) -> None:
         count = whole // tile
         nest.loop(0, count, [], lambda v, _: body(Index.of(v) * tile, tile), extent=count)
     if extent % tile:
-        nest.memo.append({})
-        body(Index(whole), extent % tile)
-        nest.memo.pop()
+        with nest.scope():
+            body(Index(whole), extent % tile)
 
 
 def finish(nest: Nest, group: Group, core: Value, index: list[Index], block: Index | None, result) -> None:
     """The epilogue: with the contraction's result known at an index, what the group stores there."""
     nest.memo[-1][(core, tuple(i.key for i in index), block.key if block is not None else None)] = result
     nest.store_all(group.stores, index, block)
-
-
-def lane_variable(value, extent: int) -> Index:
-    return Index.of(Variable(value, extent, lane=True))
 
 
 def cheapest(shapes: Iterable[tuple[int, int]], cost: Callable[[int, int], float]) -> tuple[int, int]:

@@ -88,10 +88,9 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
             sums = [in_strands(nest, space, zero, one(point), lambda p, q: p + q) for point in points]
         else:
             sums = nest.over(space, [zero] * len(points), step)
-        nest.memo.append({})
-        for (here, blk), s in zip(points, sums, strict=True):
-            finish(nest, group, core, [here[c] for c in out], blk, s)
-        nest.memo.pop()
+        with nest.scope():
+            for (here, blk), s in zip(points, sums, strict=True):
+                finish(nest, group, core, [here[c] for c in out], blk, s)
 
     others = [c for c in out if c not in (row, column)]
 
@@ -175,10 +174,8 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
             tile(fixed, at, rows, Index(), 1, Index.of(Variable(pairs, 1 << 40)), 1)
 
         tiled(nest, extent, high, both)
-        with b.if_then(b.icmp_signed("<", pairs, last)):
-            nest.memo.append({})
+        with b.if_then(b.icmp_signed("<", pairs, last)), nest.scope():
             tiled(nest, extent, divisor_tile(extent, accumulators), alone)
-            nest.memo.pop()
 
     wide = high * max(1, PACKED_ROWS // high)
     places = row is not None and column is not None and kinds == ["shared", "sample"] and lengths[column] > across
@@ -202,10 +199,8 @@ def unit(nest: Nest, number: Variable, units: int, wide: int, left: int, part) -
         return
     with b.if_else(b.icmp_signed("==", number.value, I64(units - 1))) as (smaller, whole):
         for branch, rows in ((smaller, left), (whole, wide)):
-            with branch:
-                nest.memo.append({})
+            with branch, nest.scope():
                 part(at, rows)
-                nest.memo.pop()
 
 
 PACKED_ROWS = 32  # rows copied together: two lines of memory of float32

@@ -69,10 +69,9 @@ def correlation(nest: Nest, group: Group, accumulators: int) -> int:
             return sums
 
         sums = loops([], outer, [zero] * len(places))
-        nest.memo.append({})
-        for p, s in zip(places, sums, strict=True):
-            finish(nest, group, core, [p[c] for c in t.out], block, s)
-        nest.memo.pop()
+        with nest.scope():
+            for p, s in zip(places, sums, strict=True):
+                finish(nest, group, core, [p[c] for c in t.out], block, s)
 
     def reach(letter: str, at: dict[str, Index]):
         """The first and last numbers along an axis of the kernel (or channels) that meet more than zeros."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ....graph import Value
 from ....ops.movement import broadcast, fill_with
-from ..codegen.masks import lane_mask
+from ..codegen.flow import lane_mask
 from ..codegen.nest import I64, Nest
 from ..codegen.tiling import cheapest, cycles, finish, pieces, tiled
 from ..llvm import lanes as L
@@ -109,9 +109,8 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile, quick: bool = False
                 now = nest.loop(0, whole, now, lambda v, s: steps(here, Index.of(v), k.unroll, s), step=k.unroll,
                                 extent=k.width)  # fmt: skip
                 if k.width % k.unroll:
-                    nest.memo.append({})
-                    now = steps(here, Index(whole), k.width % k.unroll, now)
-                    nest.memo.pop()
+                    with nest.scope():
+                        now = steps(here, Index(whole), k.width % k.unroll, now)
                 return now
 
             if row is None:
@@ -176,11 +175,10 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile, quick: bool = False
             total = shuffles.horizontal_sums(parts)
             if n < width:
                 nest.mask, nest.valid = lane_mask(width, n), n
-            nest.memo.append({})
-            place = (first + at).emit(b)
-            index = [Index()] * (len(t.out) - 1) + [Index.of(Variable(place, core.size, lane=True))]
-            finish(nest, group, core, index, None, total)
-            nest.memo.pop()
+            with nest.scope():
+                place = (first + at).emit(b)
+                index = [Index()] * (len(t.out) - 1) + [Index.of(Variable(place, core.size, lane=True))]
+                finish(nest, group, core, index, None, total)
             nest.mask, nest.valid = None, width
 
         def single(variable, _):
@@ -199,9 +197,8 @@ def kernel_gradient(nest: Nest, group: Group, k: KernelTile, quick: bool = False
         whole = run - run % width
         nest.loop(0, whole, [], lambda v, _: vector(Index.of(v), width), step=width, extent=run)
         if run % width:
-            nest.memo.append({})
-            vector(Index(whole), run % width)
-            nest.memo.pop()
+            with nest.scope():
+                vector(Index(whole), run % width)
 
     def numbered(variable, _):
         rest, chunk = Index.of(variable).divmod(k.chunks, b)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ....graph import Value
 from ....ops.contract import parse
-from ..codegen.masks import lane_mask, with_mask
+from ..codegen.flow import lane_index, lane_mask
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import finish, lane_variable
+from ..codegen.tiling import finish
 from ..llvm import lanes as L
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
@@ -47,21 +47,19 @@ def dot_vectors(nest: Nest, group: Group) -> int:
             return new
 
         whole = length - length % width
-        sums = nest.loop(0, whole, [zero] * width, lambda v, s: step(lane_variable(v.value, length), s), step=width)
+        sums = nest.loop(0, whole, [zero] * width, lambda v, s: step(lane_index(v.value, length), s), step=width)
         if length % width:
-            nest.memo.append({})
-            nest.mask = lane_mask(width, length % width)
-            sums = step(lane_variable(I64(whole), length), sums)
-            nest.mask = None
-            nest.memo.pop()
+            with nest.scope():
+                nest.mask = lane_mask(width, length % width)
+                sums = step(lane_index(I64(whole), length), sums)
+                nest.mask = None
         total = shuffles.horizontal_sums(list(sums))
 
         def end() -> None:
-            finish(nest, group, core, [lane_variable(first.emit(nest.builder), core.size)], None, total)
+            finish(nest, group, core, [lane_index(first.emit(nest.builder), core.size)], None, total)
 
-        nest.memo.append({})
-        end() if count == width else with_mask(nest, count, end)
-        nest.memo.pop()
+        with nest.masked(count):
+            end()
 
     def unit(variable, _):
         first = Index.of(variable) * width
@@ -125,26 +123,22 @@ def dot_contraction(nest: Nest, group: Group, rows: int = 8) -> int:
 
             whole = lengths[last] - lengths[last] % width
             if whole:
-                sums = nest.loop(
-                    0, whole, sums, lambda v, s: step(lane_variable(v.value, lengths[last]), s), step=width
-                )
+                sums = nest.loop(0, whole, sums, lambda v, s: step(lane_index(v.value, lengths[last]), s), step=width)
             if lengths[last] % width:
-                nest.memo.append({})
-                nest.mask = lane_mask(width, lengths[last] % width)
-                sums = step(lane_variable(I64(whole), lengths[last]), sums)
-                nest.mask = None
-                nest.memo.pop()
+                with nest.scope():
+                    nest.mask = lane_mask(width, lengths[last] % width)
+                    sums = step(lane_index(I64(whole), lengths[last]), sums)
+                    nest.mask = None
             return sums
 
         sums = nest.over([lengths[k] for k in others], [zero] * rows, outer)
         for place, s, exists in zip(places, sums, exist, strict=True):
             total = shuffles.horizontal_sum(s)
-            nest.memo.append({})
-            nest.feature_width = 1
-            with b.if_then(exists):  # an update must not be made twice
-                finish(nest, group, core, [place[k] for k in out], None, total)
-            nest.feature_width = width
-            nest.memo.pop()
+            with nest.scope():
+                nest.feature_width = 1
+                with b.if_then(exists):  # an update must not be made twice
+                    finish(nest, group, core, [place[k] for k in out], None, total)
+                nest.feature_width = width
 
     nest.loop(nest.lo, nest.hi, [], unit)
     return -(-core.size // rows)

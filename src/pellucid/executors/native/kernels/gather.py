@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ....graph import Value
-from ..codegen.masks import lane_mask, row_start
+from ..codegen.flow import lane_mask
+from ..codegen.masks import row_start
 from ..codegen.nest import I32, I64, Nest, memory_type
 from ..llvm import ir, shuffles
 from ..llvm import lanes as L

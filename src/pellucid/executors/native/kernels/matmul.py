@@ -6,9 +6,9 @@ import math
 
 from ....graph import Value
 from ....ops.contract import parse
-from ..codegen.masks import with_mask
+from ..codegen.flow import lane_index
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import divisor_tile, finish, lane_variable
+from ..codegen.tiling import divisor_tile, finish
 from ..llvm import lanes as L
 from ..llvm.affine import Index
 from ..plan.classify import rows_operand
@@ -61,23 +61,20 @@ def matrix_contraction(nest: Nest, group: Group, accumulators: int) -> int:
 
         sums = nest.over([lengths[c] for c in inner], [zero] * len(places), step)
         for place, s in zip(places, sums, strict=True):
-            nest.memo.append({})
-            finish(nest, group, core, [at(place)[c] for c in out], None, s)
-            nest.memo.pop()
+            with nest.scope():
+                finish(nest, group, core, [at(place)[c] for c in out], None, s)
 
     def along(fixed: dict[str, Index], count: int) -> None:
         step, whole = wide * width, columns - columns % width
         if whole - whole % step:
             nest.loop(0, whole - whole % step, [], lambda v, _: tile(
-                fixed, count, lane_variable(v.value, columns), wide), step=step, extent=columns)  # fmt: skip
+                fixed, count, lane_index(v.value, columns), wide), step=step, extent=columns)  # fmt: skip
         if whole % step:
-            nest.memo.append({})
-            tile(fixed, count, lane_variable(I64(whole - whole % step), columns), whole % step // width)
-            nest.memo.pop()
+            with nest.scope():
+                tile(fixed, count, lane_index(I64(whole - whole % step), columns), whole % step // width)
         if columns % width:
-            nest.memo.append({})
-            with_mask(nest, columns % width, lambda: tile(fixed, count, lane_variable(I64(whole), columns), 1))
-            nest.memo.pop()
+            with nest.masked(columns % width):
+                tile(fixed, count, lane_index(I64(whole), columns), 1)
 
     def unit(variable, _):
         rest, part = Index.of(variable).divmod(parts, b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..codegen.masks import smaller, with_mask
+from ..codegen.masks import smaller
 from ..codegen.nest import I64, Nest
 from ..llvm.affine import Index, Variable
 from ..plan.planner import Group
@@ -100,10 +100,8 @@ def along_row(nest: Nest, columns: int, chunk: Index, chunks: int, body) -> None
     if whole == columns:
         return
     is_last = b.icmp_signed("==", chunk.emit(b), I64(chunks - 1))
-    with b.if_then(is_last):
-        nest.memo.append({})
-        with_mask(nest, columns - whole, lambda: body(Index.of(Variable(I64(whole), columns, lane=True))))
-        nest.memo.pop()
+    with b.if_then(is_last), nest.masked(columns - whole):
+        body(Index.of(Variable(I64(whole), columns, lane=True)))
 
 
 # ---- the same, number by number: a tenth of the text, where code is wanted soon -------------------------------------

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from ..codegen.lowering import rows_are_checked
-from ..codegen.masks import row_start, samples_of, smaller, with_mask
+from ..codegen.masks import row_start, samples_of, smaller
 from ..codegen.nest import I64, Nest
 from ..codegen.tiling import finish
 from ..llvm import lanes as L
@@ -54,9 +54,8 @@ class Sums:
                 nest.loop(0, whole, [], lambda j, _: body([*outer, Index.of(Variable(j.value, columns, lane))]),
                           step=width, extent=columns)  # fmt: skip
             if whole < columns:
-                nest.memo.append({})
-                with_mask(nest, columns - whole, lambda: body([*outer, Index.of(Variable(I64(whole), columns, lane))]))
-                nest.memo.pop()
+                with nest.masked(columns - whole):
+                    body([*outer, Index.of(Variable(I64(whole), columns, lane))])
 
         nest.over(self.inner[:-1], [], along)
 
@@ -93,10 +92,8 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
 
     def add_if(number: Lanes, first: Index, at: list[Index], block: Index | None, lane: Index) -> None:
         here = number - nest.number(first, numbers.dtype)
-        with b.if_then(((here >= 0) & (here < sums.rows)).value):
-            nest.memo.append({})
+        with b.if_then(((here >= 0) & (here < sums.rows)).value), nest.scope():
             add(Index.of(Variable(L.xp.astype(here, "int64").value, sums.rows)), at, block, lane)
-            nest.memo.pop()
 
     def over_numbers(first: Index, block: Index | None) -> None:
         def place(at, _):
@@ -107,13 +104,11 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
                 add_if(number, first, at, None, Index())
                 return
             here = number - nest.number(first, numbers.dtype)
-            with b.if_then(nest.any((here >= 0) & (here < sums.rows))):
-                nest.memo.append({})
+            with b.if_then(nest.any((here >= 0) & (here < sums.rows))), nest.scope():
                 nest.store_vector(L.splat(number, nest.width), held, Index())
                 nest.loop(0, samples_of(nest, block), [], lambda lane, _: add_if(
                     nest.load_vector(held, Index.of(lane), 1, True), first, at, block, Index.of(lane)),
                     extent=nest.width)  # fmt: skip
-                nest.memo.pop()
 
         nest.over(numbers.shape, [], place)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ....graph import Value
 from ....ops.gather import take_rows
+from ..codegen.flow import lane_mask
 from ..codegen.lowering import legal_rows
-from ..codegen.masks import lane_mask
 from ..codegen.nest import I32, Nest
 from ..llvm import ir, shuffles
 from ..llvm.affine import Index, Variable
@@ -44,17 +44,15 @@ def take_nest(nest: Nest, group: Group, v: Value) -> int:
             nest.mask = None
             for k, x in enumerate(shuffles.transpose(given)[:count]):
                 index = [*at, *outer, start + k]
-                nest.memo.append({(v, tuple(i.key for i in index), block.key): x})
-                nest.store_all(group.stores, index, block)
-                nest.memo.pop()
+                with nest.scope({(v, tuple(i.key for i in index), block.key): x}):
+                    nest.store_all(group.stores, index, block)
 
         def along(outer, _):
             whole = columns - columns % width
             nest.loop(0, whole, [], lambda j, _: square(outer, Index.of(j), width), step=width, extent=columns)
             if columns % width:
-                nest.memo.append({})
-                square(outer, Index(whole), columns % width)
-                nest.memo.pop()
+                with nest.scope():
+                    square(outer, Index(whole), columns % width)
 
         nest.over(v.shape[n:-1], [], along)
 

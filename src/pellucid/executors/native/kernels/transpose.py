@@ -7,7 +7,7 @@ sequence, or many places, a copy with that axis last costs next to nothing, and 
 from __future__ import annotations
 
 from ....ops.movement import transpose_of
-from ..codegen.masks import lane_mask
+from ..codegen.flow import lane_mask
 from ..codegen.nest import Nest
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
@@ -48,9 +48,8 @@ def turn_nest(nest: Nest, group: Group) -> int:
         def along(height: int) -> None:
             nest.loop(0, whole, [], lambda c, _: square(row, height, Index.of(c), width), step=width, extent=columns)
             if columns % width:
-                nest.memo.append({})
-                square(row, height, Index(whole), columns % width)
-                nest.memo.pop()
+                with nest.scope():
+                    square(row, height, Index(whole), columns % width)
 
         nest.last_or_not(Index.of(variable), units, lambda: along(rows - (units - 1) * width), lambda: along(width))
 
@@ -101,9 +100,8 @@ def pack_nest(nest: Nest, group: Group) -> int:
             whole = columns - columns % width
             nest.loop(0, whole, [], lambda c, _: square(Index.of(c), width), step=width, extent=columns)
             if columns % width:
-                nest.memo.append({})
-                square(Index(whole), columns % width)
-                nest.memo.pop()
+                with nest.scope():
+                    square(Index(whole), columns % width)
 
         nest.last_or_not(Index.of(variable), units, lambda: along(rows - (units - 1) * PACK), lambda: along(PACK))
 

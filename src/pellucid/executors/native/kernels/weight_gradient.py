@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from ....graph import Value
 from ....ops.contract import parse
-from ..codegen.masks import lane_mask, row_start, samples_of
+from ..codegen.flow import lane_index, lane_mask
+from ..codegen.masks import row_start, samples_of
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import divisor_tile, finish, lane_variable
+from ..codegen.tiling import divisor_tile, finish
 from ..llvm import lanes as L
 from ..llvm.affine import Index, Variable, at_lane
 from ..llvm.lanes import Lanes
@@ -121,9 +122,8 @@ def weights_contraction(
                 here = fixed | ({t.row: at_row + r} if t.row else {}) | {t.last: column + c * width}
                 if c == columns - 1 and valid < width:
                     nest.mask, nest.valid = lane_mask(width, valid), valid
-                nest.memo.append({})
-                finish(nest, group, core, [here[k] for k in t.out], None, sums[r * columns + c])
-                nest.memo.pop()
+                with nest.scope():
+                    finish(nest, group, core, [here[k] for k in t.out], None, sums[r * columns + c])
                 nest.mask, nest.valid = None, width
 
     def finish_by_element(fixed, at_row: Index, rows: int, column: Index, count: int, sums) -> None:
@@ -152,14 +152,13 @@ def weights_contraction(
                 0,
                 whole,
                 [],
-                lambda v, _: tile(fixed, at_row, rows, lane_variable(v.value, extent), t.columns, width),
+                lambda v, _: tile(fixed, at_row, rows, lane_index(v.value, extent), t.columns, width),
                 step=step,
             )
         if extent % step:
             rest = extent % step
-            nest.memo.append({})
-            tile(fixed, at_row, rows, lane_variable(I64(whole), extent), -(-rest // width), rest % width or width)
-            nest.memo.pop()
+            with nest.scope():
+                tile(fixed, at_row, rows, lane_index(I64(whole), extent), -(-rest // width), rest % width or width)
 
     def unit(variable, _):
         rest, row_tile = Index.of(variable).divmod(t.row_tiles, b)
@@ -177,10 +176,8 @@ def weights_contraction(
         is_last = b.icmp_signed("==", row_tile.emit(b), I64(t.row_tiles - 1))
         with b.if_else(is_last) as (last, full):
             for branch, rows in ((last, left), (full, t.rows)):
-                with branch:
-                    nest.memo.append({})
+                with branch, nest.scope():
                     all_columns(fixed, at_row, rows)
-                    nest.memo.pop()
 
     nest.loop(nest.lo, nest.hi, [], unit, extent=t.units)
     return t.units

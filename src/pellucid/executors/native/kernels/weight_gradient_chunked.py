@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 
 from ....graph import Value
-from ..codegen.masks import samples_of, smaller, with_mask
+from ..codegen.flow import lane_index
+from ..codegen.masks import samples_of, smaller
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import finish, lane_variable, tiled
+from ..codegen.tiling import finish, tiled
 from ..llvm import lanes as L
 from ..llvm.affine import Index, Variable
 from ..plan.buffer import BYTES, Buffer
@@ -102,10 +103,8 @@ def weights_in_chunks(
 
             nest.loop(0, full, [], lambda v, _: row_of_tiles(Index.of(v), t.rows), step=t.rows, extent=height)
             if length % t.rows:
-                with b.if_then(b.icmp_signed("<", full, exist)):
-                    nest.memo.append({})
+                with b.if_then(b.icmp_signed("<", full, exist)), nest.scope():
                     row_of_tiles(Index.of(Variable(full, height)), length % t.rows)
-                    nest.memo.pop()
 
         def over_blocks(variable, _):
             block = Index.of(variable)
@@ -127,10 +126,9 @@ def weights_in_chunks(
 
         def at(v, column: Index, lanes: int) -> None:
             place = row * (across * width) + Index.of(Variable(b.sub(v.value, before), across * width))
-            nest.memo.append({})
-            total = nest.load_vector(sums, place, lanes, lanes > 1)
-            finish(nest, group, core, [(here | {t.last: column})[c] for c in t.out], None, total)
-            nest.memo.pop()
+            with nest.scope():
+                total = nest.load_vector(sums, place, lanes, lanes > 1)
+                finish(nest, group, core, [(here | {t.last: column})[c] for c in t.out], None, total)
 
         def stop(limit: int):
             return smaller(b, b.add(before, I64(across * width)), limit)
@@ -141,12 +139,13 @@ def weights_in_chunks(
             nest.feature_width = width
             return
         masked = columns % width
-        nest.loop(before, stop(columns - masked), [], lambda v, _: at(v, lane_variable(v.value, columns), width),
+        nest.loop(before, stop(columns - masked), [], lambda v, _: at(v, lane_index(v.value, columns), width),
                   step=width, extent=columns)  # fmt: skip
         if masked:
             with b.if_then(b.icmp_signed("==", which.emit(b), I64(groups - 1))):
                 v = Variable(I64(columns - masked), columns)
-                with_mask(nest, masked, lambda: at(v, lane_variable(v.value, columns), width))
+                with nest.masked(masked):
+                    at(v, lane_index(v.value, columns), width)
 
     units = math.prod(t.lengths[c] for c in t.out[:-1] if c != t.row) * parts * groups
     nest.loop(nest.lo, nest.hi, [], unit, extent=units)

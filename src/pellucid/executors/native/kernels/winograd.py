@@ -147,7 +147,5 @@ def with_ends(nest: Nest, beyond, body) -> None:
     if inside is None:
         body()
         return
-    with b.if_then(inside):
-        nest.memo.append({})
+    with b.if_then(inside), nest.scope():
         body()
-        nest.memo.pop()

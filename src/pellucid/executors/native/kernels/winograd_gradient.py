@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ....ops.winograd import SIDE, input_line, slope_line
+from ..codegen.flow import lane_index
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import finish, lane_variable, tiled
+from ..codegen.tiling import finish, tiled
 from ..llvm import lanes as L
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
@@ -151,7 +152,7 @@ def slopes_nest(nest: Nest, group: Group, accumulators: int) -> int:
         def out(index, _):
             o, c = index
             total = nest.load_vector(sums, o * channels + c * width, width, True)
-            position = lane_variable((c * width).emit(b), channels)
+            position = lane_index((c * width).emit(b), channels)
             finish(nest, group, core, [place, first + o, position], None, total)
 
         nest.over([count, vectors], [], out)

@@ -185,3 +185,12 @@ def _matching(new: Sequence[int], old: Sequence[int], i: int, j: int) -> tuple[i
 def at_lane(i: Index, k: int) -> Index:
     """The index for lane k alone."""
     return Index(i.const + i.lane * k, {t.first: c for t, c in i.terms.items()})
+
+
+def unravel(number: Index, lengths: Sequence[int], b: ir.IRBuilder) -> tuple[Index, list[Index]]:
+    """A number as an index of a space of these lengths in C order, and what is left above it."""
+    index: list[Index] = []
+    for n in reversed(lengths):
+        number, here = number.divmod(n, b)
+        index.insert(0, here)
+    return number, index
