@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "program", "checks", "hints", "reprs", "listing", "formulas"}
+GRAPH = {"graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "_moved": set(),
     "graph": set(),
     "program": {"graph", "listing"},
+    "deprecation": set(),
     "hints": set(),
     "checks": {"graph", "hints"},
     "reprs": set(),
