@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas"}
+GRAPH = {"errors", "graph", "checks", "hints", "reprs", "listing", "formulas"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -25,9 +25,10 @@ TOP = (
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
-    "graph": {"listing"},
+    "errors": set(),
+    "graph": {"errors", "listing"},
     "hints": set(),
-    "checks": {"graph", "hints"},
+    "checks": {"errors", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
     "listing": {"graph", "reprs", "formulas"},

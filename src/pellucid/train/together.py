@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..data.dataset import taken_apart
-from ..graph import GraphError, Program, input, state
+from ..errors import ArgumentError, GraphError
+from ..graph import Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from .arrays import held_out
@@ -156,7 +157,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
             own = arrays | {"weight": np.stack([given[i]["weight"] for i in rows], axis=1)}
         try:
             groups.append((Group([models[i] for i in rows], own, held), own))
-        except GraphError:  # an operation that cannot be done for several at once
+        except (ArgumentError, GraphError):  # an operation that cannot be done for several at once
             return False
     work = lambda group: group[0].train(group[1], held, batch, options.get("epochs", 1), options.get("shuffle", True))
 
