@@ -30,7 +30,7 @@ class Table:
     (Table of 2 rows: age (numbers), sex (categories), 'numbers', 'categories')
     >>> table["agee"]
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: the table has no column 'agee'; did you mean 'age'? Its columns are 'age', 'sex'
+    pellucid.errors.DataError: the table has no column 'agee'; did you mean 'age'? Its columns are 'age', 'sex'
     """
 
     columns: dict[str, np.ndarray]

@@ -45,7 +45,7 @@ def restore(model: Model) -> NeuralForecaster:
     >>> from pellucid import Model, nn
     >>> restore(Model(nn.Dense(1), "mse"))
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: the model is no forecaster: it holds no series
+    pellucid.errors.DataError: the model is no forecaster: it holds no series
     """
     if BLOB not in model.blobs:
         raise DataError("the model is no forecaster: it holds no series")
