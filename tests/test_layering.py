@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "version": set(),
     "errors": set(),
     "graph": {"errors", "listing"},
+    "_moved": set(),
     "hints": set(),
     "checks": {"errors", "hints"},
     "reprs": set(),
@@ -44,7 +45,9 @@ MAY_IMPORT = {
     "metrics": OPS | {"nn", "data"},
     "train": TRAIN,
     "decode": GRAPH,
-    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
+    "": TRAIN
+    | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"}
+    | {"_moved"},
     "stopping": {"train"},
     "neurons": TRAIN | {"report"},
     "features": TRAIN,

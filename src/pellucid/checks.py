@@ -1,7 +1,7 @@
 """Checks of options: numbers, whole numbers, yes or no. One place for their rules and their words; imports errors.
 
 An option that is wrong is an `ArgumentError` that names its owner, the option, what it must be and what was given.
-What is right comes back as Python's own number, whatever kind it was given as, so that it can stand in formulas and files.
+What is right comes back as Python's own number, whatever kind it was given as: it may stand in formulas and in files.
 """
 
 from __future__ import annotations

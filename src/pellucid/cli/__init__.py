@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from .. import ArgumentError, DataError, DivergedError, GraphError, __version__
+from .. import DivergedError, __version__
+from ..errors import ArgumentError, DataError, GraphError
 
 COMMANDS = ("train", "evaluate", "predict", "sample", "summary", "filter", "cache")
 MENDABLE = (ArgumentError, DataError, GraphError, DivergedError, OSError, ImportError)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .dataset import DataError
+from ..errors import DataError
 from .tokens import SPECIAL, Tokenizer, check_fields, checked_special
 
 BYTES = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .dataset import DataError
+from ..errors import DataError
 
 
 def column_names(x: Any) -> tuple[str, ...] | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 
 SIDES = ("after", "before")
 

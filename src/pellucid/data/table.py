@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .reading import EXACT, Reading
 
 KINDS: dict[str, Literal["numbers", "dates", "categories"]] = {"f": "numbers", "M": "dates", "O": "categories"}

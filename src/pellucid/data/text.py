@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from os import PathLike
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .files import text_of
 
 

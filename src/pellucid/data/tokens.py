@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError
+from ..errors import DataError
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 LEVELS = {"characters": "character", "words": "word"}

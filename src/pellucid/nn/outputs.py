@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import number
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..reprs import shown
 from .loss import Loss
 from .losses import as_loss

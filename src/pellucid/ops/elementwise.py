@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ..graph import GraphError, Primitive, Sample, Value, primitive
+from ..errors import GraphError
+from ..graph import Primitive, Sample, Value, primitive
 from .options import DTYPE
 
 FLOATS = ("float32", "float64")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from ..graph import GraphError, Shape
+from ..errors import GraphError
+from ..graph import Shape
 from .options import flag, whole, wholes
 
 Sizes = tuple[int, ...]

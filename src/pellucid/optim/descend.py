@@ -9,7 +9,8 @@ from typing import Any
 
 from ..autodiff import grad
 from ..checks import wrong
-from ..graph import GraphError, Value, state, state_leaf, toposort
+from ..errors import GraphError
+from ..graph import Value, state, state_leaf, toposort
 from ..ops import batch_size, cast, equal, minimum, where
 from ..ops.xp import xp
 from ..schedules import Clock, Schedule

@@ -12,12 +12,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .. import nn
-from ..data import DataError
 from ..data.windows import windows
+from ..errors import DataError
 from .choosing import by_batches, chosen
-from .inputs import finite
-from .kinds import NeuralRegressor
-from .nets import net_of
+from .estimators import NeuralRegressor
+from .features import finite
+from .networks import net_of
 
 LONGEST = 24  # values of a window, where nobody says: two years of months, a day of hours
 ONE_PENALTY = 0.01  # of the line's squared weights, for each window
