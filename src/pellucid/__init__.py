@@ -11,8 +11,9 @@ from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedule
 from .autodiff import grad
 from .ensembles import Bagging, Committee, Restarts, restarts
 from .errors import ArgumentError, DataError, GraphError, PellucidError
-from .graph import Program, Value, input, state
+from .graph import Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
+from .program import Program
 from .train import (
     AverageWeights,
     Callback,

@@ -12,7 +12,6 @@ from .. import ops
 from ..checks import number
 from ..errors import ArgumentError
 from ..graph import Value
-from .layer import as_float
 
 
 def options(owner: str, above: float | None = None, **given: Any) -> tuple[Any, ...]:
@@ -113,8 +112,3 @@ def silu(v: Value) -> Value:
 
 ACTIVATIONS = {f.__name__: f for f in (linear, step, ramp, sign, sigmoid, tanh, relu, leaky_relu, elu, softplus,
                                        gaussian, softmax, gelu, silu)}  # fmt: skip
-
-
-def activation(function, v: Value) -> Value:
-    """Apply an activation given as a function or by name, to whole numbers too."""
-    return function(as_float(v))

@@ -19,10 +19,11 @@ from ..data.dataset import no_targets, taken_apart
 from ..data.names import check_names
 from ..errors import ArgumentError, GraphError
 from ..executors.binding import as_leaf
-from ..graph import Program, Shape
+from ..graph import Shape
 from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
+from ..program import Program
 from . import bucketed, programs
 from .arrays import (
     Spec,
