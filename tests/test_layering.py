@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "errors": set(),
     "graph": {"errors"},
     "_moved": set(),
-    "program": {"graph", "listing"},
+    "program": {"errors", "graph", "listing"},
     "deprecation": set(),
     "hints": set(),
     "checks": {"errors", "hints"},
