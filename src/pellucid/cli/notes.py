@@ -11,7 +11,7 @@ from typing import Any
 from .. import Model
 from .. import load as load_model
 from ..errors import DataError
-from ..train.codec import fits
+from ..train.serialization import fits
 
 TYPES: dict[str, Any] = {
     "source": str,
