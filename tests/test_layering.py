@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
+GRAPH = {"errors", "graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -27,12 +27,13 @@ TOP = (
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
+    "errors": set(),
+    "graph": {"errors"},
     "_moved": set(),
-    "graph": set(),
-    "program": {"graph", "listing"},
+    "program": {"errors", "graph", "listing"},
     "deprecation": set(),
     "hints": set(),
-    "checks": {"graph", "hints"},
+    "checks": {"errors", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
     "listing": {"graph", "program", "reprs", "formulas"},

@@ -15,7 +15,8 @@ from operator import add
 from typing import Any, ClassVar
 
 from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..reprs import Shown
 from ..schedules import Clock, Schedule, start_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..autodiff import grad
-from ..graph import GraphError, Value, toposort
+from ..errors import GraphError
+from ..graph import Value, toposort
 from ..ops import batch_size
 from .rules import LBFGS, as_optimizer
 from .updates import check_name, trained, updates_of

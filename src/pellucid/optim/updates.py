@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..checks import wrong
-from ..graph import GraphError, Value, state, state_leaf, toposort
+from ..errors import GraphError
+from ..graph import Value, state, state_leaf, toposort
 from ..ops import cast, equal, minimum, where
 from ..ops.xp import xp
 from ..schedules import Clock, Schedule

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import executors
-from ..data import DataError
+from ..errors import DataError, PellucidError
 from ..executors import NotFinite
 from ..graph import GraphError, toposort
 from ..graph import state as state_value
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 RATE = "optimizer.learning_rate"
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(PellucidError, ArithmeticError):
     """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 
