@@ -136,14 +136,14 @@ def test_a_renamed_argument(name):
 
 @pytest.mark.parametrize("n_jobs, expected", [(2, 2), (-1, 8), (None, 8), (-2, 7), (-100, 1)])
 def test_n_jobs(n_jobs, expected, monkeypatch):
-    monkeypatch.setattr("pellucid.train.together.processors", lambda: 8)
-    assert pel.train.together.jobs_of("restarts", n_jobs) == expected
+    monkeypatch.setattr("pellucid.train.ensemble_training.processors", lambda: 8)
+    assert pel.train.ensemble_training.jobs_of("restarts", n_jobs) == expected
 
 
 def test_n_jobs_that_cannot_be():
     for given in (0, 1.5, True, "all"):
         with pytest.raises(ValueError if given == 0 else Exception, match=r"restarts: n_jobs must be a whole number"):
-            pel.train.together.jobs_of("restarts", given)
+            pel.train.ensemble_training.jobs_of("restarts", given)
 
 
 def test_positions_are_as_before():

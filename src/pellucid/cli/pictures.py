@@ -10,7 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import DataError, data, report
+from .. import data, report
+from ..errors import DataError
 from . import sources
 from .recipes import Run
 

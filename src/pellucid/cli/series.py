@@ -13,7 +13,8 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import DataError, Model
+from .. import Model
+from ..errors import DataError
 from ..sklearn.forecaster import NeuralForecaster
 from ..sklearn.keeping import keep_in, restore
 from . import files

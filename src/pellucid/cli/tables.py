@@ -10,9 +10,10 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import DataError, Model, data, report, tabular
+from .. import Model, data, report, tabular
 from ..data.dataset import drawn
 from ..data.reading import MISSING
+from ..errors import DataError
 from ..recipes import for_table
 from . import files
 from .reading import KEPT, KINDS, first_line_is_data, how_read, in_own_words, names, read, read_like

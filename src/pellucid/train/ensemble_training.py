@@ -16,20 +16,21 @@ import numpy as np
 from ..checks import whole, wrong
 from ..data.dataset import taken_apart
 from ..deprecation import deprecated
-from ..graph import GraphError, input, state
+from ..errors import ArgumentError, GraphError
+from ..graph import input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from ..program import Program
 from .arrays import held_out
-from .batches import sizes, training_batch_size
+from .batch_sizes import sizes, training_batch_size
+from .batches import Arrays, order_of
 from .checkpoint import Checkpoint
+from .evaluation import batch_size_for, numbers
 from .finite import bad_state
 from .loggers import CSVLogger, JSONLinesLogger
 from .loop import at_epoch
-from .measuring import batch_size_for, numbers
 from .model import Model
-from .pieces import Arrays, order_of
-from .sharing import run_of, structure
+from .program_cache import run_of, structure
 from .tensorboard import TensorBoard
 
 MOST_WORK = 6_000_000  # multiplications of one member's step: 784-32-10 gains a quarter, 784-100-10 loses a tenth
@@ -169,7 +170,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
             own = arrays | {"weight": np.stack([given[i]["weight"] for i in rows], axis=1)}
         try:
             groups.append((Group([models[i] for i in rows], own, held), own))
-        except GraphError:  # an operation that cannot be done for several at once
+        except (ArgumentError, GraphError):  # an operation that cannot be done for several at once
             return False
     work = lambda group: group[0].train(group[1], held, batch, options.get("epochs", 1), options.get("shuffle", True))
 
