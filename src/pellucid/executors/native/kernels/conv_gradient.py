@@ -193,7 +193,7 @@ class ConvGradientEmitter:
     # ---- the epilogue -------------------------------------------------------------------------------------------
 
     def epilogue(self, unit: Unit, r: int) -> None:
-        """The lanes of each sum of filter ``r`` added up, and what follows: for a vector of weights at once, if it may."""
+        """The lanes of each sum of filter ``r`` added up, and what follows: for a vector of weights, if it may."""
         nest, plan, t = self.nest, self.plan, self.letters
         weights, first = unit.channels * plan.places, Index()
         for letter in t.out:
