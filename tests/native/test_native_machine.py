@@ -22,7 +22,7 @@ from pellucid import Model, nn, ops, optim
 from pellucid.executors import native
 from pellucid.executors.native import machine
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 X = np.linspace(-1, 1, 60, dtype="float32").reshape(20, 3)
 
 
@@ -494,7 +494,7 @@ def growth(cycles: int, warm: int) -> float:
 
 GROWTH = """
     import sys
-    sys.path.insert(0, "tests")
+    sys.path[:0] = ["tests/native", "tests/cases"]
     from test_native_machine import growth
     print(growth({}, {}))
 """
