@@ -12,7 +12,7 @@ import llvmlite
 import pytest
 
 from pellucid import GraphError
-from pellucid.executors.native import target as native_target
+from pellucid.executors.native.llvm import features as native_target
 
 RENEW = "if this is meant: python tests/cases/golden_nets.py --renew"
 DIGESTS = json.loads((golden_nets.FOLDER / "digests.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from native_tools import LANES, assert_same
 
 import pellucid as pel
 from pellucid import Model, nn, optim
-from pellucid.executors import native
+from pellucid.executors.native.runtime import limits
 
 random = np.random.default_rng(8)
 N = 2 * LANES + 5
@@ -187,7 +187,7 @@ def test_curves_of_digits_are_alike():
 
 
 def trained(threads, monkeypatch, net="wide", epochs=3, executor="native"):
-    monkeypatch.setattr(native.threads, "SMALL_WORK", 0)
+    monkeypatch.setattr(limits, "SMALL_WORK", 0)
     monkeypatch.setenv("PELLUCID_THREADS", str(threads))
     nets = {
         "wide": nn.Sequential(nn.Dense(150), nn.relu, nn.Dropout(0.2), nn.Dense(70), nn.tanh, nn.Dense(10)),
@@ -296,7 +296,7 @@ def test_ctrl_c_stops_between_two_steps(threads, interrupts):
     again.fit(x[:64], y[:64], batch_size=64, verbose=0)
     assert all((again.state[name] == before[name]).all() for name in before)
     again.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
-    order = np.concatenate([pel.train.pieces.order_of(again.seed, again.epochs, 50_000, True)[: 64 * steps]])
+    order = np.concatenate([pel.train.batches.order_of(again.seed, again.epochs, 50_000, True)[: 64 * steps]])
     again._compiled("step", {"x": x, "y": y.astype("int32")}).steps(again.state, {"x": x, "y": y}, order, 64)
     assert all((again.state[name] == model.state[name]).all() for name in before)
     model.fit(x[:64], y[:64], batch_size=64, verbose=0)
