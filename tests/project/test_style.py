@@ -10,7 +10,7 @@ import pytest
 
 import pellucid
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 LONGEST = 400
 LONG: dict[str, str] = {}  # path below src/pellucid -> why it is still one room
