@@ -41,7 +41,7 @@ class ConvPlan:
     >>> x, kernel = pel.input("x", (3, 12, 12)), pel.state("kernel", (16, 3, 5, 5))
     >>> plan = ConvPlan.of(pel.ops.correlate(x, kernel).inputs[0], accumulators=24)
     >>> plan.filters, plan.width, plan.rows, plan.columns
-    (16, 8, 8, 2)
+    (16, 8, 6, 4)
     """
 
     core: Value
