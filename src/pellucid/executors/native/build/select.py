@@ -16,14 +16,14 @@ from ..kernels.conv import correlation
 from ..kernels.conv_gradient import KernelTile, kernel_gradient
 from ..kernels.conv_image import image_correlation
 from ..kernels.dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
-from ..kernels.matmul import is_matrix, matrix_contraction
+from ..kernels.matmul import is_matmul, matmul
 from ..kernels.pointwise import sample_nest, shared_nest
 from ..kernels.reduce import along_rows, sums_nest
 from ..kernels.scatter import scatter_nest
 from ..kernels.take import take_nest, takes
 from ..kernels.transpose import is_pack, is_turn, pack_nest, turn_nest
-from ..kernels.weight_gradient import WeightsTile, weights_contraction
-from ..kernels.weight_gradient_chunked import LONG, steps_of, weights_in_chunks
+from ..kernels.weight_gradient import weight_gradient, weight_gradient_tiling
+from ..kernels.weight_gradient_chunked import has_many_steps, weight_gradient_chunked
 from ..kernels.winograd import kernel_nest, product_nest
 from ..kernels.winograd_gradient import slopes_nest
 from ..plan.buffer import BYTES, Buffer
@@ -87,10 +87,10 @@ class Ways(NamedTuple):
             yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
         else:
             most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
-            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
-            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
+            tiling, rows = weight_gradient_tiling(g.core, self.h.width, most), self.rows
+            write = weight_gradient_chunked if has_many_steps(tiling) else weight_gradient
+            yield lambda nest, g: finished(nest, write(nest, g, tiling, rows))
+            yield lambda nest, g: finished(nest, write(nest, g, tiling, rows, by_element=True))
 
     def _of_shared(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
         """How to write the nest of a group of shared values, the best first; each gives the number of units."""
@@ -100,8 +100,8 @@ class Ways(NamedTuple):
             if is_matrix_times_vector(g.core):
                 yield dot_vectors
             yield dot_contraction
-        if g.core is not None and not g.scatter and is_matrix(g.core):
-            yield lambda nest, g: matrix_contraction(nest, g, self._registers(g))
+        if g.core is not None and not g.scatter and is_matmul(g.core):
+            yield lambda nest, g: matmul(nest, g, self._registers(g))
         if along_rows(g, self.h.width):
             yield sums_nest
         if is_turn(g):
