@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import DataError, GraphError, data, nn, optim, schedules
+from pellucid import ArgumentError, DataError, GraphError, data, nn, optim, schedules
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype("float32")
@@ -183,7 +183,7 @@ ADVICE = [
 @pytest.mark.filterwarnings("ignore:batch_size:UserWarning")
 @pytest.mark.parametrize("wrong, said, then", ADVICE, ids=[f"{i}: {row[1]}"[:60] for i, row in enumerate(ADVICE)])
 def test_advice_can_be_followed(wrong, said, then):
-    with pytest.raises((DataError, GraphError)) as error:
+    with pytest.raises((ArgumentError, DataError, GraphError)) as error:
         exec(wrong, dict(SPACE))
     assert said in str(error.value)
     if then is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, optim, stopping
+from pellucid import ArgumentError, GraphError, Model, nn, optim, stopping
 
 X, Y = np.random.default_rng(0).normal(size=(2, 32, 3)).astype("float32")
 VALID = {"validation_data": (X, Y)}
@@ -174,7 +174,7 @@ def test_what_agrees_is_silent(tmp_path, recwarn):
     ],
 )
 def test_lbfgs_takes_what_it_does(options, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         optim.LBFGS(**options)
 
 

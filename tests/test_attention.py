@@ -6,7 +6,7 @@ from native_tools import agree, with_slopes
 from tools import check_gradient, with_parameters
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, ops, optim
+from pellucid import ArgumentError, GraphError, Model, nn, ops, optim
 from pellucid.executors import reference
 from pellucid.nn.attention import masked_softmax
 from pellucid.nn.layer import LayerError
@@ -341,7 +341,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("make, text", OPTIONS.values(), ids=list(OPTIONS))
 def test_bad_options(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises((ArgumentError, GraphError), match=text):
         make()
 
 

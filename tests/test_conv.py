@@ -7,7 +7,7 @@ import pytest
 from conv_cases import draw
 from tools import BATCH, check_gradient, distinct, gradients, run
 
-from pellucid import GraphError, Model, Program, grad, input, nn, ops, state
+from pellucid import ArgumentError, GraphError, Model, Program, grad, input, nn, ops, state
 from pellucid.executors import reference
 from pellucid.ops.sizes import check_fit
 
@@ -162,7 +162,7 @@ LAYER_ERRORS = {
 
 @pytest.mark.parametrize("make, text", LAYER_ERRORS.values(), ids=list(LAYER_ERRORS))
 def test_options_of_layers(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()
 
 

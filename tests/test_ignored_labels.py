@@ -5,7 +5,7 @@ import pytest
 from tools import check_gradient, run
 
 import pellucid as pel
-from pellucid import DataError, GraphError, nn, ops
+from pellucid import ArgumentError, DataError, GraphError, nn, ops
 
 random = np.random.default_rng(0)
 Y = random.normal(size=(5, 4, 3))  # samples, steps, classes
@@ -97,7 +97,7 @@ def test_bad_labels(loss, t, options, text):
 def test_rows_cannot_be_ignored():
     with pytest.raises(GraphError, match="ignore_class needs class numbers as targets, got rows of float32"):
         nn.CrossEntropy(ignore_class=0)(pel.input("y", (4, 3)), pel.input("t", (4, 3)))
-    with pytest.raises(GraphError, match="ignore_class must be a whole number, or None, got 'pad'"):
+    with pytest.raises(ArgumentError, match="ignore_class must be a whole number, or None, got 'pad'"):
         nn.CrossEntropy(ignore_class="pad")
 
 

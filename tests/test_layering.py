@@ -1,6 +1,8 @@
 """Who may import whom: the rules of the house, read from the imports of every module."""
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas"}
+GRAPH = {"errors", "graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -25,12 +27,16 @@ TOP = (
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
-    "graph": {"listing"},
+    "errors": set(),
+    "graph": {"errors"},
+    "_moved": set(),
+    "program": {"errors", "graph", "listing"},
+    "deprecation": set(),
     "hints": set(),
-    "checks": {"graph", "hints"},
+    "checks": {"errors", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
-    "listing": {"graph", "reprs", "formulas"},
+    "listing": {"graph", "program", "reprs", "formulas"},
     "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,
@@ -43,7 +49,9 @@ MAY_IMPORT = {
     "metrics": OPS | {"nn", "data"},
     "train": TRAIN,
     "decode": GRAPH,
-    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
+    "": TRAIN
+    | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"}
+    | {"_moved"},
     "stopping": {"train"},
     "neurons": TRAIN | {"report"},
     "features": TRAIN,
@@ -83,40 +91,47 @@ ONLY = {
 }
 NEVER_NUMPY = {"nn", "optim", "schedules"}
 
+# rooms within executors/native, from the ground up: each may import those on the lines above its own
+NATIVE = "executors/native"
+FLOORS = [{"abi", "llvm"}, {"plan", "jit"}, {"codegen"}, {"kernels"}, {"build"}, {"runtime"}, {"__init__"}]
+
 
 class Import(NamedTuple):
     line: int
     module: str  # absolute
     lazy: bool  # inside a function, or for type checkers only
+    typing: bool  # for type checkers only
 
 
 def imports(path: Path, package: Path) -> Iterator[Import]:
-    """Every module that a file imports; `from a import b` counts as a.b where b is a room."""
+    """Every module that a file imports; `from a import b` counts as a.b where that is a file or folder."""
     here = [package.name, *path.relative_to(package).with_suffix("").parts]
-    rooms = rooms_of(package)
+    known = files_of(package)
 
-    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+    def walk(node: ast.AST, lazy: bool, typing: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
-                yield from (Import(child.lineno, alias.name, lazy) for alias in child.names)
+                yield from (Import(child.lineno, alias.name, lazy, typing) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 base = here[: -child.level] if child.level else []
                 base += child.module.split(".") if child.module else []
                 for alias in child.names:
-                    room = base == [package.name] and alias.name in rooms
-                    yield Import(child.lineno, ".".join([*base, alias.name] if room else base), lazy)
+                    module = ".".join([*base, alias.name])
+                    yield Import(child.lineno, module if module in known else ".".join(base), lazy, typing)
             else:
                 function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-                typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-                yield from walk(child, lazy or function or typing)
+                checking = typing or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
+                yield from walk(child, lazy or function or checking, checking)
 
-    yield from walk(ast.parse(path.read_text(encoding="utf-8"), str(path)), False)
+    yield from walk(ast.parse(path.read_text(encoding="utf-8"), str(path)), False, False)
 
 
-def rooms_of(package: Path) -> set[str]:
-    return {
-        path.stem for path in package.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
-    }
+@functools.cache
+def files_of(package: Path) -> dict[str, Path]:
+    """The files of a package by the names of their modules."""
+    names = {path: path.relative_to(package.parent).with_suffix("").as_posix().replace("/", ".")
+             for path in sorted(package.glob("**/*.py"))}  # fmt: skip
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
 
 def violations(package: Path) -> list[str]:
@@ -128,8 +143,10 @@ def violations(package: Path) -> list[str]:
         if room not in MAY_IMPORT:
             found.append(f"{inside}: room {room!r} has no place in MAY_IMPORT yet")
             continue
-        for line, module, lazy in imports(path, package):
+        for line, module, lazy, typing in imports(path, package):
             top, _, rest = module.partition(".")
+            if not typing and (arrow := upwards(inside, rest)):
+                found.append(f"{inside}:{line}: {arrow}")
             if top == package.name:
                 other = rest.split(".")[0]
                 if other not in MAY_IMPORT[room] | {room}:
@@ -149,8 +166,61 @@ def violations(package: Path) -> list[str]:
     return found
 
 
+def upwards(inside: str, module: str) -> str:
+    """An import from a lower room of the native executor of a higher one, or of one beside it, in words."""
+    rooms = []
+    for path in (inside.removesuffix(".py"), module.replace(".", "/")):
+        if path != NATIVE and not path.startswith(NATIVE + "/"):
+            return ""
+        rooms.append(path.removeprefix(NATIVE).strip("/").split("/")[0] or "__init__")
+    room, other = rooms
+    if unknown := {room, other} - set().union(*FLOORS):
+        return f"room {unknown.pop()!r} of {NATIVE} has no place in FLOORS yet"
+    floor, below = (next(i for i, rooms in enumerate(FLOORS) if name in rooms) for name in (room, other))
+    return "" if room == other or below < floor else f"{room} imports {other}"
+
+
 def test_rules_hold():
     assert violations(PACKAGE) == []
+
+
+def circle(package: Path) -> list[str]:
+    """A circle of files that import each other, within functions too, but for type checkers; [] if there is none."""
+
+    arrows = {
+        own: {i.module for i in imports(path, package) if not i.typing and i.module in files_of(package)} - {own}
+        for own, path in files_of(package).items()
+    }
+    # `train` is opened by itself; the line goes with its last mixin
+    arrows = {own: others if ".train." not in own else set() for own, others in arrows.items()}
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_circle_of_imports():
+    assert circle(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "from .b import f", "b.py": "from .a import g"},
+        {"a.py": "from .b import f", "b.py": "def f():\n    from .a import g"},
+        {"a.py": "import pellucid.b", "b.py": "f = lambda: 0\nif f:\n    from . import c", "c.py": "from .a import g"},
+        {"nn/__init__.py": "from .dense import Dense", "nn/dense.py": "from .. import nn"},
+        {"nn/a.py": "from . import b", "nn/b.py": "class B:\n    def f(self):\n        from ..nn.a import g"},
+    ],
+)
+def test_planted_circle_is_caught(files, tmp_path):
+    assert len(set(circle(plant_all(tmp_path, files)))) == len(files)
+
+
+def test_imports_for_type_checkers_make_no_circle(tmp_path):
+    checked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import A"
+    assert circle(plant_all(tmp_path, {"a.py": "from .b import B", "b.py": checked})) == []
 
 
 def test_imports_are_found():
@@ -183,6 +253,13 @@ PLANTED = [
     ("train/history.py", "import matplotlib.pyplot", "matplotlib is imported at the top"),
     ("train/model.py", "import torch", "torch is only for nobody"),
     ("attic.py", "", "room 'attic' has no place"),
+    ("executors/native/llvm/ir.py", "from ..plan import memory", "llvm imports plan"),
+    ("executors/native/jit/code.py", "from ..plan.memory import Memory", "jit imports plan"),
+    ("executors/native/codegen/nest.py", "def f():\n    from .. import kernels", "codegen imports kernels"),
+    ("executors/native/kernels/dot.py", "from ..build.task import Task", "kernels imports build"),
+    ("executors/native/plan/planner.py", "import pellucid.executors.native.runtime.run", "plan imports runtime"),
+    ("executors/native/build/task.py", "from ... import native", "build imports __init__"),
+    ("executors/native/attic/nest.py", "from ..llvm import ir", "room 'attic' of executors/native has no place"),
 ]
 
 
@@ -202,6 +279,14 @@ def test_planted_violation_is_caught(file, code, expected, tmp_path):
             "executors/native/lanes.py",
             "import llvmlite.ir\nfrom ...graph import Value\nfrom ..reference import compile",
         ),
+        (
+            "executors/native/kernels/dot.py",
+            "from ..codegen import nest\nfrom ..llvm import ir\nfrom . import take",
+        ),
+        (
+            "executors/native/runtime/run.py",
+            "from ..build import task\nfrom .. import abi\nfrom ... import reference",
+        ),
         ("executors/jax.py", "import jax"),
         ("sklearn/mlp.py", "from sklearn.base import BaseEstimator\nimport pellucid\nfrom ..train import Model"),
         ("data/builtin.py", "def f():\n    from sklearn.datasets import load_digits"),
@@ -215,12 +300,16 @@ def test_what_is_allowed_passes(file, code, tmp_path):
 
 def plant(folder: Path, file: str, code: str) -> Path:
     """An empty package with the rooms of the house and one file with code in it."""
+    rooms = {*MAY_IMPORT} - {"", "__main__"} - {Path(file).parts[0].removesuffix(".py")}
+    native = {f"{NATIVE}/{room}".removesuffix("/__init__") for floor in FLOORS for room in floor}
+    return plant_all(folder, {f"{room}/__init__.py": "" for room in rooms | native} | {file: code})
+
+
+def plant_all(folder: Path, files: dict[str, str]) -> Path:
     package = folder / "pellucid"
-    for room in sorted({*MAY_IMPORT} - {"", "__main__"} - {Path(file).parts[0].removesuffix(".py")}):
-        (package / room).mkdir(parents=True)
-        (package / room / "__init__.py").touch()
-    (package / file).parent.mkdir(parents=True, exist_ok=True)
-    (package / file).write_text(code)
+    for file, code in files.items():
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).write_text(code)
     return package
 
 

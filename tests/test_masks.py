@@ -8,7 +8,7 @@ from native_tools import agree
 from tools import check_gradient, run
 
 import pellucid as pel
-from pellucid import GraphError, nn, ops
+from pellucid import ArgumentError, GraphError, nn, ops
 from pellucid.nn.layer import LayerError
 from pellucid.nn.masks import MaskWarning
 
@@ -169,7 +169,7 @@ def test_slopes_of_masking():
     ],
 )
 def test_bad_options(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()
 
 

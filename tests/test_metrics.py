@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics as sk
 
 import pellucid as pel
-from pellucid import DataError, GraphError, Model, load, nn
+from pellucid import ArgumentError, DataError, GraphError, Model, load, nn
 from pellucid.executors import EXECUTORS
 from pellucid.metrics import METRICS, as_metrics, larger_is_better
 
@@ -326,7 +326,7 @@ def test_not_defined_for_these_targets():
 
 
 def test_unknown_names_list_what_there_is():
-    with pytest.raises(GraphError, match=r"no metric is named 'f2'; there are .*f1_macro, .*top_5_accuracy"):
+    with pytest.raises(ArgumentError, match=r"no metric is named 'f2'; there are .*f1_macro, .*top_5_accuracy"):
         as_metrics(["f2"])
     with pytest.raises(GraphError, match="metrics must be a list"):
         as_metrics("f1")

@@ -9,7 +9,7 @@ from native_tools import assert_same
 from tools import check_gradient, distinct, substituted, total
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, ops, optim
+from pellucid import ArgumentError, GraphError, Model, nn, ops, optim
 from pellucid.executors import native, reference
 from pellucid.executors.native.runtime import limits
 from pellucid.nn.layer import LayerError
@@ -354,7 +354,7 @@ def test_updates_only_while_a_net_is_traced():
     ],
 )
 def test_bad_options(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import DataError, GraphError, Model, nn, ops, optim
+from pellucid import ArgumentError, DataError, GraphError, Model, nn, ops, optim
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -236,7 +236,7 @@ BAD = {
 
 @pytest.mark.parametrize("call, text", BAD.values(), ids=list(BAD))
 def test_what_does_not_fit(call, text):
-    with pytest.raises((DataError, GraphError), match=text):
+    with pytest.raises((ArgumentError, DataError, GraphError), match=text):
         call()
 
 

@@ -8,10 +8,10 @@ import pytest
 from tools import run
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, ops, optim
+from pellucid import ArgumentError, GraphError, Model, nn, ops, optim
 from pellucid.executors import EXECUTORS
-from pellucid.train.sharing import structure
-from pellucid.train.together import fit_members
+from pellucid.train.ensemble_training import fit_members
+from pellucid.train.program_cache import structure
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 RATE = 0.125
@@ -290,7 +290,7 @@ def test_models_in_training_together():
     penalties = [nn.L2(0.1), nn.L2(0.5), nn.L2(0.9)], [nn.L2(0.1), nn.L1(0.1), None]
     for several in penalties:
         together, alone = ([model(parts, loss, sgd, regularizer=r) for r in several] for _ in range(2))
-        fit_members(together, X, T, epochs=3, jobs=1)
+        fit_members(together, X, T, epochs=3, n_jobs=1)
         for a, b in zip(together, alone, strict=True):
             b.fit(X, T, epochs=3, verbose=0)
             assert a.history.columns.keys() == b.history.columns.keys()
@@ -405,5 +405,5 @@ BAD = {
 
 @pytest.mark.parametrize("make, text", BAD.values(), ids=list(BAD))
 def test_bad_input(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises((ArgumentError, GraphError), match=text):
         make()

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, ops, optim
+from pellucid import ArgumentError, Model, nn, ops, optim
 from pellucid.cli import cli
 from pellucid.train.doctor.nothing import nothing_learnt
-from pellucid.train.finder import RateSearch
+from pellucid.train.lr_finder import RateSearch
 
 TRAIN = pel.data.digits()
 
@@ -27,7 +27,7 @@ def test_a_trained_model_has_no_suggestion_outside_the_range():
         assert found.suggestion is None or low <= found.suggestion <= high
     assert found.suggestion is None and "no suggestion: the loss hardly falls at any rate" in repr(found)
     assert "low=" not in found.why and found.why.endswith("model.clone().find_learning_rate(...)")
-    with pytest.raises(GraphError, match="learning_rate must be a number > 0, got None"):
+    with pytest.raises(ArgumentError, match="learning_rate must be a number > 0, got None"):
         model.learning_rate = found.suggestion
     new = model.clone().find_learning_rate(TRAIN)  # what the words advise
     assert new.suggestion is not None and new.rates[0] <= new.suggestion <= new.rates[-1]

@@ -7,7 +7,7 @@ from native_tools import agree
 from tools import check_gradient, with_parameters
 
 import pellucid as pel
-from pellucid import GraphError, nn, ops
+from pellucid import ArgumentError, nn, ops
 from pellucid.nn.layer import LayerError
 
 random = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def test_a_whole_channel_is_dropped(layer, axis):
 def test_an_axis_that_is_not_there():
     with pytest.raises(LayerError, match=r"BatchNorm: axis=2 is none of the input's, of shape \(5, 3\)"):
         nn.trace(nn.BatchNorm(axis=2), pel.input("x", (5, 3)))
-    with pytest.raises(GraphError, match="BatchNorm: axis must be a whole number, or None, got 'last'"):
+    with pytest.raises(ArgumentError, match="BatchNorm: axis must be a whole number, or None, got 'last'"):
         nn.BatchNorm(axis="last")
 
 

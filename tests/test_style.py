@@ -1,7 +1,9 @@
 """House rules on files: their length, no path of one machine, a docstring on every public name."""
 
+import ast
 import inspect
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,86 @@ def test_length():
     too_long = {name: n for name, n in lengths.items() if n > LONGEST and not LONG.get(name)}
     assert not too_long, f"over {LONGEST} lines: split them, or say in LONG why each is one room"
     assert not {name for name in LONG if lengths.get(name, 0) <= LONGEST}, "in LONG without need"
+
+
+MOST_LINES = 80
+DEEPEST = 4
+# functions that are longer or nested deeper today: file.name -> lines, depth; entries are taken out, never put in
+LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
+    "cli/train.command": (89, 2),
+    "executors/native/build/step_loop.emit_run": (160, 4),
+    "executors/native/jit/compiler.compile_all": (39, 5),
+    "executors/native/kernels/contraction.sample_contraction": (165, 5),
+    "executors/native/kernels/conv.correlation": (82, 3),
+    "executors/native/kernels/conv_gradient.kernel_gradient": (165, 6),
+    "executors/native/kernels/conv_gradient.kernel_gradient.tile": (45, 5),
+    "executors/native/kernels/conv_image.image_correlation": (91, 4),
+    "executors/native/kernels/weight_gradient.weights_contraction": (101, 4),
+    "executors/native/kernels/weight_gradient_chunked.weights_in_chunks": (119, 4),
+    "executors/native/kernels/winograd.product_nest": (87, 5),
+    "executors/native/kernels/winograd_gradient.slopes_nest": (112, 5),
+    "executors/native/runtime/handover.text": (194, 0),
+    "train/loop.fit": (66, 6),
+}
+NESTED = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def functions(node: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function below a node, with its name after those of the classes and functions around it."""
+    for child in ast.iter_child_nodes(node):
+        name = within
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            name = f"{within}{child.name}."
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield name[:-1], child
+        yield from functions(child, name)
+
+
+def depth(node: ast.AST) -> int:
+    """How deep blocks are nested below a node; an elif is as deep as its if."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deepest = max(deepest, depth(child) + (isinstance(child, NESTED) and not is_elif))
+    return deepest
+
+
+def measured(source: str, file: str) -> dict[str, tuple[int, int]]:
+    """The lines and the depth of each function of a file."""
+    found = functions(ast.parse(source))
+    return {f"{file}.{name}": (node.end_lineno - node.lineno + 1, depth(node)) for name, node in found}
+
+
+def test_functions_are_short_and_flat():
+    found = {}
+    for path in SOURCES:
+        file = path.relative_to(ROOT / "src/pellucid").with_suffix("").as_posix()
+        found |= measured(path.read_text(encoding="utf-8"), file)
+    over = {name: size for name, size in found.items() if size[0] > MOST_LINES or size[1] > DEEPEST}
+    grown = {
+        name: size
+        for name, size in over.items()
+        if name not in LONG_FUNCTIONS or any(n > m for n, m in zip(size, LONG_FUNCTIONS[name], strict=True))
+    }
+    assert not grown, f"over {MOST_LINES} lines or nested deeper than {DEEPEST}: (lines, depth)"
+    assert not LONG_FUNCTIONS.keys() - over.keys(), "in LONG_FUNCTIONS without need: take them out"
+
+
+def test_long_and_deep_functions_are_caught():
+    source = """class A:
+    def f(self):
+        if self:
+            pass
+        elif not self:
+            for i in self:
+                pass
+
+        def g():
+            with self:
+                while self:
+                    return 1
+"""
+    assert measured(source, "a") == {"a.A.f": (11, 3), "a.A.f.g": (4, 2)}
 
 
 def test_no_path_of_this_machine():

@@ -6,7 +6,7 @@ from native_tools import agree, with_slopes
 from tools import check_gradient, with_parameters
 
 import pellucid as pel
-from pellucid import GraphError, nn
+from pellucid import ArgumentError, nn
 from pellucid.executors import reference
 from pellucid.nn.layer import LayerError
 
@@ -176,7 +176,7 @@ def test_slopes_and_executors(layer, counted):
     ],
 )
 def test_bad_options(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()
 
 

@@ -8,7 +8,7 @@ import pytest
 from tools import distinct
 
 import pellucid as pel
-from pellucid import GraphError, nn, optim
+from pellucid import ArgumentError, nn, optim
 from pellucid.train.summary import summary_text
 
 HALF = partial(nn.init.constant, value=0.5)
@@ -63,5 +63,5 @@ def test_a_model_with_them_is_saved_and_loaded(tmp_path):
 
 
 def test_what_train_bias_may_be():
-    with pytest.raises(GraphError, match="Dense: train_bias must be True or False, got 'no'"):
+    with pytest.raises(ArgumentError, match="Dense: train_bias must be True or False, got 'no'"):
         nn.Dense(3, train_bias="no")

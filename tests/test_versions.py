@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import pellucid as pel
-from pellucid import DataError, GraphError, nn, optim
+from pellucid import ArgumentError, DataError, GraphError, nn, optim
 from pellucid.cli import cli
 from pellucid.train import container
 
@@ -204,5 +204,5 @@ def test_another_optimizer_and_loss_at_load(good):
     model = pel.load(good, loss="mse", optimizer=optim.SGD(0.1))
     assert isinstance(model.optimizer, optim.SGD) and (abs(model.predict(X).sum(axis=1) - 1) > 1e-3).any()
     for wrong in ({"optimizer": "adamant"}, {"loss": "entropic"}, {"optimizer": 3}):
-        with pytest.raises(GraphError):
+        with pytest.raises(ArgumentError):
             pel.load(good, **wrong)

@@ -7,12 +7,13 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 import logging
 from typing import TYPE_CHECKING
 
-from . import data, decode, executors, metrics, nn, ops, optim, schedules
+from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
-from .data import DataError
 from .ensembles import Bagging, Committee, Restarts, restarts
-from .graph import GraphError, Program, Value, input, state
+from .errors import ArgumentError, DataError, GraphError, PellucidError
+from .graph import Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
+from .program import Program
 from .train import (
     AverageWeights,
     Callback,
@@ -36,14 +37,16 @@ from .version import __version__
 
 from . import stopping  # isort: skip  # above train
 
+_moved.install()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
 
 __all__ = [
-    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",
-    "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
-    "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "TensorBoard",
-    "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad",
-    "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state", "stopping",
+    "ArgumentError", "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError",
+    "Diagnosis", "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
+    "JSONLinesLogger", "Model", "PellucidError", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper",
+    "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode",
+    "executors", "grad", "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state",
+    "stopping",
 ]  # fmt: skip
 
 

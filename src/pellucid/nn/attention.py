@@ -14,13 +14,14 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, whole
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .dense import bias_of, drop, rate
 from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros
 from .layer import Layer, apply, as_float
 from .masks import mask_of, with_mask
-from .stepping import in_time
+from .stepwise import in_time
 
 
 def _masked_softmax_vjp(g, y, scores, mask):

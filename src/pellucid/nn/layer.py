@@ -15,18 +15,22 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
-from ..graph import GraphError, Program, Shape, Value, input
+from ..errors import ArgumentError, GraphError
+from ..graph import Shape, Value, input
 from ..hints import of_value
 from ..ops import cast, fold_in
+from ..program import Program
 from ..reprs import Shown
+from .activations import ACTIVATIONS
 from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
+from .named_outputs import outputs_of, packed
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
-from .stepping import must_step
+from .stepwise import must_step
 
 
 class LayerError(GraphError):
-    """A `GraphError` that says in which layer it happened."""
+    """An error in a layer of a net, a `GraphError` or an `ArgumentError`, that says in which."""
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False, field_specifiers=(field,))
@@ -62,8 +66,6 @@ class Layer(Declared):
             raise wrong(self, "name", "text", self.name, optional=True)
 
     def _of_text(self, value: str) -> str:  # what is said of it where a number stands: see `checks.of_text`
-        from .activations import ACTIVATIONS
-
         return of_value(value, ACTIVATIONS)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -177,7 +179,7 @@ class Layer(Declared):
             scope.over_samples.append(scope.path[-1])
 
     def by_step(self, *inputs: Value) -> bool:
-        """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
+        """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepwise`."""
         return False
 
     def random_key(self) -> Value:
@@ -270,7 +272,7 @@ def within(layer: Layer) -> Iterator[str]:
             yield path
         except LayerError:
             raise
-        except GraphError as error:
+        except (GraphError, ArgumentError) as error:
             raise LayerError(f"{called(layer, path or layer.name)}: {error}") from error
 
 
@@ -299,7 +301,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
             raise GraphError(f"must return a Value, returned {output!r}")
     except LayerError:
         raise
-    except GraphError as error:
+    except (GraphError, ArgumentError) as error:
         raise LayerError(f"{called(function, path)}: {error}") from error
     if scope is not None:
         scope.calls.append(Call(path, function, output, inputs=inputs))
@@ -356,8 +358,6 @@ def trace(
             output = net(*inputs, **named)
             several: dict[str, tuple[Value, Value | None]] = {}
             if not isinstance(output, Value):
-                from .outputs import outputs_of, packed
-
                 values = outputs_of(output)
                 told_if_formula_lost("the net's output", values.values())
                 several, output = {name: (v, known_mask(v)) for name, v in values.items()}, packed(values)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..checks import checked, counted, flag, function, number, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .calls import scan_of_calls
 from .combine import as_callable
 from .dense import bias_of
@@ -20,7 +21,7 @@ from .embedding import as_steps
 from .init import glorot_uniform, orthogonal, zeros
 from .layer import Layer, as_float, within
 from .masks import hand_on, mask_of
-from .stepping import carried, leave
+from .stepwise import carried, leave
 
 States = tuple[Value, ...]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .movement import flip, reshape, slice_of
 
 
@@ -55,6 +56,3 @@ def index(self: Value, key) -> Value:
     if flips:
         part = flip(part, flips)
     return reshape(part, shape)
-
-
-Value.__getitem__ = index

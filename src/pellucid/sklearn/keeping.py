@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ..data import DataError
-from ..tabular.keeping import MOST
-from ..tabular.keeping import read as from_json
-from ..tabular.keeping import written as to_json
+from ..errors import DataError
+from ..tabular.persistence import MOST
+from ..tabular.persistence import read as from_json
+from ..tabular.persistence import written as to_json
+from .features import Features
 from .forecaster import NeuralForecaster
-from .inputs import Features
 
 if TYPE_CHECKING:
     from ..train import Model
 
 BLOB = "series"
 PASSING = {"model_", "features_", "restarts_", "loss_curve_", "recipe_"}  # kept otherwise, or not needed to predict
+RENAMED = {"restarts": "n_restarts"}  # arguments, by the names that earlier files have
 EARLIER = {"line_": {}, "share_": 1.0}  # of forecasters written before there was a line: the net is all
 
 
@@ -45,14 +46,14 @@ def restore(model: Model) -> NeuralForecaster:
     >>> from pellucid import Model, nn
     >>> restore(Model(nn.Dense(1), "mse"))
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: the model is no forecaster: it holds no series
+    pellucid.errors.DataError: the model is no forecaster: it holds no series
     """
     if BLOB not in model.blobs:
         raise DataError("the model is no forecaster: it holds no series")
     try:
         unpacking = zlib.decompressobj()
         kept = json.loads(unpacking.decompress(model.blobs[BLOB].tobytes(), MOST))
-        net = NeuralForecaster(**kept["arguments"])
+        net = NeuralForecaster(**{RENAMED.get(name, name): value for name, value in kept["arguments"].items()})
         features, among = Features(net.scale), {"StandardScaler": StandardScaler}
         features.__dict__.update({name: from_json(value, among) for name, value in kept["features"].items()})
         features.truths = set(features.truths)

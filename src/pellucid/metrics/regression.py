@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
-from ..data import DataError
-from ..graph import GraphError, Value
+from ..errors import DataError, GraphError
+from ..graph import Value
 from ..nn.loss import Loss
 from ..nn.masks import known_mask
 from .base import PLACES, Metric, Sums, summed
-from .each import differences
+from .per_sample import differences
 
 
 def must_be_values(y: Value, t: Value, loss: Loss, name: str) -> None:

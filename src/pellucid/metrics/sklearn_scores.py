@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError
-from ..graph import GraphError
+from ..errors import DataError, GraphError
 from ..nn.activations import softmax
 from ..nn.loss import Loss, places_of
 from .base import Metric, Scored
-from .each import class_numbers, is_binary, known_labels
-from .values import must_be_values
+from .per_sample import class_numbers, is_binary, known_labels
+from .regression import must_be_values
 
 
 @dataclass(frozen=True)

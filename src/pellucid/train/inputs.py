@@ -17,11 +17,13 @@ from ..checks import hint_options, hinting, no_attribute
 from ..data import Buckets, DataError, Split
 from ..data.dataset import no_targets, taken_apart
 from ..data.names import check_names
+from ..errors import ArgumentError, GraphError
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program, Shape
+from ..graph import Shape
 from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
+from ..program import Program
 from . import bucketed, programs
 from .arrays import (
     Spec,
@@ -35,12 +37,12 @@ from .arrays import (
     label_weights,
 )
 from .codes import Codes, check_codes, codes_of, first_specs
+from .evaluation import Metrics, of_epochs, steps_counted
+from .lbfgs import WholeSteps
 from .loop import split
-from .measuring import Metrics, of_epochs, steps_counted
 from .outputs import check_outputs, one_output, several_targets
 from .parts import Part
-from .sharing import run_of, shared
-from .whole import WholeSteps
+from .program_cache import run_of, shared
 
 LARGE = 16 << 20  # bytes
 
@@ -161,7 +163,7 @@ class Feeding:
         if key not in self._others:
             try:
                 traced, _ = programs.trace_net(self.net, specs, self.how, self.dtype, training=False)
-            except GraphError as error:
+            except (ArgumentError, GraphError) as error:
                 return f"; {error}"
             for name, p in self._built().parameters.items():
                 own, needed = p.value.shape, traced.parameters[name].value.shape

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphError, Program
-from .codec import encode
+from ..graph import GraphError
+from ..program import Program
+from .serialization import encode
 
 if TYPE_CHECKING:
     from .model import Model

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..nn.loss import Loss
 from ..nn.masks import over_features
 from .base import PLACES, Metric, Sums, place_weights, summed
-from .each import RATIOS, binary_codes, class_numbers, is_binary, known_labels
+from .per_sample import RATIOS, binary_codes, class_numbers, is_binary, known_labels
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
