@@ -144,7 +144,7 @@ class WeightGradientChunked:
     def numbered(self, number: Variable, _: list[Lanes]) -> None:
         p, t = self.plan, self.tiling
         lengths = [*t.sizes(t.outer), p.row_units, p.column_units]
-        _, (*outer, down, across) = unravel(Index.of(number), lengths, self.b)
+        *outer, down, across = unravel(Index.of(number), lengths, self.b)[1]
         at, row = dict(zip(t.outer, outer, strict=True)), down * p.height
 
         def whole() -> None:
