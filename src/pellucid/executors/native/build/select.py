@@ -24,8 +24,8 @@ from ..kernels.take import take_nest, takes
 from ..kernels.transpose import is_pack, is_turn, pack_nest, turn_nest
 from ..kernels.weight_gradient import weight_gradient, weight_gradient_tiling
 from ..kernels.weight_gradient_chunked import has_many_steps, weight_gradient_chunked
-from ..kernels.winograd import kernel_nest, product_nest
-from ..kernels.winograd_gradient import slopes_nest
+from ..kernels.winograd import winograd_conv, winograd_transform
+from ..kernels.winograd_gradient import winograd_gradient
 from ..plan.buffer import BYTES, Buffer
 from ..plan.image_layout import image_windows
 from ..plan.layout_ops import PACK
@@ -55,7 +55,7 @@ class Ways(NamedTuple):
             if g.core is None:
                 yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
             elif g.core.primitive is winograd_product:
-                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
+                yield lambda nest, g: finished(nest, parts=winograd_conv(nest, g))
             elif gives_places(g.core) and not inside:
                 yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
             else:
@@ -63,7 +63,7 @@ class Ways(NamedTuple):
         elif g.outer:
             yield from self._of_gradient(g)
         elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
-            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
+            yield lambda nest, g: finished(nest, winograd_transform(nest, g))
         else:
             for write in self._of_shared(g):
                 yield functools.partial(self._in_units, write)
@@ -81,7 +81,7 @@ class Ways(NamedTuple):
         most = self._registers(g)
         assert g.core is not None
         if g.core.inputs[0].primitive is winograd_slopes:
-            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
+            yield lambda nest, g: finished(nest, winograd_gradient(nest, g, most))
         elif over_windows(g.core.inputs[0]):
             kernel = KernelTile(g.core, most)
             yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
