@@ -48,7 +48,7 @@ def weight_gradient_tiling(core: Value, width: int, accumulators: int) -> Produc
 def strip_of(columns: int, width: int) -> int:
     """How many neighbours of a row of so many columns are the vectors of one tile.
 
-    >>> strip_of(300, 8), strip_of(10, 8)
+    >>> strip_of(72, 8), strip_of(10, 8)
     (24, 16)
     """
     return vectors_of_tile(-(-columns // width), VECTORS) * width

@@ -63,7 +63,7 @@ class ChunkedPlan:
     >>> product = ops.contract(input("delta", (20, 256)), input("x", (20, 300)), "to,ti->oi")
     >>> plan = ChunkedPlan.of(ProductTiling.of(product, 8, 12, (3, 4, 2)), width=8, bytes=4)
     >>> plan.height, plan.across, plan.row_units, plan.column_units, plan.steps
-    (84, 6, 4, 7, 8)
+    (256, 4, 1, 10, 8)
     """
 
     tiling: ProductTiling
