@@ -15,13 +15,13 @@ from ..kernels.contraction import sample_contraction
 from ..kernels.conv import correlation
 from ..kernels.conv_gradient import KernelTile, kernel_gradient
 from ..kernels.conv_image import image_correlation
-from ..kernels.dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
+from ..kernels.dot import dot, dot_letter, is_matrix_times_vector, matrix_times_vector
 from ..kernels.matmul import is_matmul, matmul
 from ..kernels.pointwise import sample_nest, shared_nest
-from ..kernels.reduce import along_rows, sums_nest
+from ..kernels.reduce import reduce_rows, reduces_rows
 from ..kernels.scatter import scatter_nest
 from ..kernels.take import take_nest, takes
-from ..kernels.transpose import is_pack, is_turn, pack_nest, turn_nest
+from ..kernels.transpose import is_pack, is_transpose, pack, transpose
 from ..kernels.weight_gradient import weight_gradient, weight_gradient_tiling
 from ..kernels.weight_gradient_chunked import has_many_steps, weight_gradient_chunked
 from ..kernels.winograd import winograd_conv, winograd_transform
@@ -98,16 +98,16 @@ class Ways(NamedTuple):
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
         if g.core is not None and not g.scatter and dot_letter(g.core):
             if is_matrix_times_vector(g.core):
-                yield dot_vectors
-            yield dot_contraction
+                yield matrix_times_vector
+            yield dot
         if g.core is not None and not g.scatter and is_matmul(g.core):
             yield lambda nest, g: matmul(nest, g, self._registers(g))
-        if along_rows(g, self.h.width):
-            yield sums_nest
-        if is_turn(g):
-            yield turn_nest
+        if reduces_rows(g, self.h.width):
+            yield reduce_rows
+        if is_transpose(g):
+            yield transpose
         if is_pack(g) and self.h.width >= PACK:
-            yield pack_nest
+            yield pack
         yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
         yield self._by_element
 
