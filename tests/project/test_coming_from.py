@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.hints import TABLE
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "coming-from.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from.md"
 ARGUMENT = {"layer", "fit", "predict", "evaluate", "Model"}
 FRAME = {"layer": "option", "fit": "fit", "predict": "predict", "evaluate": "evaluate", "Model": "Model"}
 
@@ -49,7 +49,7 @@ def written(text: str) -> str:
 
 def test_the_page_has_the_rows_of_the_table():
     text = PAGE.read_text()
-    assert text == written(text), "run: python tests/test_coming_from.py"
+    assert text == written(text), "run: python tests/project/test_coming_from.py"
 
 
 @pytest.mark.parametrize("letter", "KPS")

@@ -16,7 +16,7 @@ from pellucid import ArgumentError, DataError, GraphError, nn, optim
 from pellucid.cli import cli
 from pellucid.train import container
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = np.arange(12) % 3
 

@@ -10,7 +10,7 @@ import pytest
 
 import pellucid
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 LONGEST = 400
 LONG: dict[str, str] = {}  # path below src/pellucid -> why it is still one room
@@ -44,7 +44,6 @@ MOST_LINES = 80
 DEEPEST = 4
 # functions that are longer or nested deeper today: file.name -> lines, depth; entries are taken out, never put in
 LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
-    "cli/train.command": (89, 2),
     "executors/native/build/step_loop.emit_run": (160, 4),
     "executors/native/jit/compiler.compile_all": (39, 5),
     "executors/native/kernels/contraction.sample_contraction": (165, 5),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
 GRAPH = {"errors", "graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}

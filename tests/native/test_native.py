@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from composite_cases import TABLE
 from native_tools import LANES, agree, assert_same, filled, with_slopes
-from test_composites import TABLE
-from test_primitives import LEAVES, ONLY_KIND
+from primitive_cases import LEAVES, ONLY_KIND
 from tools import distinct, in_dtype, kind_choices
 
 import pellucid as pel

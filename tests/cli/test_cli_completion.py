@@ -11,7 +11,7 @@ from click.shell_completion import BashComplete
 
 from pellucid.cli import COMMANDS, cli
 
-TREE = Path(__file__).resolve().parent.parent
+TREE = Path(__file__).resolve().parents[2]
 
 
 def offered(*words: str) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from pellucid.executors.native.jit import code as jit_code
 from pellucid.executors.native.jit import signature as jit_signature
 from pellucid.executors.native.jit import target as jit_target
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 X = np.linspace(-1, 1, 60, dtype="float32").reshape(20, 3)
 
 
@@ -497,7 +497,7 @@ def growth(cycles: int, warm: int) -> float:
 
 GROWTH = """
     import sys
-    sys.path.insert(0, "tests")
+    sys.path[:0] = ["tests/native", "tests/cases"]
     from test_native_machine import growth
     print(growth({}, {}))
 """

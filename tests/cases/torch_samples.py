@@ -2,7 +2,7 @@
 
 A function takes what PyTorch's takes, Values in the place of tensors, and gives the Value that must be equal. `Other`
 says that a sample asks for what we do not have, and what that is. Nothing of PyTorch is needed here, nor copied.
-Used by tests/test_torch_samples.py.
+Used by tests/ops/test_torch_samples.py.
 """
 
 from __future__ import annotations

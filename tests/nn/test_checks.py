@@ -166,7 +166,7 @@ def test_what_is_wrong_is_refused_by_name(cls, field, name, value):
         and field in ("epochs", "steps")
         and (value is None or cls.__name__ == "Piecewise")
     ):
-        pytest.skip("a schedule has one length of two, and Piecewise has boundaries: tests/test_schedules.py")
+        pytest.skip("a schedule has one length of two, and Piecewise has boundaries: tests/optim/test_schedules.py")
     if name in right(cls, field, default_of(cls, field)):
         made(cls, **{field: value})
     else:

@@ -13,7 +13,7 @@ import pytest
 
 import pellucid as pel
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 TYPED, SOURCE = TESTS / "typed", TESTS.parent / "src"
 WRONG = [n for n, line in enumerate((TYPED / "mistakes.py").read_text().splitlines(), 1) if "# wrong" in line]
 

@@ -1,6 +1,6 @@
 """Damaged and generated files for every reader: what may happen is that a file is read, or refused by our errors.
 
-    python tests/fuzz_files.py --count 100000 --seed 0 [--only NAME] [--workers 2] [--keep FOLDER]
+    python tests/cases/fuzz_files.py --count 100000 --seed 0 [--only NAME] [--workers 2] [--keep FOLDER]
 
 Each input is made from a valid file (cut, bits flipped, spliced, fields and numbers exchanged), or generated: a
 description that is changed and has a right checksum. Worker processes read them; one that dies by a signal, or is
@@ -317,7 +317,7 @@ def commanded() -> list[bytes]:
     return files
 
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def first_formats() -> list[bytes]:

@@ -57,7 +57,7 @@ def outputs():
         )
 
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in CELLS])
-    source = str(Path(__file__).resolve().parent.parent / "src")
+    source = str(Path(__file__).resolve().parents[2] / "src")
     path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
     client = nbclient.NotebookClient(notebook, timeout=300, kernel_manager_class=Manager, allow_errors=True)
     client.execute(env=os.environ | {"PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})

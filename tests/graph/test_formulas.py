@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_layers import CASES
+from layer_cases import CASES
 
 import pellucid as pel
 from pellucid import nn, ops, optim
@@ -238,7 +238,7 @@ def test_every_operation_is_written(name):
             inputs = [pel.input(f"x{k}", a.shape, str(a.dtype), kind="shared") for k, a in enumerate(arrays)]
             y = primitive(*inputs, **sample.attributes)
         except pel.GraphError:
-            continue  # the sample is of another kind or dtype: tests/test_primitives.py makes those
+            continue  # the sample is of another kind or dtype: tests/ops/test_primitives.py makes those
         assert " at 0x" not in pel.Program(inputs, {"y": y}).listing()
 
 

@@ -10,7 +10,7 @@ import pellucid as pel
 from pellucid import DataError
 from pellucid.data import origins
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "data.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
 
 
 @pytest.mark.parametrize("call", [pel.data.mnist, lambda: pel.data.mnist("nowhere"), lambda: pel.data.mnist(".")])

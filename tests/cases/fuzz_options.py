@@ -1,6 +1,6 @@
 """Options of layers and operations, right ones and wrong ones: refused by an error of ours, or native as the reference.
 
-    python tests/fuzz_options.py --count 20000 --seed 0 [--workers 2]
+    python tests/cases/fuzz_options.py --count 20000 --seed 0 [--workers 2]
 
 Input ``i`` is a function of the seed: a primitive, a function of `ops` or a layer with options of which some are
 changed: to numbers beside them, to other types, to what is huge, negative, no number. What is taken is computed by both

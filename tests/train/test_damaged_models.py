@@ -98,7 +98,7 @@ def test_equal_models_are_equal_bytes(tmp_path, good_file):
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {good_file.read_bytes()}
 
 
-FIRST = Path(__file__).parent / "data" / "format-1.pel"
+FIRST = Path(__file__).parents[1] / "data" / "format-1.pel"
 """Made by Pellucid at commit 9ba0ea9, which wrote no digest:
 
     x, y = pel.data.xor()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from primitive_cases import LEAVES, ONLY_KIND, cases, has_gradient
 from tools import (
     BATCH,
     check_gradient,
@@ -11,7 +12,6 @@ from tools import (
     fill_in,
     gradients,
     in_dtype,
-    kind_choices,
     placeholders,
     run,
 )
@@ -20,35 +20,20 @@ import pellucid as pel
 from pellucid import ops
 from pellucid.graph import PRIMITIVES
 
-LEAVES = {"sample_input", "shared_input", "state"}
 NO_SAMPLES = {
-    "scan": "a loop of several results: tests/test_scan.py",
-    "result": "of a loop: tests/test_scan.py",
+    "scan": "a loop of several results: tests/ops/test_scan.py",
+    "result": "of a loop: tests/ops/test_scan.py",
     "ruled": "its derivative is whatever with_vjp was given: test_composites.py, test_autodiff.py",
     "orthonormal": "for first weights, on the reference executor alone: test_init.py",
     "sample_index": "it has no inputs and depends on the batch alone: test_composites.py",
 }
-ONLY_KIND = {"batch_sum": "sample", "all_samples": "sample", "to_samples": "shared", "each_sample": "shared"}
 DOMAIN = {
     name: (100.0, 0.01) for name in ("log", "log1p", "sqrt", "fast_sqrt", "power")
 }  # where they are defined; others take +-100
 
 
-def cases(selected=lambda p, s: True):
-    """One test case for each sample of each selected primitive and each choice of kinds."""
-    for p in PRIMITIVES.values():
-        for n, s in enumerate(p.samples):
-            for kinds in kind_choices(len(s.inputs), ONLY_KIND.get(p.name)) if selected(p, s) else ():
-                label = "-".join([p.name, str(n), *kinds])
-                yield pytest.param(p, s, kinds, id=label)
-
-
 def each(selected=lambda p, s: True):
     return pytest.mark.parametrize(("p", "s", "kinds"), list(cases(selected)))
-
-
-def has_gradient(p, s):
-    return p.vjp is not None and s.check_gradient
 
 
 def applied(p, s):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from test_composites import TABLE
-from test_primitives import cases, has_gradient
+from composite_cases import TABLE
+from primitive_cases import cases, has_gradient
 from tools import BATCH, distinct, fill_in, in_dtype, kind_choices, placeholders, total
 
 import pellucid as pel
