@@ -112,5 +112,5 @@ class Ways(NamedTuple):
         yield self._by_element
 
     def _by_element(self, nest: Nest, g: Group) -> int:
-        nest.feature_width = 1
+        nest.without_lanes()
         return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)

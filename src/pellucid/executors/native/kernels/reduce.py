@@ -16,8 +16,8 @@ def reduce_rows(nest: Nest, group: Group) -> int:
         nest.store_all(group.stores, unravel(Index.of(number), group.shape, nest.builder)[1], None)
 
     nest.along = True
-    with nest.scalar():
-        nest.loop(nest.lo, nest.hi, [], element, extent=group.size)
+    nest.without_lanes()
+    nest.loop(nest.lo, nest.hi, [], element, extent=group.size)
     return group.size
 
 

@@ -195,6 +195,6 @@ def winograd_transform(nest: Nest, group: Group) -> int:
         one = transform if forward else transform_back
         nest.over([channels], [], lambda index, _: one(Index.of(number), index[0]))
 
-    with nest.scalar():
-        nest.loop(nest.lo, nest.hi, [], filter, extent=filters)
+    nest.without_lanes()
+    nest.loop(nest.lo, nest.hi, [], filter, extent=filters)
     return filters
