@@ -25,7 +25,7 @@ from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows
 from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
 from ..llvm.affine import NotVectorisable
-from ..llvm.module import Text, text_of
+from ..llvm.module import ModuleText, text_of
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
 from ..plan.classify import FREE, LEAVES, is_inline
@@ -115,7 +115,7 @@ class Builder:
         A nest like another differs from it only in the buffers that it is called with.
         """
         known: dict[tuple, str] = {}
-        self.phases, modules = [], {quick: Text(self.h.triple, quick) for quick in (False, True)}
+        self.phases, modules = [], {quick: ModuleText(self.h.triple, quick) for quick in (False, True)}
         for jobs in self.jobs:
             self.phases.append([])
             for job in jobs:
@@ -132,7 +132,7 @@ class Builder:
                 module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
                 if module.size > MODULE_TEXT:
                     yield module.made()
-                    modules[quick] = Text(self.h.triple, quick)
+                    modules[quick] = ModuleText(self.h.triple, quick)
         quick = self.h.quick or self.many
         modules[quick].add("run", *text_of(self._run()))
         yield from (module.made() for module in modules.values() if module.defined)

@@ -112,12 +112,12 @@ class ProductTiling:
         return {self.row: row} if self.row else {}
 
     def element(self, at: dict[str, Index], row: int, lane: int) -> dict[str, Index]:
-        """The indices by letter of the vector that lies so many rows and lanes after another."""
+        """The indices by letter of the vector ``row`` rows and ``lane`` lanes after another."""
         return at | (self.row_at(at[self.row] + row) if self.row else {}) | {self.column: at[self.column] + lane}
 
 
 def vectors_of_tile(vectors: int, preferred: Sequence[int]) -> int:
-    """How many of so many vectors of a row stand in a tile: a divisor, the preferred ones first, or three.
+    """How many of a row's ``vectors`` are in a tile: a divisor, the preferred ones first, or three.
 
     >>> vectors_of_tile(8, (3, 4, 2)), vectors_of_tile(5, (3, 4, 2)), vectors_of_tile(1, (3, 4, 2))
     (4, 3, 1)

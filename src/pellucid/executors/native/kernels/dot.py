@@ -1,4 +1,4 @@
-"""Inner products of shared values, as a prediction for one sample needs them: neighbours along the sum in lanes.
+"""Inner products of shared values, as a prediction for one sample needs them: neighbors along the sum in lanes.
 
     y[out] = sum over k of  x[.., k] * z[.., k],  where k is the last axis of both
 
@@ -25,7 +25,7 @@ ROWS = 8  # results that are computed together, where they are not as many as th
 
 
 def dot(nest: Nest, group: Group) -> int:
-    """Units lo..hi-1 of inner products of shared values: neighbours along the sum in lanes, added up at its end.
+    """Units lo..hi-1 of inner products of shared values: neighbors along the sum in lanes, added up at its end.
 
     A unit is ``ROWS`` results; gives the number of units.
     """
@@ -104,22 +104,22 @@ class Products:
         self.letters = DotLetters.of(group.core)
         self.zero = L.splat(nest.constant(0, group.core.dtype), nest.width)
 
-    def along(self, places: Sequence[dict[str, Index]], sums: Sequence[Lanes]) -> Sequence[Lanes]:
+    def along(self, results: Sequence[dict[str, Index]], sums: Sequence[Lanes]) -> Sequence[Lanes]:
         """The sums with the products along the last axis, of which the last vector may be incomplete."""
         nest, width, length = self.nest, self.width, self.letters.length
         rest = length % width
         if length > rest:
             sums = nest.loop(0, length - rest, sums, lambda v, sums: self.step(
-                places, lane_index(v.value, length), sums), step=width)  # fmt: skip
+                results, lane_index(v.value, length), sums), step=width)  # fmt: skip
         if rest:
             with nest.masked(rest):
-                sums = self.step(places, lane_index(I64(length - rest), length), sums)
+                sums = self.step(results, lane_index(I64(length - rest), length), sums)
         return sums
 
-    def step(self, places: Sequence[dict[str, Index]], last: Index, sums: Sequence[Lanes]) -> list[Lanes]:
+    def step(self, results: Sequence[dict[str, Index]], last: Index, sums: Sequence[Lanes]) -> list[Lanes]:
         nest, new = self.nest, []
-        for place, s in zip(places, sums, strict=True):
-            at = place | {self.letters.last: last}
+        for result, s in zip(results, sums, strict=True):
+            at = result | {self.letters.last: last}
             x, y = (nest.value(v, [at[c] for c in letters])
                     for v, letters in zip(self.core.inputs, self.letters.operands, strict=True))  # fmt: skip
             total = L.fma(x, y, s)
@@ -133,29 +133,29 @@ class Dot(Products):
 
     def unit(self, number: Variable, _: list[Lanes]) -> None:
         nest, letters = self.nest, self.letters
-        places, exist = self.results(Index.of(number) * ROWS)
+        results, exist = self.results(Index.of(number) * ROWS)
 
         def outer(index: list[Index], sums: Sequence[Lanes]) -> Sequence[Lanes]:
             fixed = dict(zip(letters.outer, index, strict=True))
-            return self.along([place | fixed for place in places], sums)
+            return self.along([result | fixed for result in results], sums)
 
         sums = nest.over([letters.lengths[c] for c in letters.outer], [self.zero] * ROWS, outer)
-        for place, s, exists in zip(places, sums, exist, strict=True):
+        for at, s, exists in zip(results, sums, exist, strict=True):
             total = shuffles.horizontal_sum(s)
             with nest.scope(), nest.scalar(), nest.builder.if_then(exists):  # an update must not be made twice
-                finish(nest, self.group, self.core, [place[c] for c in letters.out], None, total)
+                finish(nest, self.group, self.core, [at[c] for c in letters.out], None, total)
 
     def results(self, first: Index) -> tuple[list[dict[str, Index]], list[ir.Value]]:
         """The indices of a unit's results by letter, and which exist; the last one stands for those that do not."""
         b, size, lengths = self.nest.builder, self.core.size, [self.letters.lengths[c] for c in self.letters.out]
-        places, exist = [], []
+        results, exist = [], []
         for r in range(ROWS):
             number = b.add(first.emit(b), I64(r))
             exist.append(b.icmp_signed("<", number, I64(size)))
             number = b.select(exist[-1], number, I64(size - 1))
             index = unravel(Index.of(Variable(number, size)), lengths, b)[1]
-            places.append(dict(zip(self.letters.out, index, strict=True)))
-        return places, exist
+            results.append(dict(zip(self.letters.out, index, strict=True)))
+        return results, exist
 
 
 class MatrixTimesVector(Products):
@@ -169,7 +169,7 @@ class MatrixTimesVector(Products):
 
     def results(self, first: Index, count: int) -> None:
         nest, width = self.nest, self.width
-        places = [{self.letters.out: first + min(r, count - 1)} for r in range(width)]
-        total = shuffles.horizontal_sums(list(self.along(places, [self.zero] * width)))
+        results = [{self.letters.out: first + min(r, count - 1)} for r in range(width)]
+        total = shuffles.horizontal_sums(list(self.along(results, [self.zero] * width)))
         with nest.masked(count):
             finish(nest, self.group, self.core, [lane_index(first.emit(nest.builder), self.core.size)], None, total)

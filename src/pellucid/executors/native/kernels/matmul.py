@@ -1,4 +1,4 @@
-"""Products of shared matrices, y = a b and batches of them, neighbours of the result's last axis in lanes.
+"""Products of shared matrices, y = a b and batches of them, neighbors of the result's last axis in lanes.
 
 A register tile of rows times vectors adds number * vector for each index of the sum.
 """
@@ -59,15 +59,15 @@ class Matmul:
 
     def tile(self, tile: Tile) -> None:
         nest, t = self.nest, self.tiling
-        places = [t.element(tile.at, r, c * nest.width) for r in range(tile.rows) for c in range(tile.vectors)]
+        elements = [t.element(tile.at, r, c * nest.width) for r in range(tile.rows) for c in range(tile.vectors)]
         zero = L.splat(nest.constant(0, self.core.dtype), nest.width)
 
         def step(index: list[Index], sums: Sequence[Lanes]) -> list[Lanes]:
             summed = dict(zip(t.summed, index, strict=True))
-            return [self.added(at | summed, s) for at, s in zip(places, sums, strict=True)]
+            return [self.added(at | summed, s) for at, s in zip(elements, sums, strict=True)]
 
-        sums = nest.over(t.sizes(t.summed), [zero] * len(places), step)
-        for at, s in zip(places, sums, strict=True):
+        sums = nest.over(t.sizes(t.summed), [zero] * len(elements), step)
+        for at, s in zip(elements, sums, strict=True):
             with nest.scope():
                 finish(nest, self.group, self.core, [at[c] for c in t.out], None, s)
 

@@ -1,4 +1,4 @@
-"""Reductions of rows of shared values, one element of the group after the other, neighbours of a row in lanes."""
+"""Reductions of rows of shared values, one element of the group after the other, neighbors of a row in lanes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def pack(nest: Nest, group: Group) -> int:
 
 
 def is_transpose(group: Group) -> bool:
-    """Whether a group is but a transposed matrix, that lies in memory as it is."""
+    """Whether a group is nothing but a transposed matrix, which lies in memory as it is."""
     if len(group.values) != 1 or group.kind == "sample" or len(group.shape) != 2:
         return False
     (v,) = group.values
@@ -60,7 +60,7 @@ def is_pack(group: Group) -> bool:
 
 
 def pack_transposed(nest: Nest, v: Value, row: Index, height: int) -> None:
-    """Rows row..row+height-1 of a matrix that is given transposed: neighbours in memory are neighbours in a strip."""
+    """Rows row..row+height-1 of a matrix that is given transposed: neighbors in memory are neighbors in a strip."""
     (x,), (rows, columns) = v.inputs, v.shape
 
     def column(number: Variable, _: list[Lanes]) -> None:
@@ -89,7 +89,7 @@ def pack_rows(nest: Nest, v: Value, row: Index, height: int) -> None:
 
 
 def in_strips(nest: Nest, rows: int, height: int, body: Callable[[Index, int], None]) -> int:
-    """``body(row, count)`` for units lo..hi-1 of so many rows each, the last maybe of fewer; gives their number."""
+    """``body(row, count)`` for units lo..hi-1 of ``height`` rows, the last one maybe of fewer; gives their number."""
     units = -(-rows // height)
 
     def unit(number: Variable, _: list[Lanes]) -> None:

@@ -2,7 +2,7 @@
 
     dw[.., r, .., c] = sum over samples n and the summed letters of  number[n, .., r] * vector[n, .., c]
 
-Neighbours along the last axis of the weight are in lanes; a register tile of rows times vectors adds one sample after
+Neighbors along the last axis of the weight are in lanes; a register tile of rows times vectors adds one sample after
 the other, so the order of the sum is that of the samples, whatever the number of threads.
 """
 
@@ -31,8 +31,8 @@ def weight_gradient(
     """Units lo..hi-1 of the sum over samples of a product, and the update of the weight that follows it.
     Gives their number.
 
-    ``rows``: where values lie as rows, a sample each. ``by_element``: what follows the sum reads neighbouring weights
-    from addresses that are not neighbours, so it is computed weight by weight.
+    ``rows``: where values lie as rows, a sample each. ``by_element``: what follows the sum reads neighboring weights
+    from addresses that are not neighbors, so it is computed weight by weight.
     """
     nest.tile = f"{tiling.rows} rows x {tiling.vectors} vectors of {nest.width}"
     emitter = WeightGradient(nest, group, OuterProduct(nest, group, tiling, rows), by_element)
@@ -46,7 +46,7 @@ def weight_gradient_tiling(core: Value, width: int, accumulators: int) -> Produc
 
 
 def strip_of(columns: int, width: int) -> int:
-    """How many neighbours of a row of so many columns are the vectors of one tile.
+    """How many neighbors of a row of ``columns`` are in the vectors of one tile.
 
     >>> strip_of(72, 8), strip_of(10, 8)
     (24, 16)

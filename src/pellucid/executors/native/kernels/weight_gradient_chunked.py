@@ -48,7 +48,7 @@ def weight_gradient_chunked(
 
 
 def has_many_steps(tiling: ProductTiling) -> bool:
-    """Whether a weight's gradient is the sum of so many products of each sample that chunks pay."""
+    """Whether a weight's gradient sums enough products of each sample for chunks to pay."""
     return math.prod(tiling.sizes(tiling.summed)) >= LEAST_STEPS
 
 
@@ -75,7 +75,7 @@ class ChunkedPlan:
 
     @classmethod
     def of(cls, tiling: ProductTiling, width: int, bytes: int) -> ChunkedPlan:
-        """For vectors of ``width`` numbers of so many ``bytes``."""
+        """For vectors of ``width`` numbers of ``bytes`` each."""
         whole, rest = divmod(-(-tiling.columns // width), tiling.vectors)
         across = min(whole, TILES_ACROSS) * tiling.vectors or rest
         most = max(1, SUMS_BYTES // (across * width * bytes * tiling.rows))
@@ -197,7 +197,7 @@ class WeightGradientChunked:
                 self.row_of_tiles(unit, chunk, row, t.height % t.rows)
 
     def row_of_tiles(self, unit: Unit, chunk: Chunk, row: Index, rows: int) -> None:
-        """``row``: of the unit, the first of so many ``rows``."""
+        """``row``: the first of ``rows``, counted within the unit."""
         at = chunk.at | self.tiling.row_at(unit.row + row)
         self.nest.loop(0, unit.tiles, [], lambda number, _: self.tile(
             chunk, Tile(at, rows, unit.vectors, self.width), row, Index.of(number) * unit.vectors),
@@ -246,7 +246,7 @@ class WeightGradientChunked:
                 vector(I64(columns - masked))
 
     def finish_vector(self, unit: Unit, row: Index, column: Index, offset: Index, lanes: int) -> None:
-        """The epilogue of neighbouring weights, whose sums lie ``offset`` after the first of their row."""
+        """The epilogue of neighboring weights, whose sums lie ``offset`` after the first of their row."""
         nest, t = self.nest, self.tiling
         at = unit.at | t.row_at(unit.row + row) | {t.column: column}
         with nest.scope():

@@ -1,6 +1,6 @@
 """3x3 cross-correlations by tiles of 2x2 results (ops/winograd.py), one sample in each lane.
 
-For a few neighbouring tiles: the input of all channels is transformed into memory that stays in the cache; 16 small
+For a few neighboring tiles: the input of all channels is transformed into memory that stays in the cache; 16 small
 contractions over the channels follow for each few filters, and the transform of their results, with the epilogue.
 """
 
@@ -70,7 +70,7 @@ class WinogradPlan:
 
 
 class Tiles(NamedTuple):
-    """Neighbouring tiles of a row, of a block of samples."""
+    """Neighboring tiles of a row, of a block of samples."""
 
     block: Index
     row: Index

@@ -1,7 +1,7 @@
 """Gradients of 3x3 kernels by tiles (ops/winograd.py): 16 products of matrices, one for each element of a tile.
 
 For one of the elements, and a few rows of tiles of a block of samples: the input is transformed and transposed, so that
-the channels of one sample and tile are neighbours; the derivative of the result is transformed and stays as it is, a
+the channels of one sample and tile are neighbors; the derivative of the result is transformed and stays as it is, a
 number for each sample, tile and filter. A register tile is filters x vectors of channels; sums stay on the stack until
 all is added.
 """
