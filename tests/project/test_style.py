@@ -46,10 +46,6 @@ DEEPEST = 4
 LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
     "executors/native/build/step_loop.emit_run": (160, 4),
     "executors/native/jit/compiler.compile_all": (39, 5),
-    "executors/native/kernels/weight_gradient.weights_contraction": (101, 4),
-    "executors/native/kernels/weight_gradient_chunked.weights_in_chunks": (119, 4),
-    "executors/native/kernels/winograd.product_nest": (87, 5),
-    "executors/native/kernels/winograd_gradient.slopes_nest": (112, 5),
     "executors/native/runtime/handover.text": (194, 0),
     "train/loop.fit": (66, 6),
 }
