@@ -25,6 +25,7 @@ TOP = (
 WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
+    "_moved": set(),
     "graph": {"listing"},
     "hints": set(),
     "checks": {"graph", "hints"},
@@ -43,7 +44,9 @@ MAY_IMPORT = {
     "metrics": OPS | {"nn", "data"},
     "train": TRAIN,
     "decode": GRAPH,
-    "": TRAIN | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"},
+    "": TRAIN
+    | {"decode", "neurons", "tabular", "features", "sklearn", "stopping", "selection", "ensembles"}
+    | {"_moved"},
     "stopping": {"train"},
     "neurons": TRAIN | {"report"},
     "features": TRAIN,

@@ -1,7 +1,9 @@
 """Models in pickles: the same predictions, the same further training; own code by name, the user's as pickle has it."""
 
 import copy
+import importlib
 import pickle
+from types import FunctionType
 
 import joblib
 import numpy as np
@@ -11,7 +13,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import pellucid as pel
-from pellucid import nn, optim
+from pellucid import nn, optim, tabular
+from pellucid._moved import MOVED
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype(int)
@@ -76,3 +79,18 @@ def test_joblib_files(tmp_path):
     model = pel.Model(nn.Dense(2), "mse", input_shape=(4,))
     joblib.dump(model, tmp_path / "model")
     np.testing.assert_array_equal(joblib.load(tmp_path / "model").predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_older_pickles_find_what_has_moved(old):
+    module = importlib.import_module(f"pellucid.{MOVED[old]}")
+    own = [v for v in vars(module).values() if isinstance(v, (type, FunctionType)) and v.__module__ == module.__name__]
+    assert own
+    for thing in own:
+        at = f"cpellucid.{old}\n{thing.__name__}\n.".encode()  # protocol 0: by name
+        assert pickle.loads(at) is getattr(module, thing.__name__)
+
+
+def test_older_pickles_find_classes_with_new_names():
+    assert pickle.loads(b"cpellucid.tabular.preprocessing\nPreparation\n.") is tabular.PreprocessingSpec
+    assert pickle.loads(b"cpellucid.tabular.preprocessing\nPreprocessing\n.") is tabular.FittedPreprocessing

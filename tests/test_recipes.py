@@ -9,7 +9,7 @@ from pellucid import nn
 from pellucid.cli import cli
 from pellucid.recipes import Recipe, for_table, hidden_layers
 from pellucid.sklearn import NeuralClassifier, NeuralForecaster, NeuralMultiLabel, NeuralRegressor
-from pellucid.tabular import PARTS, Preparation, Preprocessing, choose_columns, restore
+from pellucid.tabular import PARTS, FittedPreprocessing, PreprocessingSpec, choose_columns, restore
 
 PLAIN = dict(hidden_layer_sizes=(100,), learning_rate_init=1e-3, max_iter=200, early_stopping=False)  # as it was
 FEW = dict(max_iter=2, random_state=0)
@@ -216,7 +216,7 @@ def test_which_features_are_in_pieces():
     table = pel.data.Table(
         {"a": x[:, 0], "b": x[:, 1], "flag": x[:, 2] % 2, "word": np.array(["u", "v", "w"] * 100, object)}
     )
-    done = Preprocessing.fit(table, choose_columns(table), Preparation(scale="pieces"))
+    done = FittedPreprocessing.fit(table, choose_columns(table), PreprocessingSpec(scale="pieces"))
     names = done.feature_names()
     assert [names[j] for j in done.in_pieces()] == ["a", "b"] and PARTS["numbers"]["scale"][-1] == "PieceScaler"
     made = done.transform(table)[:, done.in_pieces()]

@@ -10,8 +10,16 @@ import pytest
 import pellucid as pel
 from pellucid import nn
 from pellucid.data import Table
-from pellucid.tabular import Preparation, Preprocessing, choose_columns, keep_in, read_target, replay, restore
-from pellucid.tabular.keeping import classes, read, written
+from pellucid.tabular import (
+    FittedPreprocessing,
+    PreprocessingSpec,
+    choose_columns,
+    keep_in,
+    read_target,
+    replay,
+    restore,
+)
+from pellucid.tabular.persistence import classes, read, written
 
 HOW = {
     "default": {},
@@ -45,9 +53,9 @@ def table(n: int, seed: int, strange: bool = False) -> Table:
 def pair(how: dict):
     """The fitted transformers, and what a model keeps of them."""
     rows = table(200, 0)
-    fitted = Preprocessing.fit(rows, choose_columns(rows, keep=["note"]), Preparation(**how))
+    fitted = FittedPreprocessing.fit(rows, choose_columns(rows, keep=["note"]), PreprocessingSpec(**how))
     again = read(json.loads(json.dumps(written(fitted.steps))), replay.CLASSES)
-    return fitted, Preprocessing(fitted.columns, again)
+    return fitted, FittedPreprocessing(fitted.columns, again)
 
 
 @pytest.mark.parametrize("how", HOW.values(), ids=list(HOW))
@@ -72,7 +80,7 @@ def a_model(**how) -> pel.Model:
     rows = table(60, 0)
     rows = Table(rows.columns | {"y": (np.arange(60) % 2).astype(float)})
     target = read_target(rows, "y")
-    preprocessing = Preprocessing.fit(rows, choose_columns(rows.drop("y")), Preparation(**how))
+    preprocessing = FittedPreprocessing.fit(rows, choose_columns(rows.drop("y")), PreprocessingSpec(**how))
     x = preprocessing.transform(rows)
     model = pel.Model(nn.Dense(2), "cross_entropy", input_shape=x.shape[1:])
     keep_in(model, preprocessing, target)

@@ -192,7 +192,7 @@ def test_another_number_compiles_nothing_again(monkeypatch):
     mlp = ours.MLPClassifier((7,), max_iter=2, n_iter_no_change=5)
     with pytest.warns(ConvergenceWarning):
         mlp.fit(X, Y)
-        monkeypatch.setattr(ours.perceptron, "epoch_program", None)
+        monkeypatch.setattr(ours.mlp_programs, "epoch_program", None)
         mlp.set_params(alpha=0.5, learning_rate_init=0.1, beta_1=0.5, random_state=4).fit(X, Y)
         with pytest.raises(TypeError):
             mlp.set_params(activation="tanh").fit(X, Y)
@@ -201,11 +201,11 @@ def test_another_number_compiles_nothing_again(monkeypatch):
 def test_threads_in_worker_processes(monkeypatch):
     monkeypatch.delenv("PELLUCID_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert ours.perceptron.worker_threads() is None
+    assert ours.mlp_programs.worker_threads() is None
     monkeypatch.setattr("multiprocessing.parent_process", lambda: "joblib's")
-    assert ours.perceptron.worker_threads() == 3
+    assert ours.mlp_programs.worker_threads() == 3
     monkeypatch.setenv("PELLUCID_THREADS", "1")
-    assert ours.perceptron.worker_threads() is None
+    assert ours.mlp_programs.worker_threads() is None
 
 
 def test_as_model(tmp_path):

@@ -9,8 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from pellucid import DataError, Model, data, nn, tabular
 from pellucid.data import Table, read_csv
 from pellucid.tabular import (
-    Preparation,
-    Preprocessing,
+    FittedPreprocessing,
+    PreprocessingSpec,
     Preprocessor,
     choose_columns,
     keep_in,
@@ -32,10 +32,10 @@ def table(**columns) -> Table:
     return Table(made, "people.csv")
 
 
-def trained_on(t: Table, target: str = "y") -> tuple[Model, Preprocessing]:
+def trained_on(t: Table, target: str = "y") -> tuple[Model, FittedPreprocessing]:
     """A model with first weights only, with the preprocessing of a table in it."""
     columns = choose_columns(t.drop(target))
-    preprocessing = Preprocessing.fit(t, columns)
+    preprocessing = FittedPreprocessing.fit(t, columns)
     aim = read_target(t, target).scaled_on(t[target])
     features = preprocessing.transform(t).shape[1]
     model = Model(nn.Dense(max(len(aim.class_names), 1)), "mse", input_shape=(features,))
@@ -154,7 +154,7 @@ def test_text_among_numbers():
 
 def test_features():
     t = table(a=[1.0, 3.0, None, 5.0], b=["u", "v", "u", "v"])
-    x = Preprocessing.fit(t, choose_columns(t)).transform(t)
+    x = FittedPreprocessing.fit(t, choose_columns(t)).transform(t)
     assert x.shape == (4, 4)  # a, a is missing, u, v
     assert x.mean(axis=0)[:2] == pytest.approx([0, 0]) and x.std(axis=0)[:2] == pytest.approx([1, 1])
     assert x[2, 0] == pytest.approx(0)  # the median is the mean here
@@ -163,7 +163,7 @@ def test_features():
 
 def test_rare_categories_are_taken_together():
     t = table(b=["u"] * 10 + ["v"] * 10 + ["rare 1", "rare 2"])
-    preprocessing = Preprocessing.fit(t, choose_columns(t))
+    preprocessing = FittedPreprocessing.fit(t, choose_columns(t))
     x = preprocessing.transform(t)
     assert x.shape == (22, 3) and (x[-1] == x[-2]).all()
     new = table(b=["unheard of", "u", None])
@@ -173,7 +173,7 @@ def test_rare_categories_are_taken_together():
 
 def test_a_table_to_predict():
     t = table(a=[1.0, 2.0, 4.0, 4.0], b=["1", "x", "1", "x"])
-    preprocessing = Preprocessing.fit(t, choose_columns(t))
+    preprocessing = FittedPreprocessing.fit(t, choose_columns(t))
     x = preprocessing.transform(t)
     more = table(y=["?"] * 2, b=[1, None], extra=[0, 0], a=["2", None])  # the kinds of a column may change
     assert (preprocessing.transform(more)[0, 1:] == x[0, 1:]).all()
@@ -254,14 +254,16 @@ def test_titanic(shared_data):
     columns = choose_columns(t.drop("Survived"))
     assert columns.names == ("Pclass", "Age", "SibSp", "Parch", "Fare", "Sex", "Cabin", "Embarked")
     assert sorted(columns.left_out) == ["Name", "PassengerId", "Ticket"]
-    assert np.isfinite(Preprocessing.fit(t, columns).transform(t)).all()
+    assert np.isfinite(FittedPreprocessing.fit(t, columns).transform(t)).all()
 
 
 # ---- other ways to prepare columns
 
 
 def prepared(t: Table, more: Table | None = None, **how) -> np.ndarray:
-    return Preprocessing.fit(t, choose_columns(t), Preparation(**how)).transform(t if more is None else more)
+    return FittedPreprocessing.fit(t, choose_columns(t), PreprocessingSpec(**how)).transform(
+        t if more is None else more
+    )
 
 
 def test_imputation():
@@ -297,7 +299,9 @@ def test_codes_of_categories():
 
 def test_a_given_order():
     t = table(size=["S", "L", "M", None] * 3, price=[1.0, 3, 2, 2] * 3)
-    fitted = Preprocessing.fit(t, choose_columns(t), Preparation(order={"size": ["S", "M", "L"]}, scale=None))
+    fitted = FittedPreprocessing.fit(
+        t, choose_columns(t), PreprocessingSpec(order={"size": ["S", "M", "L"]}, scale=None)
+    )
     assert fitted.columns.ordered == ("size",) and fitted.columns.categories == ()
     assert fitted.transform(t)[:4].tolist() == [[1, 0, 0], [3, 2, 0], [2, 1, 0], [2, 1, 1]]
     assert fitted.feature_names() == ["price", "size", "missingindicator_size"]
@@ -311,7 +315,7 @@ def test_a_given_order():
 @pytest.mark.parametrize("option", ["impute", "scale", "encode", "clip"])
 def test_unknown_ways(option):
     with pytest.raises(DataError, match=f"{option} must be one of .*, got 'magic'"):
-        Preparation(**{option: "magic"})
+        PreprocessingSpec(**{option: "magic"})
 
 
 @pytest.mark.parametrize(
@@ -331,7 +335,7 @@ def test_all_ways_are_kept_in_the_model(how, tmp_path):
     dates[5] = np.datetime64("NaT")
     words = np.array([f"some {'red' if i % 2 else 'blue'} thing {i}" for i in range(12)], object)
     t = Table(t.columns | {"d": dates, "t": words}, t.source)
-    fitted = Preprocessing.fit(t, choose_columns(t.drop("y"), keep=["t"]), Preparation(**how))
+    fitted = FittedPreprocessing.fit(t, choose_columns(t.drop("y"), keep=["t"]), PreprocessingSpec(**how))
     assert fitted.columns.dates == ("d",) and fitted.columns.texts == ("t",)
     model = Model(nn.Dense(1), "mse", input_shape=(fitted.transform(t).shape[1],))
     keep_in(model, fitted, read_target(t, "y").scaled_on(t["y"]))
@@ -343,11 +347,11 @@ def test_all_ways_are_kept_in_the_model(how, tmp_path):
 
 def test_what_is_missing_is_said():
     t = table(a=[1.0, None, 4.0], b=["u", None, "v"], c=[1.5, 2.5, 3.0])
-    said = Preparation(impute="most_frequent").filled(t, choose_columns(t, keep=["b"]))
+    said = PreprocessingSpec(impute="most_frequent").filled(t, choose_columns(t, keep=["b"]))
     assert said == (
         "missing: a 1, b 1; numbers are filled with the column's most frequent; a missing category is a category"
     )
-    assert Preparation().filled(t, choose_columns(t, drop=["a", "b"])) == ""
+    assert PreprocessingSpec().filled(t, choose_columns(t, drop=["a", "b"])) == ""
 
 
 # ---- the transformer
@@ -557,12 +561,12 @@ def test_free_text_is_a_bag_of_words_or_left_out_by_name():
 
 def test_numbers_too_large_to_compute_with():
     t = table(a=[1.5, 2.0, 3.0])
-    fitted = Preprocessing.fit(t, choose_columns(t))
+    fitted = FittedPreprocessing.fit(t, choose_columns(t))
     for value in (1e300, -1e39):
         with pytest.raises(DataError, match=r"column 'a' holds -?1e\+.* in row 2, too large a number"):
             fitted.transform(table(a=[1, value]))
     tiny = table(a=[1e-10, 2e-10, 3e-10])
     with pytest.raises(DataError, match=r"a is 1.2.*e\+40 in row 1 after scaling, too far from the training rows"):
-        Preprocessing.fit(tiny, choose_columns(tiny)).transform(table(a=[1e30]))
+        FittedPreprocessing.fit(tiny, choose_columns(tiny)).transform(table(a=[1e30]))
     with pytest.raises(DataError, match=r"column 'y' holds 5e.201 in row 3"):
         read_target(table(y=[1.5, 2.5, 50e200]), "y")

@@ -7,7 +7,7 @@ The face: `Model` (fit, evaluate, predict, save) with `nn`, `optim` and `data`; 
 import logging
 from typing import TYPE_CHECKING
 
-from . import data, decode, executors, metrics, nn, ops, optim, schedules
+from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
 from .data import DataError
 from .ensembles import Bagging, Committee, Restarts, restarts
@@ -36,6 +36,7 @@ from .version import __version__
 
 from . import stopping  # isort: skip  # above train
 
+_moved.install()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
 
 __all__ = [

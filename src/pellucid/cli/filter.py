@@ -47,7 +47,7 @@ def command(image, kernel, out, grey, absolute, size, sigma) -> None:
     import numpy as np
 
     from .. import DataError
-    from ..data.pictures import _pixels, _read
+    from ..data.images import _pixels, _read
     from .sources import PICTURE_SUFFIXES
 
     kernels, name = chosen(kernel, size, sigma)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import DataError, data, report
 from . import sources
-from .learning import Run
+from .recipes import Run
 
 SMALL, LENET = 12, 32  # pixels: below the first too few for a convolutional net; the second is LeNet-5's side
 MANY = 2000  # pictures: of 240 in colour LeNet-5 learnt 0.67, ResNet-20 0.44

@@ -17,8 +17,8 @@ from .. import DataError, Model
 from ..sklearn.forecaster import NeuralForecaster
 from ..sklearn.keeping import keep_in, restore
 from . import files
-from .learning import Run
 from .reading import KEPT
+from .recipes import Run
 from .timeline import Series, read_series
 
 SHARE = 0.2  # of the series, its end, for the test

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import DataError, Model, data
 from ..data.files import array_of
-from ..data.pictures import _pixels, _read
+from ..data.images import _pixels, _read
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 DIGITS_SEED = 0  # of the split of the digits, so that `evaluate` finds the same test set

@@ -15,8 +15,8 @@ from ..data.dataset import drawn
 from ..data.reading import MISSING
 from ..recipes import for_table
 from . import files
-from .learning import Run
 from .reading import KEPT, KINDS, first_line_is_data, how_read, in_own_words, names, read, read_like
+from .recipes import Run
 from .sources import predicted
 
 FAR = 10.0  # interquartile ranges beyond the quartiles: such values decide how a column is scaled
@@ -28,12 +28,12 @@ def train(
 ) -> None:  # fmt: skip
     """Train on a table: say what is done and why, test, save and draw.
 
-    ``reading`` has the options that say how the file is read, ``how`` the fields of `tabular.Preparation`, as the
+    ``reading`` has the options that say how the file is read, ``how`` the fields of `tabular.PreprocessingSpec`, as the
     command line writes them.
     """
     given = {name: word.replace("-", "_") for name, word in how.items() if word}
     words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
-    prepare = tabular.Preparation(**words)
+    prepare = tabular.PreprocessingSpec(**words)
     run = replace(run, asked={**run.asked, "scale": words.get("scale", "")})
     target = the_target(path, reading, target)
     if clash := [name for name in ("categorical", "numeric", "dates") if target in reading[name]]:
@@ -131,7 +131,7 @@ def describe(
     dropped: int,
     columns: tabular.Columns,
     aim: tabular.Target,
-    prepare: tabular.Preparation,
+    prepare: tabular.PreprocessingSpec,
 ) -> None:
     """What is learnt, from which columns, how they become numbers, and what is left out."""
     run.say(f"{path}: {len(table)} rows" + (f" ({dropped} more without a target, left out)" if dropped else ""))
@@ -188,11 +188,11 @@ def far_values(table: data.Table, columns: tabular.Columns, clip: str | None) ->
 
 
 def fitted(
-    run: Run, table: data.Table, columns, aim, prepare: tabular.Preparation, verbose: int = 1
-) -> tuple[Model, tabular.Preprocessing, tabular.Target]:
+    run: Run, table: data.Table, columns, aim, prepare: tabular.PreprocessingSpec, verbose: int = 1
+) -> tuple[Model, tabular.FittedPreprocessing, tabular.Target]:
     """A model fitted to rows, with the transformers and the target's scale learnt from the same rows, kept in it."""
     run, prepare = by_size(run, prepare, len(table), columns)
-    preprocessing = tabular.Preprocessing.fit(table, columns, prepare)
+    preprocessing = tabular.FittedPreprocessing.fit(table, columns, prepare)
     aim = aim.scaled_on(table[aim.name])
     x, y = preprocessing.transform(table), aim.encode(table[aim.name])
     outputs, columns = len(aim.class_names) or None, preprocessing.in_pieces()
@@ -202,8 +202,8 @@ def fitted(
 
 
 def by_size(
-    run: Run, prepare: tabular.Preparation, rows: int, columns: tabular.Columns
-) -> tuple[Run, tabular.Preparation]:
+    run: Run, prepare: tabular.PreprocessingSpec, rows: int, columns: tabular.Columns
+) -> tuple[Run, tabular.PreprocessingSpec]:
     """The recipe for a table of that size, and columns in its pieces, unless the user asked for layers or scales.
 
     Words make thousands of inputs, for which several nets take four times as long and are no better.

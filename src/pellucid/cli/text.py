@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import DataError, Model, ReduceLROnPlateau, data, decode, nn
 from . import files
-from .learning import Run
 from .reading import own_words
+from .recipes import Run
 
 WINDOW = 50  # characters that a training sample has
 LONG = 1000  # characters that a test sample has: of few the first are predicted with nothing before them

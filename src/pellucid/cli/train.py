@@ -8,7 +8,7 @@ import click
 
 from ..data.files import unpacked_name
 from . import completion, files, sources, train_options
-from .learning import RECIPES, Run
+from .recipes import RECIPES, Run
 
 WAYS = {  # endings of files that are no tables, and what can be done with them
     ".npy": "an array has no targets beside it; in Python: pellucid.Model(...).fit(numpy.load(...), y)",

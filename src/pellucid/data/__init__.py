@@ -31,14 +31,14 @@ from .buckets import Buckets
 from .builtin import blobs, circles, digits, moons, spirals, xor
 from .bytepairs import BytePairs
 from .cifar import cifar
-from .codes import BinaryCode, OneHotCode, OrdinalCode
 from .csvfile import read_csv
 from .dataset import DataError, Dataset
+from .encoders import BinaryCode, OneHotCode, OrdinalCode
 from .idxfile import idx, mnist
+from .images import images
 from .mixup import Mixup
 from .outliers import Outliers, clip_outliers, outliers
 from .padding import pad_sequences
-from .pictures import images
 from .splits import Split, split
 from .table import Table, as_table, from_frame
 from .tablefile import read_table

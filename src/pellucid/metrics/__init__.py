@@ -17,10 +17,10 @@ from typing import Any
 from ..checks import unknown
 from ..graph import GraphError
 from .base import Mean, MeanOfPrediction, Metric, Scored
-from .counts import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
-from .each import FORMULAS, top_accuracy
-from .scores import SCORED, OfScikitLearn, as_scored, targets_of
-from .values import VALUES, OfResiduals
+from .classification import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
+from .per_sample import FORMULAS, top_accuracy
+from .regression import VALUES, OfResiduals
+from .sklearn_scores import SCORED, OfScikitLearn, as_scored, targets_of
 
 METRICS: dict[str, Metric] = {
     **{metric.name: metric for metric in COUNTED},

@@ -51,13 +51,13 @@ from .mixture import MixtureDensity
 from .net import Net
 from .norm import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, PixelNorm
 from .outputs import Losses
-from .parts import freeze
 from .penalties import L1, L1L2, L2, Constraint, MaxNorm, NonNeg, Penalty, PNorm, Regularized, UnitNorm
 from .pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, UpSample, ZeroPad
 from .receptive import receptive_fields
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .sequence import Bidirectional, RepeatVector, TimeDistributed
 from .settling import Feedback, Lateral
+from .sublayers import freeze
 from .temporal import AvgPool1D, Conv1D, GlobalAvgPool1D, GlobalMaxPool1D, MaxPool1D
 from .transformer import FeedForward, TransformerBlock, TransformerDecoderBlock
 

@@ -20,7 +20,7 @@ from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros
 from .layer import Layer, apply, as_float
 from .masks import mask_of, with_mask
-from .stepping import in_time
+from .stepwise import in_time
 
 
 def _masked_softmax_vjp(g, y, scores, mask):

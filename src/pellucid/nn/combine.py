@@ -13,7 +13,7 @@ from .activations import ACTIVATIONS
 from .conv import is_whole
 from .layer import Layer, apply, as_float
 from .masks import hand_on, known_mask, mask_of, with_mask
-from .stepping import function_must_step
+from .stepwise import function_must_step
 
 
 def as_callables(parts: tuple[Any, ...], owner: Any) -> tuple[Callable, ...]:

@@ -22,7 +22,7 @@ from ..reprs import Shown
 from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
-from .stepping import must_step
+from .stepwise import must_step
 
 
 class LayerError(GraphError):
@@ -177,7 +177,7 @@ class Layer(Declared):
             scope.over_samples.append(scope.path[-1])
 
     def by_step(self, *inputs: Value) -> bool:
-        """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepping`."""
+        """Whether it does each step of a sequence by itself, or carries what it needs: see `nn.stepwise`."""
         return False
 
     def random_key(self) -> Value:

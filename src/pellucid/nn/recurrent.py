@@ -20,7 +20,7 @@ from .embedding import as_steps
 from .init import glorot_uniform, orthogonal, zeros
 from .layer import Layer, as_float, within
 from .masks import hand_on, mask_of
-from .stepping import carried, leave
+from .stepwise import carried, leave
 
 States = tuple[Value, ...]
 

@@ -29,7 +29,7 @@ from ..ops.movement import (
 )
 from ..ops.reduce import batch_count, batch_sum, reduce_sum, to_samples
 from ..ops.xp import xp
-from .parts import joined, sliced
+from .slicing import joined, sliced
 
 
 def simplify(program: Program) -> Program:

@@ -5,9 +5,9 @@ The top floor: imports everything below it, and scikit-learn.
 
 from .. import executors
 from .autoencoder import Autoencoder
+from .estimators import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .forecaster import NeuralForecaster
 from .keeping import restore
-from .kinds import NeuralClassifier, NeuralMultiLabel, NeuralRegressor
 from .mlp import MLPClassifier, MLPRegressor
 
 executors.get()  # imported now: llvmlite takes longer than to fit a small net

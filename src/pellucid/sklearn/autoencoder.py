@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import nn
 from ..train import Model
-from .inputs import finite
-from .nets import Encoded, net_of
-from .neural import NeuralEstimator
+from .base import NeuralEstimator
+from .features import finite
+from .networks import Encoded, net_of
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstimator):

@@ -9,7 +9,7 @@ from .. import nn, optim
 from ..nn.combine import as_callables
 from ..nn.members import SPREADS
 from ..recipes import Recipe, for_table, hidden_layers
-from .nets import ACTIVATIONS
+from .networks import ACTIVATIONS
 
 PLAIN = Recipe((100,), epochs=200, batch_size=200, patience=10)  # scikit-learn's numbers, for nets that the user gives
 SPREAD_OF: dict[type, str] = {

@@ -15,9 +15,9 @@ from .. import nn
 from ..data import DataError
 from ..data.windows import windows
 from .choosing import by_batches, chosen
-from .inputs import finite
-from .kinds import NeuralRegressor
-from .nets import net_of
+from .estimators import NeuralRegressor
+from .features import finite
+from .networks import net_of
 
 LONGEST = 24  # values of a window, where nobody says: two years of months, a day of hours
 ONE_PENALTY = 0.01  # of the line's squared weights, for each window

@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from ..data import DataError
-from ..tabular.keeping import MOST
-from ..tabular.keeping import read as from_json
-from ..tabular.keeping import written as to_json
+from ..tabular.persistence import MOST
+from ..tabular.persistence import read as from_json
+from ..tabular.persistence import written as to_json
+from .features import Features
 from .forecaster import NeuralForecaster
-from .inputs import Features
 
 if TYPE_CHECKING:
     from ..train import Model

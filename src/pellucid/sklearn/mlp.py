@@ -17,8 +17,8 @@ from sklearn.utils.metaestimators import available_if
 from .. import nn
 from ..train import Model
 from ..train.unchanged import unchanged_on_error
-from .inputs import refuse_streams
-from .perceptron import ACTIVATIONS, NUMBERS, Passes, Shape, first_state
+from .features import refuse_streams
+from .mlp_programs import ACTIVATIONS, NUMBERS, Passes, Shape, first_state
 from .sparse import SparseGradient, SparsePasses, stays_sparse
 
 LOSSES = {"softmax": "cross_entropy", "logistic": "binary_cross_entropy", "identity": "half_squared_error",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .perceptron import FIRST, SLOTS, Passes, Shape
+from .mlp_programs import FIRST, SLOTS, Passes, Shape
 
 SMALL_ARRAY = 1 << 20  # elements; such samples are faster as a dense array
 DENSE = 3  # so are those of which one entry in so many is not 0: they take no more memory

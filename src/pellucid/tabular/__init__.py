@@ -3,26 +3,26 @@
 Imports data, and scikit-learn where transformers are fitted.
 
 Numbers: the median where missing, a column that says so, mean 0 and deviation 1. Categories: one column for each, rare
-ones together. `Preparation` names other ways. What the target is, which columns are used, and why not the others, is
-decided here, and said. `Preprocessor` is all that as a transformer of arrays, DataFrames and Tables.
+ones together. `PreprocessingSpec` names other ways. What the target is, which columns are used, and why not the
+others, is decided here, and said. `Preprocessor` is all that as a transformer of arrays, DataFrames and Tables.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .cells import listed
 from .columns import Columns, choose_columns
-from .entries import listed
-from .keeping import BLOB, keep_in, restore
 from .leaks import leaks
-from .preprocessing import PARTS, Preparation, Preprocessing
+from .persistence import BLOB, keep_in, restore
+from .preprocessing import PARTS, FittedPreprocessing, PreprocessingSpec
 from .target import Target, as_in_training, read_target, target_as_numbers, with_target
 
 if TYPE_CHECKING:
     from .preprocessor import Preprocessor
 
 __all__ = [
-    "BLOB", "PARTS", "Columns", "Preparation", "Preprocessing", "Preprocessor", "Target", "as_in_training",
+    "BLOB", "PARTS", "Columns", "FittedPreprocessing", "PreprocessingSpec", "Preprocessor", "Target", "as_in_training",
     "choose_columns", "keep_in", "leaks", "listed", "read_target", "restore", "target_as_numbers", "with_target",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..data import DataError, Table
-from .entries import finite, is_number, missing, mostly_numbers, texts_of
+from .cells import finite, is_number, missing, mostly_numbers, texts_of
 
 SENTENCE = 5  # words
 FEW = 20  # whole numbers of at most so many values, each five times on average, are classes

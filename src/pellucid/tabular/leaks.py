@@ -9,8 +9,8 @@ import numpy as np
 from ..data import Table
 from ..train.doctor import thresholds as limits
 from ..train.doctor.leaking import alone, correlations, together
+from .cells import listed, missing, texts_of
 from .columns import Columns
-from .entries import listed, missing, texts_of
 from .target import Target
 
 ROWS = 20_000  # at most looked at

@@ -1,4 +1,4 @@
-"""`Preprocessing`: fitted transformers that make an array of a table's columns; `Preparation`: which they are.
+"""`FittedPreprocessing`: fitted transformers that make an array of a table's columns; `PreprocessingSpec`: which ones.
 
 Imports data, and scikit-learn where transformers are made.
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from ..data import DataError, Table
 from ..data.outliers import METHODS
+from .cells import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
 from .columns import Columns
-from .entries import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -39,7 +39,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # kinds of columns, and the cl
 
 
 @dataclass(frozen=True)
-class Preparation:
+class PreprocessingSpec:
     """How columns become numbers.
 
     - ``impute``: what stands where a number is missing: the column's "median", "mean" or "most_frequent" value,
@@ -131,20 +131,20 @@ def rare(n: int) -> int:
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class FittedPreprocessing:
     """Fitted transformers of the used columns: a table to an array (n, features), numbers first."""
 
     columns: Columns
     steps: Mapping[str, Pipeline | replay.Pipeline]
 
     @classmethod
-    def fit(cls, table: Table, columns: Columns, how: Preparation | None = None) -> Preprocessing:
+    def fit(cls, table: Table, columns: Columns, how: PreprocessingSpec | None = None) -> FittedPreprocessing:
         """Learn medians, means, deviations and categories from the training rows."""
         from sklearn.pipeline import Pipeline
 
         from .transformers import BagOfWords
 
-        how = how or Preparation()
+        how = how or PreprocessingSpec()
         orders = {name: [str(v) for v in order] for name, order in how.order.items() if name in columns.names}
         if how.encode == "ordinal":
             orders |= {name: in_order(table[name]) for name in columns.categories if name not in orders}
@@ -239,3 +239,6 @@ class Preprocessing:
         if kind == "categories":
             texts[texts == None] = NONE  # noqa: E711
         return texts
+
+
+Preparation, Preprocessing = PreprocessingSpec, FittedPreprocessing  # their names in older pickles

@@ -13,17 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data import DataError, Table, as_table, outliers
 from ..data.names import check_names, column_names
+from .cells import texts_of
 from .columns import Columns, differs, words_of
-from .entries import texts_of
-from .preprocessing import Preparation, Preprocessing, rare
+from .preprocessing import FittedPreprocessing, PreprocessingSpec, rare
 
 
 class Preprocessor(TransformerMixin, BaseEstimator):
     """The columns of a table as numbers for a net: missing ones filled, scaled, categories encoded.
 
-    The parameters are those of `Preparation`. ``X`` is an array (n, columns), a DataFrame or a `data.Table`; every
-    column is used: dates as `DateFeatures`, text that differs in almost every row as a `BagOfWords`. Ordered categories
-    of a DataFrame keep their order. `report` says what is remarkable.
+    The parameters are those of `PreprocessingSpec`. ``X`` is an array (n, columns), a DataFrame or a `data.Table`;
+    every column is used: dates as `DateFeatures`, text that differs in almost every row as a `BagOfWords`. Ordered
+    categories of a DataFrame keep their order. `report` says what is remarkable.
 
     >>> X = np.array([[20.0, "red"], [None, "blue"], [40.0, "red"], [30.0, "blue"]], object)
     >>> Preprocessor(scale="minmax").fit_transform(X)
@@ -58,8 +58,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         orders = orders_of(X) | {name: [str(v) for v in values] for name, values in (self.order or {}).items()}
         for name in orders:
             table[name]  # an unknown name is an error
-        self.how_ = Preparation(**self.get_params() | {"order": orders})
-        self.fitted_ = Preprocessing.fit(table, _by_kind(table, orders), self.how_)
+        self.how_ = PreprocessingSpec(**self.get_params() | {"order": orders})
+        self.fitted_ = FittedPreprocessing.fit(table, _by_kind(table, orders), self.how_)
         self.n_features_in_ = len(table.names)
         self.names_ = tuple(table.names)
         if hasattr(self, "feature_names_in_"):

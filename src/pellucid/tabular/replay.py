@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.codes import bits
+from ..data.encoders import bits
 from .dates import date_parts
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..data import DataError, Table
 from ..data.reading import Reading
+from .cells import finite, in_order, listed, missing, numbers_of, texts_of
 from .columns import FEW, stray_text
-from .entries import finite, in_order, listed, missing, numbers_of, texts_of
 
 Task = Literal["classification", "regression"]
 

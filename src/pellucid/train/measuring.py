@@ -12,7 +12,7 @@ import numpy as np
 
 from ..graph import GraphError, Shape
 from ..metrics import Metric, Scored, as_scored, targets_of
-from ..metrics.scores import rows_of, spread
+from ..metrics.sklearn_scores import rows_of, spread
 from ..nn import Loss, Losses
 from ..nn.loss import places_of
 from ..nn.penalties import PENALTY

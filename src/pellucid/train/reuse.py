@@ -14,7 +14,7 @@ import numpy as np
 from .. import nn
 from ..graph import GraphError
 from ..nn.combine import as_callables
-from ..nn.parts import first_layers, path_of_part
+from ..nn.sublayers import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
 from .codec import Unread

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..graph import GraphError, Program, Value, input, state, toposort
-from ..nn.stepping import Stepping, one_step
+from ..nn.stepwise import Stepping, one_step
 from ..ops.contract import contract_of
 from ..passes.tables import with_tables
 from . import programs

@@ -16,7 +16,7 @@ import numpy as np
 from ..data import DataError
 from . import replay
 from .columns import Columns
-from .preprocessing import PARTS, Preprocessing
+from .preprocessing import PARTS, FittedPreprocessing
 from .target import Target
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CLASS = re.compile(r'"class":\s*"(\w+)"')  # in JSON: in a text of the user's th
 MOST = 1 << 28  # bytes of JSON: more than any table's transformers, less than what a damaged file may claim
 
 
-def keep_in(model: Model, preprocessing: Preprocessing, target: Target) -> None:
+def keep_in(model: Model, preprocessing: FittedPreprocessing, target: Target) -> None:
     """Put the fitted transformers and the description of columns and target into a model, to be saved with it."""
     text = json.dumps(written(preprocessing.steps), separators=(",", ":"))
     model.blobs[BLOB] = np.frombuffer(zlib.compress(text.encode()), np.uint8)
@@ -48,7 +48,7 @@ def keep_in(model: Model, preprocessing: Preprocessing, target: Target) -> None:
     }
 
 
-def restore(model: Model) -> tuple[Preprocessing, Target]:
+def restore(model: Model) -> tuple[FittedPreprocessing, Target]:
     """The transformers and the target that `keep_in` put into a model.
 
     Raises `DataError` where there are none, where they are damaged, or where they hold types that are not ours.
@@ -59,7 +59,7 @@ def restore(model: Model) -> tuple[Preprocessing, Target]:
         steps = _steps(model.blobs[BLOB].tobytes())
         used = {kind: tuple(model.notes["columns"].get(kind, ())) for kind in PARTS}
         columns = Columns(**used, left_out=model.notes["left_out"])
-        found = Preprocessing(columns, steps), _target(model.notes["target"])
+        found = FittedPreprocessing(columns, steps), _target(model.notes["target"])
         genuine = steps.keys() == {k for k in PARTS if used[k]} and all(
             known_class(step) == "Pipeline"
             and all(known_class(part) in PARTS[kind].get(name, ()) for name, part in step.steps)

@@ -20,8 +20,8 @@ from sklearn.utils.validation import _check_y, column_or_1d
 
 from .. import nn
 from ..train.remarks import remark
-from .inputs import finite, refuse_overflow
-from .neural import NeuralEstimator
+from .base import NeuralEstimator
+from .features import finite, refuse_overflow
 
 
 def _has_probabilities(estimator: Any) -> bool:

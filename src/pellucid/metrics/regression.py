@@ -17,7 +17,7 @@ from ..graph import GraphError, Value
 from ..nn.loss import Loss
 from ..nn.masks import known_mask
 from .base import PLACES, Metric, Sums, summed
-from .each import differences
+from .per_sample import differences
 
 
 def must_be_values(y: Value, t: Value, loss: Loss, name: str) -> None:

@@ -17,7 +17,7 @@ from ..graph import GraphError, Value
 from ..nn.loss import Loss
 from ..nn.masks import over_features
 from .base import PLACES, Metric, Sums, place_weights, summed
-from .each import RATIOS, binary_codes, class_numbers, is_binary, known_labels
+from .per_sample import RATIOS, binary_codes, class_numbers, is_binary, known_labels
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 

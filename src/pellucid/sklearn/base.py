@@ -28,9 +28,9 @@ from ..train import Callback, EarlyStopping, Model, ReduceLROnPlateau
 from ..train.remarks import remark
 from ..train.unchanged import unchanged_on_error
 from .choosing import chosen, recipe_net, recipe_of
-from .inputs import Features, finite, refuse_streams, warn_of_target, weights_of
-from .nets import LOSS_NAMES, net_of
-from .perceptron import worker_threads
+from .features import Features, finite, refuse_streams, warn_of_target, weights_of
+from .mlp_programs import worker_threads
+from .networks import LOSS_NAMES, net_of
 from .resuming import join, take_over, to_go_on
 
 LIVE = frozenset([  # what each call of fit looks at anew; the rest makes the net and its optimizer

@@ -16,8 +16,8 @@ from ..graph import GraphError
 from ..nn.activations import softmax
 from ..nn.loss import Loss, places_of
 from .base import Metric, Scored
-from .each import class_numbers, is_binary, known_labels
-from .values import must_be_values
+from .per_sample import class_numbers, is_binary, known_labels
+from .regression import must_be_values
 
 
 @dataclass(frozen=True)
