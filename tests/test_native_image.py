@@ -208,18 +208,18 @@ def test_few_samples_one_after_the_other():
     model, x = Model(net, "cross_entropy", input_shape=(3, 16, 16), seed=0), distinct((LANES + 1, 3, 16, 16), 0)
     every = model.predict(x)
     run = model._compiled("predict", {"x": x})
-    assert 2 <= run.most_alone < LANES
-    for n in (2, run.most_alone, run.most_alone + 1, LANES - 1):
+    assert 2 <= run.max_one_by_one < LANES
+    for n in (2, run.max_one_by_one, run.max_one_by_one + 1, LANES - 1):
         found = model.predict(x[:n])
         np.testing.assert_allclose(found, every[:n], rtol=1e-5, atol=1e-6)
         alone = np.concatenate([model.predict(x[i : i + 1]) for i in range(n)])
-        assert (found == alone).all() == (n <= run.most_alone)
+        assert (found == alone).all() == (n <= run.max_one_by_one)
 
     v = pel.input("v", (4,))
     for y in (ops.batch_sum(v), v - ops.batch_sum(v), v + ops.cast(ops.sample_index(), "float32")):
         summed = pel.Program([v], {"y": y})
         agree(summed, {"v": distinct((2, 4), 0)})
-        assert native.Run(summed).most_alone == 1
+        assert native.Run(summed).max_one_by_one == 1
     table, rows = pel.input("table", (3, 4), kind="shared"), pel.input("rows", (), "int32")
     taken = pel.Program([table, rows], {"y": ops.take(table, rows)})
     arrays = {"table": distinct((3, 4), 0), "rows": np.array([0, 2], "int32")}

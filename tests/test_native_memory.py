@@ -13,7 +13,7 @@ from pellucid.executors.native.build.builder import Builder
 from pellucid.executors.native.jit.target import host
 from pellucid.executors.native.kernels import contraction as tiles
 from pellucid.executors.native.plan.buffer import BYTES, Buffer
-from pellucid.executors.native.plan.memory import lifetimes, places
+from pellucid.executors.native.plan.memory import assign_slots, lifetimes
 from pellucid.executors.native.runtime import run as run_module
 
 random = np.random.default_rng(11)
@@ -38,7 +38,7 @@ def buffers(kind, *sizes, dtype="float32"):
 
 def shared_places(phases, own, kept=()):
     """The plan as names, only of places that several have."""
-    found = places(lifetimes(phases), own, kept)
+    found = assign_slots(lifetimes(phases), own, kept)
     return [[own.index(b) for b in p.buffers] for p in found if len(p.buffers) > 1]
 
 
@@ -88,14 +88,14 @@ def test_memory_to_predict_does_not_grow_with_depth(widths, alone):
         model = pel.Model(deep(depth, widths), "cross_entropy", input_shape=(20,), executor="native")
         run = native.Run(model._program("predict", None))
         run = run.alone if alone else run
-        taken.add(sum(run.bytes(p, 5) for p in run.built.places))
+        taken.add(sum(run.bytes(p, 5) for p in run.built.slots))
         apart.append(sum(run.length(b, 5, b.size) * BYTES[b.dtype] for b in run.built.scratch))
     assert len(taken) == 1 and apart[1] > 2 * apart[0] > 4 * taken.pop()
 
 
 def jobs_in_place_order(builder):
     """For each place: what each of its buffers is used by, as (phase, nest, by blocks)."""
-    for place in builder.built.places:
+    for place in builder.built.slots:
         yield (
             place,
             [
@@ -165,7 +165,7 @@ def test_any_number_of_threads(all_rows_shared, monkeypatch):
         state = dict(start)
         run.steps(state, given, np.arange(20 * n) % n, 6 * LANES + 1)
         bits.append({name: a.tobytes() for name, a in state.items()})
-    assert all(b == bits[0] for b in bits) and any(len(p.buffers) > 1 for p in run.built.places)
+    assert all(b == bits[0] for b in bits) and any(len(p.buffers) > 1 for p in run.built.slots)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

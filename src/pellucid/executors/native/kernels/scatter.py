@@ -18,7 +18,7 @@ from ..llvm import lanes as L
 from ..llvm.affine import Index, Variable, linear
 from ..llvm.lanes import Lanes
 from ..plan.buffer import BYTES
-from ..plan.classify import scatter_behind
+from ..plan.classify import summed_scatter
 from ..plan.planner import Group
 
 UNIT_BYTES = 1 << 17  # of the table's rows that are added up together, on the stack of a thread
@@ -65,7 +65,7 @@ def scatter_nest(nest: Nest, group: Group, rows: dict) -> int:
     number."""
     core, b = group.core, nest.builder
     assert core is not None
-    scatter = scatter_behind(core)
+    scatter = summed_scatter(core)
     assert scatter is not None
     values, numbers = scatter.inputs
     sums = Sums(nest, core.shape, core.dtype)

@@ -12,7 +12,7 @@ from ..codegen.nest import Nest
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
 from ..llvm.lanes import shuffle, splat
-from ..plan.layout_ops import PACK, copy, packed
+from ..plan.layout_ops import PACK, copy, packed_rows
 from ..plan.planner import Group
 
 
@@ -58,7 +58,7 @@ def turn_nest(nest: Nest, group: Group) -> int:
 
 
 def is_pack(group: Group) -> bool:
-    return all(v.primitive is packed for v in group.values)
+    return all(v.primitive is packed_rows for v in group.values)
 
 
 def pack_nest(nest: Nest, group: Group) -> int:

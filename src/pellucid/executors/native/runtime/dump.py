@@ -99,8 +99,8 @@ class Picture:
             self.values[buffer] = v
         for name, buffer in self.builder.built.raw.items():
             self.values[buffer] = self.plan.program.inputs[name]
-        reused = [p for p in self.builder.built.places if len(p.buffers) > 1]
-        self.places = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
+        reused = [p for p in self.builder.built.slots if len(p.buffers) > 1]
+        self.slots = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
 
     # ---- the text -----------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Picture:
         yield f"{counted(nests, 'nest')} in {counted(len(self.phases), 'phase')}, a barrier after each phase"
         kept = sum(v.size * BYTES[v.dtype] for v in program.state.values())
         blocks = -(-n // host.width)
-        own = sum(self.run.bytes(p, blocks) for p in built.places)
+        own = sum(self.run.bytes(p, blocks) for p in built.slots)
         apart = sum(self.run.length(b, blocks, b.size) * BYTES[b.dtype] for b in built.scratch)
         values = f"{size(own)} for values, {size(apart)} without reuse"
         yield f"memory for a batch of {n}: {values}, beside {size(kept)} of state"
@@ -211,8 +211,8 @@ class Picture:
         v = self.values[b] if stored is None else stored
         name = self.names[v] if stored is None else self._target(v)
         a_sample = "" if b.kind == "shared" else " a sample"
-        place = f", place {self.places[b]}" if b in self.places else ""
-        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{place}"
+        slot = f", place {self.slots[b]}" if b in self.slots else ""
+        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{slot}"
 
     def _target(self, v: Value) -> str:
         """A Value's name, and where it is the new value of state, which."""

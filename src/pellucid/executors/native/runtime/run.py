@@ -23,8 +23,8 @@ from ..jit.code import Code
 from ..jit.signature import only_ours, signature
 from ..jit.target import Host, host, quick
 from ..plan.buffer import BYTES, Buffer
-from ..plan.memory import Place
-from ..plan.work import divisible, most_alone, work
+from ..plan.memory import Slot
+from ..plan.work import divisible, max_one_by_one, work
 from .early import Early, quickly
 from .epochs import Steady
 from .limits import available, threads_for
@@ -135,7 +135,7 @@ class Run:
             return reference.compile(self.program)(state, inputs, batch_size)
         self._check_batch(batch)
         arrays = {name: values[v] for name, v in self.program.inputs.items()}
-        if self.alone is not None and batch and batch <= self.most_alone:
+        if self.alone is not None and batch and batch <= self.max_one_by_one:
             return self.once.each(state, arrays, batch)
         new = {name: values[v] for name, v in self.program.state.items()}
         n = batch or 1
@@ -191,8 +191,8 @@ class Run:
         return all(shape[:1] == (1,) for shape in given) if given else batch_size == 1
 
     @shared_property
-    def most_alone(self) -> int:
-        return most_alone(self.simplified, self.host.width)
+    def max_one_by_one(self) -> int:
+        return max_one_by_one(self.simplified, self.host.width)
 
     @shared_property
     def _sample_inputs(self) -> list[str]:
@@ -366,13 +366,13 @@ class Run:
             return
         self.blocks = -1  # until all is there
         self.memory = {}
-        for place in self.built.places:
-            space = aligned(self.bytes(place, blocks), "uint8")
-            for b in place.buffers:
+        for slot in self.built.slots:
+            space = aligned(self.bytes(slot, blocks), "uint8")
+            for b in slot.buffers:
                 kind = np.dtype("uint8" if b.dtype == "bool" else b.dtype)
                 self.memory[b] = space[: self.length(b, blocks) * kind.itemsize].view(kind)
-                if b.margin is not None and b.margin.number:
-                    self.memory[b].fill(b.margin.number)
+                if b.padding is not None and b.padding.number:
+                    self.memory[b].fill(b.padding.number)
         self.addresses = np.zeros(len(self.built.table), np.uintp)
         for buffer, array in self.memory.items():
             self.addresses[self.built.table[buffer]] = array.ctypes.data
@@ -385,9 +385,9 @@ class Run:
             b.kind
         ]
 
-    def bytes(self, place: Place, blocks: int) -> int:
-        """Of a place, for a batch of so many blocks."""
-        return max(self.length(b, blocks) * BYTES[b.dtype] for b in place.buffers)
+    def bytes(self, slot: Slot, blocks: int) -> int:
+        """Of a slot, for a batch of so many blocks."""
+        return max(self.length(b, blocks) * BYTES[b.dtype] for b in slot.buffers)
 
     # ---- to look at ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from ..abi import aligned
 from ..plan.buffer import BYTES
 from ..plan.work import SMALL_WORK, useful_threads
 from .limits import environment, processors
-from .pool import MOST, Pool
+from .pool import MAX_WORKERS, Pool
 
 if TYPE_CHECKING:
     from .run import Run
@@ -45,7 +45,7 @@ class Once:
         """The same for arrays of which `fits` is true."""
         threads = self.useful  # more than processors would only be in each other's way
         if threads > 1:
-            threads = min(threads, self.run.threads or environment() or MOST, processors())
+            threads = min(threads, self.run.threads or environment() or MAX_WORKERS, processors())
         with self.run.lock:
             held = self._find(state)
             for name, memory in self.inputs.items():
