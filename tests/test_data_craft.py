@@ -32,7 +32,7 @@ def rows(part: Dataset) -> list[int]:
 
 
 def test_three_parts_without_overlap_in_the_proportions_of_the_whole():
-    parts = split(X, CLASSES, test=0.2, validation=0.1, seed=3)
+    parts = split(X, CLASSES, test_size=0.2, validation_size=0.1, seed=3)
     assert [len(part) for part in parts] == [140, 20, 40]
     assert sorted(row for part in parts for row in rows(part)) == list(range(N))
     assert [np.bincount(part.y).tolist() for part in parts] == [[98, 28, 14], [14, 4, 2], [28, 8, 4]]
@@ -42,9 +42,9 @@ def test_three_parts_without_overlap_in_the_proportions_of_the_whole():
 
 
 def test_numbers_of_samples_and_parts_that_are_not_wanted():
-    train, validation, test = split(X, X[:, 0], test=7, validation=0)
+    train, validation, test = split(X, X[:, 0], test_size=7, validation_size=0)
     assert validation is None and len(test) == 7 and len(train) == N - 7
-    train, validation, test = split(X, CLASSES, test=0, validation=5)
+    train, validation, test = split(X, CLASSES, test_size=0, validation_size=5)
     assert test is None and len(validation) == 5
 
 
@@ -85,15 +85,15 @@ def test_tables_and_frames():
     [
         ({"y": CLASSES[:5]}, "x has 200 samples and y has 5"),
         ({"groups": [1, 2]}, "groups has 2 labels for 200 samples"),
-        ({"groups": np.zeros(N)}, "test=0.2 of 1 is less than one"),
-        ({"groups": np.arange(N) % 2, "test": 1, "validation": 1}, "of 2 groups leave none to train on"),
+        ({"groups": np.zeros(N)}, "test_size=0.2 of 1 is less than one"),
+        ({"groups": np.arange(N) % 2, "test_size": 1, "validation_size": 1}, "of 2 groups leave none to train on"),
         ({"groups": np.arange(N), "time_ordered": True}, "groups or time_ordered, not both"),
         ({"stratify": True, "time_ordered": True}, "stratify goes neither"),
-        ({"test": 0.7, "validation": 0.3}, "leave none to train on"),
-        ({"test": 1.5}, "test must be a fraction between 0 and 1, or a number of samples, got 1.5"),
-        ({"test": -3}, "test must be a fraction"),
-        ({"test": True}, "test must be a fraction"),
-        ({"validation": 0.001}, "validation=0.001 of 200 is less than one"),
+        ({"test_size": 0.7, "validation_size": 0.3}, "leave none to train on"),
+        ({"test_size": 1.5}, "test_size must be a fraction between 0 and 1, or a number of samples, got 1.5"),
+        ({"test_size": -3}, "test_size must be a fraction"),
+        ({"test_size": True}, "test_size must be a fraction"),
+        ({"validation_size": 0.001}, "validation_size=0.001 of 200 is less than one"),
         ({"y": [7, *CLASSES[1:]]}, r"class.*only 1 member.*stratify=False"),
     ],
 )

@@ -47,9 +47,9 @@ CALLS = {  # with x and y, or a Dataset
     "Model.gradients": lambda *d: trained().gradients(*d),
     "Model.diagnose": lambda *d: str(trained().diagnose(*d)),
     "Model.find_learning_rate": lambda *d: made().find_learning_rate(*d, steps=20).losses,
-    "restarts": lambda *d: pel.restarts(made(), *d, n=2, epochs=2).results,
+    "restarts": lambda *d: pel.restarts(made(), *d, n_restarts=2, epochs=2).results,
     "fit_members": lambda *d: fit_members([made()], *(d if len(d) > 1 else (*d, None)), epochs=2),
-    "Bagging.fit": lambda *d: pel.Bagging(made(), n=4).fit(*d, epochs=2).out_of_bag,
+    "Bagging.fit": lambda *d: pel.Bagging(made(), n_estimators=4).fit(*d, epochs=2).out_of_bag,
     "Committee.evaluate": lambda *d: committee().evaluate(*d),
     "selection.cross_validate": lambda *d: selection.cross_validate(made(), *d, **ONE).scores,
     "selection.compare": lambda *d: str(selection.compare([made(), made(seed=1)], *d, **ONE).differences),
@@ -107,9 +107,12 @@ def test_held_out_samples(name):
     arrays = (OTHER.x, OTHER.y)
     if name == "validation_data":
         same(fitted(made(), TRAIN, validation_data=OTHER), fitted(made(), TRAIN, validation_data=arrays))
-        a, b = (pel.restarts(made(), TRAIN, n=2, epochs=2, validation_data=v).results for v in (OTHER, arrays))
+        a, b = (pel.restarts(made(), TRAIN, n_restarts=2, epochs=2, validation_data=v).results for v in (OTHER, arrays))
         same(a, b)
-        a, b = (pel.Bagging(made(), n=2).fit(TRAIN, epochs=2, validation_data=v).out_of_bag for v in (OTHER, arrays))
+        a, b = (
+            pel.Bagging(made(), n_estimators=2).fit(TRAIN, epochs=2, validation_data=v).out_of_bag
+            for v in (OTHER, arrays)
+        )
         same(a, b)
         a, b = (selection.ModelEstimator(made()).fit(X, TRAIN.y, validation_data=v, epochs=2).predict(X)
                 for v in (OTHER, arrays))  # fmt: skip
@@ -118,7 +121,7 @@ def test_held_out_samples(name):
 
 
 def test_parts_of_a_dataset_keep_its_names():
-    parts = data.split(TRAIN, test=0.2, validation=0.2)
+    parts = data.split(TRAIN, test_size=0.2, validation_size=0.2)
     assert parts.test is not None and parts.test.class_names == ("left", "right") and parts.train.name == "sides"
     assert data.balance(TRAIN).names == ("left", "right")
     rows = data.oversample(TRAIN)

@@ -51,7 +51,7 @@ def test_together_as_alone(kind, jobs, monkeypatch):
         else {"net": (net := KINDS[kind](0)).net, "loss": net.loss, "optimizer": net.optimizer}
     )
     some = [[KINDS[kind](seed).clone(**own) for seed in range(5)] for _ in range(2)]
-    options = {"epochs": 2, "batch_size": 40, "validation_data": (X[:30], Y[:30]), "jobs": jobs}
+    options = {"epochs": 2, "batch_size": 40, "validation_data": (X[:30], Y[:30]), "n_jobs": jobs}
     one, n = trained(10**9, monkeypatch, some[0], **options)
     other, none = trained(-1, monkeypatch, some[1], **options)
     assert none == 0 and (n > 0) == (kind not in ("reference", "averaged"))
@@ -121,7 +121,7 @@ def test_restarts_find_the_best():
     x, y = pel.data.xor()
     net = nn.Sequential(nn.Dense(2), nn.tanh, nn.Dense(1))
     model = pel.Model(net, "binary_cross_entropy", optim.Adam(0.1), ["accuracy"], seed=5)
-    found = pel.restarts(model, x, y, n=12, epochs=150)
+    found = pel.restarts(model, x, y, n_restarts=12, epochs=150)
     losses = found.results["loss"]
     assert not model.state and [m.seed for m in found.models] == list(range(5, 17))
     assert found.best is found.models[losses.argmin()] and np.isclose(found.mean(), losses.mean())
@@ -131,24 +131,24 @@ def test_restarts_find_the_best():
 
 
 def test_restarts_with_validation():
-    found = pel.restarts(classifier(), X, Y, n=3, epochs=5, validation_data=(X[::2], Y[::2]))
+    found = pel.restarts(classifier(), X, Y, n_restarts=3, epochs=5, validation_data=(X[::2], Y[::2]))
     assert found.measure == "val_loss"
     assert found.results["val_accuracy"][1] == found.models[1].evaluate(X[::2], Y[::2])["accuracy"]
-    best = pel.restarts(lambda: classifier(), X, Y, n=3, epochs=5, measure="accuracy")
+    best = pel.restarts(lambda: classifier(), X, Y, n_restarts=3, epochs=5, measure="accuracy")
     assert best.best is best.models[best.results["accuracy"].argmax()]
 
 
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"n": 0}, "n must be a whole number >= 1, got 0"),
-        ({"jobs": 0}, "jobs must be a whole number >= 1"),
+        ({"n_restarts": 0}, "n_restarts must be a whole number >= 1, got 0"),
+        ({"n_jobs": 0}, "n_jobs must be a whole number >= 1, or -1"),
         ({"measure": "val_loss"}, "no measure 'val_loss'; there are loss, accuracy"),
         ({"model": lambda: 3}, "a function that makes one, got int"),
     ],
 )
 def test_restarts_that_cannot_be(given, words):
-    options = {"model": classifier(), "x": X, "y": Y, "n": 2} | given
+    options = {"model": classifier(), "x": X, "y": Y, "n_restarts": 2} | given
     with pytest.raises((GraphError, DataError), match=words):
         pel.restarts(**options)
 
@@ -157,7 +157,7 @@ def test_restarts_that_cannot_be(given, words):
 
 
 def test_a_committee_is_the_mean():
-    found = pel.restarts(classifier(), X, Y, n=4, epochs=10)
+    found = pel.restarts(classifier(), X, Y, n_restarts=4, epochs=10)
     committee = found.committee()
     each = np.stack([m.predict(X) for m in committee.models])
     assert np.allclose(committee.predict(X), each.mean(axis=0)) and np.allclose(committee.spread(X), each.std(axis=0))
@@ -219,7 +219,7 @@ def test_out_of_bag_is_what_new_samples_give():
     model = pel.Model(
         nn.Sequential(nn.Dense(8), nn.tanh, nn.Dense(1)), "binary_cross_entropy", optim.Adam(0.02), ["accuracy"]
     )
-    bagging = pel.Bagging(model, n=12).fit(x[::2], y[::2], epochs=20)
+    bagging = pel.Bagging(model, n_estimators=12).fit(x[::2], y[::2], epochs=20)
     new = bagging.evaluate(x[1::2], y[1::2])
     assert abs(bagging.out_of_bag["accuracy"] - new["accuracy"]) < 0.04 and bagging.left_out <= 5
     assert bagging.out_of_bag["accuracy"] < bagging.evaluate(x[::2], y[::2])["accuracy"]
@@ -229,7 +229,7 @@ def test_members_see_only_what_was_drawn(monkeypatch):
     """A member alone, with how often each sample was drawn as its weight, is the same; together or not."""
     for limit in (10**9, -1):
         monkeypatch.setattr(together, "MOST_WORK", limit)
-        bagging = pel.Bagging(classifier(), n=3, seed=9).fit(X, Y, epochs=2)
+        bagging = pel.Bagging(classifier(), n_estimators=3, seed=9).fit(X, Y, epochs=2)
         rng = np.random.default_rng(9)
         counts = [np.bincount(rng.integers(0, 150, 150), minlength=150) for _ in range(3)]
         alone = classifier()
@@ -238,7 +238,7 @@ def test_members_see_only_what_was_drawn(monkeypatch):
 
 
 def test_of_one_member_some_samples_are_judged():
-    bagging = pel.Bagging(classifier(), n=1).fit(X, Y, epochs=5)
+    bagging = pel.Bagging(classifier(), n_estimators=1).fit(X, Y, epochs=5)
     assert 80 < bagging.left_out < 110 and 0 < bagging.out_of_bag["accuracy"] <= 1
 
 
@@ -246,7 +246,7 @@ def test_bagging_that_cannot_be():
     with pytest.raises(GraphError, match="vote must be one of"):
         pel.Bagging(classifier(), vote="all")
     with pytest.raises(GraphError, match="leave class_weight and validation_split out"):
-        pel.Bagging(classifier(), n=2).fit(X, Y, class_weight="balanced")
+        pel.Bagging(classifier(), n_estimators=2).fit(X, Y, class_weight="balanced")
 
 
 def test_members_do_not_write_one_file(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas"}
+GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -26,6 +26,7 @@ WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
     "_moved": set(),
+    "deprecation": set(),
     "graph": {"listing"},
     "hints": set(),
     "checks": {"graph", "hints"},

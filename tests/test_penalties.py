@@ -290,7 +290,7 @@ def test_models_in_training_together():
     penalties = [nn.L2(0.1), nn.L2(0.5), nn.L2(0.9)], [nn.L2(0.1), nn.L1(0.1), None]
     for several in penalties:
         together, alone = ([model(parts, loss, sgd, regularizer=r) for r in several] for _ in range(2))
-        fit_members(together, X, T, epochs=3, jobs=1)
+        fit_members(together, X, T, epochs=3, n_jobs=1)
         for a, b in zip(together, alone, strict=True):
             b.fit(X, T, epochs=3, verbose=0)
             assert a.history.columns.keys() == b.history.columns.keys()

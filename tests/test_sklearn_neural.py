@@ -302,7 +302,7 @@ def test_restarts(early_stopping):
     x = np.tile([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], (10, 1))
     y = (x[:, 0] != x[:, 1]).astype(int)
     options = {"learning_rate_init": 0.1, "max_iter": 150, "tol": 0, "random_state": 0, "batch_size": 10}
-    net = NeuralClassifier((2,), "tanh", restarts=8, early_stopping=early_stopping, **options).fit(x, y)
+    net = NeuralClassifier((2,), "tanh", n_restarts=8, early_stopping=early_stopping, **options).fit(x, y)
     measure = "val_loss" if early_stopping else "loss"
     assert len(net.restarts_.models) == 8 and net.restarts_.std() > 0
     results = net.restarts_.results[measure]
@@ -311,7 +311,7 @@ def test_restarts(early_stopping):
     again = clone(net).fit(x, y)
     assert (again.predict_proba(x) == net.predict_proba(x)).all()
     weight = np.linspace(0.5, 2, 40)
-    one, best = (NeuralClassifier((2,), restarts=n, alpha=0.1, **options).fit(x, y, weight) for n in (1, 2))
+    one, best = (NeuralClassifier((2,), n_restarts=n, alpha=0.1, **options).fit(x, y, weight) for n in (1, 2))
     first = best.restarts_.models[0]
     assert first.penalties == pytest.approx(one.model_.penalties)
     assert all((first.parameters[name] == a).all() for name, a in one.model_.parameters.items())

@@ -54,7 +54,7 @@ def test_words():
 
 def test_rare_tokens_are_left_out():
     assert Vocabulary(ENGLISH, level="words", lower=True, min_count=2, special=()).tokens == (".", "dog", "runs", "the")
-    assert Vocabulary(ENGLISH, level="words", lower=True, most=2, special=()).tokens == (".", "dog")
+    assert Vocabulary(ENGLISH, level="words", lower=True, max_tokens=2, special=()).tokens == (".", "dog")
     fails(lambda: Vocabulary("abc", min_count=2), "none of 3 tokens occurs 2 times")
 
 
@@ -80,7 +80,7 @@ def test_tokens_outside_the_vocabulary(level, text, place):
 MAKE = {
     "words": lambda: Vocabulary(ENGLISH, level="words", lower=True, special=("<pad>", "<unk>")),
     "characters": lambda: Vocabulary("Adog "),
-    "byte pairs": lambda: pytest.importorskip("tokenizers") and BytePairs(ENGLISH, size=280),
+    "byte pairs": lambda: pytest.importorskip("tokenizers") and BytePairs(ENGLISH, vocab_size=280),
 }
 
 
@@ -116,7 +116,7 @@ BAD = {
     "level": (lambda: Vocabulary("a", level="lines"), "'lines'", "'characters' or 'words'"),
     "special": (lambda: Vocabulary("a", special=["<eos>"]), "'<eos>'", "<pad>, <unk>, <start>, <end>"),
     "min_count": (lambda: Vocabulary("a", min_count=0), "min_count must be a whole number >= 1, got 0"),
-    "most": (lambda: Vocabulary("a", most=-1), "most must be"),
+    "max_tokens": (lambda: Vocabulary("a", max_tokens=-1), "max_tokens must be"),
     "no text": (lambda: Vocabulary([]), "the texts are empty"),
     "numbers": (lambda: Vocabulary([[1, 2]]), "text or lists of text, got 1"),
     "no start": (lambda: Vocabulary("a", special=()).encode("a", start=True), "has no token '<start>'"),
@@ -137,25 +137,29 @@ def test_bad_vocabularies(case):
 
 def test_byte_pairs():
     pytest.importorskip("tokenizers")
-    pieces = BytePairs(ENGLISH, size=270)
+    pieces = BytePairs(ENGLISH, vocab_size=270)
     assert 259 < len(pieces) <= 270 and pieces.tokens[:3] == ("<pad>", "<start>", "<end>")
     for text in ("The dog  sleeps\n", "Größe 猫 <pad><end>", ""):  # spaces, bytes it has not seen, what looks special
         numbers = pieces.encode(text, start=True, end=True)
         assert numbers.dtype == np.int32 and (numbers[0], numbers[-1]) == (1, 2)
         assert not len(numbers[1:-1]) or numbers[1:-1].min() >= 3
         assert pieces.decode(numbers) == text
-    assert len(pieces.encode("The dog")) < len("The dog") == len(BytePairs("x", size=259).encode("The dog"))
-    lower = BytePairs(ENGLISH, size=270, lower=True)
+    assert len(pieces.encode("The dog")) < len("The dog") == len(BytePairs("x", vocab_size=259).encode("The dog"))
+    lower = BytePairs(ENGLISH, vocab_size=270, lower=True)
     assert lower.decode(lower.encode("The Dog")) == "the dog"
-    assert BytePairs(ENGLISH, size=270) == pieces != lower
+    assert BytePairs(ENGLISH, vocab_size=270) == pieces != lower
 
 
 def test_bad_byte_pairs(monkeypatch):
     pytest.importorskip("tokenizers")
-    fails(lambda: BytePairs(ENGLISH, size=200), "size must be 259 or more", "256 bytes and 3 special tokens, got 200")
+    fails(
+        lambda: BytePairs(ENGLISH, vocab_size=200),
+        "vocab_size must be 259 or more",
+        "256 bytes and 3 special tokens, got 200",
+    )
     fails(lambda: BytePairs(ENGLISH, special=("<unk>",)), "leave '<unk>' out")
-    fails(lambda: BytePairs([["a", "b"]], size=300), "BytePairs takes text, got list")
-    pieces = BytePairs(ENGLISH, size=260)
+    fails(lambda: BytePairs([["a", "b"]], vocab_size=300), "BytePairs takes text, got list")
+    pieces = BytePairs(ENGLISH, vocab_size=260)
     fails(lambda: BytePairs.from_json(pieces.to_json() | {"tokenizer": {}}), "the description is damaged")
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     fails(lambda: BytePairs.from_json(pieces.to_json()), "pip install 'pellucid[text]'")
@@ -163,7 +167,7 @@ def test_bad_byte_pairs(monkeypatch):
 
 def test_byte_pairs_need_their_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    fails(lambda: BytePairs(ENGLISH, size=300), "BytePairs needs tokenizers: pip install 'pellucid[text]'")
+    fails(lambda: BytePairs(ENGLISH, vocab_size=300), "BytePairs needs tokenizers: pip install 'pellucid[text]'")
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
@@ -283,5 +287,5 @@ def test_translations(shared_data):
     words = Vocabulary(german, level="words", lower=True)
     assert {"männer", "."} <= set(words.tokens) and words.unknown not in words.encode(german[5])
     pytest.importorskip("tokenizers")
-    pieces = BytePairs(german, size=1000)
+    pieces = BytePairs(german, vocab_size=1000)
     assert len(pieces) == 1000 and all(pieces.decode(pieces.encode(text)) == text for text in german)

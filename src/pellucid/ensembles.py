@@ -10,6 +10,7 @@ import numpy as np
 
 from .data import DataError
 from .data.dataset import taken_apart
+from .deprecation import deprecated
 from .graph import GraphError
 from .nn.activations import sigmoid, softmax
 from .nn.masks import with_mask
@@ -19,7 +20,7 @@ from .train.arrays import as_array, held_out
 from .train.callbacks import Monitor
 from .train.measuring import steps_counted
 from .train.outputs import one_output
-from .train.together import fit_members, processors, side_by_side
+from .train.together import fit_members, jobs_of, side_by_side
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
 
@@ -72,24 +73,27 @@ class Restarts:
         return np.argsort(sign * self.results[self.measure], kind="stable").tolist()
 
 
+@deprecated("n", "n_restarts", since="0.1")
+@deprecated("jobs", "n_jobs", since="0.1")
 def restarts(
     model: Model | Callable[[], Model],
     x: Any,
     y: Any = None,
-    n: int = 10,
+    n_restarts: int = 10,
     *,
     measure: str | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = -1,
     **options: Any,
 ) -> Restarts:
-    """Train a net ``n`` times from other first weights: how much of the result is luck, and which is the best?
+    """Train a net ``n_restarts`` times from other first weights: how much of the result is luck, and which is the best?
 
     - ``model``: a `Model`, which stays as it is, or a function that makes one. Its seed is that of the first restart,
       the next has the seed after it. All see the samples in the same order.
     - ``x``, ``y``: the samples, or a Dataset as ``x``.
     - ``options``: of `Model.fit`. Results are those on ``validation_data`` where it is given, else the last epoch's.
     - ``measure``: by which the best is chosen: "val_loss" where there is validation, else "loss".
-    - ``jobs``: so many at a time; by default as many as there are processors. Small nets train as one program.
+    - ``n_jobs``: how many train at a time; -1, the default, as many as there are processors. Small nets train as one
+      program.
 
     Raises `GraphError` for fewer than one restart, `DataError` for a measure that is not there.
 
@@ -97,13 +101,13 @@ def restarts(
     >>> x, y = pel.data.xor()
     >>> net = pel.nn.Sequential(pel.nn.Dense(3), pel.nn.tanh, pel.nn.Dense(1))
     >>> model = Model(net, "binary_cross_entropy", pel.optim.Adam(0.1), ["accuracy"])
-    >>> found = restarts(model, x, y, n=5, epochs=100)
+    >>> found = restarts(model, x, y, n_restarts=5, epochs=100)
     >>> len(found.models), found.best.evaluate(x, y)["accuracy"]
     (5, 1.0)
     """
-    models = _several(model, n, "restarts")
-    weights = [options.pop("sample_weight", None)] * n
-    fit_members(models, x, y, weights, jobs=jobs, **options)
+    models = _several(model, n_restarts, "restarts", "n_restarts")
+    weights = [options.pop("sample_weight", None)] * n_restarts
+    fit_members(models, x, y, weights, n_jobs=n_jobs, **options)
     last = {name: np.array([m.history[name][-1] for m in models]) for name in models[0].history.columns}
     if (held := options.get("validation_data")) is not None:
         vx, vy, weight = held_out(held)
@@ -115,10 +119,10 @@ def restarts(
     return Restarts(models, last, measure)
 
 
-def _several(model: Model | Callable[[], Model], n: int, what: str) -> list[Model]:
+def _several(model: Model | Callable[[], Model], n: int, what: str, name: str) -> list[Model]:
     """New models that differ in their seed."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise GraphError(f"{what}: n must be a whole number >= 1, got {n!r}")
+        raise GraphError(f"{what}: {name} must be a whole number >= 1, got {n!r}")
     base = model if isinstance(model, Model) else model()
     if not isinstance(base, Model):
         raise GraphError(f"{what}: expected a pellucid.Model or a function that makes one, got {type(base).__name__}")
@@ -128,12 +132,14 @@ def _several(model: Model | Callable[[], Model], n: int, what: str) -> list[Mode
 # ---- committees -------------------------------------------------------------------------------------------------
 
 
+@deprecated("jobs", "n_jobs", since="0.1")
 class Committee:
     """Several models that predict as one: the mean of what they say, or a vote.
 
     ``vote``: "mean", the mean of probabilities or values, whose squared error is never more than the members' mean
     squared error (Krogh and Vedelsby, 1995: the difference is the members' spread); or "majority", the share of members
-    that choose each class. ``jobs``: members at a time. Raises `GraphError` for no models, or models of other outputs.
+    that choose each class. ``n_jobs``: how many members predict at a time, -1 as many as there are processors. Raises
+    `GraphError` for no models, or models of other outputs.
 
     >>> import pellucid as pel
     >>> models = [Model(pel.nn.Dense(1, bias=False), "mse", input_shape=(1,)) for _ in range(2)]
@@ -144,8 +150,8 @@ class Committee:
     ([[4.0]], [[2.0]])
     """
 
-    def __init__(self, models: Sequence[Model], vote: str = "mean", jobs: int | None = None) -> None:
-        self.models, self.vote, self.jobs = list(models), vote, jobs
+    def __init__(self, models: Sequence[Model], vote: str = "mean", n_jobs: int | None = -1) -> None:
+        self.models, self.vote, self.n_jobs = list(models), vote, n_jobs
         if not self.models:
             raise GraphError("a committee needs at least one model")
         if vote not in VOTES:
@@ -165,7 +171,7 @@ class Committee:
 
     def each(self, x: Any, *, batch_size: int | str | None = None) -> np.ndarray:
         """What every member predicts: (members, n, ...)."""
-        jobs = min(self.jobs or processors(), len(self.models))
+        jobs = min(jobs_of(self, self.n_jobs), len(self.models))
         return np.stack(side_by_side(lambda m: m.predict(x, batch_size=batch_size), self.models, jobs))
 
     def predict(self, x: Any, *, batch_size: int | str | None = None) -> np.ndarray:
@@ -243,6 +249,8 @@ def _kind(model: Model) -> str:
 # ---- bagging ----------------------------------------------------------------------------------------------------
 
 
+@deprecated("n", "n_estimators", since="0.1")
+@deprecated("jobs", "n_jobs", since="0.1")
 class Bagging(Committee):
     """A committee whose members learn from other bootstrap samples: n of n samples, drawn with replacement.
 
@@ -250,13 +258,13 @@ class Bagging(Committee):
     them, judge it: ``out_of_bag`` has loss and metrics without any other test data. Breiman, "Bagging predictors",
     Machine Learning 24, 1996.
 
-    - ``model``: a `Model`, which stays as it is, or a function that makes one; ``n`` members.
-    - ``vote``, ``jobs``: as in `Committee`; ``seed``: of the drawing, by default the model's.
+    - ``model``: a `Model`, which stays as it is, or a function that makes one; ``n_estimators``: how many members.
+    - ``vote``, ``n_jobs``: as in `Committee`; ``seed``: of the drawing, by default the model's.
 
     >>> import pellucid as pel
     >>> x, y = pel.data.moons(200, noise=0.1, seed=0)
     >>> net = pel.nn.Sequential(pel.nn.Dense(8), pel.nn.tanh, pel.nn.Dense(1))
-    >>> bagging = Bagging(Model(net, "binary_cross_entropy", pel.optim.Adam(0.05), ["accuracy"]), n=8)
+    >>> bagging = Bagging(Model(net, "binary_cross_entropy", pel.optim.Adam(0.05), ["accuracy"]), n_estimators=8)
     >>> committee = bagging.fit(x, y, epochs=50)
     >>> committee.out_of_bag["accuracy"] > 0.9, committee.left_out
     (True, 3)
@@ -265,15 +273,15 @@ class Bagging(Committee):
     def __init__(
         self,
         model: Model | Callable[[], Model],
-        n: int = 10,
+        n_estimators: int = 10,
         *,
         vote: str = "mean",
         seed: int | None = None,
-        jobs: int | None = None,
+        n_jobs: int | None = -1,
     ) -> None:
         if vote not in VOTES:
             raise GraphError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
-        self.models, self.vote, self.jobs = _several(model, n, "Bagging"), vote, jobs
+        self.models, self.vote, self.n_jobs = _several(model, n_estimators, "Bagging", "n_estimators"), vote, n_jobs
         self.seed = self.models[0].seed if seed is None else seed
         self.out_of_bag: dict[str, float] = {}
         self.left_out = 0  # samples that every member has seen
@@ -288,8 +296,8 @@ class Bagging(Committee):
         n, rng = len(y), np.random.default_rng(self.seed)
         counts = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in self.models])  # (members, n)
         weights = counts if sample_weight is None else counts * np.asarray(sample_weight)
-        fit_members(self.models, x, y, list(weights.astype(self.models[0].dtype)), self.jobs, **options)
-        Committee.__init__(self, self.models, self.vote, self.jobs)
+        fit_members(self.models, x, y, list(weights.astype(self.models[0].dtype)), self.n_jobs, **options)
+        Committee.__init__(self, self.models, self.vote, self.n_jobs)
         self._judge(x, y, counts == 0, sample_weight)
         return self
 

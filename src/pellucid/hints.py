@@ -230,7 +230,7 @@ TABLE = [Hint(*row) for row in (
     ("pel", "to_categorical utils", "K", "pel.Model(net, loss='cross_entropy')", "class numbers are taken as they are"),
     ("pel", "MLPClassifier", "S", "pel.sklearn.MLPClassifier()"),
     ("pel", "MLPRegressor", "S", "pel.sklearn.MLPRegressor()"),
-    ("pel", "train_test_split", "S", "train, _, test = pel.data.split(x, y, validation=0)"),
+    ("pel", "train_test_split", "S", "train, _, test = pel.data.split(x, y, validation_size=0)"),
     ("pel", "cross_val_score GridSearchCV", "S", "pel.selection.cross_validate(model, x, y, folds=3, epochs=1)"),
     # ---- the model ------------------------------------------------------------------------------------------------
     ("model", "compile", "K", "pel.Model(net, loss='cross_entropy', optimizer='adam', metrics=['accuracy'])",
@@ -303,7 +303,7 @@ TABLE = [Hint(*row) for row in (
     # ---- data -----------------------------------------------------------------------------------------------------
     ("data", "DataLoader", "P", "model.fit(x, y, batch_size=32)", "fit makes mini-batches, shuffled"),
     ("data", "TensorDataset", "P", "pel.data.Dataset(x, y)", "model.fit(dataset)"),
-    ("data", "train_test_split random_split", "PS", "train, _, test = pel.data.split(x, y, validation=0)"),
+    ("data", "train_test_split random_split", "PS", "train, _, test = pel.data.split(x, y, validation_size=0)"),
     ("data", "load_digits", "S", "pel.data.digits()"),
     ("data", "make_moons", "S", "pel.data.moons()"),
     ("data", "make_circles", "S", "pel.data.circles()"),

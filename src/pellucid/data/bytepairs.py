@@ -6,25 +6,27 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..deprecation import deprecated
 from .dataset import DataError
 from .tokens import SPECIAL, Tokenizer, check_fields, checked_special
 
 BYTES = 256
 
 
+@deprecated("size", "vocab_size", since="0.1")
 class BytePairs(Tokenizer):
     """Pieces of words, learnt: the 256 bytes, and then the pairs of pieces that are the most frequent side by side.
 
-    - ``texts``: one text or many, to learn from. ``size``: how many tokens there are at most, the special ones among
-      them; fewer where the texts have no more pairs.
+    - ``texts``: one text or many, to learn from. ``vocab_size``: how many tokens there are at most, with the special
+      ones; fewer where the texts have no more pairs.
     - ``special``: as in `Vocabulary`, but without ``<unk>``: every text can be written in bytes.
     - ``lower``: whether upper case becomes lower case.
 
-    ``decode(encode(text))`` is the text, spaces and all. Raises `DataError` for a size that leaves no room for the
-    bytes, and where the library is missing. Sennrich, Haddow and Birch, ACL 2016; on bytes: Radford et al., 2019. Done
-    by Hugging Face's tokenizers.
+    ``decode(encode(text))`` is the text, spaces and all. Raises `DataError` for a ``vocab_size`` that leaves no room
+    for the bytes, and where the library is missing. Sennrich, Haddow and Birch, ACL 2016; on bytes: Radford et al.,
+    2019. Done by Hugging Face's tokenizers.
 
-    >>> pieces = BytePairs("low low lowest", size=262)  # 259, and "ow", "low", " low"
+    >>> pieces = BytePairs("low low lowest", vocab_size=262)  # 259, and "ow", "low", " low"
     >>> [pieces.tokens[i] for i in pieces.encode("lower low")], pieces.decode(pieces.encode("lower  Löw"))
     (['low', 'e', 'r', ' low'], 'lower  Löw')
     """
@@ -32,7 +34,7 @@ class BytePairs(Tokenizer):
     def __init__(
         self,
         texts: str | Iterable[str],
-        size: int = 8000,
+        vocab_size: int = 8000,
         *,
         lower: bool = False,
         special: Sequence[str] = (SPECIAL[0], SPECIAL[2], SPECIAL[3]),
@@ -41,13 +43,13 @@ class BytePairs(Tokenizer):
         if self.unknown is not None:
             raise DataError("BytePairs: leave '<unk>' out of special, as every text can be written in bytes")
         least = BYTES + len(self.special)
-        if not isinstance(size, int) or size < least:
-            raise DataError(f"BytePairs: size must be {least} or more, {BYTES} bytes and {len(self.special)} special "
-                            f"tokens, got {size!r}")  # fmt: skip
+        if not isinstance(vocab_size, int) or vocab_size < least:
+            raise DataError(f"BytePairs: vocab_size must be {least} or more, {BYTES} bytes and {len(self.special)} "
+                            f"special tokens, got {vocab_size!r}")  # fmt: skip
         bpe = library()
         level = bpe.pre_tokenizers.ByteLevel
         trainer = bpe.trainers.BpeTrainer(
-            vocab_size=size - len(self.special), initial_alphabet=sorted(level.alphabet()), show_progress=False
+            vocab_size=vocab_size - len(self.special), initial_alphabet=sorted(level.alphabet()), show_progress=False
         )
         model = bpe.Tokenizer(bpe.models.BPE())
         model.pre_tokenizer, model.decoder = level(add_prefix_space=False), bpe.decoders.ByteLevel()

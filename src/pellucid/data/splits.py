@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..deprecation import deprecated
 from .dataset import DataError, Dataset, drawn, has_classes, no_targets, taken_apart
 from .table import Table, refuse_streams
 
@@ -24,11 +25,13 @@ class Split(NamedTuple):
     test: Dataset | None
 
 
+@deprecated("test", "test_size", since="0.1")
+@deprecated("validation", "validation_size", since="0.1")
 def split(
     x: Any,
     y: Any = None,
-    test: float | int = 0.2,
-    validation: float | int = 0.1,
+    test_size: float | int = 0.2,
+    validation_size: float | int = 0.1,
     *,
     stratify: bool | None = None,
     groups: Any = None,
@@ -39,7 +42,7 @@ def split(
 
     - ``x``: an array, a DataFrame or a Table; ``y``: one target a sample. Or a Dataset as ``x``, whose names the
       parts have too.
-    - ``test``, ``validation``: fractions of all samples, or numbers of them; 0 for none.
+    - ``test_size``, ``validation_size``: fractions of all samples, or numbers of them; 0 for none.
     - ``stratify``: each part has the classes in the proportions of the whole. By default it does where y holds classes
       (text, or whole numbers that come again and again), and there are neither groups nor a time order.
     - ``groups``: one label a sample, such as the patient; a group is in one part only. Fractions are of the groups.
@@ -69,10 +72,13 @@ def split(
         raise DataError(f"split: groups has {len(groups)} labels for {n} samples")
     classes = _come_again(labels) if stratify is None else stratify
     units = n if groups is None else len(np.unique(np.asarray(groups)))
-    sizes = [_size(name, size, units) for name, size in (("test", test), ("validation", validation))]
+    sizes = [
+        _size(name, size, units) for name, size in (("test_size", test_size), ("validation_size", validation_size))
+    ]
     if sum(sizes) >= units:
         what = "samples" if groups is None else "groups"
-        raise DataError(f"split: test={test} and validation={validation} of {units} {what} leave none to train on")
+        raise DataError(f"split: test_size={test_size} and validation_size={validation_size} of {units} {what} leave "
+                        "none to train on")  # fmt: skip
     rows = np.arange(n)
     parts: list[Dataset | None] = []
     for size in sizes:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..deprecation import deprecated
 from .dataset import DataError
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
@@ -90,6 +91,7 @@ class Tokenizer(ABC):
     def to_json(self) -> dict[str, Any]: ...
 
 
+@deprecated("most", "max_tokens", since="0.1")
 class Vocabulary(Tokenizer):
     """The characters or words that a text is made of, each with a number: the most frequent first.
 
@@ -97,8 +99,8 @@ class Vocabulary(Tokenizer):
       words of a treebank).
     - ``level``: "characters", or "words": a word is a run of letters, digits and underscores, with hyphens and
       apostrophes inside (``don't``); every other sign is a word of its own, and spaces are none.
-    - ``lower``: whether upper case becomes lower case. ``min_count``: rarer tokens are left out; ``most``: no more than
-      so many are kept.
+    - ``lower``: whether upper case becomes lower case. ``min_count``: rarer tokens are left out; ``max_tokens``: how
+      many of the most frequent are kept, not counting the special ones; by default all.
     - ``special``: which of ``<pad>``, ``<unk>``, ``<start>``, ``<end>`` there are; they come first, in this order.
 
     A token that is not there becomes ``<unk>``; without that, it is a `DataError` that names it and its place. Tokens
@@ -123,19 +125,19 @@ class Vocabulary(Tokenizer):
         *,
         lower: bool = False,
         min_count: int = 1,
-        most: int | None = None,
+        max_tokens: int | None = None,
         special: Sequence[str] = SPECIAL,
     ) -> None:
         self.level, self.lower, self.special = level, bool(lower), checked_special(special)
         if level not in LEVELS:
             raise DataError(f"Vocabulary: level is {level!r}, expected {' or '.join(map(repr, LEVELS))}")
-        for name, value in (("min_count", min_count), ("most", 1 if most is None else most)):
+        for name, value in (("min_count", min_count), ("max_tokens", 1 if max_tokens is None else max_tokens)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise DataError(f"Vocabulary: {name} must be a whole number >= 1, got {value!r}")
         counts: Counter[str] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(self.split(text))
-        kept = sorted((t for t, n in counts.items() if n >= min_count), key=lambda t: (-counts[t], t))[:most]
+        kept = sorted((t for t, n in counts.items() if n >= min_count), key=lambda t: (-counts[t], t))[:max_tokens]
         if not kept:
             why = f"none of {len(counts)} tokens occurs {min_count} times" if counts else "the texts are empty"
             raise DataError(f"Vocabulary: there is nothing to number, as {why}")

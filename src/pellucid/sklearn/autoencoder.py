@@ -46,7 +46,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralEstim
                  learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-                 n_iter_no_change=10, callbacks=(), scale=True, input_shape=None, restarts=1, executor=None,
+                 n_iter_no_change=10, callbacks=(), scale=True, input_shape=None, n_restarts=1, executor=None,
                  threads=None):  # fmt: skip
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.n_components, self.decoder, self.noise = (given.pop(n) for n in ("n_components", "decoder", "noise"))

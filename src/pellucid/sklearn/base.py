@@ -20,6 +20,7 @@ from .. import nn, optim
 from ..checks import hint_options
 from ..data import DataError, Dataset
 from ..data.dataset import no_targets
+from ..deprecation import deprecated
 from ..ensembles import restarts
 from ..nn.losses import as_loss
 from ..recipes import HELD
@@ -35,7 +36,7 @@ from .resuming import join, take_over, to_go_on
 
 LIVE = frozenset([  # what each call of fit looks at anew; the rest makes the net and its optimizer
     "max_iter", "tol", "verbose", "warm_start", "alpha", "shuffle", "batch_size", "callbacks", "early_stopping",
-    "power_t", "validation_fraction", "n_iter_no_change", "random_state", "class_weight", "restarts",
+    "power_t", "validation_fraction", "n_iter_no_change", "random_state", "class_weight", "n_restarts",
 ])  # fmt: skip
 FIXED = ("scale",)  # what cannot change while the weights stay
 
@@ -92,7 +93,7 @@ class NeuralEstimator(BaseEstimator):
         "scale": ["boolean"],
         "input_shape": [None, tuple, list],
         "executor": [None, str],
-        "restarts": [Interval(Integral, 1, None, closed="left")],
+        "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "threads": [None, Interval(Integral, 1, None, closed="left")],
     }
     usual_loss, usual_targets = "", "y"
@@ -102,6 +103,7 @@ class NeuralEstimator(BaseEstimator):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         hint_options(cls, "estimator")
+        deprecated("restarts", "n_restarts", since="0.1")(cls)
 
     def __init__(
         self,
@@ -135,7 +137,7 @@ class NeuralEstimator(BaseEstimator):
         callbacks=(),
         scale=True,
         input_shape=None,
-        restarts=1,
+        n_restarts=1,
         executor=None,
         threads=None,
     ):
@@ -264,8 +266,8 @@ class NeuralEstimator(BaseEstimator):
         given = {"batch_size": self._batch(model, len(x)), "epochs": epochs, "validation_data": validation_data,
                  "sample_weight": weight, "shuffle": bool(self.shuffle), "callbacks": callbacks,
                  "verbose": 2 if self.verbose is True else int(self.verbose)}  # fmt: skip
-        if self.restarts > 1 and first and not partial:
-            self.restarts_ = restarts(model, x, t, self.restarts, measure=watched, **given)
+        if self.n_restarts > 1 and first and not partial:
+            self.restarts_ = restarts(model, x, t, self.n_restarts, measure=watched, **given)
             model = self.restarts_.best
         else:
             model.fit(x, t, **given)

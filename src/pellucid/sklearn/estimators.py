@@ -47,7 +47,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     - ``learning_rate`` may be a `pellucid.schedules.Schedule`; ``callbacks`` are Pellucid's.
     - ``class_weight``: {class: weight} or "balanced".
     - ``scale``: X to mean 0 and variance 1. DataFrames with categories become columns of numbers.
-    - ``restarts``: train so many times from other first weights and keep the best; ``restarts_`` has the mean, the
+    - ``n_restarts``: train this many times from other first weights and keep the best; ``restarts_`` has the mean, the
       spread and all of them (`pellucid.Restarts`).
     - ``executor``, ``threads``: as in `pellucid.Model`. The net computes in the dtype of X, float32 or float64.
 
@@ -72,7 +72,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
                  learning_rate_init="auto", power_t=0.5, max_iter="auto", shuffle=True, random_state=None, tol=1e-4,
                  verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping="auto",
                  validation_fraction=0.15, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change="auto",
-                 callbacks=(), scale=True, input_shape=None, restarts=1, executor=None, threads=None,
+                 callbacks=(), scale=True, input_shape=None, n_restarts=1, executor=None, threads=None,
                  class_weight=None):  # fmt: skip
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.class_weight = given.pop("class_weight")

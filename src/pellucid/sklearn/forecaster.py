@@ -59,7 +59,7 @@ class NeuralForecaster(NeuralRegressor):
                  learning_rate="auto", learning_rate_init="auto", power_t=0.5, max_iter="auto", shuffle=True,
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping="auto", validation_fraction=0.15, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-                 n_iter_no_change="auto", callbacks=(), scale=True, input_shape=None, restarts=1, executor=None,
+                 n_iter_no_change="auto", callbacks=(), scale=True, input_shape=None, n_restarts=1, executor=None,
                  threads=None):  # fmt: skip
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.window, self.horizon, self.channels = (given.pop(name) for name in ("window", "horizon", "channels"))

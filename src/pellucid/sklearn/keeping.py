@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BLOB = "series"
 PASSING = {"model_", "features_", "restarts_", "loss_curve_", "recipe_"}  # kept otherwise, or not needed to predict
+RENAMED = {"restarts": "n_restarts"}  # arguments, by the names that earlier files have
 EARLIER = {"line_": {}, "share_": 1.0}  # of forecasters written before there was a line: the net is all
 
 
@@ -52,7 +53,7 @@ def restore(model: Model) -> NeuralForecaster:
     try:
         unpacking = zlib.decompressobj()
         kept = json.loads(unpacking.decompress(model.blobs[BLOB].tobytes(), MOST))
-        net = NeuralForecaster(**kept["arguments"])
+        net = NeuralForecaster(**{RENAMED.get(name, name): value for name, value in kept["arguments"].items()})
         features, among = Features(net.scale), {"StandardScaler": StandardScaler}
         features.__dict__.update({name: from_json(value, among) for name, value in kept["features"].items()})
         features.truths = set(features.truths)

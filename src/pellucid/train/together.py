@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import whole, wrong
 from ..data.dataset import taken_apart
+from ..deprecation import deprecated
 from ..graph import GraphError, Program, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
@@ -42,20 +44,20 @@ KNOWN = {
 WRITERS = (Checkpoint, CSVLogger, JSONLinesLogger, TensorBoard)
 
 
+@deprecated("jobs", "n_jobs", since="0.1")
 def fit_members(
     models: Sequence[Model],
     x: Any,
     y: Any,
     sample_weights: Sequence[np.ndarray | None] | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = -1,
     **options: Any,
 ) -> None:
-    """Train models that differ in their seed alone, ``jobs`` at a time: `Model.fit` of each with these options.
+    """Train models that differ in their seed alone, ``n_jobs`` at a time: `Model.fit` of each with these options.
 
     All see the samples in one order, that of the first one's seed, and hold back the same for ``validation_split``;
     they differ in their first weights, in what is random in their layers, and in ``sample_weights``, an array for each.
-    What comes out is the same whether they are trained together or one by one. ``jobs``: by default as many as there
-    are processors.
+    What comes out is the same whether they are trained together or one by one. ``n_jobs``: see `jobs_of`.
 
     >>> from pellucid import nn
     >>> models = [Model(nn.Dense(1), "mse", "sgd", seed=seed) for seed in range(3)]
@@ -64,9 +66,7 @@ def fit_members(
     [5.0, 5.0, 5.0]
     """
     x, y = taken_apart(x, y)
-    jobs = processors() if jobs is None else jobs
-    if not isinstance(jobs, (int, np.integer)) or jobs < 1:
-        raise GraphError(f"jobs must be a whole number >= 1, got {jobs!r}")
+    jobs = jobs_of("fit_members", n_jobs)
     for c in options.get("callbacks") or ():
         if isinstance(c, WRITERS) and len(models) > 1:
             raise GraphError(f"{type(c).__name__}: {len(models)} models would write one file; train each with its own")
@@ -85,6 +85,18 @@ def fit_members(
     finally:
         for model, seed in zip(models, seeds, strict=True):
             model.seed = seed
+
+
+def jobs_of(owner: Any, n_jobs: int | None) -> int:
+    """How many run at a time: ``n_jobs``, or of -1 as many as there are processors, of -2 one less, as in joblib.
+
+    >>> jobs_of("fit_members", 3), jobs_of("fit_members", -1) == processors()
+    (3, True)
+    """
+    n = -1 if n_jobs is None else whole(owner, "n_jobs", n_jobs, least=None)
+    if n == 0:
+        raise wrong(owner, "n_jobs", "a whole number >= 1, or -1 for as many as there are processors", n_jobs)
+    return n if n > 0 else max(1, processors() + 1 + n)
 
 
 def processors() -> int:

@@ -49,9 +49,9 @@ PACKAGE = Path(__file__).resolve().parents[3]
 
 
 def source_files(package: Path = PACKAGE) -> list[Path]:
-    """The files that decide what machine code is written: of the graph, its operations and passes, this executor."""
-    rooms = [package / "ops", package / "passes", package / "executors" / "native"]
-    return [package / "graph.py", *(file for room in rooms for file in sorted(room.rglob("*.py")))]
+    """The files that may decide what machine code is written: the graph, its operations and passes, the executors."""
+    below = (file for room in ("ops", "passes", "executors") for file in sorted((package / room).rglob("*.py")))
+    return [*sorted(package.glob("*.py")), *below]
 
 
 @functools.cache
