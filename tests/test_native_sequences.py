@@ -110,7 +110,7 @@ def test_tables_of_different_sizes_for_the_same_tokens():
 
 def test_weights_of_a_recurrence_are_packed_and_gradients_made_in_chunks():
     text = plan_of(nn.LSTM(32, return_sequences=True), pel.input("x", (20, 8)))
-    assert text.count("packed(") == 2  # forward, and turned for the way back
+    assert text.count("packed_rows(") == 2  # forward, and turned for the way back
     assert text.count("rows in chunks") == 2  # of both weights, over all steps
 
 

@@ -7,7 +7,7 @@ from ....ops.loop import result_of
 from .classify import VIEWS, is_inline
 
 PACK = 8  # rows side by side in a packed matrix
-packed_rows = Primitive("packed", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
+packed_rows = Primitive("packed_rows", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
 copy = Primitive("copy", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x, elementwise=True)
 
 

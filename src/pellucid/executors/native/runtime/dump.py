@@ -211,7 +211,7 @@ class Picture:
         v = self.values[b] if stored is None else stored
         name = self.names[v] if stored is None else self._target(v)
         a_sample = "" if b.kind == "shared" else " a sample"
-        slot = f", place {self.slots[b]}" if b in self.slots else ""
+        slot = f", slot {self.slots[b]}" if b in self.slots else ""
         return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{slot}"
 
     def _target(self, v: Value) -> str:
