@@ -48,7 +48,7 @@ X = np.random.default_rng(1).normal(size=(40, SIZE)).astype("float32")
 def built(program):
     """A builder that has written its modules, and these."""
     run = native.Run(program)
-    builder = Builder(run.simplified, run.host)
+    builder = Builder(run.executable.simplified, run.host)
     return builder, list(builder.modules())
 
 

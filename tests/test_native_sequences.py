@@ -125,7 +125,7 @@ def memory_of_step(net, x, y) -> int:
     model = pel.Model(net, "cross_entropy")
     model.fit(x, y, epochs=0, verbose=0)
     run = model._compiled("step", {"x": x, "y": y})
-    return sum(run.bytes(slot, -(-len(x) // run.host.width)) for slot in run.built.slots)
+    return sum(run.executable.bytes(slot, -(-len(x) // run.host.width)) for slot in run.built.slots)
 
 
 def test_memory_is_linear_in_time_and_less_where_steps_are_computed_again():

@@ -31,7 +31,7 @@ class Early:
         self.owner: weakref.ref | None = None  # the run that quick code is for
 
     def use(self, run: object, executable: Executable, samples: int, batch: int) -> bool:
-        """Whether quick code computes so many samples more, which are counted; not where fast code is there, or pays."""
+        """Whether quick code computes so many samples more, which count; not where fast code is there, or pays."""
         if not self.pays(run, executable, samples, batch):
             return False
         self.done += work(executable.quick, samples, batch)

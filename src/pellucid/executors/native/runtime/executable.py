@@ -1,4 +1,4 @@
-"""A program as machine code: its plan, the code, and what callers must know of both. Imports build, jit and the plan."""
+"""A program as machine code: its plan, the code, and what callers must know of both. Imports build and below."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ....graph import GraphError, Program, cached_property
+from ....graph import GraphError, cached_property
 from ....ops.reduce import all_samples_of, each_sample
 from ....passes.one_sample import for_one_sample
 from ....passes.simplify import simplify
+from ....program import Program
 from ... import reference
 from .. import abi
 from ..build.builder import Built, build
@@ -165,7 +166,9 @@ class Executable:
         return {buffer: np.ascontiguousarray(v.attributes["value"]) for v, buffer in self.built.constants.items()}
 
 
-def refuse(program: Program, state: Mapping[str, Any], inputs: Mapping[str, Any], batch_size: int | None = None) -> None:
+def refuse(
+    program: Program, state: Mapping[str, Any], inputs: Mapping[str, Any], batch_size: int | None = None
+) -> None:
     """Raise what the reference raises for this batch; the machine code only says that there is an error."""
     reference.compile(program)(dict(state), inputs, batch_size)
     raise IndexError("a row to be taken lies outside its table")

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....graph import GraphError, Program, cached_property
+from ....graph import GraphError, cached_property
+from ....program import Program
 from ... import reference
 from ...binding import NotFinite, as_leaf, as_threads, bind, order_of
 from .. import abi
@@ -74,6 +75,11 @@ class Run:
     @property
     def built(self) -> Built:
         return self.executable.built
+
+    @property
+    def function(self) -> Callable:
+        """The machine code, made now if it is not there."""
+        return self.executable.function
 
     @property
     def work(self) -> int:

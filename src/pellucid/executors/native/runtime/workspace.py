@@ -66,12 +66,10 @@ class Workspace:
     ) -> np.ndarray:
         """The addresses of these arrays, and of all other memory that the machine code uses."""
         built, table = self.executable.built, self.addresses.copy()
-        held: dict[Buffer | None, np.ndarray] = {built.order: order, built.totals: totals}
-        held[built.error] = info[abi.ERROR :]
-        held |= self.executable.constants
+        held: dict[Buffer | None, np.ndarray] = {**self.executable.constants, **self.given}
+        held |= {built.order: order, built.totals: totals, built.error: info[abi.ERROR :]}
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
         held |= {buffer: inputs[name] for name, buffer in (built.raw | built.shared).items()}
-        held |= self.given
         for target, array in held.items():
             if target is not None:
                 table[built.table[target]] = array.ctypes.data
