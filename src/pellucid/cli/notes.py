@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import DataError, Model
+from .. import Model
 from .. import load as load_model
-from ..train.codec import fits
+from ..errors import DataError
+from ..train.serialization import fits
 
 TYPES: dict[str, Any] = {
     "source": str,

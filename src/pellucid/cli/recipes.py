@@ -12,7 +12,8 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import Checkpoint, DataError, EarlyStopping, Model, __version__, data, nn, optim
+from .. import Checkpoint, EarlyStopping, Model, __version__, data, nn, optim
+from ..errors import DataError
 from ..recipes import Recipe, hidden_layers
 from . import files
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
+
 WIDEST, MOST_CLASSES = 12, 30  # of what a notebook shows of a set
-
-
-class DataError(ValueError):
-    """Data that cannot be read or used; the message names the file, what was found and what is expected."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from ..graph import GraphError, Primitive, Sample, Value, primitive
+from ..errors import GraphError
+from ..graph import Primitive, Sample, Value, primitive
 from .movement import broadcast_to, constant, fill
 from .options import DTYPE
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..graph import MOST_ELEMENTS, GraphError, Value
+from ..errors import GraphError
+from ..graph import MOST_ELEMENTS, Value
 from . import reduce
 from .composite import with_vjp
 from .conv import correlate, padded, windows

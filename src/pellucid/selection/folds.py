@@ -14,7 +14,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from ..data import DataError
+from ..errors import DataError
 
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the samples to learn from, and to test on
 

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import executors
-from ..data import DataError
+from ..errors import DataError, PellucidError
 from ..executors import NotFinite
 from ..graph import GraphError, toposort
 from ..graph import state as state_value
 from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
-from ..optim.descend import LEFT, SUMS
+from ..optim.updates import LEFT, SUMS
 from ..program import Program
 from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
-from .batches import sizes
+from .batch_sizes import sizes
+from .batches import Piece, Place, cut, epochs_of, middle_of
 from .checkpoint import Checkpoint, Saved, keeper_of
+from .evaluation import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .finite import bad_state
-from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .parts import Arrays, Part, as_part
-from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 from .remarks import remark, remark_if_exploded
 from .stopping import StoppingRule
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 RATE = "optimizer.learning_rate"
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(PellucidError, ArithmeticError):
     """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 

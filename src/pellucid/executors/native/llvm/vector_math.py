@@ -1,6 +1,6 @@
 """exp, log, tanh, erf, power and their like on Lanes: range reduction, a polynomial, and bits. Imports lanes.
 
-No branches, no tables, no calls. float32 within 2 units in the last place, float64 within 3 (tests/test_lanes.py).
+No branches, no tables, no calls. float32 within 2 units in the last place, float64 within 3 (test_lanes.py).
 Infinities, NaN and zeros come out as in numpy. Where denormals are flushed, only denormal numbers change.
 
 The polynomials are fitted for this file: Remez' exchange in 60 digits, weighted for the relative error of the function
