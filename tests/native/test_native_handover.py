@@ -14,8 +14,7 @@ from pellucid import ops
 from pellucid.executors import native
 from pellucid.executors.native import abi
 from pellucid.executors.native.plan.work import useful_threads
-from pellucid.executors.native.runtime import handover
-from pellucid.executors.native.runtime import single_sample
+from pellucid.executors.native.runtime import handover, single_sample
 from pellucid.executors.native.runtime.pool import Pool, Worker
 
 RNG = np.random.default_rng(0)

@@ -54,8 +54,9 @@ def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BA
     write_all(
         Path(folder),
         {
-            "program.txt": f"As it was given:\n\n{executable.program.listing(full=True)}\n\nSimplified, as it is computed; "
-            f"plan.txt has the same names:\n\n{picture.plan.program.listing(full=True)}\n",
+            "program.txt": f"As it was given:\n\n{executable.program.listing(full=True)}\n\n"
+            "Simplified, as it is computed; plan.txt has the same names:\n\n"
+            f"{picture.plan.program.listing(full=True)}\n",
             "plan.txt": picture.text(batch_size) + "\n",
             "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
             "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),
