@@ -9,6 +9,7 @@ from tools import distinct
 import pellucid as pel
 from pellucid import Model, nn, ops
 from pellucid.executors import native
+from pellucid.executors.native.runtime.dump import plan_text
 
 WIDTHS = (4, 8, 16)
 

@@ -66,8 +66,13 @@ class Workspace:
     ) -> np.ndarray:
         """The addresses of these arrays, and of all other memory that the machine code uses."""
         built, table = self.executable.built, self.addresses.copy()
-        held: dict[Buffer | None, np.ndarray] = {**self.executable.constants, **self.given}
-        held |= {built.order: order, built.totals: totals, built.error: info[abi.ERROR :]}
+        held: dict[Buffer | None, np.ndarray] = {
+            built.order: order,
+            built.totals: totals,
+            built.error: info[abi.ERROR :],
+        }
+        held.update(self.executable.constants)
+        held.update(self.given)
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
         held |= {buffer: inputs[name] for name, buffer in (built.raw | built.shared).items()}
         for target, array in held.items():
