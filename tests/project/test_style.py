@@ -51,10 +51,6 @@ LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
     "executors/native/kernels/conv_gradient.kernel_gradient": (165, 6),
     "executors/native/kernels/conv_gradient.kernel_gradient.tile": (45, 5),
     "executors/native/kernels/conv_image.image_correlation": (91, 4),
-    "executors/native/kernels/weight_gradient.weights_contraction": (101, 4),
-    "executors/native/kernels/weight_gradient_chunked.weights_in_chunks": (119, 4),
-    "executors/native/kernels/winograd.product_nest": (87, 5),
-    "executors/native/kernels/winograd_gradient.slopes_nest": (112, 5),
     "executors/native/runtime/handover.text": (194, 0),
     "train/loop.fit": (66, 6),
 }

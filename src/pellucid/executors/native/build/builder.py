@@ -22,7 +22,7 @@ from ..codegen import lowering  # noqa: F401  registers the lowerings
 from ..codegen.nest import Nest
 from ..jit.target import Host
 from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows_nest
-from ..kernels.weight_gradient import columns_of
+from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
 from ..llvm.affine import NotVectorisable
 from ..llvm.module import ModuleText, function_text
@@ -215,7 +215,7 @@ class Builder:
         for v in self.plan.rows:
             own = v not in program.outputs.values()
             together, last = own and v.ndim > 1, v.shape[-1] if v.shape else 1
-            strip = columns_of(-(-last // self.h.width)) * self.h.width if together and v in self.planner.strips else 0
+            strip = strip_of(last, self.h.width) if together and v in self.planner.strips else 0
             size = v.size // max(1, last) * (-(-last // strip) * strip if strip else last)
             self.rows[v] = self._buffer("rows", "rows", size, v.dtype, own)
             self.rows[v].together, self.rows[v].strip = together, strip

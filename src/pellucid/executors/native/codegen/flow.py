@@ -68,6 +68,10 @@ class Flow:
         """Meanwhile features are computed one by one: neighbours along the last axis are not neighbours here."""
         return self.lanes(1)
 
+    def without_lanes(self) -> None:
+        """The same from here to the end of the nest."""
+        self.feature_width = 1
+
     def recall(self, key: Any) -> Any:
         """What is known under a key, or None."""
         for scope in reversed(self.memo):
