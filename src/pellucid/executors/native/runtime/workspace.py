@@ -71,8 +71,7 @@ class Workspace:
             built.totals: totals,
             built.error: info[abi.ERROR :],
         }
-        held.update(self.executable.constants)
-        held.update(self.given)
+        held |= {buffer: a for part in (self.executable.constants, self.given) for buffer, a in part.items()}
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
         held |= {buffer: inputs[name] for name, buffer in (built.raw | built.shared).items()}
         for target, array in held.items():
