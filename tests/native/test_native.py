@@ -12,7 +12,7 @@ from tools import distinct, in_dtype, kind_choices
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
-from pellucid.executors.native.kernels import contraction as tiles
+from pellucid.executors.native.kernels import contraction_plan
 from pellucid.executors.native.runtime import run as native_run
 from pellucid.graph import PRIMITIVES
 
@@ -467,7 +467,7 @@ def test_gradients_of_weights(shape, dtype):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (10, 17), (33, 70), (100, 41)], ids=str)
 def test_threads_that_share_the_rows_of_a_weight(shape, monkeypatch):
     """As they do with large ones: each computes some rows for all samples, and waits for the others."""
-    monkeypatch.setattr(tiles, "SPLIT_BYTES", 0)
+    monkeypatch.setattr(contraction_plan, "SPLIT_BYTES", 0)
     monkeypatch.setenv("PELLUCID_CACHE", "")
     w, x = pel.state("w", shape), pel.input("x", (shape[1],))
     y = ops.tanh(ops.contract(w, x, "ij,j->i"))

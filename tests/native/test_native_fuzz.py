@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from random_programs import Drawn, programs
 
 from pellucid.executors import native, reference
-from pellucid.executors.native.kernels import contraction as tiles
+from pellucid.executors.native.kernels import contraction_plan
 
 COMMON = {
     "deadline": None,
@@ -71,7 +71,7 @@ def shared_rows():
     """Every weight is large: threads share the rows of a contraction, each for all samples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PELLUCID_CACHE", "")  # what is there was made for other sizes
-        patch.setattr(tiles, "SPLIT_BYTES", 0)
+        patch.setattr(contraction_plan, "SPLIT_BYTES", 0)
         yield
 
 

@@ -11,7 +11,7 @@ from pellucid import nn, ops, optim
 from pellucid.executors import native
 from pellucid.executors.native.build.builder import Builder
 from pellucid.executors.native.jit.target import host
-from pellucid.executors.native.kernels import contraction as tiles
+from pellucid.executors.native.kernels import contraction_plan
 from pellucid.executors.native.plan.buffer import BYTES, Buffer
 from pellucid.executors.native.plan.memory import assign_slots, lifetimes
 from pellucid.executors.native.runtime import workspace
@@ -149,7 +149,7 @@ def test_any_number_of_threads(all_rows_shared, monkeypatch):
     """The same bits, where threads share blocks of samples and where they share rows of the weights."""
     if all_rows_shared:
         monkeypatch.setenv("PELLUCID_CACHE", "")  # what is there was made for other sizes
-        monkeypatch.setattr(tiles, "SPLIT_BYTES", 0)
+        monkeypatch.setattr(contraction_plan, "SPLIT_BYTES", 0)
     n = 9 * LANES + 3
     x = h = pel.input("x", (24,))
     weights = [pel.state(f"w{k}", shape) for k, shape in enumerate([(40, 24), (48, 40), (32, 48), (8, 32)])]

@@ -20,7 +20,7 @@ def units(request, monkeypatch):
     """Tables in one piece, and cut into few rows at a time."""
     if request.param == "many units":
         monkeypatch.setenv("PELLUCID_CACHE", "")  # what is there was made for other sizes
-        monkeypatch.setattr(scatter, "UNIT_BYTES", 300)
+        monkeypatch.setattr(scatter, "TABLE_BYTES", 300)
 
 
 def normal(*shape, dtype="float32"):

@@ -46,11 +46,6 @@ DEEPEST = 4
 LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
     "executors/native/build/step_loop.emit_run": (160, 4),
     "executors/native/jit/compiler.compile_all": (39, 5),
-    "executors/native/kernels/contraction.sample_contraction": (165, 5),
-    "executors/native/kernels/conv.correlation": (82, 3),
-    "executors/native/kernels/conv_gradient.kernel_gradient": (165, 6),
-    "executors/native/kernels/conv_gradient.kernel_gradient.tile": (45, 5),
-    "executors/native/kernels/conv_image.image_correlation": (91, 4),
     "executors/native/runtime/handover.text": (194, 0),
     "train/loop.fit": (66, 6),
 }

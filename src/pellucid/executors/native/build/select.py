@@ -13,7 +13,7 @@ from ..codegen.nest import Nest
 from ..jit.target import Host
 from ..kernels.contraction import sample_contraction
 from ..kernels.conv import correlation
-from ..kernels.conv_gradient import KernelTile, kernel_gradient
+from ..kernels.conv_gradient import kernel_gradient
 from ..kernels.conv_image import image_correlation
 from ..kernels.dot import dot, dot_letter, is_matrix_times_vector, matrix_times_vector
 from ..kernels.matmul import is_matmul, matmul
@@ -83,8 +83,7 @@ class Ways(NamedTuple):
         if g.core.inputs[0].primitive is winograd_slopes:
             yield lambda nest, g: finished(nest, winograd_gradient(nest, g, most))
         elif over_windows(g.core.inputs[0]):
-            kernel = KernelTile(g.core, most)
-            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, most, self.h.quick))
         else:
             most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
             tiling, rows = weight_gradient_tiling(g.core, self.h.width, most), self.rows

@@ -9,7 +9,7 @@ from ....graph import Value
 from ....ops.contract import parse
 from ....ops.conv import windows_of
 
-SPACE_LETTERS, KERNEL_LETTERS = "xyz", "ijk"  # letters of ops/conv.py
+SPACE_LETTERS, KERNEL_LETTERS = "xyz", "ijk"  # of ops/conv.py
 
 
 class Letters:
