@@ -52,7 +52,7 @@ def test_files(dumped):
 
 def test_every_nest_is_there_once(dumped):
     m, folder = dumped
-    builder = Builder(step_of(m).simplified, step_of(m).host)
+    builder = Builder(step_of(m).executable.simplified, step_of(m).host)
     modules = list(builder.modules())
     names = [task.name for tasks in builder.phases for task in tasks]
     functions = list(dict.fromkeys(task.function for tasks in builder.phases for task in tasks))
@@ -125,10 +125,10 @@ def test_totals(dumped):
     """Memory is what a run allocates; arithmetic what a person counts."""
     m, folder = dumped
     run, plan = step_of(m), (folder / "step" / "plan.txt").read_text()
-    run.make_memory(64)
-    spaces = {id(a.base): a for a in run.memory.values()}  # values that share memory are views of one array
-    own = sum(max(a.nbytes for a in run.memory.values() if a.base is space.base) for space in spaces.values())
-    apart = sum(a.nbytes for a in run.memory.values())
+    run.workspace.reserve(64)
+    spaces = {id(a.base): a for a in run.workspace.arrays.values()}  # values that share memory are views of one array
+    own = sum(max(a.nbytes for a in run.workspace.arrays.values() if a.base is space.base) for space in spaces.values())
+    apart = sum(a.nbytes for a in run.workspace.arrays.values())
     assert f"memory for a batch of 64: {own / 1024:.1f} KB for values, {apart / 1024:.1f} KB without reuse" in plan
     assert own < apart
     # forward and weights' gradients of both layers, and the gradient of the second's input

@@ -17,7 +17,7 @@ from ..llvm.lanes import Lanes
 from ..plan.bounds import OutOfBounds
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import LEAVES, is_inline
-from ..plan.layout_ops import PACK, packed
+from ..plan.layout_ops import PACK, packed_rows
 from ..plan.planner import Plan
 from .flow import Flow
 from .registry import LOWERINGS
@@ -156,17 +156,17 @@ class Nest(Flow):
 
     def position(self, v: Value, index: Sequence[Index]) -> Index:
         """Where an element of a stored Value lies in its memory."""
-        if v in self.plan.joins:
-            v, axis, start = self.plan.joins[v]
+        if v in self.plan.concat_parts:
+            v, axis, start = self.plan.concat_parts[v]
             index = [i + start if k == axis else i for k, i in enumerate(index)]
-        if v.primitive is packed:
+        if v.primitive is packed_rows:
             tile, row = index[0].divmod(PACK, self.builder)
             return (tile * v.shape[1] + index[1]) * PACK + row
-        margin = self.plan.margins.get(v)
-        if margin is None:
+        padding = self.plan.padding.get(v)
+        if padding is None:
             position = linear(index, v.shape)
             return position + self.times[v] * v.size if v in self.times else position
-        return linear([i + low for i, low in zip(index, margin.low, strict=True)], margin.shape)
+        return linear([i + low for i, low in zip(index, padding.low, strict=True)], padding.shape)
 
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
         """A vector along a row, without the lanes that the mask leaves out."""
@@ -240,7 +240,7 @@ class Nest(Flow):
         if v.primitive is reshape_to:  # in memory it is the same
             x = v.inputs[0]
             buffer = self.stored(x)
-            if buffer is not None and x not in self.own and x not in self.plan.margins and x not in self.times:
+            if buffer is not None and x not in self.own and x not in self.plan.padding and x not in self.times:
                 return buffer, linear(index, v.shape)
         return None
 
