@@ -44,7 +44,7 @@ import numpy as np
 
 import pellucid as pel
 from pellucid import data, nn, optim, schedules
-from pellucid.executors.native import machine
+from pellucid.executors.native.jit import cache as jit_cache
 from pellucid.train import checkpoint, saving
 
 HANG = 5.0  # seconds of a core; or ten times that by the clock, since the machine may be busy
@@ -341,8 +341,8 @@ KEY = "0123456789abcdef" * 4
 
 
 def entries() -> list[bytes]:
-    codes = [machine.packed([b"\x7fELF" + bytes(range(256)) * 4]), machine.packed([b"one", b"", b"three" * 50])]
-    return [machine.checksum(KEY, code) + code for code in codes]
+    codes = [jit_cache.packed([b"\x7fELF" + bytes(range(256)) * 4]), jit_cache.packed([b"one", b"", b"three" * 50])]
+    return [jit_cache.checksum(KEY, code) + code for code in codes]
 
 
 def tables() -> list[bytes]:
@@ -451,10 +451,10 @@ def on_the_command_line(path: Path) -> None:
 
 def entry(path: Path) -> bytes:
     os.environ["PELLUCID_CACHE"] = str(path.parent)
-    code = machine.read_cache(KEY)
+    code = jit_cache.read_cache(KEY)
     if code is None:
         raise pel.DataError("there is no such entry, or it is damaged")
-    return machine.unpacked(code) and code
+    return jit_cache.unpacked(code) and code
 
 
 WAYS_OF_TABLES: list[dict[str, Any]] = [

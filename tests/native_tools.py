@@ -8,9 +8,9 @@ from tools import distinct
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
-from pellucid.executors.native import run as native_run
+from pellucid.executors.native.jit.target import host
 
-LANES = native_run.host().width  # of this machine
+LANES = host().width  # of this machine
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import pellucid as pel
 from pellucid.cli import cli
-from pellucid.executors.native import machine
+from pellucid.executors.native.jit import cache as jit_cache
 
 
 def ok(*args) -> str:
@@ -55,13 +55,13 @@ def test_what_it_shows(folder):
     assert shown["entries"] == f"2, {sum(p.stat().st_size for p in found):,} bytes"
     assert shown["oldest"] == "last used 2001-02-03 04:05"
     assert shown["newest"] == time.strftime("last used %Y-%m-%d %H:%M", time.localtime(found[1].stat().st_mtime))
-    assert shown["limit"].startswith(f"{machine.CACHE_BYTES:,} bytes")
+    assert shown["limit"].startswith(f"{jit_cache.CACHE_BYTES:,} bytes")
     assert sorted(folder.iterdir()) == found  # looking changes nothing
 
 
 def test_clear(folder):
     compile_something(1)
-    machine.write_cache(key("a"), b"code")
+    jit_cache.write_cache(key("a"), b"code")
     ours = [*folder.iterdir(), folder / "pellucid-abc.part"]
     ours[-1].write_bytes(b"left by a process that was killed")
     others = ["notes.txt", "main.o", "part", "x.part", f"{key('A')}.o", f"{key('a')}.o.bak", f"{key('b')[:-1]}.o"]
@@ -80,8 +80,8 @@ def test_trimming_leaves_other_files(folder):
     folder.mkdir()
     (folder / "main.o").write_bytes(b"x" * 1000)
     os.utime(folder / "main.o", (0, 0))
-    machine.write_cache(key("a"), b"code" * 100)
-    machine.trim(folder, limit=0)
+    jit_cache.write_cache(key("a"), b"code" * 100)
+    jit_cache.trim(folder, limit=0)
     assert [p.name for p in folder.iterdir()] == ["main.o"]
 
 
@@ -114,7 +114,7 @@ def test_no_home(args, monkeypatch):
 
     monkeypatch.delenv("PELLUCID_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(machine.Path, "home", no_home)
+    monkeypatch.setattr(jit_cache.Path, "home", no_home)
     assert ok(*args) == "no cache: there is no home folder; PELLUCID_CACHE may name another\n"
 
 
@@ -126,14 +126,14 @@ def test_the_usual_place(tmp_path, monkeypatch):
 
 
 def test_read_only(folder, monkeypatch):
-    machine.write_cache(key("a"), b"code")
+    jit_cache.write_cache(key("a"), b"code")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "cannot be written to, so nothing new is kept" in ok()
 
     def refused(path, missing_ok=False):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(machine.Path, "unlink", refused)
+    monkeypatch.setattr(jit_cache.Path, "unlink", refused)
     result = CliRunner().invoke(cli, ["cache", "--clear"])
     assert result.exit_code == 2
     assert result.stderr == f"error: {folder / key('a')}.o: Permission denied\n"

@@ -10,7 +10,7 @@ import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.cli import cli
 from pellucid.executors import native
-from pellucid.executors.native.build import Builder
+from pellucid.executors.native.build.builder import Builder
 
 FILES = ["assembly.s", "module.ll", "plan.txt", "program.txt"]
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_dumped(tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
-    from pellucid.executors.native import dump
+    from pellucid.executors.native.runtime import dump
 
     dump.write_all(tmp_path, {"a": "old", "b": "old"})
 
@@ -241,15 +241,15 @@ def test_wrong_numbers_of_threads(threads, executor):
 
 
 def test_lanes_of_the_environment(monkeypatch):
-    from pellucid.executors.native import machine
+    from pellucid.executors.native.jit import target as jit_target
 
     for text, lanes in (("", 0), ("0", 0), ("8", 8)):
         monkeypatch.setenv("PELLUCID_LANES", text)
-        assert machine.lanes_asked() == lanes
+        assert jit_target.lanes_asked() == lanes
     for wrong in ("3", "-4", "wide", "64"):
         monkeypatch.setenv("PELLUCID_LANES", wrong)
         with pytest.raises(pel.GraphError, match="PELLUCID_LANES must be"):
-            machine.host.__wrapped__()
+            jit_target.host.__wrapped__()
 
 
 def test_threads_reach_the_executor():
@@ -259,7 +259,7 @@ def test_threads_reach_the_executor():
 
 
 def test_threads_of_the_environment(monkeypatch, tmp_path):
-    from pellucid.executors.native.threads import available
+    from pellucid.executors.native.runtime.limits import available
 
     monkeypatch.setenv("PELLUCID_THREADS", "3")
     assert available() == 3

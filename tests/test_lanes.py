@@ -11,9 +11,9 @@ import pytest
 from llvmlite import binding as llvm
 from scipy import special
 
-from pellucid.executors.native import ir, lanes
-from pellucid.executors.native.across import horizontal_sum, horizontal_sums, transpose
-from pellucid.executors.native.lanes import Lanes, constant, fma, splat, xp
+from pellucid.executors.native.llvm import ir, lanes
+from pellucid.executors.native.llvm.lanes import Lanes, constant, fma, splat, xp
+from pellucid.executors.native.llvm.shuffles import horizontal_sum, horizontal_sums, transpose
 from pellucid.executors.reference import xp as reference
 from pellucid.graph import DTYPES, PRIMITIVES
 

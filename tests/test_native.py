@@ -12,7 +12,8 @@ from tools import distinct, in_dtype, kind_choices
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
-from pellucid.executors.native import tiles
+from pellucid.executors.native.kernels import contraction as tiles
+from pellucid.executors.native.runtime import run as native_run
 from pellucid.graph import PRIMITIVES
 
 FLOATS = ("float32", "float64")
@@ -752,7 +753,7 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_arrays_of_other_dtypes_and_layouts(name, small, monkeypatch):
     if small:
-        monkeypatch.setattr(native.run, "PIECE_BYTES", 100)
+        monkeypatch.setattr(native_run, "PIECE_BYTES", 100)
     x, order = SOURCES[name](X + 1), random.permutation(50)[:40]
     states, calls = [start(), start()], []
     sums = [run.steps(s, {"x": x}, order, 7, "logs", calls.append) for run, s in zip(counting(), states, strict=True)]

@@ -9,10 +9,11 @@ from tools import distinct
 import pellucid as pel
 from pellucid import Program, Value, ops
 from pellucid.executors import native
-from pellucid.executors.native import ir
-from pellucid.executors.native.bounds import OutOfBounds, check_maps
-from pellucid.executors.native.emit import Buffer, Nest
-from pellucid.executors.native.index import Index
+from pellucid.executors.native.codegen.nest import Nest
+from pellucid.executors.native.llvm import ir
+from pellucid.executors.native.llvm.affine import Index
+from pellucid.executors.native.plan.bounds import OutOfBounds, check_maps
+from pellucid.executors.native.plan.buffer import Buffer
 from pellucid.graph import Option, Type
 from pellucid.ops.loop import result_of, scan_of
 

@@ -13,8 +13,12 @@ from test_native_machine import in_child
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native
-from pellucid.executors.native import compiler, ir, machine
-from pellucid.executors.native.build import Builder
+from pellucid.executors.native.build.builder import Builder
+from pellucid.executors.native.jit import cache as jit_cache
+from pellucid.executors.native.jit import code as jit_code
+from pellucid.executors.native.jit import compiler
+from pellucid.executors.native.jit import target as jit_target
+from pellucid.executors.native.llvm import ir
 
 SIZE = 24
 
@@ -110,7 +114,7 @@ def test_the_text_is_the_same_twice():
 
 
 def test_the_same_code_from_any_number_of_threads():
-    modules, h = built(deep(6))[1], machine.host()
+    modules, h = built(deep(6))[1], jit_target.host()
     alone = compiler.compile_all(modules, h, 1)
     assert len(alone) == len(modules)
     for threads in (2, 3, 8):
@@ -119,7 +123,7 @@ def test_the_same_code_from_any_number_of_threads():
 
 def test_helpers_help():
     """With more than one thread, the caller's does not compile all."""
-    modules, h, seen = built(deep(6))[1], machine.host(), set()
+    modules, h, seen = built(deep(6))[1], jit_target.host(), set()
 
     class Told(str):
         def __len__(self):
@@ -140,7 +144,7 @@ def test_helpers_help():
 
 
 def test_a_version_of_llvmlite_without_the_names_inside(monkeypatch):
-    modules, h = built(deep(3))[1], machine.host()
+    modules, h = built(deep(3))[1], jit_target.host()
     expected = compiler.compile_all(modules, h, 2)
     real = compiler.ffi.lib
 
@@ -156,7 +160,7 @@ def test_a_version_of_llvmlite_without_the_names_inside(monkeypatch):
 
 
 def test_no_thread_can_be_started(monkeypatch):
-    modules, h = built(deep(3))[1], machine.host()
+    modules, h = built(deep(3))[1], jit_target.host()
     expected = compiler.compile_all(modules, h, 2)
 
     def start(self):
@@ -172,7 +176,7 @@ def left():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_llvm_is_raised(threads):
-    modules, h = built(deep(3))[1], machine.host()
+    modules, h = built(deep(3))[1], jit_target.host()
     for place in range(len(modules) + 1):
         wrong = [*modules[:place], "nonsense " * 3000, *modules[place:]]
         with pytest.raises(RuntimeError, match="parsing error"):
@@ -183,7 +187,7 @@ def test_an_error_of_llvm_is_raised(threads):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_while_text_is_written(error):
-    modules, h = built(deep(3))[1], machine.host()
+    modules, h = built(deep(3))[1], jit_target.host()
 
     def writing():
         yield modules[0]
@@ -197,7 +201,7 @@ def test_an_error_while_text_is_written(error):
 
 def test_compilers_are_used_again():
     """llvmlite gives nothing back of what a compiler takes, so there are no more than threads at one time."""
-    modules, h = built(deep(3))[1], machine.host()
+    modules, h = built(deep(3))[1], jit_target.host()
     compiler.compile_all(modules, h, 3)
     count = len(compiler.Compiler.idle[h])
     for _ in range(5):
@@ -219,7 +223,7 @@ def test_several_threads_compile_at_once(no_cache):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_while_another_thread_compiles(no_cache):
-    modules, h, stop, codes = built(deep(3))[1], machine.host(), threading.Event(), set()
+    modules, h, stop, codes = built(deep(3))[1], jit_target.host(), threading.Event(), set()
 
     def keep_compiling():
         while not stop.is_set():
@@ -244,10 +248,10 @@ def test_a_damaged_entry_of_several_modules(tmp_path, monkeypatch):
     agree(deep(3), {"x": X}, state(3), tolerance=1e-4, early=False)
     (entry,) = tmp_path.iterdir()
     good = entry.read_bytes()
-    parts = machine.unpacked(good[32:])
+    parts = jit_cache.unpacked(good[32:])
     assert len(parts) > 1
-    fewer = machine.packed(parts[:-1])
-    for bad in (good[:40], good[: 48 + len(parts[0])], good[:32] + fewer, good[:32] + machine.packed([])):
+    fewer = jit_cache.packed(parts[:-1])
+    for bad in (good[:40], good[: 48 + len(parts[0])], good[:32] + fewer, good[:32] + jit_cache.packed([])):
         entry.write_bytes(bad)
         agree(deep(3), {"x": X}, state(3), tolerance=1e-4, early=False)
         assert entry.read_bytes() == good and len(list(tmp_path.iterdir())) == 1
@@ -298,8 +302,8 @@ def test_a_collection_closes_nothing_itself():
         return run.function.code.number
 
     number = used()
-    tracker, _ = machine.Code.given[number]
+    tracker, _ = jit_code.Code.given[number]
     gc.collect()
-    assert number in machine.Code.unused and not tracker.closed
+    assert number in jit_code.Code.unused and not tracker.closed
     used()
-    assert tracker.closed and number not in machine.Code.given
+    assert tracker.closed and number not in jit_code.Code.given

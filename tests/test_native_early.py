@@ -12,7 +12,9 @@ from native_tools import LANES
 import pellucid as pel
 from pellucid import nn
 from pellucid.executors import native
-from pellucid.executors.native import early, machine
+from pellucid.executors.native.jit import code as jit_code
+from pellucid.executors.native.jit import target as jit_target
+from pellucid.executors.native.runtime import early
 
 RNG = np.random.default_rng(3)
 
@@ -105,13 +107,13 @@ def test_the_same_bits_from_any_number_of_threads(units):
 @pytest.fixture
 def compiled(monkeypatch):
     """Whether what LLVM compiled was quick code, one program after the other."""
-    found, before = [], machine.compile_all
+    found, before = [], jit_code.compile_all
 
     def noted(texts, h, threads):
         found.append(h.quick)
         return before(texts, h, threads)
 
-    monkeypatch.setattr(machine, "compile_all", noted)
+    monkeypatch.setattr(jit_code, "compile_all", noted)
     return found
 
 
@@ -223,7 +225,7 @@ def test_dump_shows_the_fast_code(tmp_path, compiled):
     m = model_of("one unit")
     m.fit(x, y, batch_size=24, epochs=1, verbose=0)
     m.dump(tmp_path)
-    h = machine.host()
+    h = jit_target.host()
     assert f"{h.accumulators} vectors for a tile" in (tmp_path / "step" / "plan.txt").read_text()
     run = m._compiled("step", {"x": x, "y": y})
     assert not run.host.quick and run.first.host.quick

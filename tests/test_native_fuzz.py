@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from random_programs import Drawn, programs
 
 from pellucid.executors import native, reference
-from pellucid.executors.native import tiles
+from pellucid.executors.native.kernels import contraction as tiles
 
 COMMON = {
     "deadline": None,

@@ -12,8 +12,11 @@ from test_native_machine import in_child, script, train, wide
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native
-from pellucid.executors.native import driver, handover, once
-from pellucid.executors.native.threads import Pool, Worker, useful_threads
+from pellucid.executors.native import abi
+from pellucid.executors.native.plan.work import useful_threads
+from pellucid.executors.native.runtime import handover
+from pellucid.executors.native.runtime import single_sample as once
+from pellucid.executors.native.runtime.pool import Pool, Worker
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((20, 96), dtype="float32")
@@ -137,7 +140,7 @@ def handed(threads, least):
     memory = next(iter(ready.outputs.values()))
     memory[...] = 0
     ran = Pool.hand_over(ready.function, *ready.addresses, threads, least)
-    return ran, int(ready.info[driver.THREADS]), memory.tobytes() == expected
+    return ran, int(ready.info[abi.THREADS]), memory.tobytes() == expected
 
 
 def test_a_worker_without_a_processor_is_not_waited_for(monkeypatch):

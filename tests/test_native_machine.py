@@ -20,7 +20,10 @@ import pytest
 import pellucid as pel
 from pellucid import Model, nn, ops, optim
 from pellucid.executors import native
-from pellucid.executors.native import machine
+from pellucid.executors.native.jit import cache as jit_cache
+from pellucid.executors.native.jit import code as jit_code
+from pellucid.executors.native.jit import signature as jit_signature
+from pellucid.executors.native.jit import target as jit_target
 
 ROOT = Path(__file__).resolve().parent.parent
 X = np.linspace(-1, 1, 60, dtype="float32").reshape(20, 3)
@@ -52,8 +55,8 @@ def folder(tmp_path, monkeypatch):
 def compiled(monkeypatch):
     """How many programs LLVM has compiled."""
     count = []
-    before = machine.compile_all
-    monkeypatch.setattr(machine, "compile_all", lambda *a: (count.append(1), before(*a))[1])
+    before = jit_code.compile_all
+    monkeypatch.setattr(jit_code, "compile_all", lambda *a: (count.append(1), before(*a))[1])
     return count
 
 
@@ -114,26 +117,26 @@ def test_no_entry_passes_for_another(folder, compiled):
     "change", [{"cpu": "x86-64"}, {"features": ""}, {"triple": "riscv64-linux-gnu"}, {"accumulators": 5}], ids=str
 )
 def test_the_code_of_another_machine_is_not_used(change, folder):
-    h = machine.host()
+    h = jit_target.host()
     asked = []
 
     def modules():
         asked.append(1)
         return native.Run(small()).built.modules()
 
-    machine.object_code("name", modules, h, 1)
-    machine.object_code("name", modules, h, 1)
+    jit_code.object_code("name", modules, h, 1)
+    jit_code.object_code("name", modules, h, 1)
     assert len(asked) == 1
     with contextlib.suppress(Exception):  # there may be no compiler for it here
-        machine.object_code("name", modules, replace(h, **change), 1)
+        jit_code.object_code("name", modules, replace(h, **change), 1)
     assert len(asked) == 2
 
 
 def test_the_code_of_another_version_is_not_used(folder, compiled, monkeypatch):
     check(native.Run(small()))
-    monkeypatch.setattr(machine, "sources", lambda: "another")
+    monkeypatch.setattr(jit_cache, "sources", lambda: "another")
     check(native.Run(small()))
-    monkeypatch.setattr(machine.llvmlite, "__version__", "0.0.1")
+    monkeypatch.setattr(jit_cache.llvmlite, "__version__", "0.0.1")
     check(native.Run(small()))
     assert len(compiled) == 3
 
@@ -151,7 +154,7 @@ def refuse(number):
 )
 def test_a_disk_that_is_full_or_read_only(place, number, folder, monkeypatch, compiled):
     owner, name = place.split(".")
-    monkeypatch.setattr(getattr(machine, owner), name, refuse(number))
+    monkeypatch.setattr(getattr(jit_cache, owner), name, refuse(number))
     check(native.Run(small()))
     check(native.Run(small()))
     monkeypatch.undo()
@@ -177,7 +180,7 @@ def test_a_disk_that_fills_up_while_writing(folder, monkeypatch):
             self.file.write(data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(machine.os, "fdopen", Full)
+    monkeypatch.setattr(jit_cache.os, "fdopen", Full)
     check(native.Run(small()))
     assert list(folder.iterdir()) == []
 
@@ -188,16 +191,16 @@ def test_no_home(monkeypatch, tmp_path):
 
     for name in ("PELLUCID_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(machine.Path, "home", no_home)
+    monkeypatch.setattr(jit_cache.Path, "home", no_home)
     check(native.Run(small()))
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM], ids=errno.errorcode.get)
 def test_a_cache_that_can_only_be_read_is_used(number, folder, monkeypatch, compiled):
     check(native.Run(small()))
-    for owner, name in ((machine.os, "utime"), (machine.os, "replace"), (machine.tempfile, "mkstemp")):
+    for owner, name in ((jit_cache.os, "utime"), (jit_cache.os, "replace"), (jit_cache.tempfile, "mkstemp")):
         monkeypatch.setattr(owner, name, refuse(number))
-    monkeypatch.setattr(machine.Path, "mkdir", refuse(number))
+    monkeypatch.setattr(jit_cache.Path, "mkdir", refuse(number))
     check(native.Run(small()))
     assert len(compiled) == 1
     check(native.Run(small(3.0)), 3.0)  # and what is not in it is compiled
@@ -208,14 +211,14 @@ def test_a_cache_that_is_removed_meanwhile(folder, compiled, monkeypatch):
     check(native.Run(small()))
     shutil.rmtree(folder)
     check(native.Run(small()))
-    read = machine.Path.read_bytes
+    read = jit_cache.Path.read_bytes
 
     def removed(path):
         data = read(path)
         shutil.rmtree(folder)
         return data
 
-    monkeypatch.setattr(machine.Path, "read_bytes", lambda path: removed(path) if path.suffix == ".o" else read(path))
+    monkeypatch.setattr(jit_cache.Path, "read_bytes", lambda path: removed(path) if path.suffix == ".o" else read(path))
     check(native.Run(small()))
     assert len(compiled) == 2  # what was read whole is used
 
@@ -240,12 +243,12 @@ def test_the_cache_is_bounded(folder):
     """The entries that were used longest ago go first."""
     keys = [digit * 64 for digit in "0123456789"]
     for n, key in enumerate(keys):
-        machine.write_cache(key, bytes(1000))
+        jit_cache.write_cache(key, bytes(1000))
         os.utime(folder / f"{key}.o", (n, n))
-    assert machine.read_cache(keys[0]) == bytes(1000)  # used now
-    machine.trim(folder, limit=4 * 1032)
+    assert jit_cache.read_cache(keys[0]) == bytes(1000)  # used now
+    jit_cache.trim(folder, limit=4 * 1032)
     assert sorted(p.stem[0] for p in folder.iterdir()) == ["0", "7", "8", "9"]
-    machine.trim(folder, limit=0)
+    jit_cache.trim(folder, limit=0)
     assert not list(folder.iterdir())
 
 
@@ -353,7 +356,7 @@ def test_a_fork_while_another_thread_runs():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_while_another_thread_compiles(monkeypatch):
-    begun, slow = threading.Event(), machine.object_code
+    begun, slow = threading.Event(), jit_code.object_code
 
     def object_code(*arguments):
         if threading.current_thread() is thread:
@@ -361,7 +364,7 @@ def test_a_fork_while_another_thread_compiles(monkeypatch):
             time.sleep(0.3)
         return slow(*arguments)
 
-    monkeypatch.setattr(machine, "object_code", object_code)
+    monkeypatch.setattr(jit_code, "object_code", object_code)
     run = wide(2)
     thread = threading.Thread(target=train, args=(run,))
     thread.start()
@@ -574,3 +577,20 @@ def test_a_memory_map_is_not_read_whole(dtype, tmp_path):
 @pytest.mark.slow
 def test_four_gigabytes_in_one(tmp_path):
     mapped(tmp_path / "x", "float32", 1_000_000, 1024, 1_000_000_000)
+
+
+def test_the_cache_knows_every_file_that_writes_code(tmp_path):
+    """A changed kernel must not find the code of yesterday's, in whatever folder of the executor it stands."""
+    files = set(jit_signature.source_files())
+    native_folder = jit_signature.PACKAGE / "executors" / "native"
+    assert files >= set(native_folder.rglob("*.py")) and native_folder / "kernels" / "conv.py" in files
+    assert jit_signature.PACKAGE / "ops" / "conv.py" in files
+    copy = tmp_path / "pellucid"
+    shutil.copytree(jit_signature.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = jit_signature.digest(jit_signature.source_files(copy))
+    assert before == jit_signature.sources()
+    for path in ("executors/native/kernels/conv.py", "executors/native/abi.py", "graph.py", "passes/simplify.py"):
+        text = (copy / path).read_text()
+        (copy / path).write_text(text + "\n")
+        assert jit_signature.digest(jit_signature.source_files(copy)) != before, path
+        (copy / path).write_text(text)

@@ -9,11 +9,12 @@ from native_tools import LANES, agree
 import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.executors import native
-from pellucid.executors.native import run as run_module
-from pellucid.executors.native import tiles
-from pellucid.executors.native.build import Builder
-from pellucid.executors.native.emit import BYTES, Buffer
-from pellucid.executors.native.memory import lifetimes, places
+from pellucid.executors.native.build.builder import Builder
+from pellucid.executors.native.jit.target import host
+from pellucid.executors.native.kernels import contraction as tiles
+from pellucid.executors.native.plan.buffer import BYTES, Buffer
+from pellucid.executors.native.plan.memory import lifetimes, places
+from pellucid.executors.native.runtime import run as run_module
 
 random = np.random.default_rng(11)
 
@@ -123,7 +124,7 @@ def statistics(n_layers: int):
 @pytest.mark.parametrize("program", ["statistics", "step"])
 def test_nothing_is_overwritten_while_it_is_needed(program):
     if program == "statistics":
-        builder = Builder(native.Run(statistics(4)).simplified, native.run.host())
+        builder = Builder(native.Run(statistics(4)).simplified, host())
     else:
         model = pel.Model(deep(6), "cross_entropy", optim.Adam(), input_shape=(20,), executor="native")
         model.fit(*data(LANES), verbose=0)

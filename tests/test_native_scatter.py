@@ -7,7 +7,9 @@ from native_tools import LANES, agree
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native
-from pellucid.executors.native import kinds, plan, scatter
+from pellucid.executors.native.kernels import scatter
+from pellucid.executors.native.plan import classify as kinds
+from pellucid.executors.native.plan import planner as plan
 
 random = np.random.default_rng(5)
 N = 2 * LANES + 3

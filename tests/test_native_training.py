@@ -12,7 +12,7 @@ from native_tools import LANES, assert_same
 
 import pellucid as pel
 from pellucid import Model, nn, optim
-from pellucid.executors import native
+from pellucid.executors.native.runtime import limits
 
 random = np.random.default_rng(8)
 N = 2 * LANES + 5
@@ -187,7 +187,7 @@ def test_curves_of_digits_are_alike():
 
 
 def trained(threads, monkeypatch, net="wide", epochs=3, executor="native"):
-    monkeypatch.setattr(native.threads, "SMALL_WORK", 0)
+    monkeypatch.setattr(limits, "SMALL_WORK", 0)
     monkeypatch.setenv("PELLUCID_THREADS", str(threads))
     nets = {
         "wide": nn.Sequential(nn.Dense(150), nn.relu, nn.Dropout(0.2), nn.Dense(70), nn.tanh, nn.Dense(10)),

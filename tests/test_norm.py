@@ -11,6 +11,7 @@ from tools import check_gradient, distinct, substituted, total
 import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.executors import native, reference
+from pellucid.executors.native.runtime import limits
 from pellucid.nn.layer import LayerError
 from pellucid.nn.norm import normalised
 
@@ -227,7 +228,7 @@ def test_executors_agree(dtype, tolerance):
 
 @pytest.mark.parametrize("batch_size", [7, 30])
 def test_the_same_bits_on_any_number_of_threads(batch_size, monkeypatch):
-    monkeypatch.setattr(native.threads, "SMALL_WORK", 0)
+    monkeypatch.setattr(limits, "SMALL_WORK", 0)
     results = []
     for threads in (1, 2, 3, 4):
         monkeypatch.setenv("PELLUCID_THREADS", str(threads))

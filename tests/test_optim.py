@@ -384,7 +384,7 @@ def test_natively_the_same(name, cls, tmp_path):
 
 def test_another_rate_or_decay_compiles_nothing_again():
     """They are numbers of the state, not of the code."""
-    from pellucid.executors.native import machine
+    from pellucid.executors.native.jit import signature as jit_signature
     from pellucid.passes import simplify
 
     made = [
@@ -392,7 +392,7 @@ def test_another_rate_or_decay_compiles_nothing_again():
         for rate, decay in ((0.1, 0.2), (0.3, 0.4))
     ]
     arrays = {"x": ONES.astype("float32"), "y": np.ones((6, 3), "float32")}
-    one, two = (machine.signature(simplify.simplify(m._program("step", *target(m, arrays)))) for m in made)
+    one, two = (jit_signature.signature(simplify.simplify(m._program("step", *target(m, arrays)))) for m in made)
     assert one == two
 
 

@@ -177,7 +177,7 @@ def test_the_first_request_finds_its_code(tmp_path, monkeypatch):
 
 def test_code_for_a_target_that_many_machines_have(tmp_path, monkeypatch):
     """It is kept apart from this processor's, found again under the same name, and free of what others lack."""
-    from pellucid.executors.native import target
+    from pellucid.executors.native.llvm import features as target
 
     a_model().save(tmp_path / "m.pel")
     there = [name for name, needs in target.TARGETS.items() if all(target.features().get(n) for n in needs)]
@@ -200,7 +200,7 @@ def test_code_for_a_target_that_many_machines_have(tmp_path, monkeypatch):
 
 
 def test_targets_that_cannot_be(monkeypatch):
-    from pellucid.executors.native import target
+    from pellucid.executors.native.llvm import features as target
 
     monkeypatch.setenv("PELLUCID_TARGET", "pdp-11")
     with pytest.raises(pel.GraphError, match=r"PELLUCID_TARGET must be .* on this machine, got 'pdp-11'"):

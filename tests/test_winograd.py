@@ -7,8 +7,8 @@ from native_tools import agree
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native, reference
-from pellucid.executors.native.build import build
-from pellucid.executors.native.machine import host
+from pellucid.executors.native.build.builder import build
+from pellucid.executors.native.jit.target import host
 from pellucid.ops.winograd import winograd, winograd_product, winograd_slopes
 from pellucid.passes import winograd as chosen
 

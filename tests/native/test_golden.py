@@ -13,7 +13,7 @@ import llvmlite
 import pytest
 
 from pellucid import GraphError
-from pellucid.executors.native import target as native_target
+from pellucid.executors.native.llvm import features as native_target
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "cases"))

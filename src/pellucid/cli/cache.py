@@ -49,10 +49,10 @@ def command(clear, model_file, batches) -> None:
         raise click.UsageError("--clear deletes what --warm would add; give one of them")
     if batches and not model_file:
         raise click.UsageError("--batch goes with --warm MODEL")
-    from ..executors.native import machine
+    from ..executors.native.jit import cache
 
     try:
-        folder = machine.cache_folder()
+        folder = cache.cache_folder()
     except RuntimeError:
         click.echo("no cache: there is no home folder; PELLUCID_CACHE may name another")
         return
@@ -60,20 +60,21 @@ def command(clear, model_file, batches) -> None:
         click.echo("no cache: PELLUCID_CACHE is empty, so programs are compiled anew in each process")
         return
     if model_file:
-        warm(model_file, batches, folder, machine)
+        warm(model_file, batches, folder, cache)
     else:
-        (cleared if clear else show)(folder, machine)
+        (cleared if clear else show)(folder, cache)
 
 
-def warm(model_file: str, batches: tuple[int, ...], folder: Path, machine) -> None:
+def warm(model_file: str, batches: tuple[int, ...], folder: Path, cache) -> None:
     """Compile what a model's predictions need."""
+    from ..executors.native.jit.target import host
     from .notes import load
 
     if folder.exists() and not os.access(folder, os.W_OK):
         raise click.ClickException(
             f"{folder} cannot be written to, so nothing would be kept; PELLUCID_CACHE names another"
         )
-    before = {path for *_, path in machine.entries(folder)}
+    before = {path for *_, path in cache.entries(folder)}
     model = load(model_file, executor="native")
     if model.notes.get("kind") == "text":
         import numpy as np
@@ -83,20 +84,20 @@ def warm(model_file: str, batches: tuple[int, ...], folder: Path, machine) -> No
     else:
         for n, seconds in (model.warm(batches) if batches else model.warm()).items():
             click.echo(f"{n} row{'s' * (n > 1)} at a time: {seconds:.2f} s")
-    new = len({path for *_, path in machine.entries(folder)} - before)
-    click.echo(f"{new} new {'entry' if new == 1 else 'entries'} in {folder}, for {machine.host().cpu}")
+    new = len({path for *_, path in cache.entries(folder)} - before)
+    click.echo(f"{new} new {'entry' if new == 1 else 'entries'} in {folder}, for {host().cpu}")
 
 
-def show(folder: Path, machine) -> None:
+def show(folder: Path, cache) -> None:
     """The folder, what is in it, and what it may hold."""
-    found = machine.entries(folder)
+    found = cache.entries(folder)
     lines = [
         ("folder", str(folder) + remark(folder)),
         ("entries", f"{len(found)}, {sum(n for _, n, _ in found):,} bytes"),
     ]
     if found:
         lines += [("oldest", used(found[0][0])), ("newest", used(found[-1][0]))]
-    lines.append(("limit", f"{machine.CACHE_BYTES:,} bytes; then those used longest ago are deleted"))
+    lines.append(("limit", f"{cache.CACHE_BYTES:,} bytes; then those used longest ago are deleted"))
     for name, text in lines:
         click.echo(f"{name:<8} {text}")
 
@@ -114,10 +115,10 @@ def used(moment: float) -> str:
     return f"last used {time.strftime('%Y-%m-%d %H:%M', time.localtime(moment))}"
 
 
-def cleared(folder: Path, machine) -> None:
+def cleared(folder: Path, cache) -> None:
     """Delete the entries, and what a process that was killed has left half-written."""
     count = freed = 0
-    for _, size, path in machine.entries(folder):
+    for _, size, path in cache.entries(folder):
         path.unlink(missing_ok=True)
         count, freed = count + 1, freed + size
     for path in folder.glob("pellucid-*.part"):

@@ -101,7 +101,7 @@ def jobs_of(owner: Any, n_jobs: int | None) -> int:
 
 def processors() -> int:
     """Processors that may be used: PELLUCID_THREADS, or as many as there are for this process."""
-    from ..executors.native.threads import available
+    from ..executors.native.runtime.limits import available
 
     return available()
 

@@ -7,13 +7,12 @@ graph, ops and passes; this folder alone imports llvmlite.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from ...graph import Program
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .runtime.run import Run
 
 __all__ = ["Run", "compile"]
 
@@ -23,17 +22,15 @@ def compile(program: Program, threads: int | None = None) -> Run:
 
     ``threads``: how many compute; by default as many as are useful and allowed. Results are the same for any number.
     """
-    from .run import Run  # here, since loading a model takes less time than the import of LLVM
-    from .threads import available
+    from .runtime.limits import available
+    from .runtime.run import Run  # here, since loading a model takes less time than the import of LLVM
 
     available()  # a wrong PELLUCID_THREADS is an error now
     return Run(program, threads)
 
 
 def __getattr__(name: str) -> Any:
-    """`Run`, or a module of this folder; each is imported when it is first named."""
+    """`Run`, imported when it is first named: loading a model takes less time than the import of LLVM."""
     if name == "Run":
-        return importlib.import_module(".run", __name__).Run
-    if not name.startswith("__") and importlib.util.find_spec(f"{__name__}.{name}"):
-        return importlib.import_module(f".{name}", __name__)
+        return importlib.import_module(".runtime.run", __name__).Run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""Which nest a group of values becomes: ways to write it, the best first."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ....graph import Value
+from ....ops.conv import gives_places, over_windows
+from ....ops.winograd import winograd_kernel, winograd_product, winograd_slopes, winograd_weight
+from ..codegen.nest import Nest
+from ..jit.target import Host
+from ..kernels.contraction import sample_contraction
+from ..kernels.conv import correlation
+from ..kernels.conv_gradient import KernelTile, kernel_gradient
+from ..kernels.conv_image import image_correlation
+from ..kernels.dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
+from ..kernels.matmul import is_matrix, matrix_contraction
+from ..kernels.pointwise import sample_nest, shared_nest
+from ..kernels.reduce import along_rows, sums_nest
+from ..kernels.scatter import scatter_nest
+from ..kernels.take import take_nest, takes
+from ..kernels.transpose import is_pack, is_turn, pack_nest, turn_nest
+from ..kernels.weight_gradient import WeightsTile, weights_contraction
+from ..kernels.weight_gradient_chunked import LONG, steps_of, weights_in_chunks
+from ..kernels.winograd import kernel_nest, product_nest
+from ..kernels.winograd_gradient import slopes_nest
+from ..plan.buffer import BYTES, Buffer
+from ..plan.image_layout import image_windows
+from ..plan.layout_ops import PACK
+from ..plan.planner import Group
+from .task import Task
+
+
+def finished(nest: Nest, units: int | None = None, split: bool = False, parts: int = 1) -> Task:
+    """The end of a nest's function."""
+    nest.builder.ret_void()
+    return Task(nest, units, split and units is not None, parts)
+
+
+class Ways(NamedTuple):
+    """Ways to write nests for a machine, which read these rows and buffers."""
+
+    h: Host
+    rows: dict[Value, Buffer]
+    buffers: dict[Value, Buffer]
+
+    def of(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
+        """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
+        most = self._registers(g)
+        if g.kind == "sample":
+            if (taken := takes(g, self.buffers, self.h.width)) is not None:
+                yield lambda nest, g: finished(nest, parts=take_nest(nest, g, taken))
+            if g.core is None:
+                yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
+            elif g.core.primitive is winograd_product:
+                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
+            elif gives_places(g.core) and not inside:
+                yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
+            else:
+                yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)
+        elif g.outer:
+            yield from self._of_gradient(g)
+        elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
+            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
+        else:
+            for write in self._of_shared(g):
+                yield functools.partial(self._in_units, write)
+
+    def _registers(self, g: Group) -> int:
+        """How many vectors a tile may hold: half as many where they are twice as wide (a 30-100-1 step: 2.5 times)."""
+        wide = g.core is not None and BYTES[g.core.dtype] > 4
+        return self.h.accumulators // 2 if wide else self.h.accumulators
+
+    def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
+        return finished(nest, write(nest, g))
+
+    def _of_gradient(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
+        """The same for a group whose core is a sum of products over the samples."""
+        most = self._registers(g)
+        assert g.core is not None
+        if g.core.inputs[0].primitive is winograd_slopes:
+            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
+        elif over_windows(g.core.inputs[0]):
+            kernel = KernelTile(g.core, most)
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
+        else:
+            most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
+            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
+            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
+            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
+
+    def _of_shared(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
+        """How to write the nest of a group of shared values, the best first; each gives the number of units."""
+        if g.core is not None and image_windows(g.core) is not None:
+            yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
+        if g.core is not None and not g.scatter and dot_letter(g.core):
+            if is_matrix_times_vector(g.core):
+                yield dot_vectors
+            yield dot_contraction
+        if g.core is not None and not g.scatter and is_matrix(g.core):
+            yield lambda nest, g: matrix_contraction(nest, g, self._registers(g))
+        if along_rows(g, self.h.width):
+            yield sums_nest
+        if is_turn(g):
+            yield turn_nest
+        if is_pack(g) and self.h.width >= PACK:
+            yield pack_nest
+        yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
+        yield self._by_element
+
+    def _by_element(self, nest: Nest, g: Group) -> int:
+        nest.feature_width = 1
+        return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)

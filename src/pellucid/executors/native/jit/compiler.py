@@ -1,0 +1,159 @@
+"""LLVM's modules from text to machine code, several side by side while Python writes the next. Imports llvmlite.
+
+llvmlite holds one lock around every call of LLVM. LLVM needs none where threads share nothing, and here each has a
+context, a target machine and a pass builder of its own. So the two calls that take long are made without that lock;
+where a version of llvmlite has other names inside, with it, one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import llvmlite.binding as llvm
+from llvmlite.binding import ffi
+
+from ..llvm.module import Quick
+from .target import target_machine
+
+if TYPE_CHECKING:
+    from .target import Host
+
+LOCK = threading.RLock()  # held while anything is compiled
+if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
+WORTH_A_THREAD = 12_000  # characters of a module; the last one of a program is often small
+
+
+class Compiler:
+    """What one thread compiles with. Kept for the next: llvmlite gives nothing back of the memory that passes take.
+
+    The few of LLVM's passes that this code gains from; not unrolling: accumulators must stay in registers. The usual
+    pipeline takes several times as long, for code that is no faster. `Quick` modules get none, and no search for the
+    best instructions and registers; no sum is done in another order for it, so the bits are the same.
+    """
+
+    idle: ClassVar[dict[Host, list[Compiler]]] = {}
+
+    def __init__(self, h: Host) -> None:
+        self.machine, self.quick = target_machine(h), target_machine(h, 0)
+        self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        self.passes = llvm.create_new_module_pass_manager()
+        for name in PASSES:
+            getattr(self.passes, f"add_{name}_pass")()
+
+    @classmethod
+    @contextlib.contextmanager
+    def borrowed(cls, h: Host) -> Iterator[Compiler]:
+        """One that no other thread uses meanwhile."""
+        idle = cls.idle.setdefault(h, [])
+        try:
+            compiler = idle.pop()
+        except IndexError:
+            compiler = cls(h)
+        try:
+            yield compiler
+        finally:
+            idle.append(compiler)
+
+    def optimised(self, text: str, context: Any = None) -> llvm.ModuleRef:
+        module = llvm.parse_assembly(text, context or llvm.create_context())  # which takes its memory along
+        if not isinstance(text, Quick):
+            unlocked("LLVMPY_RunNewModulePassManager")(self.passes, module, self.builder)
+        return module
+
+    def machine_for(self, text: str) -> llvm.TargetMachine:
+        return self.quick if isinstance(text, Quick) else self.machine
+
+    def object_code(self, text: str) -> bytes:
+        """The machine code of a module."""
+        module, machine = self.optimised(text), self.machine_for(text)
+        with ffi.OutputString() as error:
+            buffer = unlocked("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, error)
+            if not buffer:
+                raise RuntimeError(str(error))
+        try:
+            return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+        finally:
+            ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def unlocked(name: str) -> Any:
+    """A function of llvmlite's library without the lock around it, or with it where it cannot be taken off."""
+    function = getattr(ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """No search for garbage meanwhile: what is written stays until it is compiled, and each search goes through all."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
+    """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
+    with LOCK, collecting_later():
+        done: dict[int, bytes] = {}
+        todo: deque[tuple[int, str]] = deque()
+        errors: list[BaseException] = []
+        helpers: list[threading.Thread] = []
+
+        def work() -> None:
+            with Compiler.borrowed(h) as compiler:
+                while todo and not errors:
+                    try:
+                        number, text = todo.popleft()
+                    except IndexError:  # another thread was faster
+                        return
+                    try:
+                        done[number] = compiler.object_code(text)
+                    except BaseException as error:
+                        errors.append(error)
+
+        count = 0
+        try:
+            for text in texts:
+                todo.append((count, text))
+                count += 1
+                helpers = [t for t in helpers if t.is_alive()]
+                if len(text) >= WORTH_A_THREAD and len(helpers) < threads - 1:
+                    with contextlib.suppress(RuntimeError):  # no more are allowed, or the process is ending
+                        helper = threading.Thread(target=work, name="pellucid-compile")
+                        helper.start()
+                        helpers.append(helper)
+            work()
+        finally:
+            todo.clear()
+            for helper in helpers:
+                helper.join()
+        if errors:
+            raise errors[0]
+        return [done[n] for n in range(count)]
+
+
+def readable(texts: Iterable[str], h: Host) -> tuple[str, str]:
+    """The modules as one: LLVM IR behind the passes; and the assembly of each, for people."""
+    with LOCK, Compiler.borrowed(h) as compiler:
+        context, assembly = llvm.create_context(), []
+        modules = []
+        for text in texts:
+            modules.append(compiler.optimised(text, context))
+            assembly.append(compiler.machine_for(text).emit_assembly(modules[-1]))
+        first, *others = modules
+        for other in others:
+            first.link_in(other)
+        return str(first), "".join(assembly)

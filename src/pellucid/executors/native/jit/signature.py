@@ -1,0 +1,64 @@
+"""A program as text, and a digest of the code that writes machine code: what the cache knows them by."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....graph import Program, Value
+from ....ops.loop import Body, scan_of
+
+
+def signature(program: Program) -> str:
+    """A program as text that two programs share only if their machine code is the same."""
+    place = {v: n for n, v in enumerate(program.order)}
+    lines = [f"{v.primitive.name} {_attributes(v)} {[place[i] for i in v.inputs]} {v.type} {v.name}"
+             for v in program.order]  # fmt: skip
+    ends = [[(k, place[v]) for k, v in program.inputs.items()], [(k, place[v]) for k, v in program.outputs.items()],
+            [(place[t], place[v]) for t, v in program.updates.items()]]  # fmt: skip
+    return "\n".join([*lines, *map(str, ends)])
+
+
+def only_ours(program: Program) -> bool:
+    """Whether all formulas are this package's, which `sources` covers; users may change theirs and keep the name."""
+    bodies = [v.attributes["body"].order for v in program.order if v.primitive is scan_of]
+    return all(str(getattr(v.primitive.forward, "__module__", "")).startswith("pellucid.")
+               for order in (program.order, *bodies) for v in order)  # fmt: skip
+
+
+def _attributes(v: Value) -> str:
+    def text(a: Any) -> Any:
+        if isinstance(a, Body):
+            place = {w: n for n, w in enumerate(a.order)}
+            return [(w.primitive.name, _attributes(w), [place[i] for i in w.inputs], str(w.type)) for w in a.order], [
+                [place[w] for w in part] for part in (a.carries, a.steps, a.consts, a.new, a.outputs)
+            ]
+        if isinstance(a, Value):  # of the body of the loop
+            return v.inputs[0].attributes["body"].order.index(a)
+        return (a.shape, str(a.dtype)) if isinstance(a, np.ndarray) else a
+
+    return repr({k: text(a) for k, a in v.attributes.items()})
+
+
+PACKAGE = Path(__file__).resolve().parents[3]
+
+
+def source_files(package: Path = PACKAGE) -> list[Path]:
+    """The files that may decide what machine code is written: the graph, its operations and passes, the executors."""
+    below = (file for room in ("ops", "passes", "executors") for file in sorted((package / room).rglob("*.py")))
+    return [*sorted(package.glob("*.py")), *below]
+
+
+@functools.cache
+def sources() -> str:
+    """A digest of the code that writes machine code: another version of it makes other entries in the cache."""
+    return digest(source_files())
+
+
+def digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,0 +1,71 @@
+"""Where convolutions of one image find it: copies of images that do not lie in memory as `image.py` reads them.
+
+A copy has its zeros around it, and for strides (s, t) it holds s x t smaller images, each of every s-th row and t-th
+column; so the windows of neighbouring places are neighbours in memory whatever the strides. Imports graph and ops.
+"""
+
+from __future__ import annotations
+
+from ....graph import Program, Value
+from ....ops.contract import parse
+from ....ops.conv import is_zeros_around, padded, window_operand, windows_of
+from ....ops.movement import reshape, transpose
+from .classify import VIEWS, is_inline
+from .layout_ops import copy
+from .letters import SPACES
+
+
+def with_planes(program: Program) -> Program:
+    """The program with such copies; those who read them see the same values through views."""
+    roots = {*program.outputs.values(), *program.updates.values()}
+    inline: dict[Value, bool] = {}
+    new: dict[Value, Value] = {}
+    for v in program.order:
+        is_inline(v, inline)
+        inputs = tuple(new[i] for i in v.inputs)
+        view = image_windows(v)
+        if view is not None and not lies_well(view, roots, inline):
+            inputs = tuple(laid_out(new[i]) if i is view else new[i] for i in v.inputs)
+        same = all(i is j for i, j in zip(inputs, v.inputs, strict=True))
+        new[v] = v if same else v.primitive(*inputs, **v.attributes)
+    return program.mapped(new)
+
+
+def image_windows(c: Value) -> Value | None:
+    """The windows of a shared value that a contraction goes over: a convolution of one image. None for others."""
+    view = window_operand(c) if c.kind == "shared" else None
+    if view is None:
+        return None
+    out = parse(c.attributes["spec"])[2]
+    return view if any(letter in SPACES for letter in out) else None  # there are places in the result
+
+
+def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
+    """Whether windows go over a value that has memory of its own, perhaps with zeros around it, in steps of one."""
+    (x,) = view.inputs
+    if is_zeros_around(x) and x not in roots:
+        (x,) = x.inputs
+    return max(view.attributes["strides"]) == 1 and x not in roots and not inline.get(x) and x.primitive not in VIEWS
+
+
+def laid_out(view: Value) -> Value:
+    """The same windows, of a copy."""
+    a, (x,) = view.attributes, view.inputs
+    rank, pairs = len(a["kernel"]), list(zip(a["kernel"], a["strides"], strict=True))
+    x = x[(..., *(slice(None, None, s if k == 1 else 1) for k, s in pairs))]  # not what lies between all windows
+    strides = tuple(s if k > 1 else 1 for k, s in pairs)
+    x = split(x, rank, strides) if max(strides) > 1 else copy(x)
+    return windows_of(x, kernel=a["kernel"], strides=strides, dilations=a["dilations"])
+
+
+def split(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
+    """A view of a copy that has (*lead, *residues, *counts) in memory: element q s + r of an axis at r, q."""
+    lead, space = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
+    counts = [-(-n // s) for n, s in zip(space, strides, strict=True)]
+    x = padded(x, [(0, q * s - n) for q, s, n in zip(counts, strides, space, strict=True)])
+    whole, first = x.shape, len(lead)
+    apart = [*range(first), *(first + 2 * k + 1 for k in range(rank)), *(first + 2 * k for k in range(rank))]
+    together = [*range(first), *(first + k for r in range(rank) for k in (rank + r, r))]
+    x = reshape(x, (*lead, *(n for pair in zip(counts, strides, strict=True) for n in pair)))
+    x = reshape(transpose(copy(transpose(x, apart)), together), whole)
+    return x[(..., *(slice(n) for n in space))]

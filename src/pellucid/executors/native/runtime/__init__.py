@@ -1,0 +1,1 @@
+"""Calling machine code: memory, threads, one sample, epochs. Imports build and below."""

@@ -1,0 +1,84 @@
+"""Code that is there early: compiled quickly, and used until so much is computed that fast code pays.
+
+Both give the same bits. Fast code takes LLVM some milliseconds for each nest, more than a short fit takes in all.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+from ....graph import GraphError
+from ..jit import cache, target
+
+if TYPE_CHECKING:
+    from .run import Run
+
+# operations that quick code makes in about the time in which fast code is compiled: of a program, of each nest more
+WORK, NEST_WORK = 3_000_000_000, 200_000_000
+CALL_WORK = 3_000  # and what a call of a nest counts
+
+
+class Early:
+    """What quick code has done of a program so far, and may do. Runs that share their code share this, too.
+
+    A second model of the same structure gets fast code at once: folds and searches train many.
+    """
+
+    def __init__(self) -> None:
+        self.done, self.limit = 0, -1
+        self.owner: weakref.ref | None = None  # the run that quick code is for
+
+    def run(self, run: Run, samples: int, batch: int) -> Run | None:
+        """The program as quick code, for so many samples more; None where fast code is there, or pays."""
+        if not self.pays(run, samples, batch):
+            for one in (run, run.like):  # no more, and its memory
+                if one is not None:
+                    one.__dict__.pop("first", None)
+            return None
+        first = run.first
+        self.done += work(first, samples, batch)
+        first.threads = run.threads
+        return first
+
+    def pays(self, run: Run, samples: int, batch: int) -> bool:
+        """Whether quick code is made for so many samples more; if not, it never is again."""
+        if self.limit < 0:
+            self.limit, self.owner = limit(run), weakref.ref(run)
+        if self.owner is not None and self.owner() is not run:
+            self.limit = 0
+        made = "function" in (run.like or run).__dict__
+        if not self.limit or made or self.done + work(run.first, samples, batch) > self.limit:
+            self.limit = 0
+        return self.limit > 0
+
+
+def work(run: Run, samples: int, batch: int) -> int:
+    """Operations for so many samples, and what calling the nests costs."""
+    return samples * run.work + -(-samples // batch) * len(run.built.plan.groups) * CALL_WORK
+
+
+def quickly(run: Run) -> Run:
+    """The program of a run, for quick code."""
+    made = type(run)(run.program, run.threads)
+    made.host, made.early.limit = target.quick(run.host), 0
+    made.__dict__ |= {"simplified": run.simplified, "name": run.name, "alone": None}
+    return made
+
+
+def limit(run: Run) -> int:
+    """Operations that quick code may make; none where fast code is in the cache."""
+    if not asked() or run.name is None or cache.is_kept(run.name, run.host):
+        return 0
+    groups = run.first.built.plan.groups
+    distinct = {tuple((v.primitive.name, v.shape, v.kind) for v in g.values) for g in groups}
+    return WORK + NEST_WORK * len(distinct)
+
+
+def asked() -> bool:
+    """What PELLUCID_EARLY says; by default, that there is code early."""
+    text = os.environ.get("PELLUCID_EARLY", "").strip() or "1"
+    if text not in ("0", "1"):
+        raise GraphError(f"PELLUCID_EARLY must be 0 or 1, got {text!r}")
+    return text == "1"
