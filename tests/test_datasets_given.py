@@ -53,7 +53,9 @@ CALLS = {  # with x and y, or a Dataset
     "Committee.evaluate": lambda *d: committee().evaluate(*d),
     "selection.cross_validate": lambda *d: selection.cross_validate(made(), *d, **ONE).scores,
     "selection.compare": lambda *d: str(selection.compare([made(), made(seed=1)], *d, **ONE).differences),
-    "selection.learning_curve": lambda *d: selection.learning_curve(made(), *d, train_sizes=[0.5, 1.0], **ONE).validation,
+    "selection.learning_curve": lambda *d: selection.learning_curve(
+        made(), *d, train_sizes=[0.5, 1.0], **ONE
+    ).validation,
     "selection.validation_curve": lambda *d: selection.validation_curve(
         made(), *d, param_name="batch_size", param_range=[8, 16], **ONE
     ).validation,

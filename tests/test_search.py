@@ -1,5 +1,7 @@
 """Searches: grid, random, halving, Optuna with pruning; nested validation; spaces that are wrong."""
 
+import importlib
+
 import joblib
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim, selection
-from pellucid.selection import Pruning, nested, ranking, search
+from pellucid.selection import Folds, Pruning, nested, ranking, search
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -67,7 +69,9 @@ def test_halving_gives_more_epochs_to_fewer():
 
 def test_workers_find_the_same():
     pytest.importorskip("optuna")
-    one, two = (search(build, X, Y, SPACE, method="optuna", n_trials=6, folds=2, epochs=5, n_jobs=jobs) for jobs in (None, 2))
+    one, two = (
+        search(build, X, Y, SPACE, method="optuna", n_trials=6, folds=2, epochs=5, n_jobs=jobs) for jobs in (None, 2)
+    )
     assert np.array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
     with joblib.parallel_config("threading", n_jobs=2):
         three = search(build, X, Y, SPACE, method="optuna", n_trials=6, folds=2, epochs=5)
@@ -113,7 +117,11 @@ def test_without_optuna_it_is_said(monkeypatch):
 
 
 def test_whole_numbers_of_a_logarithmic_range():
-    drawn = selection.search.__globals__["_distribution"]("n", (1, 100, "log")).rvs(2000, random_state=0)
+    drawn = (
+        importlib.import_module("pellucid.selection.search")
+        ._distribution("n", (1, 100, "log"))
+        .rvs(2000, random_state=0)
+    )
     assert drawn.min() == 1 and drawn.max() <= 100 and 0.4 < np.mean(drawn <= 10) < 0.65
 
 
@@ -129,7 +137,7 @@ def test_whole_numbers_of_a_logarithmic_range():
         ({"hidden": (0, 2, "log")}, {"method": "random"}, "both above 0 for log"),
         ({"hidden": (1, 2, 3)}, {"method": "random"}, r"a range is \(low, high\)"),
         ({"hidden": [1]}, {"method": "best"}, "method must be one of grid, random, halving, optuna"),
-        ({"hidden": [1]}, {"method": "random", "n": 0}, "n must be a whole number >= 1"),
+        ({"hidden": [1]}, {"method": "random", "n_trials": 0}, "n_trials must be a whole number >= 1"),
         ({"hidden": [1]}, {"prune": True}, "prune looks at epochs"),
         ({"hidden": [1]}, {"method": "halving", "resource": "epochs"}, "needs max_resources="),
     ],

@@ -1,5 +1,7 @@
 """Folds, validation, comparison, curves: against scikit-learn and against hand computation; and bad input."""
 
+import dataclasses
+import importlib
 import math
 import warnings
 
@@ -18,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim, selection
-from pellucid.selection import ModelEstimator, Validation, compare, cross_validate, split_folds
+from pellucid.selection import Folds, ModelEstimator, Validation, compare, cross_validate, split_folds
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -77,7 +79,10 @@ def test_folds_that_are_given():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"folds": 1}, "folds must be 2 or more, got 1"),
+        (
+            {"folds": 1},
+            "Folds: folds must be a whole number >= 2, got 1; each fold is tested on what the others learnt",
+        ),
         ({"folds": 200, "stratify": False}, "200 folds of 150 samples: use folds=150"),
         ({"folds": 51}, "class 0 has 50 samples, fewer than the 51 folds"),
         ({"folds": 5, "groups": np.arange(150) % 4}, "5 folds of 4 groups: a group is never divided; use folds=4"),
@@ -88,15 +93,31 @@ def test_folds_that_are_given():
         ({"folds": 3, "groups": Y}, "has no sample of class . to learn from"),
         ({"folds": 5, "repeats": 0}, "repeats must be a whole number >= 1"),
         ({"folds": KFold(3), "repeats": 2}, "a splitter or a list of rows already"),
-        ({"folds": "five"}, "folds must be a number, a splitter"),
+        ({"folds": "five"}, "folds must be a whole number >= 2, a splitter"),
         ({"folds": []}, "there are no folds"),
         ({"folds": [([0, 1], [])]}, "fold 1 has 2 samples to learn from and 0 to test on"),
-        ({"folds": True}, "folds must be a number"),
+        ({"folds": True}, "folds must be a whole number >= 2, a splitter"),
     ],
 )
 def test_folds_that_cannot_be(options, words):
-    with pytest.raises(DataError, match=words):
-        split_folds(Y, **options)
+    with pytest.raises((DataError, GraphError), match=words):
+        split_folds(Y, Folds(**options))
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"seed": -1}, "Folds: seed must be a whole number >= 0, got -1"),
+        ({"stratify": "yes"}, "Folds: stratify must be True or False, got 'yes'"),
+        ({"time_ordered": 1}, "Folds: time_ordered must be True or False, got 1"),
+        ({"repeats": True}, "Folds: repeats must be a whole number >= 1, got True"),
+    ],
+)
+def test_folds_are_checked(options, words):
+    with pytest.raises((DataError, GraphError), match=words):
+        Folds(5, **options)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Folds(5).seed = 3
 
 
 def test_a_rare_class_is_named():
@@ -243,7 +264,9 @@ def test_the_same_and_always_better():
 
 
 def test_holm_by_hand():
-    assert np.allclose(selection.compare.__globals__["holm"]([0.01, 0.02, 0.03, 0.5]), [0.04, 0.06, 0.06, 0.5])
+    assert np.allclose(
+        importlib.import_module("pellucid.selection.compare").holm([0.01, 0.02, 0.03, 0.5]), [0.04, 0.06, 0.06, 0.5]
+    )
 
 
 def test_better_and_equal_models_are_told_apart():
@@ -261,7 +284,9 @@ def test_chance_is_found_as_often_as_it_may():
     rng, corrected, plain = np.random.default_rng(1), 0, 0
     for _ in range(40):
         x, y = rng.normal(size=(60, 6)), rng.normal(size=60)
-        first, second = (cross_validate(Ridge(), x[:, cut], y, folds=Folds(5, repeats=2)) for cut in (np.s_[:3], np.s_[3:]))
+        first, second = (
+            cross_validate(Ridge(), x[:, cut], y, folds=Folds(5, repeats=2)) for cut in (np.s_[:3], np.s_[3:])
+        )
         (d,) = compare({"a": first, "b": second}).differences
         corrected += d.p < 0.05
         plain += stats.ttest_rel(first[None], second[None]).pvalue < 0.05
@@ -298,13 +323,15 @@ def test_learning_curve(tmp_path):
 
 
 def test_validation_curve(tmp_path):
-    curve = selection.validation_curve(classifier, X, Y, param_name="rate", param_range=[1e-6, 0.05], folds=3, epochs=30)
+    curve = selection.validation_curve(
+        classifier, X, Y, param_name="rate", param_range=[1e-6, 0.05], folds=3, epochs=30
+    )
     assert curve.best == 0.05 and curve.training.shape == (2, 3)
     pytest.importorskip("matplotlib")
     curve.plot(tmp_path / "curve.png")
     words = selection.validation_curve(Ridge(), X, X[:, 0], param_name="solver", param_range=["svd", "lsqr"], folds=3)
     words.plot(tmp_path / "words.png")
-    with pytest.raises(DataError, match="values of 'rate' are missing"):
+    with pytest.raises(DataError, match="param_range is empty: which values of .rate."):
         selection.validation_curve(classifier, X, Y, param_name="rate", param_range=[])
 
 
@@ -313,7 +340,9 @@ def test_rows_that_belong_together_are_said_to_be_divided():
 
     net = NeuralForecaster(4, hidden_layer_sizes=(3,), max_iter=2, random_state=0)
     windows = net.windows(np.sin(np.arange(60.0)))
-    with pytest.warns(UserWarning, match="windows that share steps with their neighbours.*use Folds\(..., time_ordered=True"):
+    with pytest.warns(
+        UserWarning, match=r"windows that share steps with their neighbours.*use Folds\(..., time_ordered=True"
+    ):
         selection.cross_validate(net, *windows, folds=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

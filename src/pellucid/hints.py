@@ -292,6 +292,8 @@ TABLE = [Hint(*row) for row in (
     ("fit", "callback", "", "model.fit(x, y, callbacks=[pel.Callback()])"),
     ("fit", "early_stopping patience n_iter_no_change", "S",
      "model.fit(x, y, validation_split=0.2, callbacks=[pel.EarlyStopping(patience=5)])"),
+    ("fit", "cv stratify n_splits n_repeats", "S",
+     "pel.selection.cross_validate(model, x, y, folds=pel.selection.Folds(3, stratify=True), epochs=1)"),
     ("fit", "eval_set val_data validation_set X_val", "", "model.fit(x, y, validation_data=(x, y))"),
     ("fit", "test_size validation_fraction", "S", "model.fit(x, y, validation_split=0.2)"),
     ("fit", "weights sample_weights", "", "model.fit(x, y, sample_weight=np.ones(len(x)))"),
