@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.tree import DecisionTreeClassifier
 
 import pellucid as pel
-from pellucid import GraphError, selection
+from pellucid import GraphError, selection, tabular
 from pellucid.deprecation import deprecated, old_member
 
 
@@ -93,6 +93,11 @@ def test_an_old_member_of_a_module():
     module.__getattr__ = lambda name: old_member(vars(module), name, {"Old": "New"}, "0.1")
     assert one_warning(lambda: module.Old, "pellucid.some: Old was renamed to New in 0.1", "use New") == 3
     assert module.Other is None
+
+
+@pytest.mark.parametrize("old, new", [("Preparation", "PreprocessingSpec"), ("Preprocessing", "FittedPreprocessing")])
+def test_old_classes_of_tabular(old, new):
+    assert one_warning(lambda: getattr(tabular, old), f"{old} was renamed to {new}", new) is getattr(tabular, new)
 
 
 X, Y = pel.data.moons(60, seed=0)

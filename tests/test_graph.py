@@ -7,7 +7,8 @@ from tools import BATCH
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import reference
-from pellucid.graph import Type, Value, toposort, verify
+from pellucid.graph import Type, Value, toposort
+from pellucid.program import verify
 
 X = np.arange(6.0).reshape(3, 2)
 

@@ -11,8 +11,9 @@ import pytest
 
 from pellucid import GraphError, Model, nn, ops
 from pellucid.executors import reference
-from pellucid.graph import Program, input
+from pellucid.graph import input
 from pellucid.nn import init
+from pellucid.program import Program
 
 SHAPE = (200, 300)  # (out, in)
 KERNEL = (40, 30, 3, 5)  # (out, in, *kernel): fan-in 450, fan-out 600

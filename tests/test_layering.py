@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"graph", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
+GRAPH = {"graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -26,13 +26,14 @@ WINGS = {"explain", "plot", "playground", "onnx"}
 MAY_IMPORT = {
     "version": set(),
     "_moved": set(),
+    "graph": set(),
+    "program": {"graph", "listing"},
     "deprecation": set(),
-    "graph": {"listing"},
     "hints": set(),
     "checks": {"graph", "hints"},
     "reprs": set(),
     "formulas": {"graph", "reprs"},
-    "listing": {"graph", "reprs", "formulas"},
+    "listing": {"graph", "program", "reprs", "formulas"},
     "figures": set(),
     "ops": GRAPH,
     "autodiff": OPS,

@@ -7,11 +7,12 @@ import pytest
 
 import pellucid as pel
 from pellucid import GraphError, nn, ops
-from pellucid.graph import PRIMITIVES, Program, sample_input, shared_input, state_leaf
+from pellucid.graph import PRIMITIVES, sample_input, shared_input, state_leaf
 from pellucid.ops.gather import scatter_of, take_rows
 from pellucid.ops.loop import Body, result_of, scan_of
 from pellucid.ops.movement import concatenate_of, constant_of, flip_axes, pad_with, slice_of
 from pellucid.ops.reduce import argmax_axis, reduce_sum
+from pellucid.program import Program
 
 LEAVES = (sample_input, shared_input, state_leaf)  # whose types are what they are asked for
 OURS = {name: p for name, p in PRIMITIVES.items() if p.rule.__module__.startswith("pellucid.") and p not in LEAVES}

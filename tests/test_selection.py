@@ -331,7 +331,7 @@ def test_validation_curve(tmp_path):
     curve.plot(tmp_path / "curve.png")
     words = selection.validation_curve(Ridge(), X, X[:, 0], param_name="solver", param_range=["svd", "lsqr"], folds=3)
     words.plot(tmp_path / "words.png")
-    with pytest.raises(DataError, match="param_range is empty: which values of .rate."):
+    with pytest.raises(DataError, match="param_range is empty: which values of 'rate' are to be tried"):
         selection.validation_curve(classifier, X, Y, param_name="rate", param_range=[])
 
 

@@ -9,11 +9,11 @@ from tools import BATCH, distinct, fill_in, in_dtype, kind_choices, placeholders
 import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.executors import reference
-from pellucid.graph import Program, verify
 from pellucid.metrics import as_metrics
 from pellucid.nn.losses import as_loss
 from pellucid.ops.movement import fill_with, pad_with, ruled, stop_gradient
 from pellucid.passes.simplify import simplify
+from pellucid.program import Program, verify
 from pellucid.train import programs
 from pellucid.train.arrays import Spec
 

@@ -9,7 +9,7 @@ import numpy as np
 import pellucid as pel
 from pellucid import ops
 from pellucid.executors import reference
-from pellucid.graph import verify
+from pellucid.program import verify
 
 BATCH = 5
 TOLERANCE = 1e-6

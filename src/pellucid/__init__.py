@@ -11,8 +11,9 @@ from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedule
 from .autodiff import grad
 from .data import DataError
 from .ensembles import Bagging, Committee, Restarts, restarts
-from .graph import GraphError, Program, Value, input, state
+from .graph import GraphError, Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
+from .program import Program
 from .train import (
     AverageWeights,
     Callback,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .graph import Value, toposort
+from .reprs import shown
 
 ATOM, POWER, MATRIX, PRODUCT, DOT, SUM, LOOSE = range(7)  # how tightly the outermost operation binds
 LONG = 72  # characters of text, beyond which a part has a line of its own
@@ -71,8 +72,6 @@ def number(value: Any) -> Formula:
 
 def call(name: str, *inputs: Formula, **options: Any) -> Formula:
     """A function of formulas, its options behind them."""
-    from .reprs import shown
-
     return applied(name, inputs, [f"{k}={shown(v)}" for k, v in options.items()])
 
 

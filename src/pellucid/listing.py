@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .formulas import Writer, symbol
-from .graph import Program
 from .reprs import html_folded, html_text
+
+if TYPE_CHECKING:
+    from .program import Program
 
 
 def listing(program: Program, full: bool = False) -> str:
@@ -59,7 +61,7 @@ def attributes_text(attributes: Mapping[str, Any]) -> str:
 def summary(program: Program) -> str:
     """What a program takes, changes and gives, in a line.
 
-    >>> from pellucid.graph import input, state
+    >>> from pellucid import Program, input, state
     >>> w, x = state("w"), input("x")
     >>> Program([x], {"y": x}, {w: w})
     <Program: inputs x; state w, updated w; outputs y; 2 values>
@@ -79,4 +81,4 @@ def _some(names: Any, most: int = 4) -> str:
 
 def html(program: Program) -> str:
     """The summary, and the listing when it is clicked."""
-    return html_folded(summary(program)[1:-1], html_text(program.listing()))
+    return html_folded(summary(program)[1:-1], html_text(listing(program)))

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Program, Value
+from ..graph import GraphError, Value
 from ..ops.elementwise import FLOATS
+from ..program import Program
 
 MOST_THREADS = 1024
 

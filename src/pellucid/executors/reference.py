@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Program, Value, sample_input, shared_input, state_leaf
+from ..graph import Value, sample_input, shared_input, state_leaf
 from ..ops.reduce import batch_sum
 from ..ops.xp import xp
+from ..program import Program
 from .binding import NotFinite, bind
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from .. import ops
 from ..checks import number
 from ..graph import GraphError, Value
-from .layer import as_float
 
 
 def options(owner: str, above: float | None = None, **given: Any) -> tuple[Any, ...]:
@@ -112,8 +111,3 @@ def silu(v: Value) -> Value:
 
 ACTIVATIONS = {f.__name__: f for f in (linear, step, ramp, sign, sigmoid, tanh, relu, leaky_relu, elu, softplus,
                                        gaussian, softmax, gelu, silu)}  # fmt: skip
-
-
-def activation(function, v: Value) -> Value:
-    """Apply an activation given as a function or by name, to whole numbers too."""
-    return function(as_float(v))

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
-from ..graph import GraphError, Program, Shape, Value, input
+from ..graph import GraphError, Shape, Value, input
 from ..hints import of_value
 from ..ops import cast, fold_in
+from ..program import Program
 from ..reprs import Shown
+from .activations import ACTIVATIONS
 from .calls import seen_from
 from .masks import hand_on, known_mask, masks_kept, reads, told_if_formula_lost, told_if_lost, with_mask
+from .named_outputs import outputs_of, packed
 from .scope import Call, Extra, Parameter, Scope, Traced, current, named_part
 from .stepwise import must_step
 
@@ -62,8 +65,6 @@ class Layer(Declared):
             raise wrong(self, "name", "text", self.name, optional=True)
 
     def _of_text(self, value: str) -> str:  # what is said of it where a number stands: see `checks.of_text`
-        from .activations import ACTIVATIONS
-
         return of_value(value, ACTIVATIONS)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -356,8 +357,6 @@ def trace(
             output = net(*inputs, **named)
             several: dict[str, tuple[Value, Value | None]] = {}
             if not isinstance(output, Value):
-                from .outputs import outputs_of, packed
-
                 values = outputs_of(output)
                 told_if_formula_lost("the net's output", values.values())
                 several, output = {name: (v, known_mask(v)) for name, v in values.items()}, packed(values)

@@ -3,7 +3,7 @@
 An elementwise primitive is one block in `elementwise.py`, a formula of primitives a plain function in `composite.py`.
 """
 
-from ..graph import Value
+from . import operators
 from .composite import erfinv, log_softmax, logsumexp, norm, safe_sqrt, sigmoid, softmax, softplus, with_vjp
 from .contract import contract, dot
 from .conv import (
@@ -35,7 +35,6 @@ from .elementwise import fast_divide as _fast_divide
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
 from .gather import one_hot, scatter_rows, take
-from .indexing import index as _index
 from .lift import vmap
 from .movement import (
     broadcast_to,

@@ -1,4 +1,7 @@
-"""Elementwise primitives, one block each: the formula, its derivative, and the points its tests run on."""
+"""Elementwise primitives, one block each: the formula, its derivative, and the points its tests run on.
+
+`spread` gives them numpy's broadcasting.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 import numpy as np
 
 from ..graph import GraphError, Primitive, Sample, Value, primitive
+from .movement import broadcast_to, constant, fill
 from .options import DTYPE
 
 FLOATS = ("float32", "float64")
@@ -186,13 +190,11 @@ threefry = elementwise(
     ("uint32",),
 )
 
-# ---- Python's operators -----------------------------------------------------------------------------------------
+# ---- with numpy's broadcasting ----------------------------------------------------------------------------------
 
 
-def lift(x, like: Value) -> Value:
+def as_value(x, like: Value) -> Value:
     """A Python number or array as a Value of ``like``'s dtype; a Value as it is."""
-    from .movement import constant, fill
-
     if isinstance(x, Value):
         return x
     array = np.asarray(x)
@@ -207,8 +209,6 @@ def lift(x, like: Value) -> Value:
 
 def broadcast_together(*values: Value) -> tuple[Value, ...]:
     """Values stretched to one shape by numpy's rules (aligned at the right, axes of length 1 repeated)."""
-    from .movement import broadcast_to
-
     try:
         shape = np.broadcast_shapes(*(v.shape for v in values))
     except ValueError:
@@ -228,7 +228,7 @@ def spread(op: Primitive):
 
     def function(*operands):
         like = _first_value(*operands)
-        return op(*broadcast_together(*(lift(x, like) for x in operands)))
+        return op(*broadcast_together(*(as_value(x, like) for x in operands)))
 
     function.__name__ = op.name
     function.__doc__ = f"{op.name}, elementwise, with numpy's broadcasting."
@@ -240,60 +240,9 @@ def where(condition: Value, a, b) -> Value:
     like = _first_value(a, b)
     if not isinstance(condition, Value):
         raise GraphError(f"where: the condition must be a bool Value, got {condition!r}; equality is equal(a, b)")
-    return select(*broadcast_together(condition, lift(a, like), lift(b, like)))
+    return select(*broadcast_together(condition, as_value(a, like), as_value(b, like)))
 
 
 def cast(x: Value, dtype: str) -> Value:
     """``x`` in another dtype; integers are cut towards zero. No derivative passes through an integer."""
     return x if isinstance(dtype, str) and x.dtype == dtype else cast_to(x, dtype=dtype)
-
-
-def ones_like(x: Value) -> Value:
-    """Ones of the type of ``x``."""
-    from .movement import fill
-    from .reduce import to_samples
-
-    one = fill(1, x.shape, x.dtype)
-    return to_samples(one) if x.kind == "sample" else one
-
-
-def raise_to(x: Value, p) -> Value:
-    """``x ** p``; small whole exponents become multiplications. ``x ** 0`` is 1, of infinity and NaN too."""
-    if isinstance(p, np.generic):
-        p = p.item()
-    if isinstance(p, (int, float)) and abs(p) <= 8 and p == int(p):
-        if p < 0:
-            return 1 / raise_to(x, -p)
-        result = None
-        square = x
-        n = int(p)
-        while n:  # square and multiply
-            if n & 1:
-                result = square if result is None else result * square
-            n >>= 1
-            if n:
-                square = square * square
-        return ones_like(x) if result is None else result
-    if isinstance(p, (int, float)) and p == 0.5:
-        return sqrt(x)
-    return spread(power)(x, p)
-
-
-def _reflected(op):
-    return lambda self, other: op(other, self)
-
-
-for _name, _op in {"add": add, "sub": subtract, "mul": multiply, "truediv": divide}.items():
-    setattr(Value, f"__{_name}__", spread(_op))
-    setattr(Value, f"__r{_name}__", _reflected(spread(_op)))
-Value.__neg__ = lambda self: negative(self)
-Value.__pow__ = raise_to
-Value.__rpow__ = _reflected(spread(power))
-Value.__abs__ = lambda self: absolute(self)
-Value.__lt__ = spread(less)
-Value.__le__ = spread(less_equal)
-Value.__gt__ = _reflected(spread(less))
-Value.__ge__ = _reflected(spread(less_equal))
-Value.__and__ = spread(logical_and)
-Value.__or__ = spread(logical_or)
-Value.__invert__ = lambda self: logical_not(self)

@@ -55,6 +55,3 @@ def index(self: Value, key) -> Value:
     if flips:
         part = flip(part, flips)
     return reshape(part, shape)
-
-
-Value.__getitem__ = index

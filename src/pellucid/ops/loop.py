@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Option, Program, Type, Value, cached_property, primitive, toposort
+from ..graph import GraphError, Option, Type, Value, cached_property, primitive, toposort
+from ..program import Program
 from .movement import broadcast_to, constant_of, expand_dims, fill_with, iota_of
 from .options import FLAG, LENGTH
 
@@ -103,14 +104,8 @@ def _scan(xp, *arrays, body: Body, length, reverse, remat):
     return result
 
 
-def _scan_vjp(g, y, *inputs, **attributes):
-    from .scan import backwards
-
-    return backwards(g, y, *inputs, **attributes)
-
-
 BODY = Option("the body of a loop", lambda given: type(given) is Body)
-scan_of = primitive("scan", rule=_scan_rule, forward=_scan, vjp=_scan_vjp,
+scan_of = primitive("scan", rule=_scan_rule, forward=_scan,  # its derivative: scan.py
                     options={"body": BODY, "length": LENGTH, "reverse": FLAG, "remat": FLAG})  # fmt: skip
 
 

@@ -173,18 +173,10 @@ def _broadcast_rule(x: Type, *, shape):
     return shape, x.dtype
 
 
-def _broadcast_vjp(g, y, x, *, shape):
-    from .reduce import reduce_sum
-
-    axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
-    return (reshape(reduce_sum(g, axes=axes) if axes else g, x.shape),)
-
-
 broadcast = primitive(
-    "broadcast",
+    "broadcast",  # its derivative, a sum, stands with the sums: reduce.py
     rule=_broadcast_rule,
     forward=lambda xp, x, *, shape: xp.broadcast_to(x, _lead(x, len(shape)) + shape),
-    vjp=_broadcast_vjp,
     samples=(Sample(((1, 3, 1),), {"shape": (2, 3, 4)}), Sample(((1,),), {"shape": (5,)})),
     options={"shape": COUNTS},
 )
@@ -382,7 +374,3 @@ ruled = primitive(
     vjp=lambda g, y, _, *inputs, rule: (None, *one_each(rule(g, y, *inputs), inputs, rule.__name__)),
     options={"rule": FUNCTION},
 )
-
-
-Value.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
-Value.T = property(transpose)  # type: ignore[assignment]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..graph import GraphError, Primitive, Sample, Shape, Type, Value, primitive
+from ..graph import GraphError, Primitive, Sample, Shape, Type, Value, defvjp, primitive
 from .elementwise import FLOATS, NUMBERS, cast, equal
-from .movement import broadcast_to, reshape
+from .movement import broadcast, broadcast_to, reshape
 from .options import AXIS, DTYPE, IN_ORDER, LENGTH, flag, whole, wholes
 
 
@@ -65,6 +65,14 @@ reduce_sum = _reduction(
     lambda xp, x, *, axes: xp.sum(x, axis=axes, dtype=x.dtype),
     lambda g, y, x, *, axes: (_spread_back(g, x, axes),),
 )
+
+
+def _broadcast_vjp(g, y, x, *, shape):
+    axes = tuple(i - len(shape) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
+    return (reshape(reduce_sum(g, axes=axes) if axes else g, x.shape),)
+
+
+defvjp(broadcast, _broadcast_vjp)
 reduce_max = _reduction("max", lambda xp, x, *, axes: xp.max(x, axis=axes), _extreme_vjp)
 reduce_min = _reduction("min", lambda xp, x, *, axes: xp.min(x, axis=axes), _extreme_vjp)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Value, input, toposort
+from ..graph import GraphError, Kind, Value, defvjp, input, toposort
 from .backward import pull_back
 from .contract import contract_of
 from .elementwise import (
@@ -272,6 +272,9 @@ def backwards(g: Mapping[Value, Value], loop: Value, *inputs: Value, body: Body,
         else:
             results.append(lift([slope], known, length)[0].spread(length))
     return tuple(results)
+
+
+defvjp(scan_of, backwards)
 
 
 def _of_last(g: Value, n: int, reverse: bool) -> tuple[Value | None, Value | None]:

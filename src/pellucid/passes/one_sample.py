@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..graph import Program, Value, sample_input, shared_input
+from ..graph import Value, sample_input, shared_input
 from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
 from ..ops.movement import fill_with, reshape
 from ..ops.reduce import all_samples_of, batch_count, batch_sum, each_sample, sample_index, to_samples
+from ..program import Program
 
 
 def for_one_sample(program: Program) -> Program:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Program, Value
+from ..graph import Value
 from ..ops.contract import contract_of
 from ..ops.elementwise import add, divide, multiply, select, subtract
 from ..ops.gather import scatter_of
@@ -29,6 +29,7 @@ from ..ops.movement import (
 )
 from ..ops.reduce import batch_count, batch_sum, reduce_sum, to_samples
 from ..ops.xp import xp
+from ..program import Program
 from .slicing import joined, sliced
 
 

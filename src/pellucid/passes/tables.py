@@ -11,11 +11,12 @@ from collections.abc import Callable
 from string import ascii_letters
 from typing import NamedTuple
 
-from ..graph import Program, Value
+from ..graph import Value
 from ..ops.contract import contract_of, parse
 from ..ops.gather import scatter_of, scatter_rows, take, take_rows
 from ..ops.movement import reshape, reshape_to, slice_of, transpose
 from ..ops.reduce import batch_sum
+from ..program import Program
 
 GAIN = 2  # tokens for each row of the table, from which on that is done
 LANES = 16  # samples that a batch is taken to have at least

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..graph import Program, Value
+from ..graph import Value
 from ..ops.contract import contract_of
 from ..ops.conv import padded, windows_of
 from ..ops.reduce import batch_sum
 from ..ops.winograd import kernel_gradient, winograd
+from ..program import Program
 
 LEAST, MOST = 24, 128  # channels: with fewer the transforms cost what they gain, with more they leave the cache
 LEAST_SLOPES = 96  # channels and filters, from which on the gradient of a kernel is computed so

@@ -21,8 +21,9 @@ import numpy as np
 from .. import executors, nn, ops
 from ..autodiff import grad
 from ..executors import MANY
-from ..graph import Program, Value, input, state
+from ..graph import Value, input, state
 from ..ops import batch_sum, fast_divide, fast_sqrt
+from ..program import Program
 from ..train.sharing import kept
 
 ACTIVATIONS = {"identity": nn.linear, "logistic": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}

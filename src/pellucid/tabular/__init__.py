@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..deprecation import old_member
 from .cells import listed
 from .columns import Columns, choose_columns
 from .leaks import leaks
@@ -32,4 +33,7 @@ def __getattr__(name: str) -> Any:
         from .preprocessor import Preprocessor
 
         return Preprocessor
+    renamed = {"Preparation": "PreprocessingSpec", "Preprocessing": "FittedPreprocessing"}
+    if (found := old_member(globals(), name, renamed, since="0.1")) is not None:
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data import DataError
-from ..graph import GraphError, Program
+from ..graph import GraphError
+from ..program import Program
 from . import saving
 from .callbacks import Callback, Monitor
 from .codec import decode, encode, fits

@@ -18,10 +18,11 @@ from ..data import Buckets, DataError, Split
 from ..data.dataset import no_targets, taken_apart
 from ..data.names import check_names
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Program, Shape
+from ..graph import GraphError, Shape
 from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
+from ..program import Program
 from . import bucketed, programs
 from .arrays import (
     Spec,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import DataError
-from ..graph import GraphError, Program
+from ..graph import GraphError
+from ..program import Program
 from ..reprs import spelled_out
 from .parts import Part
 

@@ -16,11 +16,12 @@ import numpy as np
 from .. import executors
 from ..data import DataError
 from ..executors import NotFinite
-from ..graph import GraphError, Program, toposort
+from ..graph import GraphError, toposort
 from ..graph import state as state_value
 from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
 from ..optim.descend import LEFT, SUMS
+from ..program import Program
 from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
 from .batches import sizes

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autodiff import grad
-from ..graph import GraphError, Program, Shape, input, state
+from ..graph import GraphError, Shape, input, state
 from ..nn import trace
 from ..ops import maximum, minimum, sum
 from ..optim import Optimizer, updates_of
+from ..program import Program
 from . import programs
 from .loop import first_state
 from .outputs import one_output

@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import executors
 from ..autodiff import grad
-from ..graph import GraphError, Program, Value, state
+from ..graph import GraphError, Value, state
 from ..optim import LBFGS, as_optimizer, updates_of
 from ..optim.descend import LEFT
+from ..program import Program
 from .loop import at_epoch, first_state
 from .programs import gradient_name
 from .whole import WholeSteps

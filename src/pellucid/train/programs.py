@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..autodiff import grad
-from ..graph import GraphError, Program, Shape, Value, input, state
+from ..graph import GraphError, Shape, Value, input, state
 from ..metrics import Metric
 from ..nn import Constraint, Loss, Losses, Penalty, trace
 from ..nn.layer import Call, Traced
 from ..nn.loss import loss_of_sample
 from ..nn.masks import counting, quietly
-from ..nn.outputs import packed
+from ..nn.named_outputs import packed
 from ..nn.penalties import PENALTY, constraints_of, penalties_of
 from ..nn.scope import Extra
 from ..ops import batch_mean, batch_size, batch_sum, cast, fill, fold_in, to_samples
 from ..optim import LBFGS, SGD, Optimizer, updates_of
+from ..program import Program
 from .arrays import Spec
 from .outputs import is_scored, of_one, outputs_of
 

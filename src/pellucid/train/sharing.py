@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphError, Program
+from ..graph import GraphError
+from ..program import Program
 from .codec import encode
 
 if TYPE_CHECKING:

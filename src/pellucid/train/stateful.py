@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..graph import GraphError, Program
+from ..graph import GraphError
 from ..ops.reduce import each_sample
+from ..program import Program
 
 
 def check_batches(program: Program, batch: int, n: int, shuffle: bool, split: bool = False) -> None:

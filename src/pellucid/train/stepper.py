@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphError, Program, Value, input, state, toposort
+from ..graph import GraphError, Value, input, state, toposort
 from ..nn.stepwise import Stepping, one_step
 from ..ops.contract import contract_of
 from ..passes.tables import with_tables
+from ..program import Program
 from . import programs
 from .arrays import Spec
 from .finite import check_inputs

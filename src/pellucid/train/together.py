@@ -16,9 +16,10 @@ import numpy as np
 from ..checks import whole, wrong
 from ..data.dataset import taken_apart
 from ..deprecation import deprecated
-from ..graph import GraphError, Program, input, state
+from ..graph import GraphError, input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
+from ..program import Program
 from .arrays import held_out
 from .batches import sizes, training_batch_size
 from .checkpoint import Checkpoint

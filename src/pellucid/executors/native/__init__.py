@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ...graph import Program
+from ...program import Program
 
 if TYPE_CHECKING:
     from .runtime.run import Run

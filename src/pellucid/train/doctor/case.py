@@ -12,11 +12,12 @@ import numpy as np
 
 from ... import executors
 from ...executors import NotFinite
-from ...graph import Program, Value, input, toposort
+from ...graph import Value, input, toposort
 from ...nn.loss import Loss, loss_of_sample
 from ...nn.masks import counting
 from ...ops.reduce import each_sample
 from ...optim import LBFGS
+from ...program import Program
 from .. import loop, measuring, programs
 from ..arrays import graph_dtype
 from ..batches import DEFAULT_BATCH, traced_for

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ....graph import Program, Value, sample_input, shared_input, state_leaf
+from ....graph import Value, sample_input, shared_input, state_leaf
 from ....ops.gather import scatter_of, take_rows
 from ....ops.movement import constant_of
 from ....passes.tables import with_tables
 from ....passes.winograd import with_winograd
+from ....program import Program
 from ..codegen import lowering  # noqa: F401  registers the lowerings
 from ..codegen.nest import Nest
 from ..jit.target import Host

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.loop import result_of
+from ....program import Program
 from ..codegen.nest import Nest
 from ..llvm.affine import Index
 from ..plan.buffer import Buffer

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.loop import Body, scan_of
+from ....program import Program
 
 
 def signature(program: Program) -> str:

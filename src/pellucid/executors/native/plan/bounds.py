@@ -11,10 +11,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ....graph import Program, Shape, Value
+from ....graph import Shape, Value
 from ....ops.conv import windows_of
 from ....ops.movement import broadcast, flip_axes, pad_with, reshape_to, slice_of, transpose_of
 from ....ops.reduce import to_samples
+from ....program import Program
 
 if TYPE_CHECKING:
     from ..build.loops import Loop

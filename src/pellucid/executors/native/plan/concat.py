@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.movement import concatenate_of
+from ....program import Program
 
 
 class Join(NamedTuple):

@@ -6,10 +6,11 @@ column; so the windows of neighbouring places are neighbours in memory whatever 
 
 from __future__ import annotations
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.contract import parse
 from ....ops.conv import is_zeros_around, padded, window_operand, windows_of
 from ....ops.movement import reshape, transpose
+from ....program import Program
 from .classify import VIEWS, is_inline
 from .layout_ops import copy
 from .letters import SPACES

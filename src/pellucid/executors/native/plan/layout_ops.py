@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ....graph import Primitive, Program, Value
+from ....graph import Primitive, Value
 from ....ops.loop import result_of
+from ....program import Program
 from .classify import VIEWS, is_inline
 
 PACK = 8  # rows side by side in a packed matrix

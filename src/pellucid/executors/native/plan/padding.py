@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.movement import pad_with
+from ....program import Program
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.conv import over_windows
 from ....ops.loop import result_of, scan_of
 from ....ops.movement import pad_with
 from ....ops.reduce import batch_sum
 from ....ops.winograd import winograd_slopes
+from ....program import Program
 from .classify import (
     CORES,
     LEAVES,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.contract import contract_of, parse
 from ....ops.elementwise import add, multiply, subtract
 from ....ops.reduce import reduce_max, reduce_min, reduce_sum
+from ....program import Program
 
 LARGE = 1024  # elements of a sample; smaller ones stay in the cache
 CHEAP = (add, subtract, multiply)

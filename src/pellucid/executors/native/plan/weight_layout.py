@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Collection
 
-from ....graph import Program, Value, input
+from ....graph import Value, input
 from ....ops.contract import contract_of, parse
 from ....ops.conv import window_operand
 from ....ops.loop import Body, rebuilt, result_of, scan_of, wanted_of_loops
 from ....ops.movement import transpose_of
+from ....program import Program
 from .layout_ops import copy, packed
 
 LEAST = 8  # columns of the other factor, with which that is worth it outside of loops

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ....graph import Program, Value
+from ....graph import Value
 from ....ops.contract import contract_of, parse
 from ....ops.conv import over_windows
 from ....ops.loop import scan_of
 from ....ops.reduce import batch_count, batch_sum, sample_index
 from ....ops.winograd import winograd_product
 from ....passes.winograd import fits
+from ....program import Program
 from .image_layout import image_windows
 
 PART_ELEMENTS = 4096  # of a block, at least, in each part that a thread may take

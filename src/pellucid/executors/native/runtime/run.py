@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ....graph import GraphError, Program, cached_property
+from ....graph import GraphError, cached_property
 from ....ops.reduce import all_samples_of, each_sample
 from ....passes.one_sample import for_one_sample
 from ....passes.simplify import simplify
+from ....program import Program
 from ... import reference
 from ...binding import NotFinite, as_leaf, as_threads, bind, order_of
 from .. import abi

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....graph import Program, Value
+from ....graph import Value
+from ....program import Program
 from ...binding import bind_inputs, bind_state
 from .. import abi
 from ..abi import aligned
