@@ -9,7 +9,7 @@ import pellucid as pel
 from pellucid import nn
 from pellucid.data import Augment, DataError
 from pellucid.data.augment import draws, rotated
-from pellucid.train import pieces
+from pellucid.train import batches
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(1, 256, (40, 2, 6, 5)).astype(np.uint8)  # no pixel is 0, the colour of what comes in
@@ -150,7 +150,7 @@ def test_draws_are_uniform():
 def test_same_bits_for_any_pieces_and_threads(executor, monkeypatch):
     results = []
     for samples, threads in ((1000, None), (4, 1), (12, 2)):
-        monkeypatch.setattr(pieces, "PIECE_BYTES", samples * X[0].nbytes)
+        monkeypatch.setattr(batches, "PIECE_BYTES", samples * X[0].nbytes)
         m = model(executor=executor, threads=threads)
         m.fit(
             X,
@@ -229,7 +229,7 @@ def test_epochs_0():
 
 @pytest.mark.parametrize("at", [0, 1])
 def test_an_error_in_an_epoch_leaves_the_model_as_it_was(at, monkeypatch):
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 10 * X[0].nbytes)
+    monkeypatch.setattr(batches, "PIECE_BYTES", 10 * X[0].nbytes)
     made = []
 
     def breaks(x, rows, seed, epoch):
@@ -250,13 +250,13 @@ def test_an_error_in_an_epoch_leaves_the_model_as_it_was(at, monkeypatch):
 
 @pytest.mark.parametrize("executor", ["reference", "native"])
 def test_divergence_counts_the_steps_of_the_epoch(executor, monkeypatch):
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 10 * 60 * 4)
+    monkeypatch.setattr(batches, "PIECE_BYTES", 10 * 60 * 4)
     x = X.astype(np.float32)
 
     def grows(x, rows, seed, epoch):
         return np.where(np.isin(rows, order[20:30])[:, None, None, None], np.float32("inf"), x)
 
-    order = pieces.order_of(0, 0, 40, True)
+    order = batches.order_of(0, 0, 40, True)
     m = model(executor=executor)
     with pytest.raises(pel.DivergedError, match="epoch 1, step 5"):
         m.fit(x, Y, epochs=1, batch_size=5, augment=grows, verbose=0)

@@ -5,9 +5,9 @@ import pytest
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim, schedules
-from pellucid.train.batches import even
+from pellucid.train.batch_sizes import even
+from pellucid.train.batches import cut, epochs_of
 from pellucid.train.parts import Part
-from pellucid.train.pieces import cut, epochs_of
 
 random = np.random.default_rng(0)
 
@@ -59,7 +59,7 @@ def test_the_batches_are_those_of_the_size():
     plain = lambda: nn.Sequential(nn.Dense(4), nn.Dense(1))
     assert state(plain, 200) != state(plain, 134)
     members = [Model(norm_net(), "mse", "sgd", seed=0) for _ in range(2)]
-    pel.train.together.fit_members(members, x, y, batch_size=200, epochs=2)
+    pel.train.ensemble_training.fit_members(members, x, y, batch_size=200, epochs=2)
     alone = Model(members[0].net, "mse", "sgd", seed=0)
     alone.fit(x, y, batch_size=200, epochs=2, verbose=0)
     for name, a in alone.state.items():
@@ -95,7 +95,7 @@ ONE = {
     "gradients, each by itself": lambda m, x, y: m.gradients(x, y, batch_size=1),
     "statistics": lambda m, x, y: m.update_statistics(x, batch_size=1),
     "search": lambda m, x, y: m.find_learning_rate(x, y, batch_size=1),
-    "members": lambda m, x, y: pel.train.together.fit_members([m], x, y, batch_size=1),
+    "members": lambda m, x, y: pel.train.ensemble_training.fit_members([m], x, y, batch_size=1),
 }
 
 

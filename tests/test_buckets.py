@@ -6,7 +6,7 @@ import pytest
 import pellucid as pel
 from pellucid import DivergedError, GraphError, Model, data, nn, ops, optim
 from pellucid.data import Buckets, DataError, pad_sequences
-from pellucid.train.pieces import RUNS, mixed
+from pellucid.train.batches import RUNS, mixed
 
 random = np.random.default_rng(7)
 LENGTHS = random.integers(1, 24, 150)

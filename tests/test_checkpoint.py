@@ -10,7 +10,7 @@ import pytest
 import pellucid as pel
 from pellucid import nn, optim, stopping
 from pellucid.train import checkpoint, container, fingerprint, saving
-from pellucid.train.pieces import Place
+from pellucid.train.batches import Place
 
 X, Y = np.random.default_rng(0).normal(size=(50, 4)).astype("float32"), np.arange(50) % 3
 

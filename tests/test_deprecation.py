@@ -196,14 +196,14 @@ def test_several_old_names_at_once():
 
 @pytest.mark.parametrize("n_jobs, expected", [(2, 2), (-1, 8), (None, 8), (-2, 7), (-100, 1)])
 def test_n_jobs(n_jobs, expected, monkeypatch):
-    monkeypatch.setattr("pellucid.train.together.processors", lambda: 8)
-    assert pel.train.together.jobs_of("restarts", n_jobs) == expected
+    monkeypatch.setattr("pellucid.train.ensemble_training.processors", lambda: 8)
+    assert pel.train.ensemble_training.jobs_of("restarts", n_jobs) == expected
 
 
 def test_n_jobs_that_cannot_be():
     for given in (0, 1.5, True, "all"):
-        with pytest.raises(GraphError, match=r"restarts: n_jobs must be a whole number"):
-            pel.train.together.jobs_of("restarts", given)
+        with pytest.raises(ArgumentError, match=r"restarts: n_jobs must be a whole number"):
+            pel.train.ensemble_training.jobs_of("restarts", given)
 
 
 def test_positions_are_as_before():

@@ -7,8 +7,8 @@ from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
-from pellucid.train import sharing, together
-from pellucid.train.together import fit_members
+from pellucid.train import ensemble_training, program_cache
+from pellucid.train.ensemble_training import fit_members
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype("float32")
@@ -21,10 +21,12 @@ def classifier(*layers, seed=0, optimizer=None, **options):
 
 def trained(limit, monkeypatch, models, **options):
     """The models trained with the limit for one program set so."""
-    monkeypatch.setattr(together, "MOST_WORK", limit)
+    monkeypatch.setattr(ensemble_training, "MOST_WORK", limit)
     programs: list = []
-    sharing.forget()
-    monkeypatch.setattr(together, "members", lambda *a, own=together.members: programs.append(a) or own(*a))
+    program_cache.forget()
+    monkeypatch.setattr(
+        ensemble_training, "members", lambda *a, own=ensemble_training.members: programs.append(a) or own(*a)
+    )
     fit_members(models, X, Y, **options)
     return models, len(programs)
 
@@ -109,7 +111,7 @@ def test_callbacks_are_each_members_own():
 @pytest.mark.parametrize("limit", [10**9, -1])
 def test_a_member_that_diverges_is_told(limit, monkeypatch):
     models = [pel.Model(nn.Dense(3), "mse", optim.SGD(rate)) for rate in (0.01, 1e6)]
-    monkeypatch.setattr(together, "MOST_WORK", limit)
+    monkeypatch.setattr(ensemble_training, "MOST_WORK", limit)
     with pytest.raises(pel.DivergedError, match="smaller learning rate"):
         fit_members(models, X * 100, np.eye(3)[Y], epochs=30)
 
@@ -228,7 +230,7 @@ def test_out_of_bag_is_what_new_samples_give():
 def test_members_see_only_what_was_drawn(monkeypatch):
     """A member alone, with how often each sample was drawn as its weight, is the same; together or not."""
     for limit in (10**9, -1):
-        monkeypatch.setattr(together, "MOST_WORK", limit)
+        monkeypatch.setattr(ensemble_training, "MOST_WORK", limit)
         bagging = pel.Bagging(classifier(), n_estimators=3, seed=9).fit(X, Y, epochs=2)
         rng = np.random.default_rng(9)
         counts = [np.bincount(rng.integers(0, 150, 150), minlength=150) for _ in range(3)]

@@ -56,7 +56,9 @@ def test_what_the_optimizer_keeps_is_finite_too():
 def test_members_trained_together_diverge_as_alone():
     models = [Model(nn.Dense(1, weight_init=nn.init.zeros), "mse", optim.SGD(1e25), seed=s) for s in range(2)]
     with pytest.raises(DivergedError, match="though the loss was finite"):
-        pel.train.together.fit_members(models, np.full((4, 1), 1e15), np.ones((4, 1)), batch_size="all", epochs=1)
+        pel.train.ensemble_training.fit_members(
+            models, np.full((4, 1), 1e15), np.ones((4, 1)), batch_size="all", epochs=1
+        )
 
 
 def test_a_checkpoint_is_not_written_of_what_is_not_finite(tmp_path):

@@ -11,7 +11,7 @@ from pellucid import DataError, GraphError, nn, ops
 from pellucid.metrics import METRICS, MeanOfPrediction
 from pellucid.nn.loss import loss_of_sample
 from pellucid.nn.masks import MaskWarning, counting
-from pellucid.train.together import fit_members
+from pellucid.train.ensemble_training import fit_members
 
 random = np.random.default_rng(0)
 STEPS = np.array([2, 6, 0, 5])

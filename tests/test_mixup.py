@@ -5,7 +5,7 @@ import pytest
 
 from pellucid import GraphError, Model, nn, optim
 from pellucid.data import Augment, DataError, Mixup
-from pellucid.train import pieces
+from pellucid.train import batches
 
 RNG = np.random.default_rng(0)
 N = 3000
@@ -102,7 +102,7 @@ def test_values_and_validation():
 def test_pieces_and_threads_do_not_matter(monkeypatch):
     a, b = model(threads=1), model(threads=3)
     a.fit(X, Y, augment=Mixup(), epochs=2, verbose=0)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(batches, "PIECE_BYTES", 5000)
     b.fit(X, Y, augment=Mixup(), epochs=2, verbose=0)
     for name, w in a.parameters.items():
         np.testing.assert_array_equal(w, b.parameters[name])

@@ -7,7 +7,7 @@ import pytest
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, optim
-from pellucid.train.pieces import order_of
+from pellucid.train.batches import order_of
 
 random = np.random.default_rng(5)
 X = random.normal(size=(60, 4)).astype("float32")

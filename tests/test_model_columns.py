@@ -10,7 +10,7 @@ import pytest
 import pellucid as pel
 from pellucid import DataError, Model, nn, optim
 from pellucid.ensembles import Committee
-from pellucid.train.together import fit_members
+from pellucid.train.ensemble_training import fit_members
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"age": RNG.normal(size=60), "height": RNG.normal(size=60), "weight": RNG.normal(size=60)})

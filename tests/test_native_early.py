@@ -22,12 +22,12 @@ RNG = np.random.default_rng(3)
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """Neither on disk nor in the process."""
-    from pellucid.train import sharing
+    from pellucid.train import program_cache
 
     monkeypatch.setenv("PELLUCID_CACHE", "")
-    sharing.forget()
+    program_cache.forget()
     yield
-    sharing.forget()
+    program_cache.forget()
 
 
 def residual(x):
@@ -131,7 +131,7 @@ def test_fast_code_follows_in_the_middle_of_a_fit(monkeypatch, compiled):
     monkeypatch.setattr(early, "NEST_WORK", 0)
     histories, ends, swaps = [], [], []
     for limit in (0, int(2.5 * each), 1 << 60):
-        pel.train.sharing.forget()
+        pel.train.program_cache.forget()
         compiled.clear()
         monkeypatch.setattr(early, "WORK", limit)
         m = model_of("one unit")
@@ -150,7 +150,7 @@ def test_a_long_fit_has_fast_code_at_once(callbacks, expected, monkeypatch, comp
     x, y = data("one unit", 67)
     each = work_of("one unit", x, y, 1)
     compiled.clear()
-    pel.train.sharing.forget()
+    pel.train.program_cache.forget()
     monkeypatch.setattr(early, "WORK", 2 * each)
     monkeypatch.setattr(early, "NEST_WORK", 0)
     model_of("one unit").fit(x, y, batch_size=24, epochs=3, verbose=0, callbacks=callbacks)
@@ -162,7 +162,7 @@ def test_models_of_one_structure_count_together(monkeypatch, compiled):
     x, y = data("one unit", 67)
     each = work_of("one unit", x, y, 1)
     compiled.clear()
-    pel.train.sharing.forget()
+    pel.train.program_cache.forget()
     monkeypatch.setattr(early, "WORK", int(2.5 * each))
     monkeypatch.setattr(early, "NEST_WORK", 0)
     for _ in range(4):
@@ -174,7 +174,7 @@ def test_both_are_kept_apart_in_the_cache(tmp_path, monkeypatch, compiled):
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path))
     x, y = data("one unit", 67)
     for limit, expected in ((1 << 60, [True]), (1 << 60, []), (0, [False]), (1 << 60, []), (0, [])):
-        pel.train.sharing.forget()
+        pel.train.program_cache.forget()
         compiled.clear()
         monkeypatch.setattr(early, "WORK", limit)
         monkeypatch.setattr(early, "NEST_WORK", 0)
@@ -207,7 +207,7 @@ def test_errors_are_the_same(monkeypatch):
     table = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Dense(3))
     found = []
     for limit in (0, 1 << 60):
-        pel.train.sharing.forget()
+        pel.train.program_cache.forget()
         monkeypatch.setattr(early, "WORK", limit)
         monkeypatch.setattr(early, "NEST_WORK", 0)
         m = model_of("one unit", "sgd")
@@ -243,7 +243,7 @@ def test_warmed_models_have_fast_code(compiled):
 def test_quick_code_is_let_go_by_all_when_fast_code_is_there(monkeypatch):
     x, y = data("one unit", 67)
     each = work_of("one unit", x, y, 1)
-    pel.train.sharing.forget()
+    pel.train.program_cache.forget()
     monkeypatch.setattr(early, "WORK", int(1.5 * each))
     monkeypatch.setattr(early, "NEST_WORK", 0)
     m = model_of("one unit")

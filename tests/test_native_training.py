@@ -296,7 +296,7 @@ def test_ctrl_c_stops_between_two_steps(threads, interrupts):
     again.fit(x[:64], y[:64], batch_size=64, verbose=0)
     assert all((again.state[name] == before[name]).all() for name in before)
     again.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
-    order = np.concatenate([pel.train.pieces.order_of(again.seed, again.epochs, 50_000, True)[: 64 * steps]])
+    order = np.concatenate([pel.train.batches.order_of(again.seed, again.epochs, 50_000, True)[: 64 * steps]])
     again._compiled("step", {"x": x, "y": y.astype("int32")}).steps(again.state, {"x": x, "y": y}, order, 64)
     assert all((again.state[name] == model.state[name]).all() for name in before)
     model.fit(x[:64], y[:64], batch_size=64, verbose=0)

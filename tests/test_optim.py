@@ -539,7 +539,7 @@ def test_accumulation_does_not_depend_on_threads_or_members():
     assert all((found[0][name] == a).all() for name, a in found[1].items())
     assert found[0]["optimizer.step"] == 3 * 3 and found[0]["optimizer.batches_left"] == 0
     members = [made(1), made(1)]
-    pel.train.together.fit_members(members, x, y, batch_size=8, epochs=3)
+    pel.train.ensemble_training.fit_members(members, x, y, batch_size=8, epochs=3)
     np.testing.assert_allclose(members[0].parameters["weight"], found[0]["weight"], rtol=1e-4, atol=1e-6)
 
 

@@ -10,8 +10,8 @@ from tools import run
 import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.executors import EXECUTORS
-from pellucid.train.sharing import structure
-from pellucid.train.together import fit_members
+from pellucid.train.ensemble_training import fit_members
+from pellucid.train.program_cache import structure
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 RATE = 0.125

@@ -10,7 +10,7 @@ import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.cli import cli
 from pellucid.train.doctor.nothing import nothing_learnt
-from pellucid.train.finder import RateSearch
+from pellucid.train.lr_finder import RateSearch
 
 TRAIN = pel.data.digits()
 

@@ -8,7 +8,7 @@ import pytest
 import pellucid as pel
 from pellucid import nn, optim
 from pellucid.executors import NotFinite, native, reference
-from pellucid.train import programs, sharing
+from pellucid.train import program_cache, programs
 
 X = np.random.default_rng(0).normal(size=(50, 5)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")
@@ -16,9 +16,9 @@ Y = (X[:, 0] > 0).astype("int32")
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    sharing.forget()
+    program_cache.forget()
     yield
-    sharing.forget()
+    program_cache.forget()
 
 
 def model(rate=0.01, seed=0, units=6, **options):
@@ -39,7 +39,7 @@ def test_another_seed_or_rate_traces_and_compiles_nothing(monkeypatch):
 def test_each_model_is_as_if_it_were_alone(executor):
     alone = []
     for seed in range(3):
-        sharing.forget()
+        program_cache.forget()
         m = model(seed=seed, rate=0.01 * (seed + 1), executor=executor)
         m.fit(X, Y, epochs=3, batch_size=20, verbose=0)
         alone.append(m.predict(X))
@@ -70,16 +70,16 @@ def test_in_several_threads_at_once():
 
 
 def test_what_is_the_same_structure():
-    first = sharing.structure(model())
-    assert first == sharing.structure(model(rate=0.5, seed=9))
+    first = program_cache.structure(model())
+    assert first == program_cache.structure(model(rate=0.5, seed=9))
     others = [model(units=7), model(dtype="float64"), model(executor="reference"),
               pel.Model(model().net, "mse", optim.Adam(0.01), ["accuracy"]),
               pel.Model(model().net, "cross_entropy", optim.Adam(0.01, beta_1=0.5), ["accuracy"]),
               pel.Model(model().net, "cross_entropy", optim.Adam(0.01, weight_decay=0.1), ["accuracy"]),
               pel.Model(model().net, "cross_entropy", optim.Adam(0.01))]  # fmt: skip
-    assert first not in [sharing.structure(m) for m in others]
+    assert first not in [program_cache.structure(m) for m in others]
     masks = [np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])]
-    a, b = (sharing.structure(pel.Model(nn.Dense(1, mask=mask), "mse")) for mask in masks)
+    a, b = (program_cache.structure(pel.Model(nn.Dense(1, mask=mask), "mse")) for mask in masks)
     assert a is not None and a != b
 
 
@@ -92,14 +92,14 @@ def test_nets_with_user_code_share_nothing():
         return 2 * x
 
     for part in (Double(), double, lambda x: 2 * x):
-        assert sharing.structure(pel.Model(nn.Sequential(nn.Dense(2), part), "mse")) is None
-    assert sharing.structure(pel.Model(nn.Dense(2), lambda y, t: (y - t) ** 2)) is None
+        assert program_cache.structure(pel.Model(nn.Sequential(nn.Dense(2), part), "mse")) is None
+    assert program_cache.structure(pel.Model(nn.Dense(2), lambda y, t: (y - t) ** 2)) is None
 
 
 def test_the_oldest_are_forgotten():
-    for i in range(sharing.MOST + 5):
-        assert sharing.kept(i, lambda i=i: i + 1) == i + 1
-    assert len(sharing._kept) == sharing.MOST and 0 not in sharing._kept
+    for i in range(program_cache.MOST + 5):
+        assert program_cache.kept(i, lambda i=i: i + 1) == i + 1
+    assert len(program_cache._kept) == program_cache.MOST and 0 not in program_cache._kept
 
 
 # ---- epochs on the same arrays ------------------------------------------------------------------------------------

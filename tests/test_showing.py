@@ -19,8 +19,8 @@ import pellucid as pel
 from pellucid import nn, ops, optim, schedules
 from pellucid.reprs import html_table, html_text, shown, spelled_out
 from pellucid.train import progress
-from pellucid.train.finder import RateSearch
 from pellucid.train.history import History, curve
+from pellucid.train.lr_finder import RateSearch
 from pellucid.train.stopping import Epochs, SmallChange, Target, TimeLimit
 
 X, Y = pel.data.xor()

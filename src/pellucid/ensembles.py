@@ -18,9 +18,9 @@ from .report import aligned
 from .train import Callback, Model
 from .train.arrays import as_array, held_out
 from .train.callbacks import Monitor
-from .train.measuring import steps_counted
+from .train.ensemble_training import fit_members, jobs_of, side_by_side
+from .train.evaluation import steps_counted
 from .train.outputs import one_output
-from .train.together import fit_members, jobs_of, side_by_side
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
 

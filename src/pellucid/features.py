@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_feature_names
 
 from .data import DataError
 from .train import Model
-from .train.reuse import name_of
+from .train.transfer import name_of
 from .train.unchanged import unchanged_on_error
 
 

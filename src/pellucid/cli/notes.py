@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import DataError, Model
 from .. import load as load_model
-from ..train.codec import fits
+from ..train.serialization import fits
 
 TYPES: dict[str, Any] = {
     "source": str,

@@ -24,7 +24,7 @@ from ..executors import MANY
 from ..graph import Value, input, state
 from ..ops import batch_sum, fast_divide, fast_sqrt
 from ..program import Program
-from ..train.sharing import kept
+from ..train.program_cache import kept
 
 ACTIVATIONS = {"identity": nn.linear, "logistic": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}
 SLOTS = {"sgd": ("velocity",), "adam": ("m", "v")}

@@ -7,7 +7,7 @@ from typing import Any
 from .. import nn
 from ..graph import GraphError, Value
 from ..nn.combine import as_callables
-from ..train import codec
+from ..train import serialization
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names, and Pellucid's
 LOSS_NAMES: dict[Any, str] = {"log_loss": "cross_entropy", "squared_error": "mse", "absolute_error": "mae"}
@@ -44,5 +44,5 @@ class Encoded(nn.Layer):
         return self.decoder(self.encoder(x))
 
 
-codec.OWN["sklearn.Encoded"] = Encoded  # known by name, so that models of one structure share their programs
-codec.NAME_OF[Encoded] = "sklearn.Encoded"
+serialization.OWN["sklearn.Encoded"] = Encoded  # known by name, so that models of one structure share their programs
+serialization.NAME_OF[Encoded] = "sklearn.Encoded"

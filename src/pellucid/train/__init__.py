@@ -2,10 +2,10 @@
 
 from .callbacks import AverageWeights, Callback, ReduceLROnPlateau
 from .checkpoint import Checkpoint
-from .finder import RateSearch
 from .history import History
 from .loggers import CSVLogger, JSONLinesLogger
 from .loop import DivergedError
+from .lr_finder import RateSearch
 from .minimize import Walk, minimize
 from .model import Model
 from .saving import load

@@ -13,8 +13,8 @@ from ..metrics import Scored
 from ..nn.penalties import PENALTY
 from .callbacks import AverageWeights, Callback, Monitor, ReduceLROnPlateau
 from .checkpoint import Checkpoint
+from .evaluation import of_epochs
 from .loop import Training, base_rate
-from .measuring import of_epochs
 from .remarks import remark
 from .stopping import AllOf, Combined, EarlyStopping, Epochs
 

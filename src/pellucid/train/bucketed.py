@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data import Buckets, DataError
 from ..graph import GraphError
-from .pieces import Arrays
+from .batches import Arrays
 
 if TYPE_CHECKING:
     from .model import Model

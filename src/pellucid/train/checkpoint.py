@@ -18,11 +18,11 @@ from ..data import DataError
 from ..graph import GraphError
 from ..program import Program
 from . import saving
+from .batches import Place
 from .callbacks import Callback, Monitor
-from .codec import decode, encode, fits
 from .fingerprint import KINDS, Fingerprint, check_same, fingerprint
 from .history import History
-from .pieces import Place
+from .serialization import decode, encode, fits
 
 if TYPE_CHECKING:
     from .loop import Training

@@ -23,7 +23,7 @@ import numpy as np
 from ..data import DataError
 from ..graph import GraphError
 from ..version import __version__
-from .codec import UnknownCode, UnknownName
+from .serialization import UnknownCode, UnknownName
 
 log = logging.getLogger(__name__)
 FORMAT = 3  # 2: a SHA-256 digest; 1: a digest in checkpoints alone, several entries of metadata, one of them "format"

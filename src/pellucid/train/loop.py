@@ -24,12 +24,12 @@ from ..optim.descend import LEFT, SUMS
 from ..program import Program
 from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
-from .batches import sizes
+from .batch_sizes import sizes
+from .batches import Piece, Place, cut, epochs_of, middle_of
 from .checkpoint import Checkpoint, Saved, keeper_of
+from .evaluation import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .finite import bad_state
-from .measuring import added, batch_size_for, evaluate, numbers, of_epochs, of_targets
 from .parts import Arrays, Part, as_part
-from .pieces import Piece, Place, cut, epochs_of, middle_of
 from .progress import Silent
 from .remarks import remark, remark_if_exploded
 from .stopping import StoppingRule

@@ -13,9 +13,9 @@ from ..graph import GraphError, Value, state
 from ..optim import LBFGS, as_optimizer, updates_of
 from ..optim.descend import LEFT
 from ..program import Program
+from .lbfgs import WholeSteps
 from .loop import at_epoch, first_state
 from .programs import gradient_name
-from .whole import WholeSteps
 
 
 class Walk(NamedTuple):

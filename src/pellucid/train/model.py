@@ -17,25 +17,25 @@ from ..nn.layer import Traced
 from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
-from . import batches, bucketed, checkpoint, loop, measuring
+from . import batch_sizes, bucketed, checkpoint, evaluation, loop
 from .agreement import check_agreement
 from .arrays import Spec, example_target
 from .callbacks import Callback, as_callbacks
 from .codes import Codes, first_specs, specs_of_shapes
 from .doctor.visit import Examined
-from .feeding import Feeding, Parameters
-from .finder import RateSearch, search_rates
 from .finite import check_inputs, check_prediction, is_finite
 from .history import History
+from .inputs import Feeding, Parameters
+from .lr_finder import RateSearch, search_rates
+from .mc_dropout import Sampling
 from .outputs import apart, metrics_for, one_output
 from .parts import as_part
-from .penalised import Penalised, first_strengths
+from .penalties import Penalised, first_strengths
 from .preparing import prepared
 from .printing import Printed
+from .program_cache import shared
 from .progress import progress_for
-from .reuse import Reuse
-from .sampling import Sampling
-from .sharing import shared
+from .transfer import Reuse
 from .warming import Warming
 
 
@@ -213,7 +213,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
         n = as_part(parts[0]).samples
         chunks = (
-            batches.sizes(self, parts, measuring.batch_size_for(batch_size, n))
+            batch_sizes.sizes(self, parts, evaluation.batch_size_for(batch_size, n))
             if self.training is None or x is not None
             else self.training.batches
         )
@@ -237,8 +237,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         """
         with self._unchanged_on_error():
             (arrays,) = self._parts(x, y, sample_weight, fitting=True)
-            batch = batches.training_batch_size(batch_size, len(arrays["y"]))
-            return search_rates(self, arrays, low, high, steps, *batches.sizes(self, [arrays], batch))
+            batch = batch_sizes.training_batch_size(batch_size, len(arrays["y"]))
+            return search_rates(self, arrays, low, high, steps, *batch_sizes.sizes(self, [arrays], batch))
 
     # ---- the four verbs ---------------------------------------------------------------------------------------
 
@@ -264,7 +264,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         - ``x``, ``y``: inputs and targets; or a `data.Dataset` as ``x``, or `data.Buckets`, which hold both.
         - ``batch_size``: 1 is sequential, n mini-batch, "all" batch mode; by default 32, or all if fewer. Where a layer
           takes statistics over samples alone (`nn.BatchNorm` of vectors), it is changed a little where the last batch
-          would be less than half of it, and is never 1: see `pellucid.train.batches`.
+          would be less than half of it, and is never 1: see `pellucid.train.batch_sizes`.
         - ``validation_split``: this fraction of the samples, drawn with the seed, is kept for validation.
           ``validation_data``: (x, y), (x, y, sample_weight), a Dataset or Buckets instead.
         - ``sample_weight``: one number a sample; ``class_weight``: {class: weight} or "balanced". Loss and metrics of
@@ -310,7 +310,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         self._built()
         chosen = self.metrics if metrics is None else metrics_for(self.loss, metrics)[1]
         parts = self._parts(x, y, sample_weight)
-        found = measuring.evaluate(self, parts, batch_size, chosen)
+        found = evaluation.evaluate(self, parts, batch_size, chosen)
         if not np.isfinite(found["loss"]):
             for inputs in (as_part(arrays).inputs for arrays in parts):
                 self._in_batches(self._compiled("predict", inputs.whole), inputs, batch_size, finite=True)
@@ -343,7 +343,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
 
         return from_parts, parts(self)
 
-    def dump(self, folder: Any, batch_size: int = batches.DEFAULT_BATCH) -> None:
+    def dump(self, folder: Any, batch_size: int = batch_sizes.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
 
         Two subfolders, step and predict, each with the program's listing, the plan of its loops, LLVM's code and the
@@ -373,7 +373,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         (name,) = run.program.outputs
         part = as_part(arrays)
         n = part.samples
-        size = measuring.batch_size_for(batch_size, n)
+        size = evaluation.batch_size_for(batch_size, n)
         parts = []
         for start in range(0, n, size):
             some = part.some(slice(start, min(start + size, n)))

@@ -14,13 +14,13 @@ from ..data import Augment, Buckets, Mixup
 from ..data.dataset import taken_apart
 from ..graph import GraphError
 from ..optim import LBFGS
-from . import bucketed, measuring
+from . import bucketed, evaluation
 from .arrays import as_array, held_out
-from .batches import sizes, training_batch_size
-from .feeding import LARGE
+from .batch_sizes import sizes, training_batch_size
+from .batches import middle_of, mixable
+from .inputs import LARGE
 from .loop import Training, enough, whole_batch
 from .parts import Arrays, Part
-from .pieces import middle_of, mixable
 from .stateful import check_batches
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def prepared(
     chunks = sizes(model, parts, batch)
     steps = [model._compiled("step", changed(model, augment, arrays)) for arrays in seen]
     if validation is not None:
-        measuring.check(model, validation, measuring.of_epochs(model.metrics))
+        evaluation.check(model, validation, evaluation.of_epochs(model.metrics))
     for step, part, chunk in zip(steps, parts, chunks, strict=True):
         check_batches(step.program, chunk, part.samples, shuffle, bool(validation_split))
     return Training(steps, parts, validation, chunks, int(epochs), shuffle, augment)

@@ -19,15 +19,15 @@ from ..optim import AVERAGE, LBFGS, as_optimizer, slot_name
 from ..reprs import spelled_out
 from ..version import __version__
 from .arrays import Spec
-from .codec import UnknownCode, UnknownName, Unread, decode, encode, fits
 from .container import damage, read, write, written_by
 from .finite import is_finite
 from .history import History
-from .penalised import first_strengths
+from .lbfgs import check_memory
+from .penalties import first_strengths
+from .program_cache import kept
 from .programs import optimizer_state
 from .remarks import remark
-from .sharing import kept
-from .whole import check_memory
+from .serialization import UnknownCode, UnknownName, Unread, decode, encode, fits
 
 if TYPE_CHECKING:
     from .model import Model

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..executors import MANY
 from ..graph import GraphError
-from .measuring import EVALUATE_BATCH
+from .evaluation import EVALUATE_BATCH
 
 
 class Warming:

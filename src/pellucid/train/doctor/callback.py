@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 
 from ...graph import GraphError
+from ..batches import middle_of
 from ..callbacks import Callback
 from ..loop import Training
 from ..parts import Part
-from ..pieces import middle_of
 from . import thresholds as limits
 from .case import Case
 from .course import check_course

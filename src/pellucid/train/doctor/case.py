@@ -18,9 +18,9 @@ from ...nn.masks import counting
 from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from ...program import Program
-from .. import loop, measuring, programs
+from .. import evaluation, loop, programs
 from ..arrays import graph_dtype
-from ..batches import DEFAULT_BATCH, traced_for
+from ..batch_sizes import DEFAULT_BATCH, traced_for
 from ..outputs import one_output
 from ..parts import Arrays, Part, as_part
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
@@ -137,7 +137,7 @@ class Case:
         """The loss of the best constant output, as far as it is known: class frequencies, means or medians."""
         y, out = self.arrays["y"], self.model._built().output
         given = {"y": y, **{name: a for name, a in self.arrays.items() if name == "weight"}}
-        if (mask := measuring.steps_counted(self.model, self.inputs)) is not None:
+        if (mask := evaluation.steps_counted(self.model, self.inputs)) is not None:
             given["mask"] = mask.astype(np.uint8)
         weights = given.get("weight", np.ones(len(y)))
         weights = weights.reshape(len(y), -1).mean(axis=1)
@@ -165,7 +165,7 @@ class Case:
 
     @cached_property
     def loss(self) -> float:
-        return measuring.evaluate(self.model, [self.arrays], metrics={})["loss"]
+        return evaluation.evaluate(self.model, [self.arrays], metrics={})["loss"]
 
     @property
     def solved(self) -> bool:
@@ -187,10 +187,10 @@ class Case:
         order = order[: steps * self.batch]
         try:
             sums = run.steps(state, self.arrays, order, self.batch, "loss")
-            found = m._compiled("evaluate", self.arrays, {}).steps(state, self.arrays, None, measuring.EVALUATE_BATCH)
+            found = m._compiled("evaluate", self.arrays, {}).steps(state, self.arrays, None, evaluation.EVALUATE_BATCH)
         except NotFinite:
             return Trial(self.loss, np.inf, np.inf)
-        after = measuring.numbers(found, {})["loss"]
+        after = evaluation.numbers(found, {})["loss"]
         return Trial(self.loss, sums["loss"] / sums["weight"], after if np.isfinite(after) else np.inf)
 
     @cached_property

@@ -17,11 +17,11 @@ from ..nn.combine import as_callables
 from ..nn.sublayers import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
-from .codec import Unread
+from .activation_maximization import maximise
+from .evaluation import batch_size_for
 from .finite import check_inputs
-from .maximise import maximise
-from .measuring import batch_size_for
 from .parts import as_part
+from .serialization import Unread
 from .stepper import Stepper
 
 if TYPE_CHECKING:

@@ -36,12 +36,12 @@ from .arrays import (
     label_weights,
 )
 from .codes import Codes, check_codes, codes_of, first_specs
+from .evaluation import Metrics, of_epochs, steps_counted
+from .lbfgs import WholeSteps
 from .loop import split
-from .measuring import Metrics, of_epochs, steps_counted
 from .outputs import check_outputs, one_output, several_targets
 from .parts import Part
-from .sharing import run_of, shared
-from .whole import WholeSteps
+from .program_cache import run_of, shared
 
 LARGE = 16 << 20  # bytes
 

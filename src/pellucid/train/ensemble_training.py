@@ -21,15 +21,15 @@ from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from ..program import Program
 from .arrays import held_out
-from .batches import sizes, training_batch_size
+from .batch_sizes import sizes, training_batch_size
+from .batches import Arrays, order_of
 from .checkpoint import Checkpoint
+from .evaluation import batch_size_for, numbers
 from .finite import bad_state
 from .loggers import CSVLogger, JSONLinesLogger
 from .loop import at_epoch
-from .measuring import batch_size_for, numbers
 from .model import Model
-from .pieces import Arrays, order_of
-from .sharing import run_of, structure
+from .program_cache import run_of, structure
 from .tensorboard import TensorBoard
 
 MOST_WORK = 6_000_000  # multiplications of one member's step: 784-32-10 gains a quarter, 784-100-10 loses a tenth

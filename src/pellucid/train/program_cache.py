@@ -16,7 +16,7 @@ import numpy as np
 
 from ..graph import GraphError
 from ..program import Program
-from .codec import encode
+from .serialization import encode
 
 if TYPE_CHECKING:
     from .model import Model

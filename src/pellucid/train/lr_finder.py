@@ -12,7 +12,7 @@ from ..figures import finished, new_figure
 from ..graph import GraphError
 from ..optim import LBFGS
 from ..schedules import Schedule, start_of
-from .pieces import Arrays, order_of
+from .batches import Arrays, order_of
 
 if TYPE_CHECKING:
     from .model import Model
