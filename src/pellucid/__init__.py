@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
-from .data import DataError
+from .checks import NoAttribute
 from .ensembles import Bagging, Committee, Restarts, restarts
-from .graph import GraphError, Value, input, state
+from .errors import ArgumentError, DataError, GraphError, PellucidError
+from .graph import Value, input, state
 from .ops import all_samples, batch_mean, batch_size, batch_sum
 from .program import Program
 from .train import (
@@ -41,11 +42,12 @@ _moved.install()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the user asks; docs/serving.md
 
 __all__ = [
-    "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError", "Diagnosis",
-    "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
-    "JSONLinesLogger", "Model", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper", "TensorBoard",
-    "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode", "executors", "grad",
-    "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state", "stopping",
+    "ArgumentError", "AverageWeights", "Bagging", "CSVLogger", "Callback", "Checkpoint", "Committee", "DataError",
+    "Diagnosis", "DivergedError", "Doctor", "DoctorWarning", "EarlyStopping", "Finding", "GraphError", "History",
+    "JSONLinesLogger", "Model", "PellucidError", "Program", "RateSearch", "ReduceLROnPlateau", "Restarts", "Stepper",
+    "TensorBoard", "Value", "Walk", "all_samples", "batch_mean", "batch_size", "batch_sum", "data", "decode",
+    "executors", "grad", "input", "load", "metrics", "minimize", "nn", "ops", "optim", "restarts", "schedules", "state",
+    "stopping",
 ]  # fmt: skip
 
 
@@ -64,6 +66,4 @@ else:
             from .features import FeatureExtractor
 
             return FeatureExtractor
-        from .checks import NoAttribute
-
         raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

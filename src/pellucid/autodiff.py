@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from .graph import GraphError, Value
+from .errors import GraphError
+from .graph import Value
 from .ops.backward import pull_back
 from .ops.elementwise import FLOATS
 from .ops.movement import fill, zeros_like

@@ -1,7 +1,7 @@
-"""Checks of options: numbers, whole numbers, yes or no. One place for their rules and their words; imports graph.
+"""Checks of options: numbers, whole numbers, yes or no. One place for their rules and their words; imports errors.
 
-An option that is wrong is a `GraphError` that names its owner, the option, what it must be and what was given. What is
-right comes back as Python's own number, whatever kind it was given as, so that it can stand in formulas and in files.
+An option that is wrong is an `ArgumentError` that names its owner, the option, what it must be and what was given.
+What is right comes back as Python's own number, whatever kind it was given as: it may stand in formulas and in files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import FrozenInstanceError
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-from .graph import GraphError
+from .errors import ArgumentError, PellucidError
 
 F = TypeVar("F", bound=Callable)
 
@@ -32,7 +32,7 @@ def number(
     infinite: bool = False,
     hint: str = "",
 ) -> Any:
-    """``value`` if it is a finite number within the bounds, else `GraphError`; with ``optional`` None is right too.
+    """``value`` if it is a finite number within the bounds, else `ArgumentError`; with ``optional`` None is right too.
 
     ``above`` and ``below`` leave their bound out, ``least`` and ``most`` take it in. ``infinite``: math.inf is right.
 
@@ -41,7 +41,7 @@ def number(
     >>> number("Dropout", "rate", math.nan, least=0, below=1)
     Traceback (most recent call last):
         ...
-    pellucid.graph.GraphError: Dropout: rate must be a number in [0, 1), got nan
+    pellucid.errors.ArgumentError: Dropout: rate must be a number in [0, 1), got nan
     """
     if optional and value is None:
         return None
@@ -61,7 +61,7 @@ def whole(
     optional: bool = False,
     hint: str = "",
 ) -> Any:
-    """``value`` if it is a whole number within the bounds, and not True or False, else `GraphError`.
+    """``value`` if it is a whole number within the bounds, and not True or False, else `ArgumentError`.
 
     >>> whole("Dense", "units", 8)
     8
@@ -75,7 +75,7 @@ def whole(
 
 
 def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
-    """``value`` if it is True or False, else `GraphError`.
+    """``value`` if it is True or False, else `ArgumentError`.
 
     >>> flag("Dense", "bias", False)
     False
@@ -86,7 +86,7 @@ def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
 
 
 def choice(owner: Any, name: str, value: Any, *, among: tuple) -> Any:
-    """``value`` if it is one of those, else `GraphError`.
+    """``value`` if it is one of those, else `ArgumentError`.
 
     >>> choice("LBFGS", "line_search", None, among=("strong_wolfe", None))
     """
@@ -96,14 +96,14 @@ def choice(owner: Any, name: str, value: Any, *, among: tuple) -> Any:
 
 
 def axes(owner: Any, name: str, value: Any) -> Any:
-    """``value`` if it is an axis, a tuple or list of axes, or None for all, else `GraphError`."""
+    """``value`` if it is an axis, a tuple or list of axes, or None for all, else `ArgumentError`."""
     if value is None or all(isinstance(a, Integral) and not isinstance(a, bool) for a in several(value)):
         return value
     raise wrong(owner, name, "a whole number, several, or None for all", value)
 
 
 def function(owner: Any, name: str, value: Any, *, like: str = "nn.init.he_normal", optional: bool = False) -> Any:
-    """``value`` if it can be called, else `GraphError`."""
+    """``value`` if it can be called, else `ArgumentError`."""
     if callable(value) or (optional and value is None):
         return value
     raise wrong(owner, name, f"a function such as {like}", value, optional)
@@ -121,7 +121,7 @@ def checked(owner: Any, check: Callable, *names: str, **bounds: Any) -> None:
     >>> Blur(0)
     Traceback (most recent call last):
         ...
-    pellucid.graph.GraphError: Blur: sigma must be a number > 0, got 0
+    pellucid.errors.ArgumentError: Blur: sigma must be a number > 0, got 0
     """
     for name in names:
         given = getattr(owner, name)
@@ -130,11 +130,11 @@ def checked(owner: Any, check: Callable, *names: str, **bounds: Any) -> None:
             object.__setattr__(owner, name, found)
 
 
-def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False, hint: str = "") -> GraphError:
+def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False, hint: str = "") -> ArgumentError:
     """The error for an option that is not as it must be; ``owner`` is a name, or what the option belongs to."""
     who = owner if isinstance(owner, str) else type(owner).__name__
     wanted += ", or None" * optional
-    return GraphError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
+    return ArgumentError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
 
 
 def of_text(owner: Any, value: Any) -> str:
@@ -205,7 +205,7 @@ def refuse_change(thing: Any, name: str, value: Any, hint: str = "") -> None:
 # ---- names that are called otherwise elsewhere: see `hints` -------------------------------------------------------
 
 
-class NoAttribute(AttributeError):
+class NoAttribute(PellucidError, AttributeError):
     """A name that a module or an object does not have; printed, it says what it is called here.
 
     >>> print(NoAttribute("module 'pellucid.nn'", "nn", "Linear", ("Dense",)))
@@ -236,22 +236,22 @@ def no_attribute(thing: Any, place: str, name: str) -> Any:
     raise NoAttribute(f"{type(thing).__name__!r} object", place, name, type(thing))
 
 
-def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> GraphError:
+def unknown(kind: str, name: str, known: Iterable[str], more: str = "", owner: str = "") -> ArgumentError:
     """The error for a loss, metric, optimizer or activation of an unknown name: what it is called here, or what is near
     it.
 
     >>> unknown("loss", "hubber", ["huber", "mse"], "or give a function")
-    GraphError("no loss is named 'hubber'; did you mean 'huber'? There are huber, mse, or give a function")
+    ArgumentError("no loss is named 'hubber'; did you mean 'huber'? There are huber, mse, or give a function")
     """
     from .hints import hint
 
     names = list(known)
     told = f"{owner}no {kind} is named {name!r}{hint(kind, name)}"
     if told[-1] != "'":
-        return GraphError(told)
+        return ArgumentError(told)
     near = hint(kind, name, names)
     there = f"there are {', '.join(names)}{f', {more}' if more else ''}"
-    return GraphError(f"{told}{near} T{there[1:]}" if near else f"{told}; {there}")
+    return ArgumentError(f"{told}{near} T{there[1:]}" if near else f"{told}; {there}")
 
 
 def hinting(*places: str, owner: str = "") -> Callable[[F], F]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import GraphError
+from .errors import GraphError
 
 
 def draw(p: np.ndarray, random: np.random.Generator, temperature: float = 1.0, top_k: int | None = None) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names
 
-from .data import DataError
+from .errors import DataError
 from .train import Model
 from .train.transfer import name_of
 from .train.unchanged import unchanged_on_error

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from .errors import GraphError
+
 Shape = tuple[int, ...]
 Kind = Literal["sample", "shared"]
 
@@ -43,10 +45,6 @@ class cached_property:
             return self
         value = self.function(instance)
         return instance.__dict__.setdefault(self.name, value)
-
-
-class GraphError(ValueError):
-    """A graph that cannot be built: shapes, dtypes or kinds that do not fit."""
 
 
 class Option(NamedTuple):

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import executors, nn, ops
 from .checks import number, whole
-from .graph import GraphError, Value, input, state
+from .errors import GraphError
+from .graph import Value, input, state
 from .program import Program
 from .report import aligned
 from .train.unchanged import unchanged_on_error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from . import listing
-from .graph import GraphError, Value, cached_property, sample_input, shared_input, state_leaf, toposort
+from .errors import GraphError
+from .graph import Value, cached_property, sample_input, shared_input, state_leaf, toposort
 
 
 class Program:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from .checks import NoAttribute, checked, function, hint_options, number, several, wrong
-from .graph import GraphError, Value, cached_property, state
+from .errors import GraphError
+from .graph import Value, cached_property, state
 from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
 from .reprs import Shown
 

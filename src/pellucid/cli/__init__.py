@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 
-from .. import DataError, DivergedError, GraphError, __version__
+from .. import DivergedError, __version__
+from ..errors import ArgumentError, DataError, GraphError
 
 COMMANDS = ("train", "evaluate", "predict", "sample", "summary", "filter", "cache")
-MENDABLE = (DataError, GraphError, DivergedError, OSError, ImportError)
+MENDABLE = (ArgumentError, DataError, GraphError, DivergedError, OSError, ImportError)
 
 ELSEWHERE = {  # options of other programs, and what they are here
     "--lr": "--learning-rate", "--rate": "--learning-rate", "--layers": "--hidden", "--layer": "--hidden",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..data import DataError
+from ..errors import DataError
 
 MODELS = (".pel", ".safetensors")
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")

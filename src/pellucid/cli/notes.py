@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import DataError, Model
+from .. import Model
 from .. import load as load_model
+from ..errors import DataError
 from ..train.serialization import fits
 
 TYPES: dict[str, Any] = {

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import DataError, Model, data
+from .. import Model, data
 from ..data.csvfile import like_data
 from ..data.dataset import listed
 from ..data.reading import Reading
 from ..data.tablefile import READERS, ending, names_of
 from ..data.texts import SUFFIXES
+from ..errors import DataError
 from .options import separator
 
 KEPT = ("sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands")  # for files that are read later

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import DataError, Model, data
+from .. import Model, data
 from ..data.files import array_of
 from ..data.images import _pixels, _read
+from ..errors import DataError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 DIGITS_SEED = 0  # of the split of the digits, so that `evaluate` finds the same test set

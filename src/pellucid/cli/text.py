@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from .. import DataError, Model, ReduceLROnPlateau, data, decode, nn
+from .. import Model, ReduceLROnPlateau, data, decode, nn
+from ..errors import DataError
 from . import files
 from .reading import own_words
 from .recipes import Run

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import DataError, data
+from .. import data
 from ..data.dataset import listed
 from ..data.reading import Reading
+from ..errors import DataError
 from .reading import names, read
 
 MONTHS = ("%Y-%m", "%Y/%m", "%Y")  # dates without a day, beside ISO 8601

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
 from ..ops.elementwise import threefry
 from ..ops.xp import xp
-from .dataset import DataError
 
 DRAWS = ("angle", "top", "left", "flip", "flip_vertical", "cutout_row", "cutout_column")  # one number each a picture
 WORDS = (*DRAWS, "mix")  # what numbers are drawn for, by their place

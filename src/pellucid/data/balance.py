@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, Dataset, class_of, listed
+from ..errors import DataError
+from .dataset import Dataset, class_of, listed
 from .table import refuse_streams
 
 UNEVEN = 3.0  # times as many samples of the largest class as of the smallest: worth a word

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError
+from ..errors import DataError
 from .padding import as_sequences, padded
 
 NO_CLASS = -1  # the label of padding

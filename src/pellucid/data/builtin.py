@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dataset import DataError, Dataset, digit_names
+from ..errors import DataError
+from .dataset import Dataset, digit_names
 
 
 def digits(images: bool = False) -> Dataset:

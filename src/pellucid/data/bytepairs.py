@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..deprecation import deprecated
-from .dataset import DataError
+from ..errors import DataError
 from .tokens import SPECIAL, Tokenizer, check_fields, checked_special
 
 BYTES = 256

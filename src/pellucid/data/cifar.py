@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import DataError, Dataset, as_pixels, check_pixel_type, digit_names, listed
+from ..errors import DataError
+from .dataset import Dataset, as_pixels, check_pixel_type, digit_names, listed
 from .files import arrays_of, reading
 from .origins import CIFAR, given
 

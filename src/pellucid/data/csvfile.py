@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .files import blocks_of, unpacked_name
 from .numerals import Fields
 from .reading import Reading

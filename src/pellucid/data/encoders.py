@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 
 
 @dataclass(frozen=True)

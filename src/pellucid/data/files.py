@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 
 BLOCK = 1 << 18
 PACKED: dict[bytes, Any] = {

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import DataError, Dataset, as_pixels, digit_names
+from ..errors import DataError
+from .dataset import Dataset, as_pixels, digit_names
 from .files import BLOCK, opened
 from .origins import MNIST, given
 

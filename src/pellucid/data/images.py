@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, Dataset, as_pixels, check_pixel_type, listed
+from ..errors import DataError
+from .dataset import Dataset, as_pixels, check_pixel_type, listed
 
 
 def images(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
 from .augment import draws
-from .dataset import DataError
 
 PARTNERS = 1 << 42  # added to an epoch's number for the order of the partners
 

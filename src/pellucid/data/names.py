@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .dataset import DataError
+from ..errors import DataError
 
 
 def column_names(x: Any) -> tuple[str, ...] | None:
@@ -32,7 +32,7 @@ def check_names(seen: Sequence[str], given: Sequence[str]) -> None:
     >>> check_names(["age", "fare"], ["age", "fare"])
     >>> check_names(["age", "fare"], ["fare", "age"])
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: The feature names should match those that were passed during fit.
+    pellucid.errors.DataError: The feature names should match those that were passed during fit.
     Feature names must be in the same order as they were in fit.
     <BLANKLINE>
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from .dataset import DataError
+from ..errors import DataError
 
 MNIST = (
     "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "

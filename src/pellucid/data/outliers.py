@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .table import as_table
 
 METHODS = {"iqr": 1.5, "robust_z": 3.5}  # and how far is far: Tukey, 1977; Iglewicz and Hoaglin, 1993

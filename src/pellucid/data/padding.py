@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 
 SIDES = ("after", "before")
 
@@ -37,7 +38,7 @@ def pad_sequences(
            [4, 0, 0]], dtype=int32)
     >>> pad_sequences([[1, 0, 2], [2, 1]], value=-1, like=[[5, 2, 7], [4]])
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: sequence 1 has 2 steps, but its input has 1; expected a label for each step
+    pellucid.errors.DataError: sequence 1 has 2 steps, but its input has 1; expected a label for each step
     """
     for name, given, allowed in (("side", side, SIDES), ("truncate", truncate, (*SIDES, None))):
         if given not in allowed:

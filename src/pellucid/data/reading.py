@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from .dataset import DataError
+from ..errors import DataError
 
 # mean "no number": in columns of numbers and dates alone, since elsewhere NA may be Namibia and null a class
 MISSING = frozenset(["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-", "."])

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..deprecation import deprecated
-from .dataset import DataError, Dataset, drawn, has_classes, no_targets, taken_apart
+from ..errors import DataError
+from .dataset import Dataset, drawn, has_classes, no_targets, taken_apart
 from .table import Table, refuse_streams
 
 FEW = 20  # classes

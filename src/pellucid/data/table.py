@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .reading import EXACT, Reading
 
 KINDS: dict[str, Literal["numbers", "dates", "categories"]] = {"f": "numbers", "M": "dates", "O": "categories"}
@@ -30,7 +31,7 @@ class Table:
     (Table of 2 rows: age (numbers), sex (categories), 'numbers', 'categories')
     >>> table["agee"]
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: the table has no column 'agee'; did you mean 'age'? Its columns are 'age', 'sex'
+    pellucid.errors.DataError: the table has no column 'agee'; did you mean 'age'? Its columns are 'age', 'sex'
     """
 
     columns: dict[str, np.ndarray]

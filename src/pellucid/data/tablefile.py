@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
 from .csvfile import names_of as csv_names
 from .csvfile import read_csv
-from .dataset import DataError, listed
+from .dataset import listed
 from .files import reading, text_of, unpacked_name
 from .reading import Reading
 from .table import Table, checked_names, from_frame, text_of_value, unknown_column

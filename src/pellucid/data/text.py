@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from os import PathLike
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .files import text_of
 
 
@@ -20,7 +21,7 @@ def read_text(path: str | PathLike[str], encoding: str = "utf-8") -> str:
     'Grüezi\\nZürich\\n'
     >>> read_text("zurich.txt")
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: zurich.txt is not in UTF-8: byte 0xfc on line 1, byte 3 of it; it would be 'ü' in \
+    pellucid.errors.DataError: zurich.txt is not in UTF-8: byte 0xfc on line 1, byte 3 of it; it would be 'ü' in \
 Windows' and nearly all older files: give encoding='cp1252', or save it as UTF-8
     """
     text = text_of(path, encoding).replace("\r\n", "\n")

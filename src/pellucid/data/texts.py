@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import DataError, listed
+from ..errors import DataError
+from .dataset import listed
 from .table import Table
 from .text import read_text
 

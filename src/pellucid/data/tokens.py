@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..deprecation import deprecated
-from .dataset import DataError
+from ..errors import DataError
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 LEVELS = {"characters": "character", "words": "word"}

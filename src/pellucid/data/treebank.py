@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from .dataset import DataError
+from ..errors import DataError
 from .text import read_text
 
 TAGS = {"upos": 3, "xpos": 4, "deprel": 7}  # column of a row

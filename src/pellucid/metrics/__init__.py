@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..checks import unknown
-from ..graph import GraphError
+from ..errors import GraphError
 from .base import Mean, MeanOfPrediction, Metric, Scored
 from .classification import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
 from .per_sample import FORMULAS, top_accuracy

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import ops
-from ..data import DataError
-from ..graph import GraphError, Value
+from ..errors import DataError, GraphError
+from ..graph import Value
 from ..nn.loss import Loss, over_places, places_that_count, share_of
 from ..nn.masks import known_mask, over_features, reads, step_weight_of, tell, with_mask
 

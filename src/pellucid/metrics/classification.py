@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..nn.loss import Loss
 from ..nn.masks import over_features
 from .base import PLACES, Metric, Sums, place_weights, summed

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..nn.activations import sigmoid, softmax
 from ..nn.loss import Loss
 from ..nn.losses import LabelLoss, binary_surprise, class_weights, is_target, mean_last, of_class, surprise

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import ops
-from ..data import DataError
-from ..graph import GraphError, Value
+from ..errors import DataError, GraphError
+from ..graph import Value
 from ..nn.loss import Loss
 from ..nn.masks import known_mask
 from .base import PLACES, Metric, Sums, summed

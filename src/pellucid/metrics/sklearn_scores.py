@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError
-from ..graph import GraphError
+from ..errors import DataError, GraphError
 from ..nn.activations import softmax
 from ..nn.loss import Loss, places_of
 from .base import Metric, Scored

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import number
-from ..graph import GraphError, Value
+from ..errors import ArgumentError
+from ..graph import Value
 
 
 def options(owner: str, above: float | None = None, **given: Any) -> tuple[Any, ...]:
@@ -33,7 +34,7 @@ def ramp(v: Value, a: float = 0.0, b: float = 1.0, c: float = 0.0, d: float = 1.
     """a up to c, b from d on, and the straight line between them: a + (v - c)(b - a)/(d - c); slope 0 at c and d."""
     a, b, c, d = options("ramp", a=a, b=b, c=c, d=d)
     if not isinstance(c, Value) and not isinstance(d, Value) and c >= d:
-        raise GraphError(f"ramp: d must be above c, got c={c!r} and d={d!r}; for a step use nn.step")
+        raise ArgumentError(f"ramp: d must be above c, got c={c!r} and d={d!r}; for a step use nn.step")
     line = a + (v - c) * ((b - a) / (d - c))
     return ops.where(v <= c, a, ops.where(v >= d, b, line))
 

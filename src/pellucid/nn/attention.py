@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, whole
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .dense import bias_of, drop, rate
 from .embedding import as_steps
 from .init import glorot_uniform, uniform, zeros

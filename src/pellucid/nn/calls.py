@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from .. import ops
-from ..graph import GraphError, Value, sample_input, shared_input, toposort
+from ..errors import GraphError
+from ..graph import Value, sample_input, shared_input, toposort
 from .scope import Call, Scope, current
 
 OWN_STATE = (

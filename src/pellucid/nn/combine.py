@@ -8,7 +8,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, function, number, unknown, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .activations import ACTIVATIONS
 from .conv import is_whole
 from .layer import Layer, apply, as_float

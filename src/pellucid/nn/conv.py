@@ -12,7 +12,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, of_text, several, whole, wrong
-from ..graph import GraphError, Value, sample_input
+from ..errors import GraphError
+from ..graph import Value, sample_input
 from .dense import bias_of, masked_weight
 from .init import glorot_uniform, lecun_uniform, zeros
 from .layer import Layer, as_float

@@ -9,7 +9,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, counted, flag, function, number, whole
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float, check_layer
 from .masks import channel_axis

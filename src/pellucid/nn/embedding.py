@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from .. import ops
 from ..checks import checked, function, number, whole
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .init import normal, uniform
 from .layer import Layer, as_float
 from .masks import over_features, with_mask

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import ops
+from ..errors import GraphError
 from ..formulas import (
     ATOM,
     LOOSE,
@@ -38,7 +39,7 @@ from ..formulas import (
     times,
     transposed,
 )
-from ..graph import GraphError, Value, toposort
+from ..graph import Value, toposort
 from ..reprs import options_of, shown
 from .activations import ACTIVATIONS, linear
 from .attention import AdditiveAttention, Attention, MultiHeadAttention, masked_softmax

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..checks import NoAttribute, number, wrong
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
-from ..graph import GraphError, Shape, Value, input
+from ..errors import ArgumentError, GraphError
+from ..graph import Shape, Value, input
 from ..hints import of_value
 from ..ops import cast, fold_in
 from ..program import Program
@@ -29,7 +30,7 @@ from .stepwise import must_step
 
 
 class LayerError(GraphError):
-    """A `GraphError` that says in which layer it happened."""
+    """An error in a layer of a net, a `GraphError` or an `ArgumentError`, that says in which."""
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=False, field_specifiers=(field,))
@@ -271,7 +272,7 @@ def within(layer: Layer) -> Iterator[str]:
             yield path
         except LayerError:
             raise
-        except GraphError as error:
+        except (GraphError, ArgumentError) as error:
             raise LayerError(f"{called(layer, path or layer.name)}: {error}") from error
 
 
@@ -300,7 +301,7 @@ def apply(place: str, function: Callable, *inputs: Value) -> Value:
             raise GraphError(f"must return a Value, returned {output!r}")
     except LayerError:
         raise
-    except GraphError as error:
+    except (GraphError, ArgumentError) as error:
         raise LayerError(f"{called(function, path)}: {error}") from error
     if scope is not None:
         scope.calls.append(Call(path, function, output, inputs=inputs))

@@ -10,7 +10,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from ..graph import GraphError, Shape
+from ..errors import GraphError
+from ..graph import Shape
 from ..ops import constant as array
 from ..ops.matrix import ConvMatrix
 from ..ops.matrix import conv_matrix as matrix_of

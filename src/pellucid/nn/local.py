@@ -9,7 +9,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, whole
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 from ..ops.conv import padded
 from ..ops.sizes import fitted
 from .conv import OfSpace, Sizes, as_space, check_options

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, dataclass_transform
 
 from .. import ops
 from ..checks import checked, hint_options, refuse_change, whole
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 from ..reprs import Shown
 from .activations import linear, softmax
 from .masks import known_mask, over_features, reads, step_weight_of, tell

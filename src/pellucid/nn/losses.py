@@ -12,7 +12,8 @@ from dataclasses import field
 
 from .. import ops
 from ..checks import checked, function, number, several, unknown, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .activations import sigmoid, softmax
 from .loss import Loss
 from .masks import mean_where

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..ops.movement import broadcast, flip_axes, reshape_to, ruled, slice_of, stop_gradient, transpose_of
 
 STEP_BY_STEP = (broadcast, reshape_to, ruled, slice_of, stop_gradient)  # and all that is elementwise, where T stays

@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, choice, whole, wrong
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 from .activations import softplus
 from .init import uniform, zeros
 from .layer import Layer, as_float

@@ -6,7 +6,8 @@ import math
 
 from .. import ops
 from ..checks import checked, number, whole, wrong
-from ..graph import GraphError, Shape, Value
+from ..errors import GraphError
+from ..graph import Shape, Value
 from .loss import Loss
 from .losses import surprise
 

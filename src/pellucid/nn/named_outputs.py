@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 
 
 def outputs_of(given: Any) -> dict[str, Value]:

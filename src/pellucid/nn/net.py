@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from ..checks import number, wrong
-from ..graph import GraphError, Value, state
+from ..errors import GraphError
+from ..graph import Value, state
 from ..ops import batch_mean, fold_in
 from .init import constant
 from .layer import _places

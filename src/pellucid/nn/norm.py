@@ -15,7 +15,8 @@ from string import ascii_letters
 from .. import ops
 from ..checks import axes as axes_option
 from ..checks import checked, counted, flag, number, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..ops.reduce import normalise_axes
 from .init import constant, zeros
 from .layer import Layer, as_float, within

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks import number
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..reprs import shown
 from .loss import Loss
 from .losses import as_loss

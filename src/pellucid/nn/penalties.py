@@ -12,7 +12,8 @@ from typing import Any, ClassVar, dataclass_transform
 
 from .. import ops
 from ..checks import axes, checked, flag, number
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..reprs import Shown
 from .layer import Layer, check_layer
 from .masks import hand_on, known_mask, over_features

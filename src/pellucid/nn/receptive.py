@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..graph import GraphError, Value, input, sample_input, toposort
+from ..errors import GraphError
+from ..graph import Value, input, sample_input, toposort
 from ..ops.contract import contract_of, parse
 from ..ops.conv import windows_of
 from ..ops.movement import (

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..checks import checked, counted, flag, function, number, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .calls import scan_of_calls
 from .combine import as_callable
 from .dense import bias_of

@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..graph import GraphError, Shape, Value, state
+from ..errors import GraphError
+from ..graph import Shape, Value, state
 from ..ops import fold_in
 
 current: ContextVar[Scope | None] = ContextVar("pellucid_scope", default=None)

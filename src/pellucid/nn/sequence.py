@@ -8,7 +8,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, choice, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .calls import steps_of_calls
 from .combine import Sequential, as_callable
 from .embedding import check_steps

@@ -11,7 +11,8 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, flag, function, number, whole
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .calls import calls_forgotten, scan_of_calls
 from .combine import as_callable
 from .init import glorot_uniform

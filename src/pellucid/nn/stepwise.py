@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import GraphError, Value, input, toposort
+from ..errors import GraphError
+from ..graph import Value, input, toposort
 
 
 @dataclass

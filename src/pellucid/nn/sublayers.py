@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..graph import GraphError
+from ..errors import GraphError
 from .combine import Sequential
 from .layer import Layer, _places, _renamed
 

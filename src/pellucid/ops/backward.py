@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..graph import GraphError, Value, toposort
+from ..errors import GraphError
+from ..graph import Value, toposort
 from .elementwise import FLOATS
 from .loop import result_of
 from .reduce import batch_sum, to_samples

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from string import ascii_letters
 
-from ..graph import GraphError, Sample, Type, Value, primitive
+from ..errors import GraphError
+from ..graph import Sample, Type, Value, primitive
 from .elementwise import FLOATS
 from .options import TEXT
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Sample, Shape, Type, Value, primitive
+from ..errors import GraphError
+from ..graph import Sample, Shape, Type, Value, primitive
 from .composite import with_vjp
 from .contract import contract, contract_of, parse
 from .movement import concatenate, fill, flip, pad, pad_with, reshape, transpose

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import GraphError, Sample, Type, Value, primitive
+from ..errors import GraphError
+from ..graph import Sample, Type, Value, primitive
 from .elementwise import cast, equal
 from .movement import broadcast_to, expand_dims, iota
 from .options import COUNT, LENGTH, whole

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from .movement import flip, reshape, slice_of
 
 

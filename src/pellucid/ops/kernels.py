@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..graph import GraphError
+from ..errors import GraphError
 
 VERTICAL = np.array([[1.0, 0, -1]] * 3)  # vertical edges: the difference of left and right
 HORIZONTAL = VERTICAL.T

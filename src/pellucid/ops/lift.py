@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
-from ..graph import GraphError, Primitive, Value, input, toposort
+from ..errors import GraphError
+from ..graph import Primitive, Value, input, toposort
 from . import reduce
 from .contract import contract, contract_of, parse
 from .conv import overlap_add_of, windows_of

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Option, Type, Value, cached_property, primitive, toposort
+from ..errors import GraphError
+from ..graph import Option, Type, Value, cached_property, primitive, toposort
 from ..program import Program
 from .movement import broadcast_to, constant_of, expand_dims, fill_with, iota_of
 from .options import FLAG, LENGTH

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Shape
+from ..errors import GraphError
+from ..graph import Shape
 from .sizes import fitted
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..graph import GraphError, Option, Sample, Shape, Type, Value, primitive
+from ..errors import GraphError
+from ..graph import Option, Sample, Shape, Type, Value, primitive
 from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits, whole, wholes
 from .rules import one_each
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import DTYPES, GraphError, Option
+from ..errors import GraphError
+from ..graph import DTYPES, Option
 
 LIMITS = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255),
           "uint32": (0, (1 << 32) - 1), "bool": (0, 1)}  # fmt: skip

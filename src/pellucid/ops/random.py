@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Shape, Type, Value, primitive
+from ..errors import GraphError
+from ..graph import Kind, Shape, Type, Value, primitive
 from .composite import erfinv
 from .elementwise import FLOATS, cast, minimum, shift_right, spread, threefry
 from .movement import fill, iota, reshape, stack

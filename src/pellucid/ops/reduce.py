@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..graph import GraphError, Primitive, Sample, Shape, Type, Value, defvjp, primitive
+from ..errors import GraphError
+from ..graph import Primitive, Sample, Shape, Type, Value, defvjp, primitive
 from .elementwise import FLOATS, NUMBERS, cast, equal
 from .movement import broadcast, broadcast_to, reshape
 from .options import AXIS, DTYPE, IN_ORDER, LENGTH, flag, whole, wholes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 
 
 def one_each(cotangents: Any, inputs: tuple[Value, ...], name: str) -> tuple[Value | None, ...]:

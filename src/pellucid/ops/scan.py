@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Kind, Value, defvjp, input, toposort
+from ..errors import GraphError
+from ..graph import Kind, Value, defvjp, input, toposort
 from .backward import pull_back
 from .contract import contract_of
 from .elementwise import (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from ..graph import GraphError, Shape
+from ..errors import GraphError
+from ..graph import Shape
 from .options import flag, whole, wholes
 
 Sizes = tuple[int, ...]
@@ -60,7 +61,7 @@ def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
 
     >>> check_fit(7, 3, 3, 1, (0, 0), False)
     Traceback (most recent call last):
-    pellucid.graph.GraphError: windows of 3 with stride 3 do not fit an axis of 7 with padding 0: (7 - 3 + 0)/3 + 1 = \
+    pellucid.errors.GraphError: windows of 3 with stride 3 do not fit an axis of 7 with padding 0: (7 - 3 + 0)/3 + 1 = \
 2.33. It fits with stride 1, 2 or 4, with padding 2 in all, or for an axis of 6 or 9; floor=True leaves the rest out
     """
     total, reach = sum(widths), (kernel - 1) * dilation + 1

@@ -7,7 +7,8 @@ An executor may compute `correlate` so; these are no operations for users, and n
 
 from __future__ import annotations
 
-from ..graph import GraphError, Primitive, Type, Value
+from ..errors import GraphError
+from ..graph import Primitive, Type, Value
 from .conv import windows_of
 from .options import LENGTHS
 from .reduce import batch_sum

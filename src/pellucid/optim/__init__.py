@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..checks import NoAttribute
 from .base import CLIPS, Optimizer
-from .descend import AVERAGE, descend, slot_name, updates_of
+from .descend import descend
 from .rules import (
     LBFGS,
     OPTIMIZERS,
@@ -19,6 +19,7 @@ from .rules import (
     as_optimizer,
     lecture_momentum,
 )
+from .updates import AVERAGE, slot_name, updates_of
 
 __all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Lion", "Nadam", "Optimizer",
            "RMSprop", "as_optimizer", "descend", "lecture_momentum"]  # fmt: skip

@@ -15,10 +15,12 @@ from operator import add
 from typing import Any, ClassVar
 
 from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..reprs import Shown
 from ..schedules import Clock, Schedule, start_of
+from .updates import first_values
 
 CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
@@ -117,8 +119,6 @@ class Optimizer(Shown):
         >>> {k: v.tolist() for k, v in optim.SGD(0.5, momentum=0.9).init(state("w", (2,))).items()}
         {'optimizer.step': 0, 'optimizer.velocity.w': [0.0, 0.0], 'optimizer.learning_rate': 0.5}
         """
-        from .descend import first_values
-
         return first_values(self, wrt, name, whole(self, "steps_per_epoch", steps_per_epoch))
 
     def at(self, clock: Clock) -> Optimizer:

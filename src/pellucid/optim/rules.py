@@ -6,7 +6,7 @@ import math
 from dataclasses import field
 
 from ..checks import checked, choice, flag, number, unknown, whole, wrong
-from ..graph import GraphError
+from ..errors import ArgumentError, GraphError
 from ..ops import exp, fast_divide, fast_sqrt, log, sign, sqrt
 from ..schedules import Piecewise, Schedule
 from .base import CLIPS, Optimizer
@@ -274,4 +274,4 @@ def as_optimizer(optimizer: str | Optimizer | type[Optimizer]) -> Optimizer:
         return optimizer()
     if isinstance(optimizer, str):
         raise unknown("optimizer", optimizer, OPTIMIZERS, "or give an Optimizer, such as optim.Adam(0.001)")
-    raise GraphError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or an Optimizer, got {optimizer!r}")
+    raise ArgumentError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or an Optimizer, got {optimizer!r}")

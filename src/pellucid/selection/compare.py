@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import DataError
+from ..errors import DataError
 from ..report import aligned
 from .estimator import as_estimator
 from .folds import with_old_parameters

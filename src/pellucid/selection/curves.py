@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.model_selection import learning_curve as sklearn_learning_curve
 from sklearn.model_selection import validation_curve as sklearn_validation_curve
 
-from ..data import DataError
 from ..deprecation import deprecated
+from ..errors import DataError
 from ..figures import finished, new_figure
 from ..report import aligned
 from .estimator import as_estimator

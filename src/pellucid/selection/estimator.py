@@ -13,8 +13,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from ..data import DataError
-from ..graph import GraphError
+from ..errors import DataError, GraphError
 from ..hints import hint
 from ..train import Model
 from ..train.arrays import held_out

@@ -18,8 +18,8 @@ from sklearn.model_selection import (
 )
 
 from ..checks import checked, flag, whole, wrong
-from ..data import DataError
 from ..deprecation import converted
+from ..errors import DataError
 
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the samples to learn from, and to test on
 F = TypeVar("F", bound=Callable)

@@ -14,8 +14,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
 from sklearn.model_selection._search import BaseSearchCV
 
-from ..data import DataError
 from ..deprecation import deprecated
+from ..errors import DataError
 from ..report import aligned
 from ..train import Callback
 from ..train.callbacks import Monitor

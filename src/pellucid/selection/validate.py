@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
-from ..data import DataError
 from ..data.dataset import no_targets, taken_apart
 from ..deprecation import deprecated
+from ..errors import DataError
 from ..report import aligned
 from ..train.remarks import remark
 from .estimator import as_estimator

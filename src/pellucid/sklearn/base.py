@@ -18,10 +18,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import nn, optim
 from ..checks import hint_options
-from ..data import DataError, Dataset
+from ..data import Dataset
 from ..data.dataset import no_targets
 from ..deprecation import deprecated
 from ..ensembles import restarts
+from ..errors import DataError
 from ..nn.losses import as_loss
 from ..recipes import HELD
 from ..schedules import Schedule

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, check_array
 
-from ..data import DataError, Dataset, Table, as_table
+from ..data import Dataset, Table, as_table
+from ..errors import DataError
 from ..tabular import Preprocessor
 from ..tabular.preprocessor import orders_of
 from ..tabular.transformers import PieceScaler

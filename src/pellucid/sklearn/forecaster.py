@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .. import nn
-from ..data import DataError
 from ..data.windows import windows
+from ..errors import DataError
 from .choosing import by_batches, chosen
 from .estimators import NeuralRegressor
 from .features import finite

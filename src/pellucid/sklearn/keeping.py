@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ..data import DataError
+from ..errors import DataError
 from ..tabular.persistence import MOST
 from ..tabular.persistence import read as from_json
 from ..tabular.persistence import written as to_json
@@ -46,7 +46,7 @@ def restore(model: Model) -> NeuralForecaster:
     >>> from pellucid import Model, nn
     >>> restore(Model(nn.Dense(1), "mse"))
     Traceback (most recent call last):
-    pellucid.data.dataset.DataError: the model is no forecaster: it holds no series
+    pellucid.errors.DataError: the model is no forecaster: it holds no series
     """
     if BLOB not in model.blobs:
         raise DataError("the model is no forecaster: it holds no series")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
-from ..graph import GraphError, Value
+from ..errors import GraphError
+from ..graph import Value
 from ..nn.combine import as_callables
 from ..train import serialization
 

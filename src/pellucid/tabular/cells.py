@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data import DataError, Table
+from ..data import Table
 from ..data.reading import Reading
+from ..errors import DataError
 
 PLAIN = Reading()
 LARGEST = float(np.finfo(np.float32).max)

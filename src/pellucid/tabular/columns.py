@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..data import DataError, Table
+from ..data import Table
+from ..errors import DataError
 from .cells import finite, is_number, missing, mostly_numbers, texts_of
 
 SENTENCE = 5  # words

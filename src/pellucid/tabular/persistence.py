@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import DataError
+from ..errors import DataError
 from . import replay
 from .columns import Columns
 from .preprocessing import PARTS, FittedPreprocessing

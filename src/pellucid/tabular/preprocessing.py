@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import DataError, Table
+from ..data import Table
 from ..data.outliers import METHODS
+from ..errors import DataError
 from .cells import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
 from .columns import Columns
 

@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ..data import DataError, Table, as_table, outliers
+from ..data import Table, as_table, outliers
 from ..data.names import check_names, column_names
+from ..errors import DataError
 from .cells import texts_of
 from .columns import Columns, differs, words_of
 from .preprocessing import FittedPreprocessing, PreprocessingSpec, rare

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..data import DataError, Table
+from ..data import Table
 from ..data.reading import Reading
+from ..errors import DataError
 from .cells import finite, in_order, listed, missing, numbers_of, texts_of
 from .columns import FEW, stray_text
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..data import DataError
-from ..graph import GraphError, Value, sample_input, toposort
+from ..errors import ArgumentError, GraphError
+from ..graph import Value, sample_input, toposort
 from ..nn.layer import Traced
 from ..ops import elementwise, movement
 from ..ops.elementwise import FLOATS
@@ -82,7 +83,7 @@ def first_specs(
         tried.append(specs)
         try:
             codes = codes_of(trace(specs))
-        except GraphError as error:
+        except (ArgumentError, GraphError) as error:
             first = first or error
             continue
         needed = {k: s if k in codes or s.dtype != "int32" else Spec(s.shape, dtype) for k, s in specs.items()}
@@ -90,7 +91,7 @@ def first_specs(
             try:
                 trace(needed)
                 return needed, codes
-            except GraphError:  # inputs that must have one dtype
+            except (ArgumentError, GraphError):  # inputs that must have one dtype
                 pass
         return specs, codes
     assert first is not None

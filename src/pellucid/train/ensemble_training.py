@@ -16,7 +16,8 @@ import numpy as np
 from ..checks import whole, wrong
 from ..data.dataset import taken_apart
 from ..deprecation import deprecated
-from ..graph import GraphError, input, state
+from ..errors import ArgumentError, GraphError
+from ..graph import input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
 from ..program import Program
@@ -169,7 +170,7 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
             own = arrays | {"weight": np.stack([given[i]["weight"] for i in rows], axis=1)}
         try:
             groups.append((Group([models[i] for i in rows], own, held), own))
-        except GraphError:  # an operation that cannot be done for several at once
+        except (ArgumentError, GraphError):  # an operation that cannot be done for several at once
             return False
     work = lambda group: group[0].train(group[1], held, batch, options.get("epochs", 1), options.get("shuffle", True))
 

@@ -17,8 +17,9 @@ from ..checks import hint_options, hinting, no_attribute
 from ..data import Buckets, DataError, Split
 from ..data.dataset import no_targets, taken_apart
 from ..data.names import check_names
+from ..errors import ArgumentError, GraphError
 from ..executors.binding import as_leaf
-from ..graph import GraphError, Shape
+from ..graph import Shape
 from ..nn import Losses
 from ..nn.layer import Traced
 from ..optim import LBFGS
@@ -162,7 +163,7 @@ class Feeding:
         if key not in self._others:
             try:
                 traced, _ = programs.trace_net(self.net, specs, self.how, self.dtype, training=False)
-            except GraphError as error:
+            except (ArgumentError, GraphError) as error:
                 return f"; {error}"
             for name, p in self._built().parameters.items():
                 own, needed = p.value.shape, traced.parameters[name].value.shape

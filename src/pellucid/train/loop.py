@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import executors
-from ..data import DataError
+from ..errors import DataError, PellucidError
 from ..executors import NotFinite
 from ..graph import GraphError, toposort
 from ..graph import state as state_value
 from ..ops.loop import scan_of
 from ..optim import AVERAGE, CLIPS, Optimizer, slot_name
-from ..optim.descend import LEFT, SUMS
+from ..optim.updates import LEFT, SUMS
 from ..program import Program
 from ..schedules import EPOCH_STEPS, EPOCHS, PER_EPOCH, Clock, Schedule
 from . import programs
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 RATE = "optimizer.learning_rate"
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(PellucidError, ArithmeticError):
     """The loss or a weight became NaN or infinite; the message says where, and what to try."""
 
 

@@ -11,7 +11,7 @@ from .. import executors
 from ..autodiff import grad
 from ..graph import GraphError, Value, state
 from ..optim import LBFGS, as_optimizer, updates_of
-from ..optim.descend import LEFT
+from ..optim.updates import LEFT
 from ..program import Program
 from .lbfgs import WholeSteps
 from .loop import at_epoch, first_state

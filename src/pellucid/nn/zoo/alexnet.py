@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...graph import GraphError
+from ...errors import GraphError
 from .. import init
 from ..activations import relu
 from ..combine import Flatten, Sequential

@@ -7,7 +7,8 @@ from typing import Any
 
 from ... import ops
 from ...checks import checked, whole
-from ...graph import GraphError, Shape, Value
+from ...errors import GraphError
+from ...graph import Shape, Value
 from .. import init
 from ..activations import relu, tanh
 from ..combine import Flatten, Sequential

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ... import ops
 from ...checks import checked, whole
-from ...graph import GraphError, Value
+from ...errors import GraphError
+from ...graph import Value
 from ..activations import relu
 from ..combine import Residual, Sequential
 from ..conv import Conv

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import field
 
 from ...checks import checked, number, whole, wrong
-from ...graph import GraphError, Value
+from ...errors import GraphError
+from ...graph import Value
 from ..conv import Conv
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...graph import GraphError
+from ...errors import GraphError
 from ..activations import relu
 from ..combine import Flatten, Sequential
 from ..conv import Conv

@@ -13,10 +13,10 @@ from ....ops.movement import reshape, transpose
 from ....program import Program
 from .classify import VIEWS, is_inline
 from .layout_ops import copy
-from .letters import SPACES
+from .letters import SPACE_LETTERS
 
 
-def with_planes(program: Program) -> Program:
+def with_image_layout(program: Program) -> Program:
     """The program with such copies; those who read them see the same values through views."""
     roots = {*program.outputs.values(), *program.updates.values()}
     inline: dict[Value, bool] = {}
@@ -25,8 +25,8 @@ def with_planes(program: Program) -> Program:
         is_inline(v, inline)
         inputs = tuple(new[i] for i in v.inputs)
         view = image_windows(v)
-        if view is not None and not lies_well(view, roots, inline):
-            inputs = tuple(laid_out(new[i]) if i is view else new[i] for i in v.inputs)
+        if view is not None and not is_readable(view, roots, inline):
+            inputs = tuple(over_copy(new[i]) if i is view else new[i] for i in v.inputs)
         same = all(i is j for i, j in zip(inputs, v.inputs, strict=True))
         new[v] = v if same else v.primitive(*inputs, **v.attributes)
     return program.mapped(new)
@@ -38,10 +38,10 @@ def image_windows(c: Value) -> Value | None:
     if view is None:
         return None
     out = parse(c.attributes["spec"])[2]
-    return view if any(letter in SPACES for letter in out) else None  # there are places in the result
+    return view if any(letter in SPACE_LETTERS for letter in out) else None  # there are places in the result
 
 
-def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
+def is_readable(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
     """Whether windows go over a value that has memory of its own, perhaps with zeros around it, in steps of one."""
     (x,) = view.inputs
     if is_zeros_around(x) and x not in roots:
@@ -49,17 +49,17 @@ def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool
     return max(view.attributes["strides"]) == 1 and x not in roots and not inline.get(x) and x.primitive not in VIEWS
 
 
-def laid_out(view: Value) -> Value:
+def over_copy(view: Value) -> Value:
     """The same windows, of a copy."""
     a, (x,) = view.attributes, view.inputs
     rank, pairs = len(a["kernel"]), list(zip(a["kernel"], a["strides"], strict=True))
     x = x[(..., *(slice(None, None, s if k == 1 else 1) for k, s in pairs))]  # not what lies between all windows
     strides = tuple(s if k > 1 else 1 for k, s in pairs)
-    x = split(x, rank, strides) if max(strides) > 1 else copy(x)
+    x = split_by_stride(x, rank, strides) if max(strides) > 1 else copy(x)
     return windows_of(x, kernel=a["kernel"], strides=strides, dilations=a["dilations"])
 
 
-def split(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
+def split_by_stride(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
     """A view of a copy that has (*lead, *residues, *counts) in memory: element q s + r of an axis at r, q."""
     lead, space = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
     counts = [-(-n // s) for n, s in zip(space, strides, strict=True)]

@@ -12,19 +12,19 @@ from ....ops.conv import window_operand
 from ....ops.loop import Body, rebuilt, result_of, scan_of, wanted_of_loops
 from ....ops.movement import transpose_of
 from ....program import Program
-from .layout_ops import copy, packed
+from .layout_ops import copy, packed_rows
 
-LEAST = 8  # columns of the other factor, with which that is worth it outside of loops
+MIN_COLUMNS = 8  # columns of the other factor, with which that is worth it outside of loops
 
 
-def with_turned(program: Program) -> Program:
-    """The program with turned copies of such weights."""
+def with_weight_layout(program: Program) -> Program:
+    """The program with transposed copies of such weights."""
     new: dict[Value, Value] = {}
     wanted = wanted_of_loops(program)
     results: dict[Value, dict[Value, Value]] = {}
     made: dict[tuple, Value] = {}
 
-    def once(v: Value) -> Value:
+    def unique(v: Value) -> Value:
         """The copy, or one like it that there is already."""
         (x,) = v.inputs
         key = (v.primitive, x.inputs, x.attributes["axes"]) if x.primitive is transpose_of else (v.primitive, x)
@@ -44,35 +44,36 @@ def with_turned(program: Program) -> Program:
             for k, leaf in enumerate(body.leaves):
                 x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
                 if leaf in matrices:
-                    given[k] = once(packed(x))
+                    given[k] = unique(packed_rows(x))
                 elif leaf in leaves:
-                    given[k] = once(copy(x))
-            new[v], results[v] = rebuilt(v, tuple(given), wanted[v], functools.partial(inside, leaves=leaves))
-        elif v.primitive is contract_of and (found := read_across([v], LEAST)):
+                    given[k] = unique(copy(x))
+            inside = functools.partial(with_transposed_constants, leaves=leaves)
+            new[v], results[v] = rebuilt(v, tuple(given), wanted[v], inside)
+        elif v.primitive is contract_of and (found := read_across([v], MIN_COLUMNS)):
             pairs = zip(v.inputs, inputs, strict=True)
-            factors = tuple(once(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
+            factors = tuple(unique(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
             new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
         else:
             new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
     return program.mapped(new)
 
 
-def read_by_rows(body: Body, turned: Collection[Value]) -> list[Value]:
+def read_by_rows(body: Body, transposed: Collection[Value]) -> list[Value]:
     """Constants of a loop over samples that are but matrices times vectors in it, with sums along their last axis."""
     found: dict[Value, bool] = {}
     for v in body.order:
         for k, w in enumerate(v.inputs):
             found[w] = (
-                found.get(w, True) and w in body.consts and w.ndim == 2 and is_matrix_times_vector(v, k, w in turned)
+                found.get(w, True) and w in body.consts and w.ndim == 2 and multiplies_vector(v, k, w in transposed)
             )
     return [w for w, good in found.items() if good]
 
 
-def is_matrix_times_vector(v: Value, k: int, turned: bool) -> bool:
+def multiplies_vector(v: Value, k: int, transposed: bool) -> bool:
     if v.primitive is not contract_of or v.inputs[k].kind == "sample" or v.inputs[1 - k].kind == "shared":
         return False
     *both, out = parse(v.attributes["spec"])
-    letters = both[k][::-1] if turned else both[k]
+    letters = both[k][::-1] if transposed else both[k]
     return both[1 - k] == letters[1:] and out == letters[:1]
 
 
@@ -110,17 +111,17 @@ def _axes(v: Value, k: int, least: int) -> tuple[int, ...] | None:
     return tuple(letters.index(c) - len(letters) for c in order) if needed else None
 
 
-def product(v: Value, factors: tuple[Value, ...], turned: dict[int, tuple[int, ...]]) -> Value:
-    """The contraction of factors of which some are turned, with their axes in that order."""
+def product(v: Value, factors: tuple[Value, ...], transposed: dict[int, tuple[int, ...]]) -> Value:
+    """The contraction of factors of which some are transposed, with their axes in that order."""
     a, b, out = parse(v.attributes["spec"])
     letters = [a, b]
-    for k, axes in turned.items():
+    for k, axes in transposed.items():
         letters[k] = "".join(letters[k][i] for i in axes)
     return contract_of(*factors, spec=f"{letters[0]},{letters[1]}->{out}")
 
 
-def inside(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
-    """The body of a loop that is given some of its constants turned."""
+def with_transposed_constants(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
+    """The body of a loop that is given some of its constants transposed."""
     new: dict[Value, Value] = {}
     for v in body.order:
         if v in leaves:
