@@ -179,7 +179,7 @@ def test_folds_by_single_arguments(name, old):
 
 
 def test_a_field_of_folds_as_an_option_is_answered():
-    with pytest.raises(GraphError, match=r"nobody takes the option 'stratify'.*Folds\(3, stratify=True"):
+    with pytest.raises(GraphError, match=r"nobody takes the option 'stratify'.*Folds\(3\)"):
         selection.cross_validate(model(), X, Y, stratify=True)
 
 
