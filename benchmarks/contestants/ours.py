@@ -33,7 +33,7 @@ def step(row: Row, data: Data, threads: int, automatic: bool = True) -> Job:
     m = model(row, data)
     m.fit(data.x, data.y, batch_size=row.batch, epochs=0, verbose=0)  # the optimizer's state
     arrays = {"x": data.x, "y": data.y}
-    compiled = m._compiled("step", arrays)
+    compiled = m.programs.compiled("step", arrays)
     _ = compiled.function  # fast code from the first round on, as a long training has it
     if not automatic:
         compiled.threads = threads

@@ -14,7 +14,7 @@ def step(row: SequenceRow, data: SequenceData, threads: int) -> Job:
     m = model(row)
     m.fit(data.x, data.y, batch_size=row.batch, epochs=0, verbose=0)  # first weights; the optimizer's state
     arrays = {"x": data.x, "y": data.y}
-    compiled = m._compiled("step", arrays)
+    compiled = m.programs.compiled("step", arrays)
     _ = compiled.function  # fast code from the first round on, as a long training has it
     return Job(
         lambda order: compiled.steps(m.state, arrays, order, row.batch, "loss"),

@@ -17,9 +17,11 @@ from .nn.masks import with_mask
 from .report import aligned
 from .train import Callback, Model
 from .train.arrays import as_array, held_out
+from .train.building import build
 from .train.callbacks import Monitor
 from .train.ensemble_training import fit_members, jobs_of, side_by_side
 from .train.evaluation import steps_counted
+from .train.inputs import inputs_of
 from .train.outputs import one_output
 
 __all__ = ["Bagging", "Committee", "Restarts", "fit_members", "restarts"]
@@ -159,7 +161,10 @@ class Committee:
         first = self.models[0]
         for m in self.models:
             one_output(m, "a committee is")
-            if type(m.loss) is not type(first.loss) or m._built().output.shape != first._built().output.shape:
+            if (
+                type(m.loss) is not type(first.loss)
+                or m.network.built().output.shape != first.network.built().output.shape
+            ):
                 raise GraphError("the members must have outputs of one shape and one kind of loss, got "
                                  f"{_kind(first)} and {_kind(m)}")  # fmt: skip
         if vote == "majority" and first.loss.targets not in ("classes", "binary"):
@@ -186,14 +191,14 @@ class Committee:
         """Loss and metrics of the common prediction, as `Model.evaluate` has them; of a majority without the loss."""
         x, y = taken_apart(x, y)
         first = self.models[0]
-        return self._judged(self.predict(x), y, sample_weight, steps_counted(first, first._inputs(x)[0]))
+        return self._judged(self.predict(x), y, sample_weight, steps_counted(first, inputs_of(first, x)))
 
     def _voted(self, each: np.ndarray) -> np.ndarray:
         if self.vote == "mean":
             return each.mean(axis=0)
         if self.models[0].loss.targets == "binary":
             return (each > 0.5).mean(axis=0, dtype=each.dtype)
-        output = self.models[0]._built().output.shape
+        output = self.models[0].network.built().output.shape
         axis = self.models[0].loss.class_axis(output) - len(output)
         chosen = np.moveaxis(each, axis, -1).argmax(axis=-1)[..., None] == np.arange(each.shape[axis])
         return np.moveaxis(chosen.mean(axis=0, dtype=each.dtype), -1, axis)
@@ -209,7 +214,7 @@ class Committee:
         given: Any = _before_link(predicted, first.loss.link)
         given = given if counted is None else (given, counted.astype(np.uint8))
         own = first.clone(net=_same if counted is None else _with_steps, regularizer=None, constraint=None)
-        own._build(*_specs(given))
+        build(own, *_specs(given))
         found = own.evaluate(given, y, sample_weight=sample_weight)
         return {k: v for k, v in found.items() if self.vote == "mean" or k != "loss"}
 
@@ -243,7 +248,7 @@ def _before_link(p: np.ndarray, link: Callable) -> np.ndarray:
 
 
 def _kind(model: Model) -> str:
-    return f"{model._built().output.shape} for {type(model.loss).__name__}"
+    return f"{model.network.built().output.shape} for {type(model.loss).__name__}"
 
 
 # ---- bagging ----------------------------------------------------------------------------------------------------
@@ -310,5 +315,5 @@ class Bagging(Committee):
             return
         predicted = np.stack([self._voted(each[unseen[:, i], i]) for i in rows])
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
-        counted = steps_counted(self.models[0], self.models[0]._inputs(x)[0])
+        counted = steps_counted(self.models[0], inputs_of(self.models[0], x))
         self.out_of_bag = self._judged(predicted, y[rows], weight, None if counted is None else counted[rows])

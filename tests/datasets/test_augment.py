@@ -10,6 +10,7 @@ from pellucid import nn
 from pellucid.data import Augment, DataError
 from pellucid.data.augment import draws, rotated
 from pellucid.train import batches
+from pellucid.train.building import build
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(1, 256, (40, 2, 6, 5)).astype(np.uint8)  # no pixel is 0, the colour of what comes in
@@ -197,8 +198,8 @@ def test_validation_is_not_augmented():
     m.fit(X, Y, epochs=2, batch_size=5, validation_split=0.25, augment=watch, verbose=0)
     assert set.union(*seen) == set(range(30))
     plain = model()
-    _, held = pel.train.loop.split({"x": X, "y": Y}, 0.25, 0)
-    plain._build(m.specs, m.how)
+    _, held = pel.train.training.split({"x": X, "y": Y}, 0.25, 0)
+    build(plain, m.specs, m.how)
     plain.set_parameters(m.parameters)
     assert plain.evaluate(held["x"], held["y"])["loss"] == m.history["val_loss"][-1]
 

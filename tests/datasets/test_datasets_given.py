@@ -10,6 +10,7 @@ import pellucid as pel
 from pellucid import DataError, Model, data, nn, optim, selection
 from pellucid.data import Dataset
 from pellucid.ensembles import fit_members
+from pellucid.train.building import build
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype("float32")
@@ -154,7 +155,7 @@ def test_what_cannot_be_meant_is_an_error():
     with pytest.raises(DataError, match=r"validation_data must be .*, got tuple of 1"):
         m.fit(TRAIN, validation_data=(X,))
     for call in (m.fit, m.evaluate, m.gradients, m.find_learning_rate):
-        m._build({"x": pel.train.arrays.Spec((4,), "float32")}, "one")
+        build(m, {"x": pel.train.arrays.Spec((4,), "float32")}, "one")
         with pytest.raises(DataError, match=r"y is missing.*or a Dataset that has both"):
             call(X)
     with pytest.raises(DataError, match=r"x\[0\] is a Dataset"):

@@ -274,7 +274,7 @@ def test_printing_a_trained_model_changes_nothing():
 
 def test_a_listing_of_a_small_net_is_its_formulas():
     model = pel.Model(nn.Sequential(nn.Dense(2), nn.sigmoid, nn.Dense(2)), "cross_entropy", input_shape=(2,))
-    program = model._compiled("predict", {"x": np.zeros((1, 2), "float32")}).program
+    program = model.programs.compiled("predict", {"x": np.zeros((1, 2), "float32")}).program
     body = [line for line in program.listing().splitlines() if " = " in line]
     assert body == ["  %1 = sigmoid(layers.0.weight x + layers.0.bias): sample float32 (2,)",
                     "  return prediction = softmax(layers.2.weight %1 + layers.2.bias)"]  # fmt: skip

@@ -216,9 +216,9 @@ def test_other_metrics_afterwards():
     found = m.evaluate(X, TWO, metrics=["f1_score", "roc_auc_score", pel.metrics.Scored("d", sk.brier_score_loss)])
     assert list(found) == ["loss", "f1_score", "roc_auc_score", "d"]
     assert found["d"] == pytest.approx(sk.brier_score_loss(TWO, m.predict(X)[:, 1]))
-    compiled = len(m._runs)
+    compiled = len(m.programs.runs)
     m.evaluate(X, TWO, metrics=["f1_score"]), m.evaluate(X, TWO, metrics=["f1_score"])
-    assert len(m._runs) == compiled + 1
+    assert len(m.programs.runs) == compiled + 1
     assert list(m.evaluate(X, TWO)) == ["loss", "accuracy"]
 
 

@@ -33,7 +33,7 @@ def dumped(tmp_path_factory):
 
 
 def step_of(m):
-    return next(run for (what, *_), run in m._runs.items() if what == "step")
+    return next(run for (what, *_), run in m.programs.runs.items() if what == "step")
 
 
 def nests(plan: str) -> dict[str, str]:
@@ -162,7 +162,7 @@ def test_predict_alone(dumped):
 
 def test_listing_is_the_same_twice():
     m = model()
-    program = m._program("step", pel.train.arrays.Spec((), "int32"))
+    program = m.programs.program("step", pel.train.arrays.Spec((), "int32"))
     assert native.compile(program).listing() == native.compile(program).listing()
 
 
@@ -273,7 +273,7 @@ def test_lanes_of_the_environment(monkeypatch):
 def test_threads_reach_the_executor():
     m = model(threads=3)
     m.fit(np.zeros((8, 40)), np.arange(8), verbose=0)
-    assert {run.threads for run in m._runs.values()} == {3}
+    assert {run.threads for run in m.programs.runs.values()} == {3}
 
 
 def test_threads_of_the_environment(monkeypatch, tmp_path):

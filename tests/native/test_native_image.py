@@ -208,7 +208,7 @@ def test_few_samples_one_after_the_other():
     net = nn.Sequential(nn.Conv(8, 3, padding=1), nn.relu, nn.MaxPool(2), nn.Flatten(), nn.Dense(10))
     model, x = Model(net, "cross_entropy", input_shape=(3, 16, 16), seed=0), distinct((LANES + 1, 3, 16, 16), 0)
     every = model.predict(x)
-    run = model._compiled("predict", {"x": x})
+    run = model.programs.compiled("predict", {"x": x})
     assert 2 <= run.executable.max_one_by_one < LANES
     for n in (2, run.executable.max_one_by_one, run.executable.max_one_by_one + 1, LANES - 1):
         found = model.predict(x[:n])

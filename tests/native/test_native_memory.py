@@ -86,7 +86,7 @@ def test_memory_to_predict_does_not_grow_with_depth(widths, alone):
     taken, apart = set(), []
     for depth in (8, 20):
         model = pel.Model(deep(depth, widths), "cross_entropy", input_shape=(20,), executor="native")
-        run = native.Run(model._program("predict", None))
+        run = native.Run(model.programs.program("predict", None))
         executable = run.executable.one_sample if alone else run.executable
         taken.add(sum(executable.bytes(p, 5) for p in executable.built.slots))
         apart.append(sum(executable.length(b, 5, b.size) * BYTES[b.dtype] for b in executable.built.scratch))
@@ -128,7 +128,7 @@ def test_nothing_is_overwritten_while_it_is_needed(program):
     else:
         model = pel.Model(deep(6), "cross_entropy", optim.Adam(), input_shape=(20,), executor="native")
         model.fit(*data(LANES), verbose=0)
-        run = next(run for (what, *_), run in model._runs.items() if what == "step")
+        run = next(run for (what, *_), run in model.programs.runs.items() if what == "step")
         builder = Builder(run.executable.simplified, run.host)
     count = 0
     for place, uses in jobs_in_place_order(builder):

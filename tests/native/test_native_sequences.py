@@ -44,7 +44,7 @@ def step_of(seed: int):
     x, y = (rng.integers(0, tokens, (batch, steps)).astype("int32") for _ in range(2))
     model.fit(x, y, epochs=0, verbose=0)
     arrays = {"x": x, "y": y}
-    return model._compiled("step", arrays).program, model.state, arrays
+    return model.programs.compiled("step", arrays).program, model.state, arrays
 
 
 @pytest.mark.parametrize("seed", range(18))
@@ -124,7 +124,7 @@ def memory_of_step(net, x, y) -> int:
     """Bytes of values of a training step, without weights."""
     model = pel.Model(net, "cross_entropy")
     model.fit(x, y, epochs=0, verbose=0)
-    run = model._compiled("step", {"x": x, "y": y})
+    run = model.programs.compiled("step", {"x": x, "y": y})
     return sum(run.executable.bytes(slot, -(-len(x) // run.host.width)) for slot in run.built.slots)
 
 

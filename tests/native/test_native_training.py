@@ -297,7 +297,7 @@ def test_ctrl_c_stops_between_two_steps(threads, interrupts):
     assert all((again.state[name] == before[name]).all() for name in before)
     again.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
     order = np.concatenate([pel.train.batches.order_of(again.seed, again.epochs, 50_000, True)[: 64 * steps]])
-    again._compiled("step", {"x": x, "y": y.astype("int32")}).steps(again.state, {"x": x, "y": y}, order, 64)
+    again.programs.compiled("step", {"x": x, "y": y.astype("int32")}).steps(again.state, {"x": x, "y": y}, order, 64)
     assert all((again.state[name] == model.state[name]).all() for name in before)
     model.fit(x[:64], y[:64], batch_size=64, verbose=0)
 
@@ -309,7 +309,7 @@ def test_an_error_in_the_progress_stops_the_run():
     )
     y = np.arange(200_000) % 2
     model.fit(x[:64], y[:64], verbose=0)
-    run = model._compiled("step", {"x": x, "y": y.astype("int32")})
+    run = model.programs.compiled("step", {"x": x, "y": y.astype("int32")})
     before = int(model.state["optimizer.step"])
 
     def refuse(done):

@@ -97,7 +97,7 @@ def test_evaluation_and_prediction_leave_the_head_out():
     zeros = {k: 0 * v for k, v in m.parameters.items() if "head" in k}
     m.set_parameters(zeros)
     assert (m.predict(X) == before[0]).all() and m.evaluate(X, T) == before[1]
-    program = m._program("predict")
+    program = m.programs.program("predict")
     assert not [name for name in program.state if "head" in name]
 
 

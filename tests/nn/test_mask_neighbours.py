@@ -6,6 +6,8 @@ import pytest
 import pellucid as pel
 from pellucid import nn, ops, optim
 from pellucid.data import Buckets, pad_sequences
+from pellucid.train.building import build
+from pellucid.train.inputs import arrays_of
 
 random = np.random.default_rng(0)
 WORDS = [random.integers(1, 9, n) for n in (3, 6, 1, 5, 4, 2, 6, 3)]
@@ -73,7 +75,7 @@ def test_buckets_of_padded_sequences_are_as_one_array(loss):
     buckets = Buckets(WORDS, y, boundaries=[2, 4], **own)
     if not values:  # labels are padded with -1
         model = pel.Model(net, nn.CrossEntropy(ignore_class=-1), executor="reference", dtype="float64", metrics=metrics)
-        model._build({"x": pel.train.arrays.Spec((6,), "int32")}, "one")
+        build(model, {"x": pel.train.arrays.Spec((6,), "int32")}, "one")
     assert model.evaluate(buckets) == pytest.approx(wide)
     for y_alone, w in zip(model.predict(buckets), WORDS, strict=True):
         np.testing.assert_allclose(y_alone, model.predict(w[None])[0], rtol=1e-9)
@@ -135,7 +137,7 @@ def test_a_function_of_two_sequences_heeds_the_masks_of_both():
 
     model = pel.Model(translate, "cross_entropy", executor="reference", dtype="float64", metrics=["accuracy"])
     target = PADDED[:, ::-1][:, :5].copy()
-    model._build({"x.0": pel.train.arrays.Spec((6,), "int32"), "x.1": pel.train.arrays.Spec((5,), "int32")}, "tuple")
+    build(model, {"x.0": pel.train.arrays.Spec((6,), "int32"), "x.1": pel.train.arrays.Spec((5,), "int32")}, "tuple")
     found = model.evaluate((PADDED, target), target)
     wide = [np.pad(a, ((0, 0), (0, 2))) for a in (PADDED, target)]
     assert model.evaluate(tuple(wide), wide[1]) == pytest.approx(found)
@@ -191,7 +193,7 @@ def test_a_metric_of_ones_own_leaves_samples_of_padding_out():
 
 def test_balanced_classes_are_counted_without_padding():
     model = model_of(embedded(nn.TimeDistributed(nn.Dense(3))))
-    weights = model._arrays(PADDED, LABELS, class_weight="balanced")["weight"]
+    weights = arrays_of(model, PADDED, LABELS, class_weight="balanced")["weight"]
     real = PADDED > 0
     counts = np.bincount(LABELS[real])
     np.testing.assert_allclose(weights[real], (real.sum() / (3 * counts))[LABELS[real]])
@@ -218,7 +220,7 @@ def test_the_doctors_baseline_leaves_padding_out(weighted):
 
     def baseline(x, t):
         model = model_of(embedded(nn.TimeDistributed(nn.Dense(3))))
-        return Case(model, model._arrays(x, t, sample_weight=(x > 0) * 2.0 if weighted else None)).baseline
+        return Case(model, arrays_of(model, x, t, sample_weight=(x > 0) * 2.0 if weighted else None)).baseline
 
     assert baseline(PADDED, np.where(PADDED > 0, 1, 2)) < 0.01  # one class alone, whatever stands at padding
     assert baseline(PADDED, LABELS) > 0.5

@@ -12,6 +12,7 @@ from pellucid.metrics import METRICS, MeanOfPrediction
 from pellucid.nn.loss import loss_of_sample
 from pellucid.nn.masks import MaskWarning, counting
 from pellucid.train.ensemble_training import fit_members
+from pellucid.train.inputs import arrays_of
 
 random = np.random.default_rng(0)
 STEPS = np.array([2, 6, 0, 5])
@@ -194,10 +195,10 @@ def test_weights_of_pixels():
 def test_class_weights_of_labels_at_every_step():
     t, each = TARGETS["classes"], np.array([1.0, 2.0, 5.0])
     model = model_of("cross_entropy")
-    arrays = model._arrays((Y, REAL * 1), t, class_weight=dict(enumerate(each)))
+    arrays = arrays_of(model, (Y, REAL * 1), t, class_weight=dict(enumerate(each)))
     np.testing.assert_array_equal(arrays["weight"], np.where(REAL, each[t], 1))  # at padding it plays no part
     ignoring = pel.Model(nn.linear, nn.CrossEntropy(ignore_class=-1), input_shape=(6, 3))
-    balanced = ignoring._arrays(Y, np.where(REAL, t, -1), class_weight="balanced")["weight"]
+    balanced = arrays_of(ignoring, Y, np.where(REAL, t, -1), class_weight="balanced")["weight"]
     counts = np.bincount(t[REAL])
     np.testing.assert_allclose(balanced[REAL], (REAL.sum() / (3 * counts))[t[REAL]], rtol=1e-6)
 

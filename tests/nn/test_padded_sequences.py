@@ -9,6 +9,7 @@ import pellucid as pel
 from pellucid import nn, ops
 from pellucid.executors import reference
 from pellucid.nn.masks import MaskWarning
+from pellucid.train.building import build
 
 random = np.random.default_rng(0)
 
@@ -153,7 +154,7 @@ def test_a_padded_batch_gives_what_its_sequences_give_one_by_one(seed):
     words = [draw.integers(1, 9, n) for n in LENGTHS]
     x = pel.data.pad_sequences(words, length=max(LENGTHS) + int(draw.integers(0, 4)))
     model = pel.Model(net, loss, executor="reference", dtype="float64", seed=seed)
-    model._build({"x": pel.train.arrays.Spec(x.shape[1:], "int32")}, "one")
+    build(model, {"x": pel.train.arrays.Spec(x.shape[1:], "int32")}, "one")
     weights = {k: a + 0.1 * draw.normal(size=a.shape) for k, a in model.parameters.items() if "variance" not in k}
     model.set_parameters(weights)
 

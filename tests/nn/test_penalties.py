@@ -269,12 +269,12 @@ def test_a_recurrent_layer_goes_step_by_step():
 def test_strengths_are_set_without_compiling():
     m = model(net(), regularizer=nn.L1L2(0.1, 0.2))
     fitted(m)
-    runs = dict(m._runs)
+    runs = dict(m.programs.runs)
     m.penalties = {"l2": 0.0}
     assert m.penalties == {"l1": 0.1, "l2": 0.0}
     sizes = sum(np.abs(w).sum() for name, w in m.parameters.items() if name.endswith("weight"))
     assert fitted(m)["penalty"][-1] == pytest.approx(0.1 * sizes)
-    assert all(m._runs[key] is run for key, run in runs.items())
+    assert all(m.programs.runs[key] is run for key, run in runs.items())
 
 
 def test_models_of_other_strengths_share_their_programs():

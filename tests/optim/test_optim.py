@@ -392,7 +392,9 @@ def test_another_rate_or_decay_compiles_nothing_again():
         for rate, decay in ((0.1, 0.2), (0.3, 0.4))
     ]
     arrays = {"x": ONES.astype("float32"), "y": np.ones((6, 3), "float32")}
-    one, two = (jit_signature.signature(simplify.simplify(m._program("step", *target(m, arrays)))) for m in made)
+    one, two = (
+        jit_signature.signature(simplify.simplify(m.programs.program("step", *target(m, arrays)))) for m in made
+    )
     assert one == two
 
 

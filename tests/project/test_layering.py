@@ -191,8 +191,6 @@ def circle(package: Path) -> list[str]:
         own: {i.module for i in imports(path, package) if not i.typing and i.module in files_of(package)} - {own}
         for own, path in files_of(package).items()
     }
-    # `train` is opened by itself; the line goes with its last mixin
-    arrows = {own: others if ".train." not in own else set() for own, others in arrows.items()}
     try:
         graphlib.TopologicalSorter(arrows).prepare()
     except graphlib.CycleError as error:

@@ -47,7 +47,6 @@ LONG_FUNCTIONS: dict[str, tuple[int, int]] = {
     "executors/native/build/step_loop.emit_run": (160, 4),
     "executors/native/jit/compiler.compile_all": (39, 5),
     "executors/native/runtime/handover.text": (194, 0),
-    "train/loop.fit": (66, 6),
 }
 NESTED = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.FunctionDef, ast.AsyncFunctionDef)
 

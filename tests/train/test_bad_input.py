@@ -321,7 +321,7 @@ def test_fit(model, x, y, options, error, text):
     if "verbose" not in options:
         assert (model.traced is not None) == built  # nothing built for arrays that do not fit ...
     if not built:
-        assert not model._runs
+        assert not model.programs.runs
 
 
 def test_after_bad_arrays_others_may_follow():

@@ -10,7 +10,7 @@ import pytest
 import pellucid as pel
 from pellucid import nn, optim, stopping
 from pellucid.train import checkpoint, container, fingerprint, saving
-from pellucid.train.batches import Place
+from pellucid.train.batches import FitPosition
 
 X, Y = np.random.default_rng(0).normal(size=(50, 4)).astype("float32"), np.arange(50) % 3
 
@@ -304,7 +304,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     keeper.best_value = np.inf
     with pytest.warns(UserWarning, match=r"'layers\.3\.weight' has NaN or infinity in 1 of 18 numbers") as told:
         keeper.on_epoch_end(2, {"loss": 0.5})
-        keeper.write(Place(3, 21, 21), [])
+        keeper.write(FitPosition(3, 21, 21), [])
     assert len(told) == 2 and keeper.best_value == np.inf
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -9,6 +9,7 @@ import pellucid as pel
 from pellucid import nn, optim
 from pellucid.train.doctor import case, rows
 from pellucid.train.doctor.findings import ORDER
+from pellucid.train.inputs import arrays_of
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(240, 6)).astype(np.float32)
@@ -195,11 +196,13 @@ def test_the_baseline_is_the_best_constant():
     """For classes the entropy of their shares; for squares the variance; for absolute errors the median's."""
     y = np.repeat([0, 1], [60, 180])
     m = model(input_shape=(6,))
-    assert case.Case(m, m._arrays(X, y)).baseline == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75), rel=1e-5)
+    assert case.Case(m, arrays_of(m, X, y)).baseline == pytest.approx(
+        -0.25 * np.log(0.25) - 0.75 * np.log(0.75), rel=1e-5
+    )
     t = np.concatenate([np.zeros(180), np.full(60, 4.0)])[:, None].astype(np.float32)
     for loss, expected in (("mse", 3.0), ("mae", 1.0)):
         m = model(nn.Dense(1), loss=loss, input_shape=(6,))
-        assert case.Case(m, m._arrays(X, t)).baseline == pytest.approx(expected, rel=1e-5)
+        assert case.Case(m, arrays_of(m, X, t)).baseline == pytest.approx(expected, rel=1e-5)
 
 
 def test_callback_warns_once_for_each():

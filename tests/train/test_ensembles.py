@@ -9,6 +9,7 @@ import pellucid as pel
 from pellucid import DataError, GraphError, nn, optim
 from pellucid.train import ensemble_training, program_cache
 from pellucid.train.ensemble_training import fit_members
+from pellucid.train.inputs import parts_of
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype("float32")
@@ -259,7 +260,7 @@ def test_members_do_not_write_one_file(tmp_path):
 
 def test_arrays_of_other_dtypes_are_made_ready_once():
     model = classifier()
-    (arrays,) = model._parts(X.astype("float64"), Y.astype("int64"), fitting=True)
+    (arrays,) = parts_of(model, X.astype("float64"), Y.astype("int64"), fitting=True)
     assert arrays["x"].dtype == "float32" and arrays["y"].dtype == "int32"
     wide, narrow = classifier(), classifier()
     wide.fit(X.astype("float64"), Y, epochs=2, verbose=0)

@@ -6,7 +6,7 @@ import pytest
 import pellucid as pel
 from pellucid import DataError, Model, nn, optim
 from pellucid.train import finite
-from pellucid.train.loop import DivergedError
+from pellucid.train.divergence import DivergedError
 
 X, Y = np.random.default_rng(0).normal(size=(2, 32, 3)).astype("float32")
 

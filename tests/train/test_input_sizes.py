@@ -23,11 +23,11 @@ def test_predict_evaluate_and_layer_outputs(executor, tmp_path):
     np.testing.assert_allclose(model.predict(BIG), built.predict(BIG), rtol=1e-5)
     assert model.evaluate(BIG, Y[:5]) == pytest.approx(built.evaluate(BIG, Y[:5]), rel=1e-5)
     assert model.layer_outputs(BIG)["layers.2"].shape == (5, 4, 5, 4)
-    runs = len(model._runs)
+    runs = len(model.programs.runs)
     before = model.predict(X)
-    assert len(model._runs) == runs + 1 and (model.predict(X) == before).all()
+    assert len(model.programs.runs) == runs + 1 and (model.predict(X) == before).all()
     model.predict(BIG)
-    assert len(model._runs) == runs + 1, "programs are kept for each shape"
+    assert len(model.programs.runs) == runs + 1, "programs are kept for each shape"
     model.save(tmp_path / "net.pel")
     np.testing.assert_array_equal(pel.load(tmp_path / "net.pel", executor=executor).predict(BIG), model.predict(BIG))
 
@@ -70,4 +70,4 @@ def test_sizes_that_cannot_be(net, shape, x, text):
     model = Model(net, "cross_entropy", input_shape=shape)
     with pytest.raises(GraphError, match=text):
         model.predict(x)
-    assert not model._others and not model._runs
+    assert not model.network._others and not model.programs.runs

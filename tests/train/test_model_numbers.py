@@ -6,6 +6,7 @@ import pytest
 
 import pellucid as pel
 from pellucid import DataError, GraphError, Model, nn, ops, optim
+from pellucid.train.inputs import arrays_of
 
 FIRST = {  # samples at the first fit that look like whole numbers
     "lists": [[22, 1], [35, 0]],
@@ -94,7 +95,7 @@ def test_bytes_stay_bytes_and_floats_may_follow():
     model = Model(nn.Sequential(nn.Flatten(), nn.Dense(2)), "cross_entropy", optim.SGD(1e-4))
     model.fit(images, y, verbose=0)
     assert model.specs["x"].dtype == "uint8"
-    assert [a.dtype for a in model._arrays(images, y).values()] == ["uint8", "int32"]
+    assert [a.dtype for a in arrays_of(model, images, y).values()] == ["uint8", "int32"]
     np.testing.assert_array_equal(model.predict(images), model.predict(images.astype("float32")))
     assert not np.array_equal(model.predict(images / 255), model.predict(images))
     model.fit(images / 255, y, verbose=0)
@@ -117,7 +118,7 @@ def test_codes_outside_are_refused_before_anything_is_built(x, text):
     model, y = tokens(), np.ones(len(x))
     with pytest.raises(DataError, match=f"^x {text}"):
         model.fit(x, y, verbose=0)
-    assert model.traced is None and not model._runs and not model.state
+    assert model.traced is None and not model.programs.runs and not model.state
     model.fit([[1, 2], [3, 4]], Y, verbose=0)  # others may follow, of another shape too
     for use in (lambda: model.predict(x), lambda: model.evaluate(x, y), lambda: model.fit(x, y, verbose=0)):
         with pytest.raises(DataError, match=f"^x {text}"):

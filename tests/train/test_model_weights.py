@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pellucid import DataError, Model, nn, optim
-from pellucid.train.loop import split
+from pellucid.train.training import split
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))

@@ -107,7 +107,7 @@ def test_the_oldest_are_forgotten():
 
 def step_of(m):
     m.fit(X, Y, epochs=1, batch_size=16, verbose=0)
-    return m._compiled("step", {"x": X, "y": Y}).program, dict(m.state)
+    return m.programs.compiled("step", {"x": X, "y": Y}).program, dict(m.state)
 
 
 @pytest.mark.parametrize("changed", ["nothing", "order", "state", "state in place", "arrays", "batch"])

@@ -193,7 +193,7 @@ def test_averages_of_weights():
     for name in ("layers.0.weight", "layers.3.bias"):
         np.testing.assert_allclose(found[name], np.mean([e[name] for e in ends[2:]], axis=0), rtol=1e-12)
     statistics = [
-        name for name in found if name not in [n for n, _ in model._built().parameters.items() if _.trainable]
+        name for name in found if name not in [n for n, _ in model.network.built().parameters.items() if _.trainable]
     ]
     assert statistics
     inner = x @ found["layers.0.weight"].T + found["layers.0.bias"]

@@ -43,7 +43,7 @@ def test_features_are_the_layers_outputs(executor):
 def test_only_what_the_layer_needs_is_computed():
     model = trained()
     model.features(X, "layers.0")
-    (run,) = (run for key, run in model._runs.items() if key[0] == "features")
+    (run,) = (run for key, run in model.programs.runs.items() if key[0] == "features")
     assert list(run.program.state) == ["layers.0.weight", "layers.0.bias"]
     assert not any(v.primitive.name == "tanh" for v in run.program.order)
 

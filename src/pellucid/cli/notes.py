@@ -61,7 +61,7 @@ def load(path: str, **options: Any) -> Model:
 
 def _without_meaning(model: Model) -> list[str]:
     """Of notes that have the right types, those that do not fit the net, or each other."""
-    notes, outputs = model.notes, model._built().output.shape[-1:]
+    notes, outputs = model.notes, model.network.built().output.shape[-1:]
     unfit = []
     if notes.get("class_names") and (len(notes["class_names"]),) != outputs:
         unfit.append("class_names")

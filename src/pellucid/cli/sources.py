@@ -115,7 +115,7 @@ def class_names(model: Model) -> list[str]:
     """What a model's classes are called: as it was trained here; else their numbers, where its loss is over classes."""
     if names := model.notes.get("class_names"):
         return list(names)
-    shape = model._built().output.shape
+    shape = model.network.built().output.shape
     if model.loss.targets == "classes" and len(shape) == 1:
         return [str(i) for i in range(shape[0])]
     return ["0", "1"] if model.loss.targets == "binary" and shape in ((), (1,)) else []
@@ -136,7 +136,7 @@ def labels(model: Model, path: str, n: int) -> np.ndarray:
     y = _array(Path(path))
     k = len(class_names(model))
     if not k:
-        shape = (n, *model._built().output.shape)
+        shape = (n, *model.network.built().output.shape)
         if y.size != np.prod(shape) or len(y) != n:
             raise DataError(f"{path} holds {y.dtype} of shape {y.shape}, expected values of shape {shape}")
         return y.reshape(n, -1).astype(np.float64)

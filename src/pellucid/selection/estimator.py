@@ -93,7 +93,7 @@ class ModelEstimator(BaseEstimator):
         ((2, 2), True)
         """
         one_output(model, "an estimator is")
-        output = model._built().output.shape
+        output = model.network.built().output.shape
         if model.how != "one":
             raise GraphError(f"an estimator takes one array of samples, but the net takes {len(model.specs)}")
         made = cls(model)

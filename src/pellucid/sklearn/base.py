@@ -272,7 +272,7 @@ class NeuralEstimator(BaseEstimator):
             model = self.restarts_.best
         else:
             model.fit(x, t, **given)
-        if not all(np.isfinite(model.state[name]).all() for name in model._built().parameters):
+        if not all(np.isfinite(model.state[name]).all() for name in model.network.built().parameters):
             raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values "
                              "and need to be preprocessed.")  # fmt: skip
         self.n_iter_ = model.epochs - before

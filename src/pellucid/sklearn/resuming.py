@@ -16,7 +16,7 @@ def to_go_on(model: Model, fresh: bool) -> Model:
     new.state = {name: a for name, a in model.state.items() if not (fresh and name.startswith("optimizer."))}
     columns = {} if fresh else {name: list(column) for name, column in model.history.columns.items()}
     new.history, new.epochs = History(columns), 0 if fresh else model.epochs
-    new._rate = None if fresh else model._rate
+    new.last_rate = None if fresh else model.last_rate
     return new
 
 

@@ -2,9 +2,9 @@
 
 from .callbacks import AverageWeights, Callback, ReduceLROnPlateau
 from .checkpoint import Checkpoint
+from .divergence import DivergedError
 from .history import History
 from .loggers import CSVLogger, JSONLinesLogger
-from .loop import DivergedError
 from .lr_finder import RateSearch
 from .minimize import Walk, minimize
 from .model import Model

@@ -2,82 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff import grad
+from ..checks import number, whole
 from ..graph import GraphError, Shape, input, state
 from ..nn import trace
 from ..ops import maximum, minimum, sum
 from ..optim import Optimizer, updates_of
 from ..program import Program
 from . import programs
-from .loop import first_state
+from .core import ModelCore
 from .outputs import one_output
-
-if TYPE_CHECKING:
-    from .model import Model
+from .stepping import first_state
 
 INPUT = "activate.input"  # what the state that climbs is called
 
 
-def maximise(
-    model: Model,
-    unit: int | tuple[int, ...],
-    layer: str | None,
-    steps: int,
-    optimizer: Optimizer,
-    l2: float,
-    low: float | None,
-    high: float | None,
-    start: Any,
-    seed: int,
-) -> np.ndarray:
+class Ascent(NamedTuple):
+    """How the input climbs; see `Model.activate`."""
+
+    steps: int
+    optimizer: Optimizer
+    l2: float
+    low: float | None
+    high: float | None
+    start: Any
+    seed: int
+
+
+def maximize(model: ModelCore, unit: int | tuple[int, ...], layer: str | None, by: Ascent) -> np.ndarray:
     """The input that excites a unit of a layer most; see `Model.activate`."""
     if layer is None:
         one_output(model, "activate without a layer is")
-    if model.how != "one" or model._codes():
+    if model.how != "one" or model.network.codes():
         takes = "whole numbers" if model.how == "one" else "several arrays"
         raise GraphError(f"activate looks for one array of continuous numbers, but the net takes {takes}")
     shape = model.specs["x"].shape
-    if steps < 0 or l2 < 0:
-        raise GraphError(f"activate: steps and l2 must be 0 or more, got {steps} and {l2}")
-    program, output = climb(model, shape, layer, optimizer, l2, low, high)
+    steps = whole("activate", "steps", by.steps, least=0)
+    number("activate", "l2", by.l2, least=0)
+    program, output = climb(model, shape, layer, by)
     mask = np.zeros(output, model.dtype)
     try:
         mask[unit] = 1
     except IndexError:
         raise GraphError(f"{layer or 'the net'} has outputs of shape {output}, so there is no unit {unit}") from None
-    x = np.random.default_rng(seed).normal(0, 0.01, shape) if start is None else np.asarray(start)
+    x = np.random.default_rng(by.seed).normal(0, 0.01, shape) if by.start is None else np.asarray(by.start)
     if x.shape != shape:
         raise GraphError(f"activate: start has shape {x.shape}, expected {shape}, that of one sample")
     own = {name: a for name, a in model.state.items() if name in program.state and not name.startswith("optimizer.")}
-    own[INPUT] = np.clip(x, low, high).astype(model.dtype)
+    own[INPUT] = np.clip(x, by.low, by.high).astype(model.dtype)
     rest = [name for name in program.state if name not in own]
-    memory = first_state(program, rest, optimizer, seed) | own
-    run = model.executor.compile(program, model.threads)
+    memory = first_state(program, rest, by.optimizer, by.seed) | own
+    run = model.programs.compile(program)
     for _ in range(steps):
         run(memory, {"mask": mask / mask.sum()})
     return memory[INPUT]
 
 
-def climb(
-    model: Model,
-    shape: Shape,
-    layer: str | None,
-    optimizer: Optimizer,
-    l2: float,
-    low: float | None,
-    high: float | None,
-) -> tuple[Program, Shape]:
+def climb(model: ModelCore, shape: Shape, layer: str | None, by: Ascent) -> tuple[Program, Shape]:
     """One step of ascent on C = sum_i mask_i y_i - l2 sum_i x_i^2, for a layer's output y; and the shape of y."""
     x = state(INPUT, shape, model.dtype)
     y = programs.output_of(trace(model.net, x, dtype=model.dtype), layer)
     mask = input("mask", y.shape, model.dtype, kind="shared")
-    slope = grad(sum(mask * y) - l2 * sum(x * x), x)
-    updates = updates_of([(x, -slope)], optimizer, model.dtype)  # an optimizer goes down
-    for bound, keep_to in ((low, maximum), (high, minimum)):
+    slope = grad(sum(mask * y) - by.l2 * sum(x * x), x)
+    updates = updates_of([(x, -slope)], by.optimizer, model.dtype)  # an optimizer goes down
+    for bound, keep_to in ((by.low, maximum), (by.high, minimum)):
         if bound is not None:
             updates[x] = keep_to(updates[x], bound)
     return Program({"mask": mask}, {}, updates), y.shape

@@ -14,9 +14,10 @@ from ..nn.penalties import PENALTY
 from .callbacks import AverageWeights, Callback, Monitor, ReduceLROnPlateau
 from .checkpoint import Checkpoint
 from .evaluation import of_epochs
-from .loop import Training, base_rate
+from .rates import base_rate
 from .remarks import remark
 from .stopping import AllOf, Combined, EarlyStopping, Epochs
+from .training import Training
 
 if TYPE_CHECKING:
     from .model import Model

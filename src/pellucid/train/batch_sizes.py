@@ -15,7 +15,7 @@ from .remarks import remark
 
 if TYPE_CHECKING:
     from ..nn.layer import Traced
-    from .model import Model
+    from .core import ModelCore
 
 DEFAULT_BATCH = 32
 
@@ -45,14 +45,14 @@ def even(n: int, batch: int) -> int:
     return n
 
 
-def sizes(model: Model, parts: Iterable[Part | Arrays], batch: int) -> list[int]:
+def sizes(model: ModelCore, parts: Iterable[Part | Arrays], batch: int) -> list[int]:
     """The batch size for each of the parts of the samples; see `even`.
 
     Raises `GraphError` where a layer takes statistics over the samples of batches of one.
     """
     found = []
     for part in map(as_part, parts):
-        traced, n = traced_for(model, part.whole), part.samples
+        traced, n = model.network.traced_for(part.whole), part.samples
         if not traced.over_samples:
             found.append(batch)
             continue
@@ -61,12 +61,7 @@ def sizes(model: Model, parts: Iterable[Part | Arrays], batch: int) -> list[int]
     return found
 
 
-def traced_for(model: Model, arrays: Arrays) -> Traced:
-    """The net as it was traced for samples of these shapes."""
-    return model._others.get(tuple(model._specs_of(arrays).values()), model._built())
-
-
-def check_statistics(model: Model, traced: Traced, n: int, batch: int) -> None:
+def check_statistics(model: ModelCore, traced: Traced, n: int, batch: int) -> None:
     """`GraphError` where a layer takes statistics over the samples, and there is one in a batch."""
     if not traced.over_samples or min(n, batch) > 1:
         return

@@ -52,7 +52,7 @@ class Piece(NamedTuple):
 
 
 @dataclass
-class Place:
+class FitPosition:
     """How far a fit is: its epochs and steps that are done, and in the epoch under way the samples and their sums.
 
     ``first``: how many steps of the fit were done when the epoch began.

@@ -12,6 +12,7 @@ from ..graph import GraphError
 from ..hints import close, find
 from ..metrics import larger_is_better
 from ..reprs import made_as
+from .rates import base_rate, set_base_rate
 from .remarks import remark
 
 if TYPE_CHECKING:
@@ -156,8 +157,6 @@ class ReduceLROnPlateau(Callback):
         self.best, self.wait, self.cooling = math.inf, 0, 0
 
     def on_epoch_end(self, epoch, logs=None):
-        from .loop import base_rate, set_base_rate
-
         value = self.monitor.value(logs)
         if self.monitor.improved(value, self.best):
             self.best, self.wait = value, 0
@@ -197,7 +196,7 @@ class AverageWeights(Callback):
             remark(f"AverageWeights(start={self.start}) has averaged nothing: training ended before, "
                    f"{self.model.stopped}")  # fmt: skip
         if self.count:
-            trained = {name for name, p in self.model._built().parameters.items() if p.trainable}
+            trained = {name for name, p in self.model.network.built().parameters.items() if p.trainable}
             means = {name: total / self.count for name, total in self.total.items() if name in trained}
             self.model.set_parameters(means)
             self.model.update_statistics()

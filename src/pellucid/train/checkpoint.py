@@ -18,15 +18,15 @@ from ..data import DataError
 from ..graph import GraphError
 from ..program import Program
 from . import saving
-from .batches import Place
+from .batches import FitPosition
 from .callbacks import Callback, Monitor
 from .fingerprint import KINDS, Fingerprint, check_same, fingerprint
 from .history import History
 from .serialization import decode, encode, fits
 
 if TYPE_CHECKING:
-    from .loop import Training
     from .model import Model
+    from .training import Training
 
 LOOK = 500  # steps after which the clock is looked at: a constant, so that no time decides how sums are added up
 NAME = re.compile(r"step-(\d+)\.pel")
@@ -96,7 +96,7 @@ class Checkpoint(Callback):
             else:
                 self.best_value = value
 
-    def due(self, place: Place) -> bool:
+    def due(self, place: FitPosition) -> bool:
         """Whether the fit is to be written at this place, which is between two epochs if ``rows`` is 0."""
         by_steps = self.steps is not None and place.step % self.steps == 0
         by_epochs = self.epochs is not None and not place.rows and place.epoch % self.epochs == 0
@@ -108,7 +108,7 @@ class Checkpoint(Callback):
         found = [path for path in self.folder.glob("step-*.pel") if NAME.fullmatch(path.name)]
         return sorted(found, key=lambda path: int(path.stem.partition("-")[2]), reverse=True)
 
-    def write(self, place: Place, callbacks: Sequence[Callback]) -> None:
+    def write(self, place: FitPosition, callbacks: Sequence[Callback]) -> None:
         """Write the fit as it is at a place between two steps, and remove what is no longer kept."""
         model = self.model
         arrays: dict[str, np.ndarray] = {}
@@ -146,7 +146,7 @@ class Saved(NamedTuple):
     tensors: dict[str, np.ndarray]
     record: dict[str, Any]
 
-    def restore(self, model: Model, callbacks: Sequence[Callback]) -> Place:
+    def restore(self, model: Model, callbacks: Sequence[Callback]) -> FitPosition:
         """Bring model and callbacks to where the fit was, and say where that is."""
         theirs = self.record["callbacks"]
         ours = [c for c in callbacks if c.state_dict()]
@@ -227,7 +227,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         good = isinstance(record, dict) and all(fits(record[name], kind) for name, kind in RECORD.items())
         if not (good and record["fit"].keys() >= KINDS.keys()):
             raise DataError("it is not the record of a fit")
-        place = Place(**decode(record["place"], tensors, {}))
+        place = FitPosition(**decode(record["place"], tensors, {}))
         if not all(fits(getattr(place, f), int) and getattr(place, f) >= 0 for f in ("epoch", "step", "first", "rows")):
             raise DataError(f"no fit can be at {place}")
         states = [[fits(name, str) and name, decode(state, tensors, {})] for name, state in record["callbacks"]]

@@ -27,10 +27,11 @@ from .batches import Arrays, order_of
 from .checkpoint import Checkpoint
 from .evaluation import batch_size_for, numbers
 from .finite import bad_state
+from .inputs import arrays_of, parts_of
 from .loggers import CSVLogger, JSONLinesLogger
-from .loop import at_epoch
 from .model import Model
-from .program_cache import run_of, structure
+from .program_cache import structure
+from .rates import at_epoch
 from .tensorboard import TensorBoard
 
 MOST_WORK = 6_000_000  # multiplications of one member's step: 784-32-10 gains a quarter, 784-100-10 loses a tenth
@@ -151,16 +152,16 @@ def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool
     plain = plain and not first.optimizer.use_ema and all(isinstance(m, Mean) for m in first.metrics.values())
     if len(models) == 1 or not plain or not all(_alike(first, m) for m in models[1:]):
         return False
-    (arrays,) = first._parts(x, y, weights[0])
-    step = first._compiled("step", arrays)
+    (arrays,) = parts_of(first, x, y, weights[0])
+    step = first.programs.compiled("step", arrays)
     (batch,) = sizes(first, [arrays], training_batch_size(options.get("batch_size"), len(arrays["y"])))
     if not hasattr(step, "work") or step.work * batch > MOST_WORK:
         return False
     validation = options.get("validation_data")
-    held = None if validation is None else first._arrays(*held_out(validation), name="validation_data ")
+    held = None if validation is None else arrays_of(first, *held_out(validation), name="validation_data ")
     rounds = -(-len(models) // (jobs * MOST_MEMBERS))
     size = -(-len(models) // (jobs * rounds))
-    given = [m._parts(x, y, w)[0] if w is not None else arrays for m, w in zip(models, weights, strict=True)]
+    given = [parts_of(m, x, y, w)[0] if w is not None else arrays for m, w in zip(models, weights, strict=True)]
     groups = []
     for start in range(0, len(models), size):
         rows = list(range(start, min(start + size, len(models))))
@@ -189,7 +190,9 @@ def _alike(a: Model, b: Model) -> bool:
     """Whether two models have the same programs, and have learnt for as long."""
     recipe = lambda m: (m.net, m.loss, m.optimizer, m.regularizer, m.constraint, *m.metric_names)
     same = all(x is y for x, y in zip(recipe(a), recipe(b), strict=False))
-    return a.epochs == b.epochs and (same or (structure(a) is not None and structure(a) == structure(b)))
+    return a.epochs == b.epochs and (
+        same or (structure(a.programs) is not None and structure(a.programs) == structure(b.programs))
+    )
 
 
 class Group:
@@ -228,7 +231,7 @@ class Group:
         apart = ["weight"] if what == "step" and "weight" in arrays else []
         one = arrays | {name: arrays[name][:, 0] for name in apart}
         key = ("members", n, what, first.how, *((name, a.shape[1:], str(a.dtype)) for name, a in arrays.items()))
-        return run_of(first, key, lambda: members(first._compiled(what, one).program, n, apart))
+        return first.programs.run_of(key, lambda: members(first.programs.compiled(what, one).program, n, apart))
 
     def _means(self, sums: dict[str, float]) -> list[dict[str, float]]:
         """From the sums of all members, the means of each."""

@@ -16,11 +16,12 @@ from ..metrics.sklearn_scores import rows_of, spread
 from ..nn import Loss, Losses
 from ..nn.loss import places_of
 from ..nn.penalties import PENALTY
+from .finite import check_inputs, check_prediction, is_finite
 from .outputs import OfOutput, is_scored, of_one, outputs_of
 from .parts import Arrays, Part, as_part
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .core import ModelCore
 
 EVALUATE_BATCH = 256
 Metrics = Mapping[str, Metric]
@@ -38,14 +39,14 @@ def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH)
 
 
 def evaluate(
-    model: Model,
+    model: ModelCore,
     given: Sequence[Part | Arrays],
     batch_size: int | str | None = None,
     metrics: Metrics | None = None,
 ) -> dict[str, Any]:
     """The weighted mean of the loss, and the metrics, over the samples of all parts."""
     metrics, parts = model.metrics if metrics is None else metrics, [as_part(arrays) for arrays in given]
-    runs = [model._compiled("evaluate", part.whole, metrics) for part in parts]
+    runs = [model.programs.compiled("evaluate", part.whole, metrics) for part in parts]
     check(model, parts, metrics)
     sums: dict[str, Any] = {}
     for run, part in zip(runs, parts, strict=True):
@@ -58,17 +59,17 @@ def evaluate(
 
 
 def from_predictions(
-    model: Model, parts: Sequence[Part], batch_size: int | str | None, metrics: Metrics
+    model: ModelCore, parts: Sequence[Part], batch_size: int | str | None, metrics: Metrics
 ) -> dict[str, float]:
     """The metrics that need all predictions at once."""
     found = []
     for part in parts:
         inputs = part.inputs
-        prediction = model._in_batches(model._compiled("predict", inputs.whole), inputs, batch_size)
+        prediction = in_batches(model, model.programs.compiled("predict", inputs.whole), inputs, batch_size)
         mask = steps_counted(model, inputs, batch_size)
         found.append((part["y"], prediction, part.get("weight"), mask))
     if isinstance(model.loss, Losses):
-        return {name: value for o in outputs_of(model.loss, model._built()) for name, value in _scored(
+        return {name: value for o in outputs_of(model.loss, model.network.built()) for name, value in _scored(
                 of_one(metrics, o.name), o.loss, [(o.targets_in(t), o.prediction_in(p), w, m) for t, p, w, m in found]
                 ).items()}  # fmt: skip
     return _scored(metrics, model.loss, found)
@@ -85,25 +86,52 @@ def _scored(metrics: Metrics, loss: Loss, found: list[tuple]) -> dict[str, float
     return {name: metric.score(t, y, weight) for name, metric in chosen.items()}
 
 
-def steps_counted(model: Model, inputs: Part | Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
+def in_batches(
+    model: ModelCore,
+    run: Any,
+    arrays: Mapping[str, np.ndarray],
+    batch_size: int | str | None,
+    finite: bool = False,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """The one output of a program, for ``batch_size`` samples after the others.
+
+    ``finite``: what is not is an error, that names the row, which is one of ``rows``.
+    """
+    (name,) = run.program.outputs
+    part = as_part(arrays)
+    n = part.samples
+    size = batch_size_for(batch_size, n)
+    parts = []
+    for start in range(0, n, size):
+        some = part.some(slice(start, min(start + size, n)))
+        if finite and not all(is_finite(a, model.dtype) for a in some.values()):
+            check_inputs(arrays, model.dtype, rows)
+        parts.append(run(model.state, some)[name])
+        if finite and not is_finite(parts[-1]):
+            check_prediction(parts[-1], start, rows)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def steps_counted(model: ModelCore, inputs: Part | Arrays, batch_size: int | str | None = None) -> np.ndarray | None:
     """Which steps of the net's output count, bool (n, T); None for a net without masks."""
-    if model._built().mask is None:
+    if model.network.built().mask is None:
         return None
-    return model._in_batches(model._compiled("mask", as_part(inputs).whole), inputs, batch_size) > 0
+    return in_batches(model, model.programs.compiled("mask", as_part(inputs).whole), inputs, batch_size) > 0
 
 
-def of_targets(model: Model, metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
+def of_targets(model: ModelCore, metrics: Metrics, arrays: Arrays, rows: np.ndarray | None = None) -> dict[str, Any]:
     """The sums over the samples (or some) that need the targets alone; where a net has masks, its program has them."""
-    outputs = outputs_of(model.loss, model._built()) if isinstance(model.loss, Losses) else []
+    outputs = outputs_of(model.loss, model.network.built()) if isinstance(model.loss, Losses) else []
     inner = [metric.metric if isinstance(metric, OfOutput) else metric for metric in metrics.values()]
-    if model._built().mask is not None or all(type(m).of_targets is Metric.of_targets for m in inner if m):
+    if model.network.built().mask is not None or all(type(m).of_targets is Metric.of_targets for m in inner if m):
         return {}
     y, weight = arrays["y"], arrays.get("weight")
     if rows is not None and len(rows) < len(y):  # else it is all of them, in some order
         y, weight = y[rows], None if weight is None else weight[rows]
     if not outputs:
         return _of_targets(metrics, model.loss, y, weight)
-    return {f"{o.name}.{name}": value for o in outputs if model._built().outputs[o.name][1] is None
+    return {f"{o.name}.{name}": value for o in outputs if model.network.built().outputs[o.name][1] is None
             for name, value in _of_targets(of_one(metrics, o.name), o.loss, o.targets_in(y), weight).items()
             }  # fmt: skip
 
@@ -136,17 +164,19 @@ def of_epochs(metrics: Metrics) -> dict[str, Metric]:
     return {name: metric for name, metric in metrics.items() if not metric.array}
 
 
-def check(model: Model, parts: Sequence[Part], metrics: Metrics) -> None:
+def check(model: ModelCore, parts: Sequence[Part], metrics: Metrics) -> None:
     """`DataError` where a metric is not defined for the targets of all parts."""
     inner = [metric.metric if isinstance(metric, OfOutput) else metric for metric in metrics.values()]
     if all(type(metric).check is Metric.check for metric in inner if metric is not None):
         return
     if isinstance(model.loss, Losses):
-        for o in outputs_of(model.loss, model._built()):
+        for o in outputs_of(model.loss, model.network.built()):
             own = [o.targets_in(arrays["y"]) for arrays in parts]
             _check(of_one(metrics, o.name), o.loss, o.shape, own, "weight" in parts[0])
         return
-    _check(metrics, model.loss, model._built().output.shape, [arrays["y"] for arrays in parts], "weight" in parts[0])
+    _check(
+        metrics, model.loss, model.network.built().output.shape, [arrays["y"] for arrays in parts], "weight" in parts[0]
+    )
 
 
 def _check(metrics: Metrics, loss: Loss, output: Shape, targets: list[np.ndarray], weighted: bool) -> None:

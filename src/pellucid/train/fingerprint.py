@@ -29,7 +29,7 @@ def fingerprint(
     model: Model, step: Program, parts: list[Part], validation: list[Part] | None, **arguments: Any
 ) -> Fingerprint:
     """The net, the arguments and the data of a fit; ``arguments``: those of `Model.fit` that decide its result."""
-    known = step.state | {name: p.value for name, p in model._built().parameters.items()}
+    known = step.state | {name: p.value for name, p in model.network.built().parameters.items()}
     own = {"dtype": model.dtype, "seed": model.seed, "executor": model.executor.__name__.rpartition(".")[2]}
     own |= {name: text(getattr(model, name)) for name in NAMES if hasattr(model, name)}
     data: dict[str, str] = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import DataError
 from .callbacks import Callback
-from .loop import rate_used
+from .rates import rate_used
 
 if TYPE_CHECKING:
     from .model import Model

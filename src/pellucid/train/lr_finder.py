@@ -13,6 +13,9 @@ from ..graph import GraphError
 from ..optim import LBFGS
 from ..schedules import Schedule, start_of
 from .batches import Arrays, order_of
+from .building import build
+from .rates import RATE, at_epoch
+from .stepping import first_state, trained_weights
 
 if TYPE_CHECKING:
     from .model import Model
@@ -91,16 +94,15 @@ def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: i
         raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
     if isinstance(model.optimizer, LBFGS):
         raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
-    from .loop import RATE, at_epoch, first_state, trained_weights
 
     rate, k = start_of(model.optimizer.learning_rate), model.optimizer.gradient_accumulation_steps
     if isinstance(model.optimizer.learning_rate, Schedule) or k:  # which would multiply the rates, and keep steps back
         optimizer = replace(model.optimizer, learning_rate=rate, gradient_accumulation_steps=None)
         own, model = model, model.clone(optimizer=optimizer)
-        model._build(own.specs, own.how)
+        build(model, own.specs, own.how)
         model.state = dict(own.state)
     trained = model.epochs > 0
-    kept, run = dict(model.state), model._compiled("step", arrays)
+    kept, run = dict(model.state), model.programs.compiled("step", arrays)
     names = [name for name in run.program.state if name not in model.state]
     try:
         model.state |= first_state(run.program, names, model.optimizer, model.seed, model.state)

@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..checks import number, whole
 from ..graph import GraphError
+from .core import ModelCore
 from .finite import check_inputs
+from .inputs import inputs_of
 from .outputs import one_output
 
 ROWS = 256  # rows predicted together; the random numbers of a row depend on its place among them
@@ -21,10 +24,10 @@ class Interval(NamedTuple):
     upper: np.ndarray
 
 
-class Sampling:
+class MonteCarloDropout(ModelCore):
     """The methods of `Model` for Monte-Carlo dropout."""
 
-    def predict_samples(self: Any, x: Any, samples: int = 100, seed: int = 0) -> np.ndarray:
+    def predict_samples(self, x: Any, samples: int = 100, seed: int = 0) -> np.ndarray:
         """What `predict` gives, with units dropped as in training, many times: (samples, n, *output).
 
         Batch normalisation is as in `predict`, and noise on inputs is left out. The same seed gives the same numbers,
@@ -39,14 +42,12 @@ class Sampling:
         >>> model.predict_samples(np.ones((5, 3)), samples=10).shape
         (10, 5, 2)
         """
-        self._built()
+        self.network.built()
         one_output(self, "predict_samples is")
-        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise GraphError(f"samples must be a whole number >= 1, got {samples!r}")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        arrays, _ = self._inputs(x)
-        run = self._compiled("sample", arrays)
+        samples = whole("predict_samples", "samples", samples)
+        seed = whole("predict_samples", "seed", seed, least=0)
+        arrays = inputs_of(self, x)
+        run = self.programs.compiled("sample", arrays)
         if "random.key" not in run.program.state:
             raise GraphError("the net drops nothing, so that all samples would be the same; put nn.Dropout(0.2) or the "
                              "like between its layers")  # fmt: skip
@@ -60,14 +61,13 @@ class Sampling:
                 found[i, start : start + ROWS] = run(self.state | {"random.key": key}, part)["prediction"]
         return found
 
-    def predict_interval(self: Any, x: Any, level: float = 0.95, samples: int = 100, seed: int = 0) -> Interval:
+    def predict_interval(self, x: Any, level: float = 0.95, samples: int = 100, seed: int = 0) -> Interval:
         """Mean, lower and upper of `predict_samples`: between the bounds lies the share ``level`` of the predictions.
 
         It tells how far the net's opinion varies (it grows where there was no data), not the noise of the targets. The
         bounds are quantiles: take more samples for a level near 1. Raises `GraphError` for a level outside (0, 1).
         """
-        if not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise GraphError(f"level must be between 0 and 1, for example 0.95, got {level!r}")
+        level = number("predict_interval", "level", level, above=0, below=1, hint="for example 0.95")
         drawn = self.predict_samples(x, samples, seed)
         lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0).astype(drawn.dtype)
         return Interval(drawn.mean(0), lower, upper)

@@ -14,8 +14,9 @@ from ..optim import LBFGS, as_optimizer, updates_of
 from ..optim.updates import LEFT
 from ..program import Program
 from .lbfgs import WholeSteps
-from .loop import at_epoch, first_state
 from .programs import gradient_name
+from .rates import at_epoch
+from .stepping import first_state
 
 
 class Walk(NamedTuple):

@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import executors
-from ..checks import number
+from ..checks import hint_options, hinting, no_attribute, number, whole
 from ..data import Buckets, DataError, Dataset
-from ..graph import GraphError
-from ..nn import Constraint, Losses, Penalty, init_program
-from ..nn.layer import Traced
+from ..errors import ArgumentError, GraphError
+from ..nn import Constraint, Losses, Penalty
 from ..nn.outputs import as_losses
 from ..nn.penalties import as_constraint, as_penalty
 from ..optim import as_optimizer
-from . import batch_sizes, bucketed, checkpoint, evaluation, loop
+from . import batch_sizes, checkpoint, evaluation, loop, saving, stepping
 from .agreement import check_agreement
-from .arrays import Spec, example_target
+from .arrays import example_target
+from .building import build, unchanged_on_error
 from .callbacks import Callback, as_callbacks
-from .codes import Codes, first_specs, specs_of_shapes
-from .doctor.visit import Examined
-from .finite import check_inputs, check_prediction, is_finite
+from .codes import first_specs, specs_of_shapes
+from .compiled import Programs
+from .core import ModelCore
+from .doctor.findings import Diagnosis
+from .doctor.visit import diagnose
+from .evaluation import in_batches
 from .history import History
-from .inputs import Feeding, Parameters
+from .inputs import inputs_of, parts_of, predict_buckets
 from .lr_finder import RateSearch, search_rates
-from .mc_dropout import Sampling
+from .mc_dropout import MonteCarloDropout
+from .network import Network
 from .outputs import apart, metrics_for, one_output
 from .parts import as_part
-from .penalties import Penalised, first_strengths
-from .preparing import prepared
+from .penalties import Penalties
+from .preparing import FitOptions, prepared
 from .printing import Printed
-from .program_cache import shared
 from .progress import progress_for
-from .transfer import Reuse
+from .rates import base_rate, factor_of, set_base_rate
+from .transfer import Transfer
 from .warming import Warming
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
+class Model(Transfer, MonteCarloDropout, Penalties, Printed, Warming, ModelCore):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -85,79 +89,48 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         loss_weights: Any = None,
     ) -> None:
         if not callable(net) or isinstance(net, type):
-            raise GraphError(f"the net must be a layer or a function of Values, got {net!r}"
-                             + ("; did you forget the parentheses?" if isinstance(net, type) else ""))  # fmt: skip
+            raise ArgumentError(f"the net must be a layer or a function of Values, got {net!r}"
+                                + ("; did you forget the parentheses?" if isinstance(net, type) else ""))  # fmt: skip
         if dtype not in ("float32", "float64"):
-            raise GraphError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+            raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise GraphError(f"seed must be a whole number, 0 or more, got {seed!r}")
-        self.net, self.loss, self.optimizer = net, as_losses(loss, loss_weights), as_optimizer(optimizer)
-        self.metric_names, self.metrics = metrics_for(self.loss, metrics)
-        self.regularizer = as_penalty(regularizer, "regularizer")
-        self.constraint = as_constraint(constraint, "constraint")
-        self.seed, self.dtype = int(seed), dtype
-        self.executor, self.threads = executors.get(executor), executors.as_threads(threads)
-        self.state: dict[str, np.ndarray] = {}
-        self.history, self.epochs = History(), 0
-        self._rate: np.ndarray | None = None  # the base learning rate that the last epoch had
-        self.in_parts = False  # samples come part after part: one part may hold one class only
-        self.stop_training, self.stopped = False, ""  # what callbacks may set; and why the last fit ended
-        self.training: loop.Training | None = None  # during `fit`: what it was given
-        self.notes: dict[str, Any] = {}  # kept in the saved file, as JSON, for the user and the command line
-        self.blobs: dict[str, np.ndarray] = {}  # kept there too, as arrays
-        self.traced: Traced | None = None
-        self.columns: dict[str, tuple[str, ...]] = {}  # of the tables with names that it was fitted on, by input
-        self._warned = False
-        self._coded: tuple[Traced | None, dict[str, Codes]] = None, {}  # what `_codes` found for `traced`
-        self._runs: dict[Any, Any] = {}
-        self._predicting: dict[Any, Any] = {}  # those that predict, by shapes and dtypes of arrays
-        self._others: dict[Any, Traced] = {}  # the net traced on samples of other shapes than it was built for
+            raise ArgumentError(f"seed must be a whole number, 0 or more, got {seed!r}")
+        network, losses = Network(net, dtype), as_losses(loss, loss_weights)
+        chosen = as_optimizer(optimizer)
+        names, found = metrics_for(losses, metrics)
+        penalty, limit = as_penalty(regularizer, "regularizer"), as_constraint(constraint, "constraint")
+        computing = executors.get(executor), executors.as_threads(threads)
+        super().__init__(
+            network, Programs(network, losses, chosen, found, names, penalty, limit, *computing), int(seed)
+        )
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
-                raise GraphError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
+                raise ArgumentError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")
             specs, how = specs_of_shapes(input_shape, input_dtype or dtype)
             if input_dtype is None:
                 some = {k: np.zeros((1, *s.shape)) for k, s in specs.items()}
-                specs, _ = first_specs(lambda specs: self._traced_on(specs, how), some, dtype)
-            self._build(specs, how)
+                specs, _ = first_specs(lambda specs: self.programs.traced_on(specs, how), some, dtype)
+            build(self, specs, how)
 
-    def _forget(self) -> None:
-        """Be as before the first data was seen."""
-        self.traced, self.state, self._runs, self._predicting, self._others = None, {}, {}, {}, {}
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hint_verbs(cls)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return no_attribute(self, "model", name)
 
     # ---- weights ----------------------------------------------------------------------------------------------
-
-    def _build(self, specs: dict[str, Spec], how: str) -> None:
-        """Trace the net on inputs of these shapes, and make its first weights."""
-        self._trace(specs, how)
-        self.state |= first_strengths(self) | self._begun()
-
-    def _trace(self, specs: dict[str, Spec], how: str) -> None:
-        """Make the net a graph, for inputs of these shapes."""
-        self.traced, self.specs, self.how = self._traced_on(specs, how), specs, how
-
-    def _begun(self) -> dict[str, np.ndarray]:
-        """Every parameter as it begins, from the seed."""
-        parameters = self._built().parameters
-        # by the reference, so that the same seed gives the same first weights on every executor
-        first = shared(self, ("weights", self.how, *self.specs.items()),
-                       lambda: executors.get("reference").compile(init_program(parameters)))  # fmt: skip
-        key = np.array([self.seed >> 32, self.seed], dtype=np.uint64).astype(np.uint32)
-        return first({}, {"key": key}) if parameters else {}
-
-    def _built(self) -> Traced:
-        if self.traced is None:
-            raise GraphError("the model has no weights yet: fit it, or give Model(..., input_shape=(n,))")
-        return self.traced
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of the weights by name."""
-        return Parameters({name: self.state[name].copy() for name in self._built().parameters})
+        return Parameters({name: self.state[name].copy() for name in self.network.built().parameters})
 
     def set_parameters(self, values: dict[str, Any]) -> None:
         """Replace weights by name; raises `GraphError` for a name or a shape that the net does not have."""
-        known = self._built().parameters
+        known = self.network.built().parameters
         new = {}
         for name, value in values.items():
             if name not in known:
@@ -177,15 +150,15 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         >>> model.learning_rate
         0.05
         """
-        return loop.base_rate(self) * loop.factor_of(self)
+        return base_rate(self) * factor_of(self)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         rate = number("model", "learning_rate", rate, above=0)
-        factor = loop.factor_of(self)
+        factor = factor_of(self)
         if factor == 0:
             raise GraphError("the learning rate's schedule is at 0 now, so that no number times it is any other")
-        loop.set_base_rate(self, rate / factor)
+        set_base_rate(self, rate / factor)
 
     def gradients(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
@@ -200,8 +173,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         >>> cost, slopes["weight"].item(), slopes["bias"].item()
         (4.5, -6.0, -3.0)
         """
-        with self._unchanged_on_error():
-            return loop.gradients(self, self._parts(x, y, sample_weight), batch_size)
+        with unchanged_on_error(self):
+            return stepping.gradients(self, parts_of(self, x, y, sample_weight), batch_size)
 
     def update_statistics(self, x: Any = None, *, batch_size: int | str | None = None) -> None:
         """Compute anew what layers learn besides weights (batch normalisation's means and variances), over samples.
@@ -210,14 +183,14 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         """
         if x is None and self.training is None:
             raise DataError("update_statistics: x is missing (only within fit are there samples)")
-        parts = self.training.unchanged if self.training is not None and x is None else [self._inputs(x)[0]]
+        parts = self.training.unchanged if self.training is not None and x is None else [inputs_of(self, x)]
         n = as_part(parts[0]).samples
         chunks = (
             batch_sizes.sizes(self, parts, evaluation.batch_size_for(batch_size, n))
             if self.training is None or x is not None
             else self.training.batches
         )
-        loop.update_statistics(self, parts, chunks)
+        stepping.update_statistics(self, parts, chunks)
 
     def find_learning_rate(
         self,
@@ -235,8 +208,8 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         The result has the rates, the smoothed losses, a ``suggestion`` and a ``plot()``. The search ends where the loss
         is four times the lowest so far. Smith, "Cyclical learning rates", WACV 2017.
         """
-        with self._unchanged_on_error():
-            (arrays,) = self._parts(x, y, sample_weight, fitting=True)
+        with unchanged_on_error(self):
+            (arrays,) = parts_of(self, x, y, sample_weight, fitting=True)
             batch = batch_sizes.training_batch_size(batch_size, len(arrays["y"]))
             return search_rates(self, arrays, low, high, steps, *batch_sizes.sizes(self, [arrays], batch))
 
@@ -280,18 +253,18 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         Raises `DataError` for arrays that do not fit the net or the loss, before anything is changed, and
         `DivergedError` when the loss or a weight becomes NaN or infinite.
         """
-        if not isinstance(epochs, (int, np.integer)) or isinstance(epochs, bool) or epochs < 0:
-            raise GraphError(f"epochs must be a whole number >= 0, got {epochs!r}")
-        with self._unchanged_on_error():
-            training = prepared(self, x, y, batch_size, epochs, validation_split, validation_data, shuffle,
-                                sample_weight, class_weight, augment)  # fmt: skip
+        epochs = whole("fit", "epochs", epochs, least=0)
+        with unchanged_on_error(self):
+            options = FitOptions(batch_size, epochs, validation_split, validation_data, shuffle, sample_weight,
+                                 class_weight, augment)  # fmt: skip
+            training = prepared(self, x, y, options)
             progress = progress_for(verbose, epochs, training.samples)
             callbacks = as_callbacks(callbacks)
             check_agreement(self, training, callbacks)
             saved = checkpoint.find(self, training, callbacks, resume)
         program = training.steps[0].program
         slots = [v for v in program.state if v not in self.state]
-        self.state |= loop.first_state(program, slots, self.optimizer, self.seed, self.state)
+        self.state |= stepping.first_state(program, slots, self.optimizer, self.seed, self.state)
         return loop.fit(self, training, callbacks, progress, saved)
 
     def evaluate(
@@ -307,13 +280,13 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
 
         ``metrics``: others than the model's own, for this once. Raises `DataError` where predictions are not finite.
         """
-        self._built()
+        self.network.built()
         chosen = self.metrics if metrics is None else metrics_for(self.loss, metrics)[1]
-        parts = self._parts(x, y, sample_weight)
+        parts = parts_of(self, x, y, sample_weight)
         found = evaluation.evaluate(self, parts, batch_size, chosen)
         if not np.isfinite(found["loss"]):
             for inputs in (as_part(arrays).inputs for arrays in parts):
-                self._in_batches(self._compiled("predict", inputs.whole), inputs, batch_size, finite=True)
+                in_batches(self, self.programs.compiled("predict", inputs.whole), inputs, batch_size, finite=True)
         return found
 
     def predict(self, x: Any, *, batch_size: int | str | None = None, finite: bool = True) -> Any:
@@ -323,25 +296,46 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         arrays, each as long as its sequence. Raises `DataError` for NaN, infinity and numbers beyond the model's dtype
         in the samples or the predictions, with the row; ``finite=False`` takes and gives them as they are.
         """
-        self._built()
+        self.network.built()
         if isinstance(x, Buckets):
-            return bucketed.predict(self, x, batch_size, finite)
-        arrays, _ = self._inputs(x)
-        run = self._compiled("predict", arrays)
-        found = self._in_batches(run, arrays, batch_size, finite)
-        return apart(self.loss, self._traced_for(arrays), found) if isinstance(self.loss, Losses) else found
+            return predict_buckets(self, x, batch_size, finite)
+        arrays = inputs_of(self, x)
+        run = self.programs.compiled("predict", arrays)
+        found = in_batches(self, run, arrays, batch_size, finite)
+        return apart(self.loss, self.network.traced_for(arrays), found) if isinstance(self.loss, Losses) else found
 
     def save(self, path: Any) -> None:
         """Write the model to one file: weights, architecture, optimizer state and history; see `pellucid.load`."""
-        from .saving import save
-
-        save(self, path)
+        saving.save(self, path)
 
     def __reduce__(self) -> tuple:
         """Models can be pickled and copied: for worker processes. To keep one, `save` it."""
-        from .saving import from_parts, parts
+        return saving.from_parts, saving.parts(self)
 
-        return from_parts, parts(self)
+    def diagnose(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        validation_data: tuple | Dataset | None = None,
+        test: tuple | Dataset | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        batch_size: int | None = None,
+    ) -> Diagnosis:
+        """Look for what is wrong with the samples, the net and its training; changes nothing, and prints as text.
+
+        ``x``, ``y``: training samples, or a Dataset as ``x``. ``validation_data`` and ``test``: others, by which
+        overfitting and rows that leak are found. ``sample_weight``, ``class_weight``, ``batch_size``: as `fit` had
+        them. See `pellucid.train.doctor`. Raises `DataError` for arrays that do not fit the net or the loss.
+
+        >>> from pellucid import Model, data, nn
+        >>> train = data.digits()
+        >>> Model(nn.Dense(10), loss="cross_entropy").diagnose(train.x, train.y)
+        healthy: nothing found
+        """
+        others = {"validation_data": validation_data, "test": test}
+        return diagnose(self, x, y, sample_weight, class_weight, batch_size, others)
 
     def dump(self, folder: Any, batch_size: int = batch_sizes.DEFAULT_BATCH) -> None:
         """Write what the executor makes of the training step and of `predict`, to be read by people.
@@ -352,36 +346,28 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
         """
         executors.must_dump(self.executor)
         one_output(self, "dump is")
-        output = self._built().output.shape
-        made = {what: run for (what, *_), run in self._runs.items()}  # as last used: with weights or without
+        output = self.network.built().output.shape
+        made = {what: run for (what, *_), run in self.programs.runs.items()}  # as last used: with weights or without
         for what, arrays in (("step", {"y": example_target(self.loss, output, self.dtype)}), ("predict", {})):
-            run = made.get(what) or self._compiled(what, arrays)
+            run = made.get(what) or self.programs.compiled(what, arrays)
             run.dump(Path(folder) / what, batch_size)
 
-    def _in_batches(
-        self,
-        run: Any,
-        arrays: Mapping[str, np.ndarray],
-        batch_size: int | str | None,
-        finite: bool = False,
-        rows: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """The one output of a program, for some samples after the others.
 
-        ``finite``: what is not is an error, that names the row, which is one of ``rows``.
-        """
-        (name,) = run.program.outputs
-        part = as_part(arrays)
-        n = part.samples
-        size = evaluation.batch_size_for(batch_size, n)
-        parts = []
-        for start in range(0, n, size):
-            some = part.some(slice(start, min(start + size, n)))
-            if finite:
-                for a in some.values():
-                    if not is_finite(a, self.dtype):
-                        check_inputs(arrays, self.dtype, rows)
-            parts.append(run(self.state, some)[name])
-            if finite and not is_finite(parts[-1]):
-                check_prediction(parts[-1], start, rows)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+class Parameters(dict[str, np.ndarray]):
+    """Weights by name. It is no function, as PyTorch's is, and says so."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("model.parameters is a dict of arrays by name, without parentheses; the model gives the "
+                        "optimizer its weights: pel.Model(net, loss, optim.Adam(0.001))")  # fmt: skip
+
+
+def hint_verbs(cls: type) -> None:
+    """Let a class say what options that it does not have are called here."""
+    hint_options(cls)
+    for name in ("fit", "evaluate", "predict"):
+        if name in cls.__dict__:
+            setattr(cls, name, hinting(name, owner=f"Model.{name}")(cls.__dict__[name]))
+
+
+hint_verbs(Model)
+saving.register(Model)

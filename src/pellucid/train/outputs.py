@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ..nn.loss import places_of
 from ..nn.outputs import in_order
 from ..ops import cast, reshape
 from .arrays import as_targets
+
+if TYPE_CHECKING:
+    from .core import ModelCore
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def check_outputs(loss: Loss, traced: Traced) -> None:
         raise GraphError(f"the net returns the outputs {', '.join(names)}: give a loss for each, loss={form}")
 
 
-def one_output(model: Any, what: str) -> None:
+def one_output(model: ModelCore, what: str) -> None:
     """`GraphError` for what is for nets of one output alone."""
     if isinstance(model.loss, Losses):
         raise GraphError(f"{what} for nets of one output; this one has {', '.join(model.loss.names)}")

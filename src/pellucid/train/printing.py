@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..formulas import Formula, aligned, call, symbol
 from ..graph import sample_input, toposort
 from ..nn.activations import linear
 from ..nn.formulas import NetWriter
 from ..reprs import html_table, html_text, laid_out
+from .core import ModelCore
 from .summary import summary_head, summary_rows, summary_text, totals_text
 
-if TYPE_CHECKING:
-    from .model import Model
 
-
-class Printed:
+class Printed(ModelCore):
     """What `Model` tells of itself."""
 
-    def summary(self: Model) -> None:  # type: ignore[misc]
+    def summary(self) -> None:
         """Print each layer with its output shape and number of parameters, and totals."""
         print(summary_text(self))
 
-    def __repr__(self: Model) -> str:  # type: ignore[misc]
+    def __repr__(self) -> str:
         options = [("", self.net), ("loss=", self.loss), ("optimizer=", self.optimizer)]
         if any(self.metric_names):
             options.append(("metrics=", self.metric_names))
@@ -31,10 +27,10 @@ class Printed:
         trained = f", trained for {self.epochs} epoch{'s' * (self.epochs != 1)}" if self.epochs else ""
         return f"{laid_out('Model', options)}  # {known}{trained}"
 
-    def __str__(self: Model) -> str:  # type: ignore[misc]
+    def __str__(self) -> str:
         return repr(self) if self.traced is None else formulas_text(self)
 
-    def latex(self: Model) -> str:  # type: ignore[misc]
+    def latex(self) -> str:
         """The formulas that ``print(model)`` gives, in LaTeX: an ``aligned`` environment to stand between $$.
 
         >>> import pellucid as pel
@@ -47,14 +43,14 @@ class Printed:
         """
         return formulas_latex(self)
 
-    def _repr_html_(self: Model) -> str:  # type: ignore[misc]
+    def _repr_html_(self) -> str:
         if self.traced is None:
             return html_text(repr(self))
         table = html_table(summary_head(self), summary_rows(self), caption=totals_text(self))
         return table + html_text(formulas_text(self))
 
 
-def formulas_text(model: Model) -> str:
+def formulas_text(model: ModelCore) -> str:
     """Each step of the net as a formula, with the shape of what it gives and the number of its parameters.
 
     >>> import pellucid as pel
@@ -74,7 +70,7 @@ def formulas_text(model: Model) -> str:
     return "\n".join([*aligned(rows), *(f"{a.text} = {b.text}" for a, b in predictions(model))])
 
 
-def formulas_latex(model: Model) -> str:
+def formulas_latex(model: ModelCore) -> str:
     """See `Model.latex`."""
     pairs = []
     for line in writer_of(model).lines:
@@ -83,13 +79,13 @@ def formulas_latex(model: Model) -> str:
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
 
-def writer_of(model: Model) -> NetWriter:
-    traced = model._built()
+def writer_of(model: ModelCore) -> NetWriter:
+    traced = model.network.built()
     given = [v for v in toposort([traced.output]) if v.primitive is sample_input]
     return NetWriter(traced, {(v.name or "x").removeprefix("x."): v for v in given})
 
 
-def predictions(model: Model) -> list[tuple[Formula, Formula]]:
+def predictions(model: ModelCore) -> list[tuple[Formula, Formula]]:
     """What `predict` makes of the net's output, where it changes it: softmax, or sigmoid."""
     link = getattr(model.loss, "link", linear)
     if link is linear:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..graph import GraphError
-from ..program import Program
 from .serialization import encode
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .compiled import Programs
 
 RECIPE = ("net", "loss", "metric_names", "optimizer", "regularizer", "constraint")  # what programs are made of
 STATE = ("learning_rate", "weight_decay")  # numbers of the optimizer that are state of the program
@@ -29,28 +28,28 @@ MOST = 128  # programs that are kept: of a small net some 300 kB each
 _kept: dict[Any, Any] = {}
 
 
-def structure(model: Model) -> tuple | None:
+def structure(programs: Programs) -> tuple | None:
     """What two models have in common if their programs are the same; None where there is user code.
 
     >>> import pellucid as pel
-    >>> a, b = (pel.Model(pel.nn.Dense(2), "mse", pel.optim.SGD(rate), seed=i) for i, rate in enumerate((0.1, 0.2)))
-    >>> structure(a) == structure(b), structure(pel.Model(lambda x: x, "mse"))
+    >>> a, b = (pel.Model(pel.nn.Dense(2), "mse", pel.optim.SGD(rate)).programs for rate in (0.1, 0.2))
+    >>> structure(a) == structure(b), structure(pel.Model(lambda x: x, "mse").programs)
     (True, None)
     """
     arrays: dict[str, np.ndarray] = {}
     try:
-        code = {name: encode(getattr(model, name, None), arrays) for name in RECIPE}
+        code = {name: encode(getattr(programs, name, None), arrays) for name in RECIPE}
     except GraphError:  # a function without a name
         return None
     numbers = code["optimizer"]["fields"]
     numbers |= {name: 0.0 for name in STATE if isinstance(numbers.get(name), (int, float))}
-    if model.regularizer is not None:
-        code["regularizer"]["fields"] |= dict.fromkeys(model.regularizer.strengths, 0.0)
+    if programs.regularizer is not None:
+        code["regularizer"]["fields"] |= dict.fromkeys(programs.regularizer.strengths, 0.0)
     text = json.dumps(code)
     if USER.search(text):
         return None
     found = [(a.shape, str(a.dtype), hashlib.sha256(a.tobytes()).digest()) for a in arrays.values()]
-    return text, tuple(found), model.dtype, model.executor.__name__
+    return text, tuple(found), programs.dtype, programs.executor.__name__
 
 
 def kept(key: Any, make: Callable[[], Any]) -> Any:
@@ -68,12 +67,7 @@ def forget() -> None:
     _kept.clear()
 
 
-def shared(model: Model, key: tuple, make: Callable[[], Any]) -> Any:
+def shared(programs: Programs, key: tuple, make: Callable[[], Any]) -> Any:
     """What ``make`` gives, made once for all models of this one's structure."""
-    own = structure(model)
+    own = structure(programs)
     return make() if own is None else kept((own, key), make)
-
-
-def run_of(model: Model, key: tuple, program: Callable[[], Program]) -> Any:
-    """A program compiled for this model: the code may be shared, the memory is its own."""
-    return shared(model, key, lambda: model.executor.compile(program(), model.threads)).another(model.threads)

@@ -25,11 +25,28 @@ from .arrays import Spec
 from .outputs import is_scored, of_one, outputs_of
 
 
+class NetSpec(NamedTuple):
+    """A net, the shapes of the inputs that it is traced on, how it is called with them, and its weights' dtype."""
+
+    net: Callable
+    specs: Mapping[str, Spec]
+    how: str  # with "one" input, a "tuple" of them, or "named" ones
+    dtype: str
+
+
+class Task(NamedTuple):
+    """What a net is to learn, or is measured by: the shapes of a target and its weight, loss, metrics and penalty."""
+
+    target: Spec
+    weight: Shape | None
+    loss: Loss | Losses
+    metrics: Mapping[str, Metric]
+    regularizer: Penalty | None = None
+
+
 def trace_net(
-    net: Callable,
-    specs: Mapping[str, Spec],
-    how: str,
-    dtype: str,
+    spec: NetSpec,
+    *,
     training: bool,
     inputs: dict[str, Value] | None = None,
     dropping: bool | None = None,
@@ -39,6 +56,7 @@ def trace_net(
 
     ``tell``: where it loses a mask, by a warning: the first time a net is traced.
     """
+    net, specs, how, dtype = spec
     options = {"dtype": dtype, "training": training, "dropping": dropping}
     inputs = inputs or {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
     named = {name.split(".", 1)[1]: v for name, v in inputs.items()} if how == "named" else {}
@@ -129,31 +147,21 @@ class Learning(NamedTuple):
         return Program(self.inputs, outputs, updates | {self.traced.key: fold_in(self.traced.key, 0)})
 
 
-def learning(
-    net,
-    specs,
-    how,
-    target: Spec,
-    weight: Shape | None,
-    loss: Loss,
-    metrics,
-    dtype: str,
-    regularizer: Penalty | None = None,
-) -> Learning:
+def learning(net: NetSpec, task: Task) -> Learning:
     """Forward and backward: the cost C = batch_mean(w L) + extras, and dC/dp for every trainable parameter.
 
     Extras are what layers add and the penalties; without further outputs they are reported, as "penalty".
     """
-    traced, inputs = trace_net(net, specs, how, dtype, training=True)
-    t, w, more = _targets(target, weight, dtype)
-    each, sums = sums_of(loss, metrics, traced, t, w)
+    traced, inputs = trace_net(net, training=True)
+    t, w, more = _targets(task.target, task.weight, net.dtype)
+    each, sums = sums_of(task.loss, task.metrics, traced, t, w)
     parameters = [p.value for p in traced.parameters.values() if p.trainable]
     if not parameters:
         raise GraphError("the net has no trainable parameters: nothing to fit")
-    extras = [*traced.extras, *penalties_of(traced, regularizer, dtype)]
+    extras = [*traced.extras, *penalties_of(traced, task.regularizer, net.dtype)]
     cost, penalty = batch_mean(each), None
     for extra in extras:
-        added = _added(extra, traced.output, loss, t, w)
+        added = _added(extra, traced.output, task.loss, t, w)
         cost = cost + added
         if not extra.output:
             penalty = added if penalty is None else penalty + added
@@ -163,23 +171,11 @@ def learning(
     return Learning(inputs | more, sums, cost, pairs, traced)
 
 
-def training_step(
-    net,
-    specs,
-    how,
-    target: Spec,
-    weight: Shape | None,
-    loss: Loss,
-    metrics,
-    optimizer: Optimizer,
-    dtype: str,
-    regularizer: Penalty | None = None,
-    constraint: Constraint | None = None,
-) -> Program:
+def training_step(net: NetSpec, task: Task, optimizer: Optimizer, constraint: Constraint | None = None) -> Program:
     """Forward, backward and update: p' = constraint(rule(p, dC/dp)) for every trainable parameter."""
-    found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
-    limits, samples = constraints_of(found.traced, constraint), batch_size(dtype)
-    return found.program(found.sums, updates_of(found.pairs, optimizer, dtype, limits, samples))
+    found = learning(net, task)
+    limits, samples = constraints_of(found.traced, constraint), batch_size(net.dtype)
+    return found.program(found.sums, updates_of(found.pairs, optimizer, net.dtype, limits, samples))
 
 
 def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
@@ -192,26 +188,16 @@ def optimizer_state(optimizer: Optimizer, dtype: str) -> dict[str, Value]:
     return {name: v for name, v in Program([], {}, updates_of([(p, p)], optimizer, dtype)).state.items() if v is not p}
 
 
-def gradients(
-    net,
-    specs,
-    how,
-    target: Spec,
-    weight: Shape | None,
-    loss: Loss,
-    metrics,
-    dtype: str,
-    regularizer: Penalty | None = None,
-) -> Program:
+def gradients(net: NetSpec, task: Task) -> Program:
     """The cost of a batch and its gradient in every trainable parameter, by its name; beside the sums."""
-    found = learning(net, specs, how, target, weight, loss, metrics, dtype, regularizer)
+    found = learning(net, task)
     slopes = {gradient_name(p.name or ""): g for p, g in found.pairs}
     return found.program({**found.sums, "cost": found.cost, **slopes}, {})
 
 
-def statistics(net, specs, how, dtype: str) -> Program:
-    """Only what layers update by themselves in training, such as the statistics of batch normalisation."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=True)
+def statistics(net: NetSpec) -> Program:
+    """Only what layers update by themselves in training, such as the statistics of batch normalization."""
+    traced, inputs = trace_net(net, training=True)
     return Program(inputs, {}, traced.updates)
 
 
@@ -233,16 +219,16 @@ def _added(extra: Extra, output: Value, loss: Loss, t: Value, weight: Value | No
     return extra.weight * value
 
 
-def evaluation(net, specs, how, target: Spec, weight: Shape | None, loss: Loss, metrics, dtype: str) -> Program:
+def evaluation(net: NetSpec, task: Task) -> Program:
     """The sums over a batch of loss and metrics, without training."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False)
-    t, w, more = _targets(target, weight, dtype)
-    return Program(inputs | more, sums_of(loss, metrics, traced, t, w)[1])
+    traced, inputs = trace_net(net, training=False)
+    t, w, more = _targets(task.target, task.weight, net.dtype)
+    return Program(inputs | more, sums_of(task.loss, task.metrics, traced, t, w)[1])
 
 
-def prediction(net, specs, how, loss: Loss, dtype: str, dropping: bool = False) -> Program:
+def prediction(net: NetSpec, loss: Loss | Losses, dropping: bool = False) -> Program:
     """The net's output with the loss's link applied; as it is with units dropped, if asked."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False, dropping=dropping)
+    traced, inputs = trace_net(net, training=False, dropping=dropping)
     return Program(inputs, {"prediction": predicted(loss, traced)})
 
 
@@ -259,22 +245,22 @@ def predicted(loss: Loss, traced: Traced) -> Value:
         return loss.prediction(traced.output)
 
 
-def steps_counted(net, specs, how, dtype: str) -> Program:
+def steps_counted(net: NetSpec) -> Program:
     """Which steps of the net's output count, as 0 and 1."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    traced, inputs = trace_net(net, training=False)
     assert traced.mask is not None
-    return Program(inputs, {"mask": cast(traced.mask, dtype)})
+    return Program(inputs, {"mask": cast(traced.mask, net.dtype)})
 
 
-def layer_outputs(net, specs, how, dtype: str) -> tuple[Program, list]:
+def layer_outputs(net: NetSpec) -> tuple[Program, list[Call]]:
     """Every layer's output, in order; and the calls they belong to."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    traced, inputs = trace_net(net, training=False)
     return Program(inputs, {str(i): c.output for i, c in enumerate(traced.calls)}), traced.calls
 
 
-def feature(net, specs, how, dtype: str, layer: str) -> Program:
+def feature(net: NetSpec, layer: str) -> Program:
     """One layer's output, and what it needs."""
-    traced, inputs = trace_net(net, specs, how, dtype, training=False)
+    traced, inputs = trace_net(net, training=False)
     output = output_of(traced, layer)
     return Program(inputs, {"feature": output if output.kind == "sample" else to_samples(output)})
 

@@ -31,7 +31,7 @@ def remark_if_exploded(model: Model) -> None:
     if not losses or not math.isfinite(losses[-1]) or model.optimizer.maximize:
         return
     known = [(EXPLODED * losses[0], losses[0], "in the first epoch")] if len(losses) > 1 and losses[0] > 0 else []
-    if type(model.loss) is CrossEntropy and (output := model._built().output.shape):
+    if type(model.loss) is CrossEntropy and (output := model.network.built().output.shape):
         ignorance = math.log(output[model.loss.class_axis(output)])
         known.append((ABSURD * ignorance, ignorance, "for a net that knows nothing"))
     elif type(model.loss) is BinaryCrossEntropy:

@@ -56,6 +56,14 @@ def describe(model: Model, constants: dict[str, np.ndarray], custom: dict[str, A
     }
 
 
+_model_class: list[type[Model]] = []  # `Model`, whose file imports this one
+
+
+def register(cls: type[Model]) -> None:
+    """Let files be read as models of this class."""
+    _model_class[:] = [cls]
+
+
 def revive(
     d: dict[str, Any],
     tensors: Mapping[str, np.ndarray],
@@ -66,12 +74,10 @@ def revive(
     optimizer: Any = None,
 ) -> Model:
     """The model that `describe` described, as yet without state; ``loss`` and ``optimizer`` instead of its own."""
-    from .model import Model
-
     seen: list = []
     net = decode(d["net"], tensors, custom, seen)
     found = _optimizer(d, tensors, custom) if optimizer is None else optimizer
-    model = Model(
+    model = _model_class[0](
         net,
         _loss(d, tensors, custom) if loss is None else loss,
         "sgd" if isinstance(found, Unread) else found,
@@ -86,7 +92,7 @@ def revive(
     if isinstance(found, Unread):
         model.optimizer = found  # type: ignore[assignment]  # which says why where it is used
     if d["inputs"] is not None:
-        model._trace(_specs(d["inputs"], d["how"], model.dtype), d["how"])
+        model.programs.trace(_specs(d["inputs"], d["how"], model.dtype), d["how"])
     lengths = {len(c) for c in d["history"].values()} if fits(d["history"], dict[str, list[float]]) else ()
     good = {"history": len(lengths) == (len(d["history"]) > 0), "epochs": fits(d["epochs"], int) and d["epochs"] >= 0}
     good |= {"notes": fits(d["notes"], dict[str, Any]), "columns": fits(d.get("columns", {}), dict[str, list[str]])}
@@ -163,7 +169,7 @@ def from_parts(described, constants, custom, executor, threads, state, blobs) ->
 
 def save(model: Model, path: Any) -> None:
     """Write a model; the file appears whole or not at all."""
-    model._built()
+    model.network.built()
     check_state(model, model.state)
     constants: dict[str, np.ndarray] = {}
     described = describe(model, constants)
@@ -180,7 +186,7 @@ LEFT = ("optimizer.", f"{PENALTY}.")  # what another optimizer or penalty left i
 
 def check_state(model: Model, state: Mapping[str, np.ndarray]) -> None:
     """`GraphError` unless these are all weights of a net, finite, and what its optimizer remembers, of their types."""
-    traced = model._built()
+    traced = model.network.built()
     needed = {name: (p.value.shape, p.value.dtype) for name, p in traced.parameters.items()}
     needed |= {name: (a.shape, str(a.dtype)) for name, a in first_strengths(model).items()}
     known = _of_training(model) | needed
@@ -209,7 +215,7 @@ def _of_training(model: Model) -> dict[str, tuple[Shape, str]]:
     if isinstance(optimizer, Unread):
         return {"random.key": ((2,), "uint32")}
     one = kept(("optimizer", type(optimizer), spelled_out(optimizer), dtype), lambda: optimizer_state(optimizer, dtype))
-    trained = [p.value for p in model._built().parameters.values() if p.trainable]
+    trained = [p.value for p in model.network.built().parameters.values() if p.trainable]
     found: dict[str, tuple[Shape, str]] = {"random.key": ((2,), "uint32")}
     for name, v in one.items():
         if name.endswith(".*"):
@@ -226,7 +232,7 @@ class NotFiniteError(GraphError):
 def must_be_finite(model: Model, state: Mapping[str, np.ndarray]) -> None:
     """`NotFiniteError` that names the first weight with NaN or infinity in it, and where."""
     average = slot_name(AVERAGE, "")
-    for name in model._built().parameters:
+    for name in model.network.built().parameters:
         for own in (name, f"{average}{name}"):
             if own in state and not is_finite(state[own]):
                 good = np.isfinite(state[own])

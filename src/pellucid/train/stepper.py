@@ -17,7 +17,7 @@ from .finite import check_inputs
 from .outputs import one_output
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .core import ModelCore
 
 LARGEST = 1 << 13  # rows of an embedding of which products are kept
 
@@ -42,8 +42,8 @@ class Stepper:
     True
     """
 
-    def __init__(self, model: Model, moving: str | int | None = None) -> None:
-        built = model._built()
+    def __init__(self, model: ModelCore, moving: str | int | None = None) -> None:
+        built = model.network.built()
         one_output(model, "a stepper is")
         self.model, self.name = model, _moving_input(model, moving)
         spec = model.specs[self.name]
@@ -52,14 +52,14 @@ class Stepper:
         specs = model.specs | {self.name: Spec((1, *spec.shape[1:]), spec.dtype)}
         inputs = {name: input(name, s.shape, s.dtype) for name, s in specs.items()}
         with one_step([inputs[self.name]]) as stepping:
-            traced, _ = programs.trace_net(model.net, specs, model.how, model.dtype, False, inputs)
+            traced, _ = programs.trace_net(model.network.spec(specs), training=False, inputs=inputs)
         y = programs.predicted(model.loss, traced)
         timed = traced.output.ndim > 1 if spec.shape[0] == 1 else traced.output.shape != built.output.shape
         if timed and traced.output.shape[:1] != (1,):
             raise GraphError(f"the net turns sequences {spec.shape} into {built.output.shape} and one step into "
                              f"{traced.output.shape}, so its output has no steps")  # fmt: skip
         start, step = _parted(y[0] if timed else y, stepping, inputs, self.name)
-        self._start, self._step = (model.executor.compile(p, model.threads) for p in (start, step))
+        self._start, self._step = (model.programs.compile(p) for p in (start, step))
         self.state: dict[str, np.ndarray] | None = None
         self.weights: dict[str, np.ndarray] = {}  # of the model, and products of them
         self.epochs = model.epochs  # that the model had been trained for then
@@ -113,7 +113,7 @@ def _keyword(name: str) -> str:
     return f"x{part}" if part.isdigit() else part
 
 
-def _moving_input(model: Model, moving: str | int | None) -> str:
+def _moving_input(model: ModelCore, moving: str | int | None) -> str:
     names = list(model.specs)
     if moving is None and len(names) == 1:
         return names[0]

@@ -6,6 +6,7 @@ import math
 import time
 
 from .callbacks import Callback, Monitor, must
+from .stepping import gradients
 
 
 class StoppingRule(Callback):
@@ -121,8 +122,6 @@ class GradientNorm(StoppingRule):
 
     def met(self, epoch, logs):
         if (epoch + 1) % self.every == 0:
-            from .loop import gradients
-
             assert self.model.training is not None
             _, slopes = gradients(self.model, self.model.training.unchanged)
             self.norm = math.sqrt(sum(float((g**2).sum()) for g in slopes.values()))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..nn.receptive import field_text, receptive_fields
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .core import ModelCore
 
 
-def summary_text(model: Model) -> str:
+def summary_text(model: ModelCore) -> str:
     """Each layer, its output shape (of one sample) and number of parameters; and totals.
 
     Of a net whose layers move windows over their input, the receptive fields too: size / stride from start, along each
@@ -38,19 +38,19 @@ def summary_text(model: Model) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, totals_text(model)])
 
 
-def summary_head(model: Model) -> tuple[str, ...]:
+def summary_head(model: ModelCore) -> tuple[str, ...]:
     """What the columns of `summary_rows` are called."""
     return ("layer", "output", "parameters", *["receptive field"] * has_fields(model))
 
 
-def has_fields(model: Model) -> bool:
+def has_fields(model: ModelCore) -> bool:
     """Whether units see a part of the input alone, by windows of two places or more."""
-    return any(f and max(a.size for a in f) > 1 for f in receptive_fields(model._built()).values())
+    return any(f and max(a.size for a in f) > 1 for f in receptive_fields(model.network.built()).values())
 
 
-def summary_rows(model: Model) -> list[tuple[str, ...]]:
+def summary_rows(model: ModelCore) -> list[tuple[str, ...]]:
     """Of each layer its path and kind, the shape of its output, its number of parameters, and its receptive field."""
-    traced, frozen = model._built(), frozen_in(model)
+    traced, frozen = model.network.built(), frozen_in(model)
     fields = receptive_fields(traced) if has_fields(model) else None
     counted: set[str] = set()
     rows = []
@@ -71,17 +71,17 @@ def summary_rows(model: Model) -> list[tuple[str, ...]]:
     return rows
 
 
-def totals_text(model: Model) -> str:
+def totals_text(model: ModelCore) -> str:
     """How many parameters there are, and how many of them are trained."""
-    parameters, frozen = model._built().parameters, frozen_in(model)
+    parameters, frozen = model.network.built().parameters, frozen_in(model)
     total = sum(p.count for p in parameters.values())
     text = f"{total:,} parameters, {sum(p.count for p in parameters.values() if p.trainable):,} of them trainable"
     return text + (f", {sum(parameters[n].count for n in frozen):,} frozen" if frozen else "")
 
 
-def frozen_in(model: Model) -> set[str]:
+def frozen_in(model: ModelCore) -> set[str]:
     """The parameters that stand in frozen layers."""
-    traced = model._built()
+    traced = model.network.built()
     places = [call.path for call in traced.calls if not getattr(call.layer, "trainable", True)]
     return {n for n in traced.parameters if any(not place or n.startswith(f"{place}.") for place in places)}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from ..nn.combine import as_callables
 from ..nn.sublayers import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
-from .activation_maximization import maximise
-from .evaluation import batch_size_for
+from .activation_maximization import Ascent, maximize
+from .building import build
+from .core import ModelCore
+from .evaluation import batch_size_for, in_batches
 from .finite import check_inputs
+from .inputs import inputs_of
 from .parts import as_part
 from .serialization import Unread
 from .stepper import Stepper
@@ -28,11 +31,11 @@ if TYPE_CHECKING:
     from .model import Model
 
 
-class Reuse:
+class Transfer(ModelCore):
     """The verbs of `Model` that use what it has learnt for something else."""
 
     def layer_outputs(
-        self: Any, x: Any, *, batch_size: int | str | None = None, finite: bool = True
+        self, x: Any, *, batch_size: int | str | None = None, finite: bool = True
     ) -> dict[str, np.ndarray]:
         """Every layer's output for the samples, (n, ...), by the layer's path: the forward pass, to look at.
 
@@ -45,17 +48,17 @@ class Reuse:
         >>> {name: a.shape for name, a in model.layer_outputs(np.ones((5, 3))).items()}
         {'layers.0': (5, 8), 'layers.1': (5, 8), 'layers.2': (5, 2), 'Sequential': (5, 2)}
         """
-        self._built()
-        arrays, _ = self._inputs(x)
+        self.network.built()
+        arrays = inputs_of(self, x)
         if finite:
             check_inputs(arrays, self.dtype)
-        specs = self._specs_of(arrays)
-        key = ("layers", *specs.values())
-        if key not in self._runs:
-            program, calls = programs.layer_outputs(self.net, specs, self.how, self.dtype)
-            run = self.executor.compile(program, self.threads)
-            self._runs[key] = run, {programs.call_name(c): str(i) for i, c in enumerate(calls)}
-        run, names = self._runs[key]
+        spec = self.network.spec_of(arrays)
+
+        def made() -> tuple[Any, dict[str, str]]:
+            program, calls = programs.layer_outputs(spec)
+            return self.programs.compile(program), {programs.call_name(c): str(i) for i, c in enumerate(calls)}
+
+        run, names = self.programs.kept(("layers", *spec.specs.values()), made)
         part = as_part(arrays)
         size = batch_size_for(batch_size, part.samples)
         found: dict[str, np.ndarray] = {}
@@ -73,7 +76,7 @@ class Reuse:
         return found
 
     def features(
-        self: Any, x: Any, layer: str | int, *, batch_size: int | str | None = None, finite: bool = True
+        self, x: Any, layer: str | int, *, batch_size: int | str | None = None, finite: bool = True
     ) -> np.ndarray:
         """A layer's output for each sample, by the layer's name or its number in a `Sequential` (-2: the last but one).
 
@@ -86,33 +89,31 @@ class Reuse:
         >>> model.features(np.ones((5, 3)), "layers.1").shape, model.features(np.ones((5, 3)), -2).shape
         ((5, 8), (5, 8))
         """
-        self._built()
-        arrays, _ = self._inputs(x)
+        self.network.built()
+        arrays = inputs_of(self, x)
         if finite:
             check_inputs(arrays, self.dtype)
-        specs, name = self._specs_of(arrays), name_of(self, layer)
-        key = ("features", name, *specs.values())
-        if key not in self._runs:
-            program = programs.feature(self.net, specs, self.how, self.dtype, name)
-            self._runs[key] = self.executor.compile(program, self.threads)
-        return self._in_batches(self._runs[key], arrays, batch_size)
+        spec, name = self.network.spec_of(arrays), name_of(self, layer)
+        key = ("features", name, *spec.specs.values())
+        run = self.programs.kept(key, lambda: self.programs.compile(programs.feature(spec, name)))
+        return in_batches(self, run, arrays, batch_size)
 
-    def stepper(self: Any, moving: str | int | None = None) -> Stepper:
+    def stepper(self, moving: str | int | None = None) -> Stepper:
         """The model fed one step of a sequence at a time, its state kept between calls: see `pellucid.Stepper`."""
         return Stepper(self, moving)
 
-    def freeze(self: Any, *layers: str | int) -> None:
+    def freeze(self, *layers: str | int) -> None:
         """Leave the weights of some layers alone from now on: names of layers, or how many of the first.
 
         Raises `GraphError` for a layer that the net does not have. See also `pellucid.nn.freeze`.
         """
         change_net(self, nn.freeze(self.net, *layers))
 
-    def unfreeze(self: Any, *layers: str | int) -> None:
+    def unfreeze(self, *layers: str | int) -> None:
         """Train layers again that were frozen: names of layers, or how many of the first."""
         change_net(self, nn.freeze(self.net, *layers, trainable=True))
 
-    def clone(self: Any, **changes: Any) -> Model:
+    def clone(self, **changes: Any) -> Model:
         """A new model made of the same net, loss, optimizer and so on, that has learnt nothing.
 
         ``changes`` are arguments of `Model` in the place of this one's: ``model.clone(seed=1)``. Raises `GraphError`
@@ -139,10 +140,10 @@ class Reuse:
         for part in given.values():
             if isinstance(part, Unread):
                 raise GraphError(f"clone: {part.why}, or model.clone(optimizer='adam')")
-        return type(self)(**given, **changes)
+        return cast("type[Model]", type(self))(**given, **changes)
 
     def transfer(
-        self: Any,
+        self,
         head: Any,
         keep: str | int = -1,
         freeze: bool | int | str | Sequence[str] = True,
@@ -175,7 +176,7 @@ class Reuse:
         -------------------------------------
         77 parameters, 45 of them trainable, 32 frozen
         """
-        self._built()
+        self.network.built()
         base = first_layers(self.net, keep)
         if freeze is True:
             which: tuple = tuple(
@@ -184,7 +185,7 @@ class Reuse:
         else:
             which = () if freeze is False else (freeze,) if isinstance(freeze, (str, int)) else tuple(freeze)
         base = nn.freeze(base, *which)
-        kept, _ = programs.trace_net(base, self.specs, self.how, self.dtype, training=False)
+        kept, _ = programs.trace_net(self.network.spec()._replace(net=base), training=False)
         if freeze is True and (free := [name for name, p in kept.parameters.items() if p.trainable]):
             raise GraphError(f"{free[0]!r} cannot be frozen by name, as a function holds its layer; make the layer "
                              "with trainable=False, or give freeze=False")  # fmt: skip
@@ -192,13 +193,13 @@ class Reuse:
         net = nn.Sequential(*base.layers, *parts, name=base.name, trainable=base.trainable)
         others = {"loss": loss, "optimizer": optimizer, "metrics": metrics, "seed": seed}
         model = self.clone(net=net, **{name: given for name, given in others.items() if given is not None})
-        model._build(self.specs, self.how)
+        build(model, self.specs, self.how)
         model.columns = dict(self.columns)
         model.set_parameters({name: self.state[name] for name in kept.parameters})
         return model
 
     def activate(
-        self: Any,
+        self,
         unit: int | tuple[int, ...],
         layer: str | int | None = None,
         *,
@@ -230,27 +231,26 @@ class Reuse:
         >>> model.activate(0, low=0, high=1).round(2).tolist(), model.activate(0, l2=0.5).round(2).tolist()
         ([1.0, 0.0], [1.0, -1.0])
         """
-        self._built()
+        self.network.built()
         place = None if layer is None else name_of(self, layer)
-        return maximise(self, unit, place, steps, optimizer, l2, low, high, start, seed)
+        return maximize(self, unit, place, Ascent(steps, optimizer, l2, low, high, start, seed))
 
 
-def name_of(model: Model, layer: str | int) -> str:
+def name_of(model: ModelCore, layer: str | int) -> str:
     """A layer's name as `Model.layer_outputs` has it; an error that lists them where there is none."""
     name = path_of_part(model.net, layer) if isinstance(layer, int) else layer
-    names = dict.fromkeys(programs.call_name(call) for call in model._built().calls)
+    names = dict.fromkeys(programs.call_name(call) for call in model.network.built().calls)
     if name not in names:
         raise GraphError(f"the net has no layer {name!r}; there are {', '.join(names)}")
     return name
 
 
-def change_net(model: Model, net: Any) -> None:
+def change_net(model: ModelCore, net: Any) -> None:
     """Give a model another net with the same weights, of which others are frozen."""
-    model.net = net
+    model.network.replace(net)
     if model.traced is None:
         return
-    model.traced, _ = programs.trace_net(net, model.specs, model.how, model.dtype, training=False)
-    model._runs, model._predicting, model._others = {}, {}, {}
+    model.programs.forget()
     for p in model.traced.parameters.values():
         if not p.trainable:  # once it trains again, the optimizer begins anew with it
             for slot in model.optimizer.slot_names:

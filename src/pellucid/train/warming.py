@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
+from ..checks import whole
 from ..executors import MANY
-from ..graph import GraphError
-from .evaluation import EVALUATE_BATCH
+from .core import ModelCore
+from .evaluation import EVALUATE_BATCH, in_batches
 
 
-class Warming:
+class Warming(ModelCore):
     """The method of `Model` that compiles ahead of time."""
 
-    def warm(self: Any, batch_sizes: int | Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
+    def warm(self, batch_sizes: int | Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
         """Compile what `predict` needs for so many rows at a time, and keep it on disk; the seconds of each.
 
         One row and several are different machine code; which of them a few rows take depends on the net. A process
@@ -32,14 +32,13 @@ class Warming:
         >>> list(model.warm([1, 8]))
         [1, 8]
         """
-        self._built()
+        self.network.built()
         found = {}
         for n in batch_sizes if isinstance(batch_sizes, Iterable) else [batch_sizes]:
-            if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-                raise GraphError(f"warm: batch_sizes are whole numbers of rows, 1 or more, got {n!r}")
+            n = whole("warm", "batch_sizes", n)
             rows = {name: np.zeros((n, *s.shape), s.dtype) for name, s in self.specs.items()}
-            start, predict = time.perf_counter(), self._compiled("predict", rows)
+            start, predict = time.perf_counter(), self.programs.compiled("predict", rows)
             predict.expect(MANY, int(n))  # fast code from the first, not what is compiled quickly
-            self._in_batches(predict, rows, int(n))
+            in_batches(self, predict, rows, int(n))
             found[int(n)] = time.perf_counter() - start
         return found

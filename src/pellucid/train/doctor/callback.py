@@ -7,8 +7,8 @@ import warnings
 from ...graph import GraphError
 from ..batches import middle_of
 from ..callbacks import Callback
-from ..loop import Training
 from ..parts import Part
+from ..training import Training
 from . import thresholds as limits
 from .case import Case
 from .course import check_course

@@ -18,11 +18,14 @@ from ...nn.masks import counting
 from ...ops.reduce import each_sample
 from ...optim import LBFGS
 from ...program import Program
-from .. import evaluation, loop, programs
+from .. import evaluation, programs, stepping
 from ..arrays import graph_dtype
-from ..batch_sizes import DEFAULT_BATCH, traced_for
+from ..batch_sizes import DEFAULT_BATCH
+from ..building import first_weights
+from ..evaluation import in_batches
 from ..outputs import one_output
 from ..parts import Arrays, Part, as_part
+from ..rates import RATE, at_epoch
 from .thresholds import PERMUTATIONS, PROBES, ROWS, SOLVED
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ class Case:
         self.arrays = {name: np.asarray(a) for name, a in self.whole.some(chosen).items()}
         usual = min(DEFAULT_BATCH, self.n)
         self.asked = batch or usual
-        refused = self.asked == 1 and traced_for(model, self.whole.whole).over_samples
+        refused = self.asked == 1 and model.network.traced_for(self.whole.whole).over_samples
         self.batch = usual if refused else self.asked  # what is tried out
         self.kind = model.loss.targets
         self.trained = model.history.epochs > 0
@@ -74,7 +77,7 @@ class Case:
     @cached_property
     def stateful(self) -> bool:
         """Whether samples carry a state from batch to batch, so that they can be looked at in their order alone."""
-        return any(v.primitive is each_sample for v in self.model._compiled("step", self.arrays).program.order)
+        return any(v.primitive is each_sample for v in self.model.programs.compiled("step", self.arrays).program.order)
 
     @property
     def rate(self) -> float:
@@ -88,7 +91,7 @@ class Case:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        return table_of(self.arrays["y"], self.model.loss, self.model._built().output.shape)
+        return table_of(self.arrays["y"], self.model.loss, self.model.network.built().output.shape)
 
     # ---- what the net makes of the samples --------------------------------------------------------------------
 
@@ -96,7 +99,7 @@ class Case:
     def graph(self) -> Any:
         """The net as a graph, its inputs, and its activations."""
         m = self.model
-        traced, inputs = programs.trace_net(m.net, m._specs_of(self.inputs), m.how, m.dtype, training=False)
+        traced, inputs = programs.trace_net(m.network.spec_of(self.inputs), training=False)
         return traced, inputs, activations(traced)
 
     @cached_property
@@ -108,26 +111,26 @@ class Case:
         outputs = {str(i): p.value for i, p in enumerate(probes)} | {"output": traced.output}
         outputs |= {"first": first} if first is not None else {}
         outputs |= {"prediction": programs.predicted(self.model.loss, traced)} if self.kind != "any" else {}
-        key = ("doctor", *self.model._specs_of(self.inputs).values())
-        if key not in self.model._runs:
-            self.model._runs[key] = self.model.executor.compile(Program(inputs, outputs), self.model.threads)
-        return self.model._runs[key](self.model.state, {k: a[:PROBES] for k, a in self.inputs.items()})
+        key = ("doctor", *self.model.network.specs_of(self.inputs).values())
+        own = self.model.programs
+        run = own.kept(key, lambda: own.compile(Program(inputs, outputs)))
+        return run(self.model.state, {k: a[:PROBES] for k, a in self.inputs.items()})
 
     @cached_property
     def prediction(self) -> np.ndarray:
         """Of all the rows, one row each."""
-        run = self.model._compiled("predict", self.inputs)
-        found = self.model._in_batches(run, self.inputs, None)
+        run = self.model.programs.compiled("predict", self.inputs)
+        found = in_batches(self.model, run, self.inputs, None)
         return np.asarray(found).reshape(len(found), -1)
 
     @cached_property
     def gradients(self) -> tuple[float, dict[str, np.ndarray]]:
-        return loop.gradients(self.model, [{k: a[:PROBES] for k, a in self.arrays.items()}])
+        return stepping.gradients(self.model, [{k: a[:PROBES] for k, a in self.arrays.items()}])
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
         """Trained weights of two axes or more, in the order of the net."""
-        known = self.model._built().parameters
+        known = self.model.network.built().parameters
         return {k: self.model.state[k] for k, p in known.items() if p.trainable and len(p.value.shape) > 1}
 
     # ---- losses -----------------------------------------------------------------------------------------------
@@ -135,7 +138,7 @@ class Case:
     @cached_property
     def baseline(self) -> float | None:
         """The loss of the best constant output, as far as it is known: class frequencies, means or medians."""
-        y, out = self.arrays["y"], self.model._built().output
+        y, out = self.arrays["y"], self.model.network.built().output
         given = {"y": y, **{name: a for name, a in self.arrays.items() if name == "weight"}}
         if (mask := evaluation.steps_counted(self.model, self.inputs)) is not None:
             given["mask"] = mask.astype(np.uint8)
@@ -181,13 +184,15 @@ class Case:
         if isinstance(m.optimizer, LBFGS):
             return None
         state, run = self._copy(fresh)
-        state[loop.RATE] = state[loop.RATE] * np.asarray(faster, m.dtype)
+        state[RATE] = state[RATE] * np.asarray(faster, m.dtype)
         n = len(self.arrays["y"])
         order = np.concatenate([self.random.permutation(n) for _ in range(-(-steps * self.batch // n))])
         order = order[: steps * self.batch]
         try:
             sums = run.steps(state, self.arrays, order, self.batch, "loss")
-            found = m._compiled("evaluate", self.arrays, {}).steps(state, self.arrays, None, evaluation.EVALUATE_BATCH)
+            found = m.programs.compiled("evaluate", self.arrays, {}).steps(
+                state, self.arrays, None, evaluation.EVALUATE_BATCH
+            )
         except NotFinite:
             return Trial(self.loss, np.inf, np.inf)
         after = evaluation.numbers(found, {})["loss"]
@@ -205,12 +210,12 @@ class Case:
 
     def _copy(self, fresh: bool = False) -> tuple[dict[str, np.ndarray], Any]:
         """State to train on, with what the optimizer keeps, and the training step."""
-        m, run = self.model, self.model._compiled("step", self.arrays)
+        m, run = self.model, self.model.programs.compiled("step", self.arrays)
         kept = {name: a for name, a in m.state.items() if not name.startswith(("optimizer.", "random."))}
-        known = kept | m._begun() if fresh else m.state
+        known = kept | first_weights(m) if fresh else m.state
         missing = [name for name in run.program.state if name not in known]
-        state = known | loop.first_state(run.program, missing, m.optimizer, m.seed, known)
-        state |= loop.at_epoch(state, m.epochs, -(-self.n // self.batch))
+        state = known | stepping.first_state(run.program, missing, m.optimizer, m.seed, known)
+        state |= at_epoch(state, m.epochs, -(-self.n // self.batch))
         return {name: np.array(a) for name, a in state.items()}, run
 
 

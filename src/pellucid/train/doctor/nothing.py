@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...schedules import Schedule
+from ..inputs import arrays_of
 from .case import Case
 from .thresholds import NOTHING, TRIED, WORSE
 
@@ -19,7 +20,7 @@ def nothing_learnt(model: Model, x: Any, y: Any, class_weight: Any = None) -> st
     is looked for by `Model.find_learning_rate`, with new weights, and advised where `TRIED` steps with it do better
     than the constant.
     """
-    arrays = model._arrays(x, y, class_weight=class_weight)
+    arrays = arrays_of(model, x, y, class_weight=class_weight)
     case = Case(model, arrays)
     if case.baseline is None or case.loss <= NOTHING * case.baseline:
         return ""
