@@ -11,6 +11,7 @@ import numpy as np
 from .data import DataError
 from .data.dataset import taken_apart
 from .deprecation import deprecated
+from .errors import ArgumentError
 from .graph import GraphError
 from .nn.activations import sigmoid, softmax
 from .nn.masks import with_mask
@@ -124,10 +125,12 @@ def restarts(
 def _several(model: Model | Callable[[], Model], n: int, what: str, name: str) -> list[Model]:
     """New models that differ in their seed."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise GraphError(f"{what}: {name} must be a whole number >= 1, got {n!r}")
+        raise ArgumentError(f"{what}: {name} must be a whole number >= 1, got {n!r}")
     base = model if isinstance(model, Model) else model()
     if not isinstance(base, Model):
-        raise GraphError(f"{what}: expected a pellucid.Model or a function that makes one, got {type(base).__name__}")
+        raise ArgumentError(
+            f"{what}: expected a pellucid.Model or a function that makes one, got {type(base).__name__}"
+        )
     return [base.clone(seed=base.seed + i) for i in range(n)]
 
 
@@ -155,9 +158,9 @@ class Committee:
     def __init__(self, models: Sequence[Model], vote: str = "mean", n_jobs: int | None = -1) -> None:
         self.models, self.vote, self.n_jobs = list(models), vote, n_jobs
         if not self.models:
-            raise GraphError("a committee needs at least one model")
+            raise ArgumentError("a committee needs at least one model")
         if vote not in VOTES:
-            raise GraphError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
+            raise ArgumentError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
         first = self.models[0]
         for m in self.models:
             one_output(m, "a committee is")
@@ -168,7 +171,9 @@ class Committee:
                 raise GraphError("the members must have outputs of one shape and one kind of loss, got "
                                  f"{_kind(first)} and {_kind(m)}")  # fmt: skip
         if vote == "majority" and first.loss.targets not in ("classes", "binary"):
-            raise GraphError(f"a majority is for classes, but {type(first.loss).__name__} has values; use vote='mean'")
+            raise ArgumentError(
+                f"a majority is for classes, but {type(first.loss).__name__} has values; use vote='mean'"
+            )
 
     def __repr__(self) -> str:
         n = len(self.models)
@@ -285,7 +290,7 @@ class Bagging(Committee):
         n_jobs: int | None = -1,
     ) -> None:
         if vote not in VOTES:
-            raise GraphError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
+            raise ArgumentError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
         self.models, self.vote, self.n_jobs = _several(model, n_estimators, "Bagging", "n_estimators"), vote, n_jobs
         self.seed = self.models[0].seed if seed is None else seed
         self.out_of_bag: dict[str, float] = {}
@@ -294,7 +299,7 @@ class Bagging(Committee):
     def fit(self, x: Any, y: Any = None, *, sample_weight: Any = None, **options: Any) -> Bagging:
         """Train the members, with the options of `Model.fit`, and judge them by the samples that they did not see."""
         if options.get("class_weight") is not None or options.get("validation_split"):
-            raise GraphError("Bagging.fit weighs samples by how often they were drawn, and is judged by the others: "
+            raise ArgumentError("Bagging.fit weighs samples by how often they were drawn, and is judged by the others: "
                              "leave class_weight and validation_split out")  # fmt: skip
         x, y = taken_apart(x, y)
         y = as_array(y, "y")

@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -330,3 +331,36 @@ def test_import_is_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+PRIVATE = re.compile(r"\b(model|m|first|own|model_)\._[a-z]\w*|\bself\.model\._[a-z]\w*")
+
+
+def private_reads(package: Path) -> list[str]:
+    """Lines that read a private attribute of a model, or an inner file of the native executor from outside."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        inside = path.relative_to(package).as_posix()
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if PRIVATE.search(line) and not inside.startswith(("nn/", "executors/", "ops/")):
+                found.append(f"{inside}:{n}: {line.strip()}")
+        if not inside.startswith("executors/"):
+            found += [f"{inside}:{line}: {module}" for line, module, *_ in imports(path, package)
+                      if module.startswith(f"{package.name}.executors.native")]  # fmt: skip
+    return found
+
+
+def test_nobody_reads_what_is_private():
+    assert private_reads(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "file, code",
+    [
+        ("train/loop.py", "def f(model):\n    return model._runs"),
+        ("cli.py", "def f():\n    from .executors.native.jit import cache"),
+    ],
+    ids=["a model's attribute", "a file of the engine"],
+)
+def test_private_reads_are_caught(file, code, tmp_path):
+    assert len(private_reads(plant(tmp_path, file, code))) == 1

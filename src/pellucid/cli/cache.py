@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ..executors import cache
 from . import completion, options
 
 
@@ -49,10 +50,8 @@ def command(clear, model_file, batches) -> None:
         raise click.UsageError("--clear deletes what --warm would add; give one of them")
     if batches and not model_file:
         raise click.UsageError("--batch goes with --warm MODEL")
-    from ..executors.native.jit import cache
-
     try:
-        folder = cache.cache_folder()
+        folder = cache.folder()
     except RuntimeError:
         click.echo("no cache: there is no home folder; PELLUCID_CACHE may name another")
         return
@@ -60,14 +59,13 @@ def command(clear, model_file, batches) -> None:
         click.echo("no cache: PELLUCID_CACHE is empty, so programs are compiled anew in each process")
         return
     if model_file:
-        warm(model_file, batches, folder, cache)
+        warm(model_file, batches, folder)
     else:
-        (cleared if clear else show)(folder, cache)
+        (cleared if clear else show)(folder)
 
 
-def warm(model_file: str, batches: tuple[int, ...], folder: Path, cache) -> None:
+def warm(model_file: str, batches: tuple[int, ...], folder: Path) -> None:
     """Compile what a model's predictions need."""
-    from ..executors.native.jit.target import host
     from .notes import load
 
     if folder.exists() and not os.access(folder, os.W_OK):
@@ -85,10 +83,10 @@ def warm(model_file: str, batches: tuple[int, ...], folder: Path, cache) -> None
         for n, seconds in (model.warm(batches) if batches else model.warm()).items():
             click.echo(f"{n} row{'s' * (n > 1)} at a time: {seconds:.2f} s")
     new = len({path for *_, path in cache.entries(folder)} - before)
-    click.echo(f"{new} new {'entry' if new == 1 else 'entries'} in {folder}, for {host().cpu}")
+    click.echo(f"{new} new {'entry' if new == 1 else 'entries'} in {folder}, for {cache.processor()}")
 
 
-def show(folder: Path, cache) -> None:
+def show(folder: Path) -> None:
     """The folder, what is in it, and what it may hold."""
     found = cache.entries(folder)
     lines = [
@@ -97,7 +95,7 @@ def show(folder: Path, cache) -> None:
     ]
     if found:
         lines += [("oldest", used(found[0][0])), ("newest", used(found[-1][0]))]
-    lines.append(("limit", f"{cache.CACHE_BYTES:,} bytes; then those used longest ago are deleted"))
+    lines.append(("limit", f"{cache.limit():,} bytes; then those used longest ago are deleted"))
     for name, text in lines:
         click.echo(f"{name:<8} {text}")
 
@@ -115,7 +113,7 @@ def used(moment: float) -> str:
     return f"last used {time.strftime('%Y-%m-%d %H:%M', time.localtime(moment))}"
 
 
-def cleared(folder: Path, cache) -> None:
+def cleared(folder: Path) -> None:
     """Delete the entries, and what a process that was killed has left half-written."""
     count = freed = 0
     for _, size, path in cache.entries(folder):

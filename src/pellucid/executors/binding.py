@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..graph import GraphError, Value
 from ..ops.elementwise import FLOATS
 from ..program import Program
@@ -35,7 +36,7 @@ def as_threads(asked: Any, what: str = "threads") -> int | None:
         return None
     number = int(asked) if isinstance(asked, str) and asked.strip().isdecimal() else asked
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 1 <= number <= MOST_THREADS:
-        raise GraphError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got {asked!r}")
+        raise ArgumentError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got {asked!r}")
     return int(number)
 
 

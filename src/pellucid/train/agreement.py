@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..graph import GraphError
+from ..errors import ArgumentError
 from ..metrics import Scored
 from ..nn.penalties import PENALTY
 from .callbacks import AverageWeights, Callback, Monitor, ReduceLROnPlateau
@@ -69,7 +69,7 @@ def _reported(model: Model, training: Training) -> list[str]:
 def _check(c: Callback, model: Model, training: Training) -> None:
     epochs, name = training.epochs, type(c).__name__
     if isinstance(c, AverageWeights) and c.start >= epochs:
-        raise GraphError(f"AverageWeights(start={c.start}) would begin after the last of {epochs} epochs (the first is "
+        raise ArgumentError(f"AverageWeights(start={c.start}) would begin after the last of {epochs} epochs (the first is "
                          f"0), so that nothing is averaged; give a start below {epochs}, or more epochs")  # fmt: skip
     if isinstance(c, EarlyStopping) and c.start_from_epoch >= epochs:
         remark(f"{name}(start_from_epoch={c.start_from_epoch}) looks at none of {epochs} epochs (the first is 0)")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import DataError
+from ..errors import ArgumentError
 from ..graph import GraphError
 from ..nn import Loss, Losses
 from .arrays import as_array, check_finite
@@ -206,10 +207,10 @@ def middle_of(augment: Any, x: Any, name: str = "x") -> Any:
     if augment is None:
         return x
     if not callable(augment):
-        raise GraphError(f"augment must be pellucid.data.Augment(...) or a function of (x, rows, seed, epoch), got "
+        raise ArgumentError(f"augment must be pellucid.data.Augment(...) or a function of (x, rows, seed, epoch), got "
                          f"{augment!r}")  # fmt: skip
     if isinstance(x, (tuple, dict)):
-        raise GraphError("augment changes one array of samples, but the net has several inputs")
+        raise ArgumentError("augment changes one array of samples, but the net has several inputs")
     array = as_array(x, name)
     cut = getattr(augment, "middle", lambda x: x)(array)
     if cut.shape != array.shape:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..checks import hint_options, wrong
+from ..errors import ArgumentError
 from ..graph import GraphError
 from ..hints import close, find
 from ..metrics import larger_is_better
@@ -61,16 +62,16 @@ class Callback:
 def as_callbacks(given: Any) -> list[Callback]:
     """A list of callbacks; None is none. Raises `GraphError` for what is none, or stands alone."""
     if isinstance(given, Callback):
-        raise GraphError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
+        raise ArgumentError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
     if given is None:
         return []
     if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
-        raise GraphError(f"callbacks must be a list of pellucid.Callback, got {given!r}")
+        raise ArgumentError(f"callbacks must be a list of pellucid.Callback, got {given!r}")
     found = list(given)
     for c in found:
         if not isinstance(c, Callback):
             hint = "; did you forget the parentheses?" if isinstance(c, type) else ""
-            raise GraphError(f"a callback must be a pellucid.Callback, got {c!r}{hint}")
+            raise ArgumentError(f"a callback must be a pellucid.Callback, got {c!r}{hint}")
     return found
 
 
@@ -91,9 +92,9 @@ class Monitor:
                 owner, called, "the name of a number that epochs report, such as 'val_loss'", monitor, hint=hint
             )
         if mode not in ("auto", "min", "max"):
-            raise GraphError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
+            raise ArgumentError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
         if not min_delta >= 0:
-            raise GraphError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
+            raise ArgumentError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
         larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
         self.sign = -1 if larger else 1
 
@@ -203,6 +204,6 @@ class AverageWeights(Callback):
 
 
 def must(callback: Callback, name: str, given: Any, right: bool, expected: str) -> None:
-    """Raise `GraphError` for an argument that is not right."""
+    """Raise `ArgumentError` for an argument that is not right."""
     if not right or isinstance(given, bool):
-        raise GraphError(f"{type(callback).__name__}: {name} must be {expected}, got {given!r}")
+        raise ArgumentError(f"{type(callback).__name__}: {name} must be {expected}, got {given!r}")

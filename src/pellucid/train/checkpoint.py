@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data import DataError
+from ..errors import ArgumentError
 from ..graph import GraphError
 from ..program import Program
 from . import saving
@@ -66,9 +67,9 @@ class Checkpoint(Callback):
         for name, value in (("steps", steps), ("epochs", epochs), ("keep", keep)):
             whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if value is not None and not (whole and value >= 1):
-                raise GraphError(f"Checkpoint: {name} must be a whole number >= 1, got {value!r}")
+                raise ArgumentError(f"Checkpoint: {name} must be a whole number >= 1, got {value!r}")
         if minutes is not None and not 0 < minutes < float("inf"):
-            raise GraphError(f"Checkpoint: minutes must be a number > 0, got {minutes!r}")
+            raise ArgumentError(f"Checkpoint: minutes must be a number > 0, got {minutes!r}")
         self.folder, self.steps, self.minutes, self.keep, self.best = Path(folder), steps, minutes, keep, best
         self.epochs = 1 if steps is minutes is epochs is None else epochs
         self.monitor = Monitor(self, "" if best is None else best, mode, called="best")
@@ -166,7 +167,7 @@ def keeper_of(callbacks: Sequence[Callback]) -> Checkpoint | None:
     """The Checkpoint among callbacks."""
     found = [c for c in callbacks if isinstance(c, Checkpoint)]
     if len(found) > 1:
-        raise GraphError("there are two Checkpoints among the callbacks; give one, with both intervals")
+        raise ArgumentError("there are two Checkpoints among the callbacks; give one, with both intervals")
     return found[0] if found else None
 
 
@@ -175,7 +176,7 @@ def find(model: Model, training: Training, callbacks: Sequence[Callback], resume
     keeper, t = keeper_of(callbacks), training
     if keeper is None:
         if resume:
-            raise GraphError("resume=True goes on from a checkpoint: give callbacks=[pellucid.Checkpoint(folder)]")
+            raise ArgumentError("resume=True goes on from a checkpoint: give callbacks=[pellucid.Checkpoint(folder)]")
         return None
     arguments = {
         "batch_size": t.batch if len({*t.batches}) == 1 else t.batches,

@@ -150,7 +150,7 @@ def specs_of_shapes(shapes: Any, dtype: str) -> tuple[dict[str, Spec], str]:
     if isinstance(shapes, dict):
         return {f"x.{k}": Spec(tuple(s), dtype) for k, s in shapes.items()}, "named"
     if isinstance(shapes, int):
-        raise GraphError(f"input_shape must be a tuple, for example ({shapes},)")
+        raise ArgumentError(f"input_shape must be a tuple, for example ({shapes},)")
     if shapes and isinstance(shapes[0], (tuple, list)):
         return {f"x.{i}": Spec(tuple(s), dtype) for i, s in enumerate(shapes)}, "tuple"
     return {"x": Spec(tuple(shapes), dtype)}, "one"

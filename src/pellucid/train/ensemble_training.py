@@ -17,6 +17,7 @@ from ..checks import whole, wrong
 from ..data.dataset import taken_apart
 from ..deprecation import deprecated
 from ..errors import ArgumentError, GraphError
+from ..executors import available_threads
 from ..graph import input, state
 from ..metrics import Mean
 from ..ops.lift import Lifted, lift
@@ -72,7 +73,9 @@ def fit_members(
     jobs = jobs_of("fit_members", n_jobs)
     for c in options.get("callbacks") or ():
         if isinstance(c, WRITERS) and len(models) > 1:
-            raise GraphError(f"{type(c).__name__}: {len(models)} models would write one file; train each with its own")
+            raise ArgumentError(
+                f"{type(c).__name__}: {len(models)} models would write one file; train each with its own"
+            )
     weights = [None] * len(models) if sample_weights is None else list(sample_weights)
     seeds = [model.seed for model in models]
     jobs = min(jobs, len(models))
@@ -93,20 +96,13 @@ def fit_members(
 def jobs_of(owner: Any, n_jobs: int | None) -> int:
     """How many run at a time: ``n_jobs``, or of -1 as many as there are processors, of -2 one less, as in joblib.
 
-    >>> jobs_of("fit_members", 3), jobs_of("fit_members", -1) == processors()
+    >>> jobs_of("fit_members", 3), jobs_of("fit_members", -1) == available_threads()
     (3, True)
     """
     n = -1 if n_jobs is None else whole(owner, "n_jobs", n_jobs, least=None)
     if n == 0:
         raise wrong(owner, "n_jobs", "a whole number >= 1, or -1 for as many as there are processors", n_jobs)
-    return n if n > 0 else max(1, processors() + 1 + n)
-
-
-def processors() -> int:
-    """Processors that may be used: PELLUCID_THREADS, or as many as there are for this process."""
-    from ..executors.native.runtime.limits import available
-
-    return available()
+    return n if n > 0 else max(1, available_threads() + 1 + n)
 
 
 def _unchanged(options: dict[str, Any]) -> dict[str, Any]:

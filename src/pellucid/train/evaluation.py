@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphError, Shape
+from ..errors import ArgumentError
+from ..graph import Shape
 from ..metrics import Metric, Scored, as_scored, targets_of
 from ..metrics.sklearn_scores import rows_of, spread
 from ..nn import Loss, Losses
@@ -34,7 +35,7 @@ def batch_size_for(asked: int | str | None, n: int, usual: int = EVALUATE_BATCH)
     if isinstance(asked, str) and asked == "all":
         return n
     if not isinstance(asked, (int, np.integer)) or isinstance(asked, bool) or asked < 1:
-        raise GraphError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
+        raise ArgumentError(f"batch_size must be a whole number >= 1 or 'all', got {asked!r}")
     return int(asked)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..executors import NotFinite
 from ..figures import finished, new_figure
 from ..graph import GraphError
@@ -89,11 +90,11 @@ class RateSearch:
 def search_rates(model: Model, arrays: Arrays, low: float, high: float, steps: int, batch: int) -> RateSearch:
     """See `Model.find_learning_rate`."""
     if not 0 < low < high:
-        raise GraphError(f"find_learning_rate: 0 < low < high is expected, got low={low!r}, high={high!r}")
+        raise ArgumentError(f"find_learning_rate: 0 < low < high is expected, got low={low!r}, high={high!r}")
     if steps < 10:
-        raise GraphError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
+        raise ArgumentError(f"find_learning_rate: steps must be 10 or more, got {steps!r}")
     if isinstance(model.optimizer, LBFGS):
-        raise GraphError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
+        raise ArgumentError("find_learning_rate: optim.LBFGS finds the length of its steps by itself")
 
     rate, k = start_of(model.optimizer.learning_rate), model.optimizer.gradient_accumulation_steps
     if isinstance(model.optimizer.learning_rate, Schedule) or k:  # which would multiply the rates, and keep steps back

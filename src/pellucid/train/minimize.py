@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import executors
 from ..autodiff import grad
+from ..errors import ArgumentError
 from ..graph import GraphError, Value, state
 from ..optim import LBFGS, as_optimizer, updates_of
 from ..optim.updates import LEFT
@@ -49,7 +50,7 @@ def minimize(
     ([0.0, 1.5, 2.25], [9.0, 2.25, 0.5625])
     """
     if steps < 0:
-        raise GraphError(f"minimize: steps must be 0 or more, got {steps!r}")
+        raise ArgumentError(f"minimize: steps must be 0 or more, got {steps!r}")
     first, rule = np.array(start, dtype), as_optimizer(optimizer)
     x = state("x", first.shape, dtype)
     cost = function(x)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..checks import number
-from ..graph import GraphError
+from ..errors import ArgumentError
 from ..nn.penalties import PENALTY
 from .core import ModelCore
 
@@ -35,7 +35,7 @@ class Penalties(ModelCore):
         known = self.penalties
         for name, strength in strengths.items():
             if name not in known:
-                raise GraphError(f"no penalty is named {name!r}; there are {', '.join(known) or 'none'}")
+                raise ArgumentError(f"no penalty is named {name!r}; there are {', '.join(known) or 'none'}")
             number("penalties", repr(name), strength, least=0)
         self.state |= {f"{PENALTY}.{name}": np.asarray(s, self.dtype) for name, s in strengths.items()}
 

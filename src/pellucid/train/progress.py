@@ -6,13 +6,13 @@ import sys
 import time
 from typing import Any
 
-from ..graph import GraphError
+from ..errors import ArgumentError
 
 
 def progress_for(verbose: int, epochs: int, samples: int) -> Silent:
     """verbose 0: silent; 1: a bar in a terminal, elsewhere some 20 lines; 2: one line an epoch."""
     if verbose not in (0, 1, 2):
-        raise GraphError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+        raise ArgumentError(f"verbose must be 0, 1 or 2, got {verbose!r}")
     kinds = {0: Silent, 1: Bar if verbose == 1 and draws_bars() else SomeLines, 2: Lines}
     return kinds[verbose](epochs, samples)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, GraphError
+from ..errors import ArgumentError, DataError
 from .batches import middle_of
 from .parts import Arrays, Part
 from .remarks import remark
@@ -51,7 +51,7 @@ def split(arrays: Arrays, fraction: float, seed: int) -> tuple[Part, Part]:
     """Training and validation samples, drawn with the seed and kept in their order, without a copy."""
     n = len(arrays["y"])
     if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
-        raise GraphError(f"validation_split must be between 0 and 1, got {fraction!r}")
+        raise ArgumentError(f"validation_split must be between 0 and 1, got {fraction!r}")
     held = round(n * fraction)
     if held < 1 or held >= n:
         raise DataError(f"validation_split={fraction} of {n} samples leaves {held} for validation, "
@@ -71,7 +71,9 @@ def enough(part: Part) -> Part:
 def whole_batch(asked: int | str | None, parts: list[Part], augment: Callable | None) -> str:
     """All samples as one batch, which is what L-BFGS takes."""
     if asked not in (None, "all"):
-        raise GraphError(f'optim.LBFGS takes all samples at once: leave batch_size out, or give "all", got {asked!r}')
+        raise ArgumentError(
+            f'optim.LBFGS takes all samples at once: leave batch_size out, or give "all", got {asked!r}'
+        )
     if augment is not None or len(parts) > 1:
-        raise GraphError("optim.LBFGS takes all samples at once: no augment and no Buckets; use another optimizer")
+        raise ArgumentError("optim.LBFGS takes all samples at once: no augment and no Buckets; use another optimizer")
     return "all"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .. import nn
+from ..errors import ArgumentError
 from ..graph import GraphError
 from ..nn.combine import as_callables
 from ..nn.sublayers import first_layers, path_of_part
@@ -128,7 +129,7 @@ class Transfer(ModelCore):
         """
         names = list(inspect.signature(type(self)).parameters)
         if unknown := set(changes) - set(names):
-            raise GraphError(f"clone: Model has no argument {sorted(unknown)[0]!r}; there are {', '.join(names)}")
+            raise ArgumentError(f"clone: Model has no argument {sorted(unknown)[0]!r}; there are {', '.join(names)}")
         own = {
             "metrics": self.metric_names,
             "executor": self.executor.__name__.rpartition(".")[2],
@@ -241,7 +242,7 @@ def name_of(model: ModelCore, layer: str | int) -> str:
     name = path_of_part(model.net, layer) if isinstance(layer, int) else layer
     names = dict.fromkeys(programs.call_name(call) for call in model.network.built().calls)
     if name not in names:
-        raise GraphError(f"the net has no layer {name!r}; there are {', '.join(names)}")
+        raise ArgumentError(f"the net has no layer {name!r}; there are {', '.join(names)}")
     return name
 
 

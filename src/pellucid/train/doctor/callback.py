@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from ...graph import GraphError
+from ...errors import ArgumentError
 from ..batches import middle_of
 from ..callbacks import Callback
 from ..parts import Part
@@ -40,7 +40,7 @@ class Doctor(Callback):
 
     def __init__(self, every: int = 5, rows: int = limits.ROWS) -> None:
         if not isinstance(every, int) or every < 1 or not isinstance(rows, int) or rows < 2:
-            raise GraphError(f"Doctor: every must be a whole number >= 1 and rows >= 2, got {every!r} and {rows!r}")
+            raise ArgumentError(f"Doctor: every must be a whole number >= 1 and rows >= 2, got {every!r} and {rows!r}")
         self.every, self.rows = every, rows
 
     def on_train_begin(self, logs=None):

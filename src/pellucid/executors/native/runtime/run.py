@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ....errors import ArgumentError
 from ....graph import GraphError, cached_property
 from ....program import Program
 from ... import reference
@@ -192,7 +193,7 @@ class Run:
 
     def _check_steps(self, arrays: Mapping[str, np.ndarray], n: int, batch_size: int) -> None:
         if batch_size < 1:
-            raise GraphError(f"batch_size must be 1 or more, got {batch_size}")
+            raise ArgumentError(f"batch_size must be 1 or more, got {batch_size}")
         for samples in {min(batch_size, n), n % batch_size} - {0}:
             self.executable.check_batch(samples)
         for name, v in self.program.inputs.items():
