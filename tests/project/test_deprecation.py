@@ -197,7 +197,7 @@ def test_several_old_names_at_once():
 
 @pytest.mark.parametrize("n_jobs, expected", [(2, 2), (-1, 8), (None, 8), (-2, 7), (-100, 1)])
 def test_n_jobs(n_jobs, expected, monkeypatch):
-    monkeypatch.setattr("pellucid.train.ensemble_training.processors", lambda: 8)
+    monkeypatch.setattr("pellucid.train.ensemble_training.available_threads", lambda: 8)
     assert pel.train.ensemble_training.jobs_of("restarts", n_jobs) == expected
 
 

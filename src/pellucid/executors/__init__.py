@@ -7,9 +7,9 @@ passes.
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
+from .. import settings
 from ..errors import ArgumentError
 from . import cache
 from .binding import NotFinite, as_threads
@@ -22,7 +22,7 @@ __all__ = ["EXECUTORS", "MANY", "NotFinite", "as_threads", "available_threads", 
 
 def get(name: str | None = None) -> Any:
     """An executor by name; by default the one that the environment variable PELLUCID_EXECUTOR names, or "native"."""
-    name = name or os.environ.get("PELLUCID_EXECUTOR") or "native"
+    name = name or settings.EXECUTOR.get()
     if name not in EXECUTORS:
         raise ArgumentError(f"executor must be one of {', '.join(EXECUTORS)}, got {name!r}")
     return importlib.import_module(f".{name}", __package__)

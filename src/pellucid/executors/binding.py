@@ -14,8 +14,7 @@ from ..errors import ArgumentError
 from ..graph import GraphError, Value
 from ..ops.elementwise import FLOATS
 from ..program import Program
-
-MOST_THREADS = 1024
+from ..settings import MOST_THREADS
 
 
 class NotFinite(ArithmeticError):
