@@ -231,7 +231,7 @@ def folds_of(
         remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave "
                "it out, or give validation data of other groups")  # fmt: skip
     if getattr(estimator, "rows_overlap", False) and not time_ordered and isinstance(folds, (int, np.integer)):
-        remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbours, and folds "
+        remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbors, and folds "
                "drawn by chance are tested on what was learnt from; use time_ordered=True")  # fmt: skip
     if stratified is None and np.ndim(y) == 1 and not is_classifier(estimator):
         y = np.zeros(len(y))  # whole numbers may be values too
