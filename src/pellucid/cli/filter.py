@@ -27,9 +27,7 @@ PIXELS = 1 << 20  # of the picture that are worked on at a time
     shell_complete=completion.FILE,
     help="Where to write. Default: IMAGE-KERNEL.png, here.",
 )
-@click.option(
-    "--gray", "--grey", "gray", is_flag=True, help="Make the picture gray first. Default: each color alone."
-)
+@click.option("--gray", "--grey", "gray", is_flag=True, help="Make the picture gray first. Default: each color alone.")
 @click.option("--absolute", is_flag=True, help="Show how strong a response is, without its sign.")
 @click.option("--size", type=int, metavar="N", help="gaussian: pixels of a side, an odd number. Default: 3.")
 @click.option("--sigma", type=float, metavar="S", help="gaussian: its width. Default: binomial weights.")

@@ -21,9 +21,7 @@ class Impute(click.Choice):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "neighbours":
-            click.echo(
-                "note: --impute neighbours is now spelled neighbors; the old word will be removed", err=True
-            )
+            click.echo("note: --impute neighbours is now spelled neighbors; the old word will be removed", err=True)
             value = "neighbors"
         return super().convert(value, param, ctx)
 
