@@ -11,6 +11,7 @@ from pellucid import nn, ops, optim
 from pellucid.cli import cli
 from pellucid.executors import native
 from pellucid.executors.native.build.builder import Builder
+from pellucid.executors.native.plan.passes import PASSES
 
 FILES = ["assembly.s", "module.ll", "plan.txt", "program.txt"]
 
@@ -48,6 +49,23 @@ def test_files(dumped):
     run = step_of(dumped[0])
     full = [p.listing(full=True) for p in (run.program, run.built.plan.program)]
     assert full[0] in program and full[1] in program
+
+
+def test_the_program_after_each_pass(tmp_path):
+    net = nn.Sequential(nn.Embedding(3, 4), nn.RNN(4), nn.Dense(2))
+    m = pel.Model(net, "mse", input_shape=(8,), executor="native")
+    m.fit(np.arange(512).reshape(64, 8) % 3, np.ones((64, 2)), verbose=0)
+    m.dump(tmp_path)
+    text = (tmp_path / "step" / "program.txt").read_text()
+    found = re.findall(r"^After the pass (\w+):( the same)?", text, re.M)
+    assert [name for name, _ in found] == [name for name, _ in PASSES]
+    changed = [name for name, same in found if not same]
+    assert changed == [
+        "tables",
+        "weight_layout",
+    ]  # embedded words times weights; a recurrent weight read across its rows
+    last = text[text.index("As it is computed") :]
+    assert "copy(" in last and "copy(" not in text[: text.index("After the pass weight_layout")]
 
 
 def test_every_nest_is_there_once(dumped):

@@ -15,8 +15,6 @@ from typing import NamedTuple
 from ....graph import Value, sample_input, shared_input, state_leaf
 from ....ops.gather import scatter_of, take_rows
 from ....ops.movement import constant_of
-from ....passes.tables import with_tables
-from ....passes.winograd import with_winograd
 from ....program import Program
 from ..codegen import lowering  # noqa: F401  registers the lowerings
 from ..codegen.nest import Nest
@@ -29,12 +27,11 @@ from ..llvm.module import ModuleText, function_text
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
 from ..plan.classify import FREE, LEAVES, is_inline
-from ..plan.image_layout import with_image_layout
 from ..plan.layout_ops import PACK, packed_rows
 from ..plan.memory import Slot, assign_slots, lifetimes
+from ..plan.passes import PASSES
 from ..plan.planner import Group, Plan, Planner
 from ..plan.steps import Steps
-from ..plan.weight_layout import with_weight_layout
 from ..plan.work import operations
 from .loops import Loop, at
 from .select import Ways, finished
@@ -89,7 +86,9 @@ class Job(NamedTuple):
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(with_image_layout(with_weight_layout(with_winograd(with_tables(program)))))
+        for _, function in PASSES:
+            program = function(program)
+        self.h, self.planner = h, Planner(program)
         self.plan = self.planner.plan()
         self.program, self.work = self.plan.program, operations(self.plan.program.order)
         self.built = Built(self.modules, self.plan, {})

@@ -52,8 +52,9 @@ class Nest(Flow):
         self.step = Index.of(Variable(step[0], steps, ends=(0, steps - 1))) if step else Index()
         self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
         self.times: dict[Value, Index] = {}  # the index in time of Values that lie there side by side
-        self.inline: dict[Value, bool] = {}
-        self.error: Buffer | None = None
+        self.inline: dict[Value, bool] = {}  # which Values are computed where they are needed
+        self.own: frozenset[Value] = frozenset()  # Values that this nest computes, though they are in memory
+        self.error: Buffer | None = None  # where it says that a row lies outside its table
         self.along = False  # whether reductions have their last axis in lanes
         self.tile = ""  # of a contraction, in words
 
@@ -213,6 +214,10 @@ class Nest(Flow):
             waiting.pop()
         return self.recall((v, *at))
 
+    def operand(self, v: Value, index: Sequence[Index], block: Index | None) -> Lanes:
+        """The same for a Value that may be shared, among those of a block."""
+        return self.value(v, index, block if v.kind == "sample" else None)
+
     def _computed_at_once(self, v: Value, at: tuple) -> list[Value]:
         """The inputs of an elementwise Value that are elementwise too, and not yet known at this index."""
         if not v.primitive.elementwise or (v not in self.own and self.stored(v) is not None):
@@ -222,8 +227,6 @@ class Nest(Flow):
     def stored(self, v: Value) -> Buffer | None:
         """Where v lies, unless it is computed in this nest."""
         return None if is_inline(v, self.inline) and v.primitive not in LEAVES else self.buffers.get(v)
-
-    own: frozenset[Value] = frozenset()  # Values that this nest computes
 
     def location(self, v: Value, index: Sequence[Index]) -> tuple[Buffer, Index] | None:
         """Where an element lies that this nest loads; None for what it computes."""
@@ -248,7 +251,7 @@ class Nest(Flow):
             return self.load(*location, block)
         if v in self.given:
             outside, each = self.given[v]
-            return self.value(outside, [*([self.step] * each), *index], block if outside.kind == "sample" else None)
+            return self.operand(outside, [*([self.step] * each), *index], block)
         if p.elementwise:
             return p.forward(L.xp, *(self.value(i, index, block) for i in v.inputs), **a)
         if p is fill_with:
@@ -256,6 +259,12 @@ class Nest(Flow):
         if p in LOWERINGS:
             return LOWERINGS[p](self, v, index, block)
         raise GraphError(f"the native executor has no lowering of {p.name}")
+
+    def width_of(self, v: Value, index: Sequence[Index]) -> int:
+        """Lanes of a Value at an index: the samples', or the features' where they are in lanes."""
+        if v.kind == "sample":
+            return self.width
+        return self.feature_width if any(i.lane for i in index) else 1
 
     def number(self, index: Index, dtype: str) -> Lanes:
         """An index as a number: one for each lane, where it differs from lane to lane."""

@@ -10,6 +10,7 @@ from ....graph import Value
 from ....ops.contract import parse
 from ....ops.conv import is_zeros_around, padded, window_operand, windows_of
 from ....ops.movement import reshape, transpose
+from ....passes.rewrite import rewrite
 from ....program import Program
 from .classify import VIEWS, is_inline
 from .layout_ops import copy
@@ -20,16 +21,16 @@ def with_image_layout(program: Program) -> Program:
     """The program with such copies; those who read them see the same values through views."""
     roots = {*program.outputs.values(), *program.updates.values()}
     inline: dict[Value, bool] = {}
-    new: dict[Value, Value] = {}
-    for v in program.order:
+
+    def over_copies(v: Value, inputs: tuple[Value, ...]) -> Value | None:
         is_inline(v, inline)
-        inputs = tuple(new[i] for i in v.inputs)
         view = image_windows(v)
-        if view is not None and not is_readable(view, roots, inline):
-            inputs = tuple(over_copy(new[i]) if i is view else new[i] for i in v.inputs)
-        same = all(i is j for i, j in zip(inputs, v.inputs, strict=True))
-        new[v] = v if same else v.primitive(*inputs, **v.attributes)
-    return program.mapped(new)
+        if view is None or is_readable(view, roots, inline):
+            return None
+        return v.primitive(*(over_copy(x) if i is view else x for i, x in zip(v.inputs, inputs, strict=True)),
+                           **v.attributes)  # fmt: skip
+
+    return rewrite(program, over_copies)
 
 
 def image_windows(c: Value) -> Value | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ....graph import Value, input
 from ....ops.contract import contract_of, parse
 from ....ops.conv import window_operand
-from ....ops.loop import Body, rebuilt, result_of, scan_of, wanted_of_loops
+from ....ops.loop import Body, rebuilt
 from ....ops.movement import transpose_of
+from ....passes.rewrite import rewrite
 from ....program import Program
 from .layout_ops import copy, packed_rows
 
@@ -19,9 +20,6 @@ MIN_COLUMNS = 8  # columns of the other factor, with which that is worth it outs
 
 def with_weight_layout(program: Program) -> Program:
     """The program with transposed copies of such weights."""
-    new: dict[Value, Value] = {}
-    wanted = wanted_of_loops(program)
-    results: dict[Value, dict[Value, Value]] = {}
     made: dict[tuple, Value] = {}
 
     def unique(v: Value) -> Value:
@@ -30,32 +28,27 @@ def with_weight_layout(program: Program) -> Program:
         key = (v.primitive, x.inputs, x.attributes["axes"]) if x.primitive is transpose_of else (v.primitive, x)
         return made.setdefault(key, v)
 
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if not v.inputs:
-            new[v] = v
-        elif v.primitive is result_of:
-            new[v] = results[v.inputs[0]][v.attributes["of"]]
-        elif v.primitive is scan_of:
-            body = v.attributes["body"]
-            leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
-            matrices = read_by_rows(body, leaves)
-            given = list(inputs)
-            for k, leaf in enumerate(body.leaves):
-                x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
-                if leaf in matrices:
-                    given[k] = unique(packed_rows(x))
-                elif leaf in leaves:
-                    given[k] = unique(copy(x))
-            inside = functools.partial(with_transposed_constants, leaves=leaves)
-            new[v], results[v] = rebuilt(v, tuple(given), wanted[v], inside)
-        elif v.primitive is contract_of and (found := read_across([v], MIN_COLUMNS)):
-            pairs = zip(v.inputs, inputs, strict=True)
-            factors = tuple(unique(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
-            new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
-        else:
-            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return program.mapped(new)
+    def of_loop(v: Value, inputs: tuple[Value, ...], wanted: Iterable[Value]) -> tuple[Value, dict[Value, Value]]:
+        body = v.attributes["body"]
+        leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
+        matrices = read_by_rows(body, leaves)
+        given = list(inputs)
+        for k, leaf in enumerate(body.leaves):
+            x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
+            if leaf in matrices:
+                given[k] = unique(packed_rows(x))
+            elif leaf in leaves:
+                given[k] = unique(copy(x))
+        return rebuilt(v, tuple(given), wanted, functools.partial(with_transposed_constants, leaves=leaves))
+
+    def of_product(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+        if v.primitive is not contract_of or not (found := read_across([v], MIN_COLUMNS)):
+            return None
+        pairs = zip(v.inputs, inputs, strict=True)
+        factors = tuple(unique(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
+        return product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
+
+    return rewrite(program, of_product, of_loop)
 
 
 def read_by_rows(body: Body, transposed: Collection[Value]) -> list[Value]:
@@ -122,15 +115,11 @@ def product(v: Value, factors: tuple[Value, ...], transposed: dict[int, tuple[in
 
 def with_transposed_constants(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
     """The body of a loop that is given some of its constants transposed."""
-    new: dict[Value, Value] = {}
-    for v in body.order:
+
+    def of_transposed(v: Value, inputs: tuple[Value, ...]) -> Value | None:
         if v in leaves:
-            new[v] = input(v.name or "", tuple(v.shape[a] for a in leaves[v]), v.dtype, v.kind)
-        elif not v.inputs:
-            new[v] = v
-        elif any(i in leaves for i in v.inputs):
-            axes = {k: leaves[i] for k, i in enumerate(v.inputs) if i in leaves}
-            new[v] = product(v, tuple(new[i] for i in v.inputs), axes)
-        else:
-            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes)
-    return Program({key: new[v] for key, v in body.inputs.items()}, {key: new[v] for key, v in body.outputs.items()})
+            return input(v.name or "", tuple(v.shape[a] for a in leaves[v]), v.dtype, v.kind)
+        axes = {k: leaves[i] for k, i in enumerate(v.inputs) if i in leaves}
+        return product(v, inputs, axes) if axes else None
+
+    return rewrite(body, of_transposed)

@@ -17,11 +17,13 @@ from ....ops.gather import scatter_of
 from ....ops.loop import result_of, scan_of
 from ....ops.movement import constant_of, fill_with, iota_of
 from ....ops.winograd import winograd_product
+from ....program import Program
 from ..build.builder import Builder
 from ..build.task import Task
 from ..jit.compiler import readable
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import FREE, LEAVES, VIEWS
+from ..plan.passes import stages
 from ..plan.planner import Group
 from ..plan.work import multiplications
 
@@ -54,9 +56,7 @@ def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BA
     write_all(
         Path(folder),
         {
-            "program.txt": f"As it was given:\n\n{executable.program.listing(full=True)}\n\n"
-            "Simplified, as it is computed; plan.txt has the same names:\n\n"
-            f"{picture.plan.program.listing(full=True)}\n",
+            "program.txt": program_text(executable, picture.plan.program),
             "plan.txt": picture.text(batch_size) + "\n",
             "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
             "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),
@@ -64,6 +64,19 @@ def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BA
     )
     if executable.one_sample is not None:
         dump(executable.one_sample, Path(folder) / "one_sample", 1)
+
+
+def program_text(executable: Executable, planned: Program) -> str:
+    """The program as it was given, after each pass that changed it, and as it is planned."""
+    programs = {"As it was given": executable.program, "Simplified": executable.simplified}
+    programs |= {f"After the pass {name}": program for name, program in stages(executable.simplified)}
+    programs |= {"As it is computed; plan.txt has the same names": planned}
+    parts, before = [], ""
+    for heading, program in programs.items():
+        text = program.listing(full=True)
+        parts.append(f"{heading}:\n\n{text}\n" if text != before or program is planned else f"{heading}: the same.\n")
+        before = text
+    return "\n".join(parts)
 
 
 def write_all(folder: Path, texts: Mapping[str, str]) -> None:
