@@ -18,7 +18,7 @@ TENS = np.uint64(10) ** np.arange(20, dtype=np.uint64)
 POWERS = 10.0 ** np.arange(23)  # exact as float64
 EXACT = np.uint64(2**53)
 u = np.uint64
-ADD = (  # neighbouring digits to pairs, to fours, to eight
+ADD = (  # neighboring digits to pairs, to fours, to eight
     (u(10), u(8), u(0x00FF00FF00FF00FF)),
     (u(100), u(16), u(0x0000FFFF0000FFFF)),
     (u(10000), u(32), u(0x00000000FFFFFFFF)),
@@ -38,7 +38,7 @@ class Fields:
 
     @classmethod
     def of(cls, lines: bytes, separator: str, columns: int) -> Fields | None:
-        """The fields of whole lines without quotes; None where they are not so many on each line."""
+        """The fields of whole lines without quotes; None where a line has another number of them."""
         block = bytes(PAD) + lines + (b"" if lines.endswith(b"\n") else b"\n")
         data = np.frombuffer(block, np.uint8)
         sign = ord(separator)
@@ -124,7 +124,7 @@ class Fields:
         odd[rows[low == 0x400]] = True  # may be rounded twice
 
     def _digits(self, end: np.ndarray, count: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The whole numbers of so many digits before these places, a point before the last so many of them.
+        """The whole numbers of this many digits before these places, a point before the last ``point`` of them.
 
         Also where there are other signs.
         """
@@ -144,7 +144,7 @@ class Fields:
 
 
 def _word(text: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that the last digits of 8 bytes are, by three multiplications that add neighbours.
+    """The numbers that the last digits of 8 bytes are, by three multiplications that add neighbors.
 
     >>> _word(np.frombuffer(b"xx123456", "<u8"), np.array([6]))[0].tolist()
     [123456]

@@ -108,10 +108,10 @@ def _all_hold(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
     (True, False, False)
     """
     count = window_count(n + sum(widths), kernel, stride, dilation)
-    if (count - 1) * stride - widths[0] >= n:  # the last one begins behind
+    if (count - 1) * stride - widths[0] >= n:  # the last one begins after the end
         return False
     for start in range(-widths[0], min(0, count * stride - widths[0]), stride):  # those that begin in the padding
-        first = -(start // dilation)  # the first element at 0 or behind
+        first = -(start // dilation)  # the first element at 0 or after
         if first >= kernel or start + first * dilation >= n:
             return False
     return True
@@ -214,7 +214,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
     """Each axis of space made longer by a whole factor: (channels, *space) to (channels, *(n * factor)).
 
     "nearest" repeats elements. "linear", "bilinear" and "trilinear", for 1, 2 and 3 axes, take element p of the result
-    from place (p + 1/2) / factor - 1/2 between two neighbours; beyond the border is what the border holds.
+    from place (p + 1/2) / factor - 1/2 between two neighbors; beyond the border is what the border holds.
 
     >>> from pellucid import input
     >>> upsample(input("x", (3, 8, 8)), 2).shape
@@ -240,7 +240,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
 
 
 def _linear(x: Value, axis: int, factor: int) -> Value:
-    """Linear interpolation along one axis: each element and its two neighbours, weighed for each of ``factor`` results.
+    """Linear interpolation along one axis: each element and its two neighbors, weighed for each of ``factor`` results.
 
     Result number r of element q lies at q + t, with t = (r + 1/2) / factor - 1/2 between -1/2 and 1/2.
     """

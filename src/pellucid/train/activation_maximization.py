@@ -1,4 +1,4 @@
-"""Activation maximisation: the input is the state of a program whose updates climb. Written on `grad` and `Program`."""
+"""Activation maximization: the input is the state of a program whose updates climb. Written on `grad` and `Program`."""
 
 from __future__ import annotations
 

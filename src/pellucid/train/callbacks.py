@@ -60,7 +60,7 @@ class Callback:
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """A list of callbacks; None is none. Raises `GraphError` for what is none, or stands alone."""
+    """A list of callbacks; None is an empty one. Raises `GraphError` for anything but a list of callbacks."""
     if isinstance(given, Callback):
         raise ArgumentError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
     if given is None:
@@ -174,7 +174,7 @@ class AverageWeights(Callback):
     """Stochastic weight averaging: at the end, each weight is its mean over the ends of epochs, from ``start`` on.
 
     ``start`` counts epochs from 0; with a learning rate that stays high, the mean lies in the middle of what training
-    wanders through. Statistics of batch normalisation are computed anew, over one epoch. Izmailov et al., UAI 2018.
+    wanders through. Statistics of batch normalization are computed anew, over one epoch. Izmailov et al., UAI 2018.
     """
 
     remembers = ("total", "count")

@@ -60,7 +60,7 @@ class Model(Transfer, MonteCarloDropout, Penalties, Printed, Warming, ModelCore)
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
     - A net that returns a tuple or a dict of Values has several outputs: ``loss``, ``metrics`` and ``loss_weights`` (of
-      the sum of losses that is minimised) are then tuples or dicts alike, and so are targets and predictions.
+      the sum of losses that is minimized) are then tuples or dicts alike, and so are targets and predictions.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -163,7 +163,7 @@ class Model(Transfer, MonteCarloDropout, Penalties, Printed, Warming, ModelCore)
     def gradients(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The cost that `fit` minimises, and its gradient in each trained weight by name: means over these samples.
+        """The cost that `fit` minimizes, and its gradient in each trained weight by name: means over these samples.
 
         It is the cost in training: dropout drops, and what layers and penalties add is there. Nothing is changed.
 
@@ -177,7 +177,7 @@ class Model(Transfer, MonteCarloDropout, Penalties, Printed, Warming, ModelCore)
             return stepping.gradients(self, parts_of(self, x, y, sample_weight), batch_size)
 
     def update_statistics(self, x: Any = None, *, batch_size: int | str | None = None) -> None:
-        """Compute anew what layers learn besides weights (batch normalisation's means and variances), over samples.
+        """Compute anew what layers learn besides weights (batch normalization's means and variances), over samples.
 
         For weights that were not trained so, such as averages. Within `fit` the samples are those of the training.
         """
