@@ -70,7 +70,8 @@ def _check(c: Callback, model: Model, training: Training) -> None:
     epochs, name = training.epochs, type(c).__name__
     if isinstance(c, AverageWeights) and c.start >= epochs:
         raise ArgumentError(f"AverageWeights(start={c.start}) would begin after the last of {epochs} epochs (the first "
-                            f"is 0), so that nothing is averaged; give a start below {epochs}, or more epochs")  # fmt: skip
+                            f"is 0), so that nothing is averaged; give a start below {epochs}, or more epochs"
+                            )  # fmt: skip
     if isinstance(c, EarlyStopping) and c.start_from_epoch >= epochs:
         remark(f"{name}(start_from_epoch={c.start_from_epoch}) looks at none of {epochs} epochs (the first is 0)")
     if isinstance(c, ReduceLROnPlateau) and c.min_lr >= base_rate(model):
