@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from ....errors import PellucidError
 from ....graph import Value
 from .bounds import check_memory
 from .buffer import BYTES, Buffer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..build.loops import Loop
 
 
-class InvalidPlan(AssertionError):
+class InvalidPlan(PellucidError, RuntimeError):
     """A plan that breaks one of the rules; the message begins with the name of the check."""
 
 
