@@ -22,7 +22,7 @@ from ..jit.target import Host
 from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows_nest
 from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
-from ..llvm.affine import NotVectorisable
+from ..llvm.affine import NotVectorizable
 from ..llvm.module import ModuleText, function_text
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
@@ -338,6 +338,6 @@ class Builder:
                 prepare(nest)
             try:
                 return write(nest, g)
-            except NotVectorisable:
+            except NotVectorizable:
                 continue
         raise AssertionError("one element at a time is always possible")
