@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..checks import flag
 from ..deprecation import deprecated
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from .tokens import SPECIAL, Tokenizer, check_fields, checked_special
 
 BYTES = 256
@@ -39,9 +40,9 @@ class BytePairs(Tokenizer):
         lower: bool = False,
         special: Sequence[str] = (SPECIAL[0], SPECIAL[2], SPECIAL[3]),
     ) -> None:
-        self.lower, self.special = bool(lower), checked_special(special)
+        self.lower, self.special = flag("BytePairs", "lower", lower), checked_special(special)
         if self.unknown is not None:
-            raise DataError("BytePairs: leave '<unk>' out of special, as every text can be written in bytes")
+            raise ArgumentError("BytePairs: leave '<unk>' out of special, as every text can be written in bytes")
         least = BYTES + len(self.special)
         if not isinstance(vocab_size, int) or vocab_size < least:
             raise DataError(f"BytePairs: vocab_size must be {least} or more, {BYTES} bytes and {len(self.special)} "
