@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _moved, data, decode, executors, metrics, nn, ops, optim, schedules
 from .autodiff import grad
+from .checks import NoAttribute
 from .ensembles import Bagging, Committee, Restarts, restarts
 from .errors import ArgumentError, DataError, GraphError, PellucidError
 from .graph import Value, input, state
@@ -65,6 +66,4 @@ else:
             from .features import FeatureExtractor
 
             return FeatureExtractor
-        from .checks import NoAttribute
-
         raise NoAttribute(f"module {__name__!r}", "pel", name, __all__)

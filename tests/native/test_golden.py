@@ -6,18 +6,13 @@ Where a change is meant, ``python tests/cases/golden_nets.py --renew`` writes th
 import difflib
 import functools
 import json
-import sys
-from pathlib import Path
 
+import golden_nets
 import llvmlite
 import pytest
 
 from pellucid import GraphError
 from pellucid.executors.native.llvm import features as native_target
-
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / "cases"))
-import golden_nets  # noqa: E402
 
 RENEW = "if this is meant: python tests/cases/golden_nets.py --renew"
 DIGESTS = json.loads((golden_nets.FOLDER / "digests.json").read_text(encoding="utf-8"))

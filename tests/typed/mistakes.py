@@ -1,4 +1,4 @@
-"""What a type checker must find: each line that says so is wrong. Checked in tests/test_types.py, and never run."""
+"""What a type checker must find: each line that says so is wrong. Checked in tests/project/test_types.py, never run."""
 
 import pellucid as pel
 from pellucid import nn, optim

@@ -1,6 +1,6 @@
 """What a user writes, with types: a layer, a loss, an optimizer, a callback, estimators, a program, a training.
 
-Checked by mypy and by pyright, and run, in tests/test_types.py.
+Checked by mypy and by pyright, and run, in tests/project/test_types.py.
 """
 
 from __future__ import annotations

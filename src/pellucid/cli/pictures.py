@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .. import data, report
 from ..errors import DataError
 from . import sources
 from .recipes import Run
+from .train_options import PictureOptions
 
 SMALL, LENET = 12, 32  # pixels: below the first too few for a convolutional net; the second is LeNet-5's side
 MANY = 2000  # pictures: of 240 in colour LeNet-5 learnt 0.67, ResNet-20 0.44
@@ -24,27 +26,24 @@ OF_NETS: dict[str, dict[str, Any]] = {  # in place of what the recipe says
 }  # fmt: skip
 
 
-def train(
-    run: Run, kind: str, what: str, asked: dict[str, Any], folder: str | None, net: str | None, size, skip_bad: bool,
-    class_names: str | None, test: str | None,
-) -> None:  # fmt: skip
-    """Train on pictures of this ``kind``, test, save and draw; ``asked`` is what the user wants of the recipe."""
-    training, held, scale = parts(run, kind, what, folder, size, skip_bad, test)
-    if class_names is not None:
-        names = names_given(class_names, max(int(training.y.max()), int(held.y.max())) + 1)
+def train(run: Run, kind: str, what: str, options: PictureOptions) -> None:
+    """Train on pictures of this ``kind``, test, save and draw."""
+    training, held, scale = parts(run, kind, what, options)
+    if options.class_names is not None:
+        names = names_given(options.class_names, max(int(training.y.max()), int(held.y.max())) + 1)
         training, held = (replace(part, class_names=names) for part in (training, held))
     source = training.name if kind == "images" else kind
     classes = training.class_names or ()
     if len(classes) < 2:
         raise DataError(f"{source}: one class only ({classes[0]}), there is nothing to tell apart")
     image = training.x.shape[1:]
-    net, why = net_for(kind, image, len(training), net, asked)
+    net, why = net_for(kind, image, len(training), options.net, run.asked)
     if net == "dense":
         flat = kind in ("digits", "mnist")  # as data.digits and data.mnist give them
         training, held = (replace(p, x=p.x.reshape(len(p), -1) if flat else p.x) for p in (training, held))
     else:
         recipe = replace(run.recipe, net=net, **OF_NETS[net])
-        run = replace(run, recipe=recipe.changed(**asked))
+        run = replace(run, recipe=recipe.changed(**run.asked))
     run.say(f"{source}: {len(training)} training and {len(held)} test samples of {len(classes)} classes")
     run.say(f"net: {net}, {why}")
     learn(run, source, training, held, image, scale)
@@ -71,20 +70,19 @@ def learn(run: Run, source: str, training, held, image: tuple[int, ...], scale: 
     click.echo(f"test accuracy {scores['accuracy']:.4f}")
 
 
-def parts(
-    run: Run, kind: str, what: str, folder: str | None, size, skip_bad: bool, test: str | None
-) -> tuple[data.Dataset, data.Dataset, int]:
+def parts(run: Run, kind: str, what: str, options: PictureOptions) -> tuple[data.Dataset, data.Dataset, int]:
     """Training and test pictures (n, C, H, W), and what a whole number stands for 1."""
     if kind == "digits":
         training, held = (replace(p, x=p.x.reshape(-1, 1, 8, 8)) for p in sources.digits_parts())
         return training, held, 16
     if kind == "images":
-        whole = sources.folder_of_classes(what, size, skip_bad, run.say)
-        if test is None:
+        whole = sources.folder_of_classes(what, options.size, options.skip_bad, run.say)
+        if options.test is None:
             training, held = whole.split(0.2, seed=run.seed)
             return training, held, 255
-        held = sources.folder_of_classes(test, size or whole.x.shape[2:], skip_bad, run.say)
-        return whole, same_classes(whole, held, test), 255
+        held = sources.folder_of_classes(options.test, options.size or whole.x.shape[2:], options.skip_bad, run.say)
+        return whole, same_classes(whole, held, options.test), 255
+    folder = options.folder
     assert folder is not None
     read = (lambda part: data.mnist(folder, part, images=True)) if kind == "mnist" else (
         lambda part: data.cifar(folder, part))  # fmt: skip
@@ -109,7 +107,7 @@ def same_classes(training: data.Dataset, held: data.Dataset, path: str) -> data.
     return replace(held, y=own[held.y], class_names=training.class_names)
 
 
-def net_for(kind: str, image: tuple[int, ...], n: int, asked: str | None, given: dict[str, Any]) -> tuple[str, str]:
+def net_for(kind: str, image: tuple[int, ...], n: int, asked: str | None, given: Mapping[str, Any]) -> tuple[str, str]:
     """The net, and why it is that: as asked, else by the n pictures (C, H, W)."""
     channels, height, width = image
     shape = f"{height} x {width} pixels" + (f", {channels} channels" if channels > 1 else "")

@@ -13,8 +13,10 @@ import click
 import numpy as np
 
 from .. import Checkpoint, EarlyStopping, Model, __version__, data, nn, optim
+from ..data.dataset import drawn
 from ..errors import DataError
 from ..recipes import Recipe, hidden_layers
+from ..train.doctor.nothing import nothing_learnt
 from . import files
 
 CHECKPOINT_MINUTES = 10  # and after every epoch
@@ -85,16 +87,12 @@ class Run:
 
     def judged(self, model: Model, x: np.ndarray, y: np.ndarray, class_weight: str | None = None) -> Model:
         """The model; a warning where it learnt nothing, on stderr, so that --quiet does not hide it."""
-        from ..train.doctor.nothing import nothing_learnt
-
         if told := nothing_learnt(model, x, y, class_weight):
             click.echo(f"warning: {told.replace('the learning rate was', '--learning-rate was')}", err=True)
         return model
 
     def apart(self, y: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows for validation, with the classes in the same shares where there are enough."""
-        from ..data.dataset import drawn
-
         try:
             return drawn(len(y), held, self.seed, y)
         except DataError:

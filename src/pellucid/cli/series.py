@@ -21,20 +21,18 @@ from . import files
 from .reading import KEPT
 from .recipes import Run
 from .timeline import Series, read_series
+from .train_options import SeriesOptions
 
 SHARE = 0.2  # of the series, its end, for the test
 SEASONS, LONG, USUAL = 2, 60, 24  # a window is of two seasons if these are short, and of 24 steps where it has none
 
 
-def train(
-    run: Run, path: str, reading: dict[str, Any], asked: dict[str, Any], target: str | None, date: str | None,
-    horizon: int | None, window: int | None, season: int | None, fill: bool,
-) -> None:  # fmt: skip
+def train(run: Run, path: str, options: SeriesOptions) -> None:
     """Train a forecaster on a series: test it on the end, beside the naive ways, train it on all, save and draw."""
-    series = read_series(path, reading, target, date, fill)
-    season, ahead, n = season or series.season, horizon or 1, len(series.values)
+    series = read_series(path, options.reading, options.target, options.date, options.fill)
+    season, ahead, n = options.season or series.season, options.horizon or 1, len(series.values)
     test = max(round(SHARE * n), ahead)
-    window = window or min(usual_window(season), max(2, (n - test) // 5))
+    window = options.window or min(usual_window(season), max(2, (n - test) // 5))
     if n - test < window + ahead + 3:
         raise DataError(f"{path}: {n} values are too few for windows of {window} with {ahead} ahead and a test of "
                         f"{test}; give more values, or a smaller --window or --horizon")  # fmt: skip
@@ -44,10 +42,10 @@ def train(
     run.say(f"each forecast: the next {ahead if ahead > 1 else 'value'} from the last {window} values"
             + (f"; season: {season} steps" if season else ""))  # fmt: skip
     values = series.values.astype(run.dtype)
-    net = fitted(run, values[: n - test], asked, window, ahead, 1)
+    net = fitted(run, values[: n - test], window, ahead, 1)
     lines, scores = comparison(net, values, season, n - test)
     run.say(f"\ntest, the last {test} values, {steps_text(ahead)}\n{lines}\n")
-    whole = fitted(run, values, asked, window, ahead, 0)
+    whole = fitted(run, values, window, ahead, 0)
     run.say(f"the model saved was then trained on all {n} values")
     model = whole.model_
     model.notes |= {
@@ -56,7 +54,7 @@ def train(
         "series": {"target": series.target, "date": series.date or "", "season": season or 0},
         "sha256": files.digest(path),
         "test": scores,
-        "reading": {name: value for name, value in reading.items() if value and name in KEPT},
+        "reading": {name: value for name, value in options.reading.items() if value and name in KEPT},
     }
     keep_in(model, whole)
     run.keep(model)
@@ -77,10 +75,10 @@ def steps_text(ahead: int) -> str:
     return "1 step ahead" if ahead == 1 else f"1 to {ahead} steps ahead"
 
 
-def fitted(run: Run, values: np.ndarray, asked: dict[str, Any], window: int, ahead: int, verbose: int) -> Any:
+def fitted(run: Run, values: np.ndarray, window: int, ahead: int, verbose: int) -> Any:
     """A forecaster trained on values (N,), with its own recipe but for what was asked."""
     names = {"epochs": "max_iter", "learning_rate": "learning_rate_init", "hidden": "hidden_layer_sizes"}
-    given = {names.get(name, name): value for name, value in asked.items() if value is not None}
+    given = {names.get(name, name): value for name, value in run.asked.items() if value is not None}
     if run.batch_size is not None:
         given["batch_size"] = len(values) - window - ahead + 1 if run.batch_size == "all" else run.batch_size
     net = NeuralForecaster(window, ahead, random_state=run.seed, executor=run.executor, threads=run.threads,

@@ -19,19 +19,15 @@ from . import files
 from .reading import KEPT, KINDS, first_line_is_data, how_read, in_own_words, names, read, read_like
 from .recipes import Run
 from .sources import predicted
+from .train_options import TableOptions
 
 FAR = 10.0  # interquartile ranges beyond the quartiles: such values decide how a column is scaled
 
 
-def train(
-    run: Run, path: str, target: str | None, task, folds: int | None, keep, drop, text, target_type: str | None,
-    test_file: str | None, reading: dict[str, Any], **how,
-) -> None:  # fmt: skip
-    """Train on a table: say what is done and why, test, save and draw.
-
-    ``reading`` has the options that say how the file is read, ``how`` the fields of `tabular.PreprocessingSpec`, as the
-    command line writes them.
-    """
+def train(run: Run, path: str, options: TableOptions) -> None:
+    """Train on a table: say what is done and why, test, save and draw."""
+    reading, target = options.reading, options.target
+    how = {name: getattr(options, name) for name in ("impute", "scale", "encode", "clip")}
     given = {name: word.replace("-", "_") for name, word in how.items() if word}
     words: dict[str, Any] = {name: None if word == "none" else word for name, word in given.items()}
     prepare = tabular.PreprocessingSpec(**words)
@@ -39,26 +35,26 @@ def train(
     target = the_target(path, reading, target)
     if clash := [name for name in ("categorical", "numeric", "dates") if target in reading[name]]:
         raise click.UsageError(f"--{clash[0]} is for other columns than the target; give --target-type text or number")
-    if unknown := [name for name in (*keep, *drop, *text) if name == target]:
+    if unknown := [name for name in (*options.keep, *options.drop, *options.text) if name == target]:
         raise click.UsageError(f"--keep, --drop and --text are for other columns than the target {unknown[0]!r}")
     table = read(path, reading, target)
     features = table.drop(target).drop("file") if Path(path).is_dir() else table.drop(target)
-    table, written = tabular.target_as_numbers(table, target, how_read(reading), target_type)
-    aim = tabular.read_target(table, target, task, written)
+    table, written = tabular.target_as_numbers(table, target, how_read(reading), options.target_type)
+    aim = tabular.read_target(table, target, options.task, written)
     if (run.class_weight or run.oversample) and not aim.class_names:
         option = "--oversample" if run.oversample else "--class-weight"
         raise click.UsageError(f"{option} is for classes, but this is a {aim.sentence}; --task decides otherwise")
     try:
-        columns = tabular.choose_columns(features, keep, drop, text)
+        columns = tabular.choose_columns(features, options.keep, options.drop, options.text)
     except DataError as error:
         if "no column to learn from" in str(error) and not aim.class_names:
             raise DataError(f"{error}. If it is a series of values in time, give --forecast") from None
         raise
     table, dropped = tabular.with_target(table, target)
-    test = None if test_file is None else other_file(test_file, reading, columns, aim)
+    test = None if options.test is None else other_file(options.test, reading, columns, aim)
     describe(run, path, table, dropped, columns, aim, prepare)
-    if folds:
-        last = cross_validate(run, table, columns, aim, prepare, folds)
+    if options.folds:
+        last = cross_validate(run, table, columns, aim, prepare, options.folds)
         model, _, _ = fitted(run, table, columns, aim, prepare)
         run.say(f"the model saved is the last one, trained on all {len(table)} rows without a test set")
     else:
@@ -66,7 +62,7 @@ def train(
             rows, test_rows = one_split(table, aim, run.seed)
             table, test, where = table.take(rows), table.take(test_rows), "test set"
         else:
-            where = f"{test_file}"
+            where = str(options.test)
             if again := in_both(table, test, [*columns.names, aim.name]):
                 run.say(f"note: {again} of {len(test)} test rows are among the training rows; of new rows the result "
                         "may be worse")  # fmt: skip

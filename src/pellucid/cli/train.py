@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,26 +27,7 @@ WAYS = {  # endings of files that are no tables, and what can be done with them
 @click.command("train", short_help="Train a net on digits, a table, a series, pictures or a text.")
 @click.argument("what", metavar="DATA", shell_complete=completion.path("file", *sources.WORDS))
 @train_options.all_of_them
-def command(
-    what,
-    output,
-    plot,
-    no_plot,
-    epochs,
-    learning_rate,
-    hidden,
-    dropout,
-    batch_size,
-    seed,
-    dtype,
-    executor,
-    threads,
-    dump_folder,
-    quiet,
-    forecast,
-    reading,
-    **given,
-) -> None:
+def command(what: str, **given: Any) -> None:
     """Train a net, test it on samples it has not seen, save it, and draw its learning curves.
 
     DATA is digits (scikit-learn's 8x8 digits), mnist or cifar, a table (CSV, also packed; Parquet, Excel, ARFF, .ts),
@@ -65,46 +48,20 @@ def command(
       pellucid train pictures/ --size 32 --net resnet20
       pellucid train shakespeare.txt --units 128,128
     """
-    from .. import executors
-
-    checkpoint, resume = given.pop("checkpoint"), given.pop("resume")
-    if no_plot and plot:
-        raise click.UsageError("give --plot FILE or --no-plot, not both")
-    if resume and checkpoint is None:
-        raise click.UsageError("--resume needs --checkpoint FOLDER, where the training was written to")
-    for one, other, why in (("folds", "test", ", which has the test set already"),
-                            ("oversample", "class_weight", ": each makes small classes count as much")):  # fmt: skip
-        if given[one] and given[other]:
-            raise click.UsageError(f"--{one} does not go with --{other.replace('_', '-')}{why}")
-    if checkpoint is not None and given["folds"]:
-        raise click.UsageError("--checkpoint does not go with --folds, which trains many nets")
-    kind = kind_of(what, given["target"] is not None, forecast)
-    train_options.check(kind, what, given | reading | {"checkpoint": checkpoint, "resume": resume})
+    must_go_together(given)
+    kind = kind_of(what, given["target"] is not None, given["forecast"])
+    train_options.check(kind, what, given | given["reading"])
     if kind in ("mnist", "cifar") and given["folder"] is None:
         raise click.UsageError(f"{kind} needs --data FOLDER, {sources.FOLDERS[kind]}")
-    computing = executors.get(executor)  # an unknown name is an error now
-    if dump_folder is not None:
-        executors.must_dump(computing)
-        files.folder(dump_folder, "the plan and the machine code")
-    kept = None if checkpoint is None else checkpoints(checkpoint, resume)
-    name = kind if what in sources.WORDS else Path(unpacked_name(what)).resolve().stem
-    inputs = [path for path in (what, given["test"]) if path]
-    model = files.output(output or f"{name}.pel", files.MODELS, "a model", inputs)
-    picture = None if no_plot else files.output(plot or model.with_suffix(".png"), files.PICTURES, "a picture", inputs)
-    asked = {"epochs": epochs, "learning_rate": learning_rate, "hidden": hidden, "dropout": dropout}
-    recipe = RECIPES[kind].changed(**asked)
-    run = Run(recipe, model, picture, batch_size, seed, dtype, executor, quiet, threads, dump_folder, kept, resume,
-              given["class_weight"], given["oversample"], asked)  # fmt: skip
+    run = run_of(kind, what, given)
     if kind == "table":
-        from .tables import train
+        from . import tables
 
-        of_table = ("target", "task", "folds", "keep", "drop", "text", "target_type", "impute", "scale", "encode",
-                    "clip")  # fmt: skip
-        train(run, what, test_file=given["test"], reading=reading, **{name: given[name] for name in of_table})
+        tables.train(run, what, train_options.chosen(train_options.TableOptions, given))
     elif kind == "series":
         from . import series
 
-        series.train(run, what, reading, asked, **{name: given[name] for name in train_options.SERIES_OPTIONS})
+        series.train(run, what, train_options.chosen(train_options.SeriesOptions, given))
     elif kind == "text":
         from . import text
 
@@ -112,8 +69,42 @@ def command(
     else:
         from . import pictures
 
-        of_pictures = ("folder", "net", "size", "skip_bad", "class_names", "test")
-        pictures.train(run, kind, what, asked, **{name: given[name] for name in of_pictures})
+        pictures.train(run, kind, what, train_options.chosen(train_options.PictureOptions, given))
+
+
+def must_go_together(given: Mapping[str, Any]) -> None:
+    """Raise the error for options that do not go with one another."""
+    if given["no_plot"] and given["plot"]:
+        raise click.UsageError("give --plot FILE or --no-plot, not both")
+    if given["resume"] and given["checkpoint"] is None:
+        raise click.UsageError("--resume needs --checkpoint FOLDER, where the training was written to")
+    for one, other, why in (("folds", "test", ", which has the test set already"),
+                            ("oversample", "class_weight", ": each makes small classes count as much")):  # fmt: skip
+        if given[one] and given[other]:
+            raise click.UsageError(f"--{one} does not go with --{other.replace('_', '-')}{why}")
+    if given["checkpoint"] is not None and given["folds"]:
+        raise click.UsageError("--checkpoint does not go with --folds, which trains many nets")
+
+
+def run_of(kind: str, what: str, given: Mapping[str, Any]) -> Run:
+    """What is asked for any kind of data: the recipe, the files to be written, and what computes."""
+    from .. import executors
+
+    computing = executors.get(given["executor"])  # an unknown name is an error now
+    if given["dump_folder"] is not None:
+        executors.must_dump(computing)
+        files.folder(given["dump_folder"], "the plan and the machine code")
+    kept = None if given["checkpoint"] is None else checkpoints(given["checkpoint"], given["resume"])
+    name = kind if what in sources.WORDS else Path(unpacked_name(what)).resolve().stem
+    inputs = [path for path in (what, given["test"]) if path]
+    model = files.output(given["output"] or f"{name}.pel", files.MODELS, "a model", inputs)
+    plot = given["plot"] or model.with_suffix(".png")
+    picture = None if given["no_plot"] else files.output(plot, files.PICTURES, "a picture", inputs)
+    asked = {name: given[name] for name in ("epochs", "learning_rate", "hidden", "dropout")}
+    same = ("batch_size", "seed", "dtype", "executor", "quiet", "threads", "dump_folder", "resume", "class_weight",
+            "oversample")  # fmt: skip
+    return Run(RECIPES[kind].changed(**asked), model, picture, checkpoint=kept, asked=asked,
+               **{name: given[name] for name in same})  # fmt: skip
 
 
 def checkpoints(path: str, resume: bool) -> Path:

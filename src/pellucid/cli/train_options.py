@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -28,8 +29,59 @@ GROUPS = (  # of options that go with some kinds of data alone; others go with a
     ((*TABLE, *PIXELS, "text"), ("checkpoint", "resume")),
 )  # fmt: skip
 KINDS = {option: kinds for kinds, group in GROUPS for option in group}
-SERIES_OPTIONS = ("target", "date", "horizon", "window", "season", "fill")
 CALLED = {"folder": "data"}  # where the option has another name
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What was asked for a table: `OF_TABLES`; ``reading`` has the options that say how the file is read."""
+
+    reading: dict[str, Any]
+    target: str | None
+    task: Literal["classification", "regression"] | None
+    target_type: str | None
+    test: str | None
+    folds: int | None
+    keep: tuple[str, ...]
+    drop: tuple[str, ...]
+    text: tuple[str, ...]
+    impute: str | None
+    scale: str | None
+    encode: str | None
+    clip: str | None
+
+
+@dataclass(frozen=True)
+class SeriesOptions:
+    """What was asked for a series of values: `OF_SERIES`; ``reading`` as for a table."""
+
+    reading: dict[str, Any]
+    target: str | None
+    date: str | None
+    horizon: int | None
+    window: int | None
+    season: int | None
+    fill: bool
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """What was asked for pictures: `OF_PICTURES`."""
+
+    folder: str | None
+    net: str | None
+    size: tuple[int, int] | None
+    skip_bad: bool
+    class_names: str | None
+    test: str | None
+
+
+Options = TypeVar("Options", TableOptions, SeriesOptions, PictureOptions)
+
+
+def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Those of all options that a kind of data has."""
+    return kind(**{f.name: given[f.name] for f in fields(kind)})
 
 
 def whole_numbers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:

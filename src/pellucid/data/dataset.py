@@ -11,6 +11,7 @@ import numpy as np
 
 from ..checks import choice, wholes, wrong
 from ..errors import DataError
+from ..reprs import html_table
 
 WIDEST, MOST_CLASSES = 12, 30  # of what a notebook shows of a set
 
@@ -53,8 +54,6 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         """What it is, its first samples where they are rows of numbers, and how many each class has."""
-        from ..reprs import html_table
-
         tables = []
         if isinstance(self.x, np.ndarray) and self.x.ndim == 2 and self.x.shape[1]:
             names = [*map(str, self.feature_names if self.feature_names is not None else range(self.x.shape[1]))]

@@ -30,7 +30,7 @@ from .elementwise import (
     tanh,
     where,
 )
-from .elementwise import equal as _equal
+from .elementwise import equals as equal
 from .elementwise import fast_divide as _fast_divide
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
@@ -70,7 +70,6 @@ from .reduce import (
 from .scan import scan
 from .sizes import each_axis, padding_widths
 
-equal = spread(_equal)
 fast_divide = spread(_fast_divide)
 maximum = spread(_maximum)
 minimum = spread(_minimum)

@@ -10,11 +10,8 @@ from typing import Any, TypeVar
 from ..checks import number
 from ..graph import Value
 from . import reduce
-from .elementwise import equal, exp, log, log1p, spread, sqrt, where
+from .elementwise import equals, exp, log, log1p, sqrt, where
 from .movement import ruled
-
-equals = spread(equal)
-
 
 F = TypeVar("F", bound=Callable[..., Value])
 

@@ -64,8 +64,8 @@ power = elementwise(
 
 def _power_vjp(g: Value, y: Value, x: Value, p: Value) -> tuple[Value, Value]:
     """p x^(p-1), 0 for p = 0; y log(x), 0 for x = 0 and p >= 0: where a product of 0 and infinity would stand."""
-    some = where(spread(equal)(p, 0), 1, p)
-    inside = where(spread(equal)(x, 0) & (p >= 0), 1, x)
+    some = where(equals(p, 0), 1, p)
+    inside = where(equals(x, 0) & (p >= 0), 1, x)
     return g * p * power(x, some - 1), g * y * log(inside)
 
 
@@ -234,6 +234,9 @@ def spread(op: Primitive):
     function.__name__ = op.name
     function.__doc__ = f"{op.name}, elementwise, with numpy's broadcasting."
     return function
+
+
+equals = spread(equal)
 
 
 def where(condition: Value, a, b) -> Value:

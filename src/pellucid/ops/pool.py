@@ -20,11 +20,9 @@ from ..graph import MOST_ELEMENTS, Value
 from . import reduce
 from .composite import with_vjp
 from .conv import correlate, padded, windows
-from .elementwise import FLOATS, equal, spread, where
+from .elementwise import FLOATS, equals, where
 from .movement import broadcast_to, concatenate, constant, expand_dims, fill, iota, reshape, transpose
 from .sizes import Sizes, Widths, each_axis, fitted, window_count
-
-equals = spread(equal)
 
 
 def max_pool(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..graph import Value, sample_input, shared_input
-from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
+from ..ops.loop import rebuilt
 from ..ops.movement import fill_with, reshape
 from ..ops.reduce import all_samples_of, batch_count, batch_sum, each_sample, sample_index, to_samples
 from ..program import Program
+from .rewrite import rewrite
 
 
 def for_one_sample(program: Program) -> Program:
@@ -20,30 +21,13 @@ def for_one_sample(program: Program) -> Program:
       %1 = multiply(x, x): shared float32 (2,)
       return y = %1
     """
-    new: dict[Value, Value] = {}
-    wanted = wanted_of_loops(program)
-    results: dict[Value, dict[Value, Value]] = {}
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if v.primitive is result_of:
-            new[v] = results[v.inputs[0]][v.attributes["of"]]
-        elif v.primitive is scan_of:
-            new[v], results[v] = rebuilt(v, inputs, wanted[v], for_one_sample)
-        else:
-            new[v] = _alone(v, inputs)
-    return Program(
-        {name: new[v] for name, v in program.inputs.items()},
-        {name: new[v] for name, v in program.outputs.items()},
-        {new[t]: new[v] for t, v in program.updates.items()},
-    )
+    return rewrite(program, _alone, lambda v, inputs, wanted: rebuilt(v, inputs, wanted, for_one_sample))
 
 
-def _alone(v: Value, inputs: tuple[Value, ...]) -> Value:
+def _alone(v: Value, inputs: tuple[Value, ...]) -> Value | None:
     p = v.primitive
     if p is sample_input:
         return shared_input(name=v.name, **v.attributes)
-    if not v.inputs and v.name is not None:
-        return v
     if p in (batch_sum, to_samples):
         return inputs[0]
     if p in (all_samples_of, each_sample):
@@ -52,4 +36,4 @@ def _alone(v: Value, inputs: tuple[Value, ...]) -> Value:
         return fill_with(value=0, shape=(), dtype="uint32")
     if p is batch_count:
         return fill_with(value=1, shape=(), dtype=v.dtype)
-    return p(*inputs, **v.attributes)
+    return None

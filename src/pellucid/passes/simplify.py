@@ -15,7 +15,7 @@ from ..graph import Value
 from ..ops.contract import contract_of
 from ..ops.elementwise import add, divide, multiply, select, subtract
 from ..ops.gather import scatter_of
-from ..ops.loop import rebuilt, result_of, scan_of, wanted_of_loops
+from ..ops.loop import rebuilt
 from ..ops.movement import (
     broadcast,
     concatenate_of,
@@ -30,6 +30,7 @@ from ..ops.movement import (
 from ..ops.reduce import batch_count, batch_sum, reduce_sum, to_samples
 from ..ops.xp import xp
 from ..program import Program
+from .rewrite import rewrite
 from .slicing import joined, sliced
 
 
@@ -44,23 +45,15 @@ def simplify(program: Program) -> Program:
       %1 = add(x, x): sample float32 ()
       return y = %1
     """
-    new: dict[Value, Value] = {}
     known: dict[Hashable, Value] = {}
-    wanted = wanted_of_loops(program)
-    results: dict[Value, dict[Value, Value]] = {}
-    for v in program.order:
+
+    def merged(v: Value, inputs: tuple[Value, ...]) -> Value:
         if not v.inputs and v.name is not None:
-            new[v] = v
-            continue
-        if v.primitive is result_of:
-            new[v] = results[v.inputs[0]][v.attributes["of"]]
-            continue
-        if v.primitive is scan_of:
-            new[v], results[v] = rebuilt(v, tuple(new[i] for i in v.inputs), wanted[v], simplify)
-            continue
-        w = _rewrite(v, tuple(new[i] for i in v.inputs))
-        new[v] = known.setdefault(_identity(w), w)
-    return program.mapped(new)
+            return v
+        w = _simpler(v, inputs)
+        return known.setdefault(_identity(w), w)
+
+    return rewrite(program, merged, lambda v, inputs, wanted: rebuilt(v, inputs, wanted, simplify))
 
 
 def _identity(v: Value) -> Hashable:
@@ -84,7 +77,7 @@ def _is_fill(v: Value, value: float | None = None) -> bool:
     return v.primitive is fill_with and (value is None or _frozen(float(v.attributes["value"])) == float(value).hex())
 
 
-def _rewrite(v: Value, inputs: tuple[Value, ...]) -> Value:
+def _simpler(v: Value, inputs: tuple[Value, ...]) -> Value:
     p = v.primitive
     if p in (ruled, stop_gradient):
         return inputs[0]

@@ -17,6 +17,7 @@ from ..ops.gather import scatter_of, scatter_rows, take, take_rows
 from ..ops.movement import reshape, reshape_to, slice_of, transpose
 from ..ops.reduce import batch_sum
 from ..program import Program
+from .rewrite import rewrite
 
 GAIN = 2  # tokens for each row of the table, from which on that is done
 LANES = 16  # samples that a batch is taken to have at least
@@ -32,7 +33,7 @@ def _many(rows: Value, size: int) -> bool:
 
 def with_tables(program: Program, worth: Worth = _many) -> Program:
     """The program with such products made of tables, where ``worth(rows, size of the table)``."""
-    program = _with_parts_of_rows(program)
+    program = rewrite(program, _part_of_rows)
     new: dict[Value, Value] = {}
     sums: dict[tuple[Value, Value, int, tuple[int, ...]], Value] = {}
 
@@ -43,35 +44,20 @@ def with_tables(program: Program, worth: Worth = _many) -> Program:
             sums[key] = batch_sum(scatter_rows(ordered(new[g], axes), new[rows], size))
         return sums[key]
 
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if not v.inputs:
-            new[v] = v
-        elif (found := _taken(v, worth)) is not None:
+    def by_rows(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+        if (found := _taken(v, worth)) is not None:
             table = contract_of(new[found.w], new[found.table], spec=found.spec)
-            new[v] = ordered(take(table, new[found.rows]), found.axes)
-        elif (slope := _slope_of_factor(v, worth) or _slope_of_table(v, worth)) is not None:
+            return ordered(take(table, new[found.rows]), found.axes)
+        if (slope := _slope_of_factor(v, worth) or _slope_of_table(v, worth)) is not None:
             total = summed(slope.g, slope.rows, slope.size, slope.axes)
-            new[v] = contract_of(total, new[slope.other], spec=slope.spec)
-        else:
-            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return program.mapped(new)
+            return contract_of(total, new[slope.other], spec=slope.spec)
+        return None
 
-
-def _with_parts_of_rows(program: Program) -> Program:
-    """The program with rows of which a part is used taken in part."""
-    new: dict[Value, Value] = {}
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if v.inputs and (rows := _part_of_rows(v, inputs)) is not None:
-            new[v] = take(inputs[0].inputs[0], rows)
-        else:
-            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return program.mapped(new)
+    return rewrite(program, by_rows, new=new)
 
 
 def _part_of_rows(v: Value, inputs: tuple[Value, ...]) -> Value | None:
-    """For some of the rows that are taken, or another shape of them: their numbers."""
+    """For some of the rows that are taken, or another shape of them: just these rows, taken."""
     if v.primitive not in (slice_of, reshape_to) or inputs[0].primitive is not take_rows:
         return None
     table, rows = inputs[0].inputs
@@ -79,9 +65,9 @@ def _part_of_rows(v: Value, inputs: tuple[Value, ...]) -> Value | None:
     if v.shape[v.ndim - len(inner) :] != inner or v.ndim < len(inner):
         return None
     if v.primitive is reshape_to:
-        return reshape(rows, v.shape[: v.ndim - len(inner)])
+        return take(table, reshape(rows, v.shape[: v.ndim - len(inner)]))
     n = rows.ndim
-    return slice_of(rows, starts=a["starts"][:n], stops=a["stops"][:n], steps=a["steps"][:n])
+    return take(table, slice_of(rows, starts=a["starts"][:n], stops=a["stops"][:n], steps=a["steps"][:n]))
 
 
 def ordered(x: Value, axes: tuple[int, ...]) -> Value:

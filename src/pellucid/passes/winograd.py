@@ -8,6 +8,7 @@ from ..ops.conv import padded, windows_of
 from ..ops.reduce import batch_sum
 from ..ops.winograd import kernel_gradient, winograd
 from ..program import Program
+from .rewrite import rewrite
 
 LEAST, MOST = 24, 128  # channels: with fewer the transforms cost what they gain, with more they leave the cache
 LEAST_SLOPES = 96  # channels and filters, from which on the gradient of a kernel is computed so
@@ -17,18 +18,18 @@ WHOLE = 16  # channels of a kernel whose gradient is computed so: a multiple of 
 
 def with_winograd(program: Program) -> Program:
     """The program with `winograd` in place of the contractions that it is faster for."""
-    new: dict[Value, Value] = {}
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if not v.inputs:
-            new[v] = v
-        elif fits(v):
-            new[v] = _by_tiles(v, *inputs)
-        elif gradient_fits(v):
-            new[v] = _gradient(v, new)
-        else:
-            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return program.mapped(new)
+    return rewrite(program, _by_tiles)
+
+
+def _by_tiles(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+    if fits(v):
+        (w, view), (_, rows, columns) = inputs, v.shape
+        return winograd(w, padded(view.inputs[0], to_whole_tiles((rows, columns))), (rows, columns))
+    if gradient_fits(v):
+        g, view = inputs[0].inputs
+        more = to_whole_tiles(g.shape[1:])
+        return kernel_gradient(padded(g, more), padded(view.inputs[0], more))
+    return None
 
 
 def fits(v: Value) -> bool:
@@ -57,17 +58,6 @@ def plain(c: Value, spec: str) -> bool:
     return (
         view.primitive is windows_of and view.kind == "sample" and (a["kernel"], a["strides"], a["dilations"]) == wanted
     )
-
-
-def _gradient(v: Value, new: dict[Value, Value]) -> Value:
-    g, view = v.inputs[0].inputs
-    more = to_whole_tiles(g.shape[1:])
-    return kernel_gradient(padded(new[g], more), padded(new[view].inputs[0], more))
-
-
-def _by_tiles(v: Value, w: Value, view: Value) -> Value:
-    _, rows, columns = v.shape
-    return winograd(w, padded(view.inputs[0], to_whole_tiles((rows, columns))), (rows, columns))
 
 
 def to_whole_tiles(size: tuple[int, ...]) -> list[tuple[int, int]]:

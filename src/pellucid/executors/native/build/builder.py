@@ -22,10 +22,10 @@ from ..codegen import lowering  # noqa: F401  registers the lowerings
 from ..codegen.nest import Nest
 from ..jit.target import Host
 from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows_nest
-from ..kernels.weight_gradient import columns_of
+from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
 from ..llvm.affine import NotVectorisable
-from ..llvm.module import Text, text_of
+from ..llvm.module import ModuleText, text_of
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
 from ..plan.classify import FREE, LEAVES, is_inline
@@ -115,7 +115,7 @@ class Builder:
         A nest like another differs from it only in the buffers that it is called with.
         """
         known: dict[tuple, str] = {}
-        self.phases, modules = [], {quick: Text(self.h.triple, quick) for quick in (False, True)}
+        self.phases, modules = [], {quick: ModuleText(self.h.triple, quick) for quick in (False, True)}
         for jobs in self.jobs:
             self.phases.append([])
             for job in jobs:
@@ -132,7 +132,7 @@ class Builder:
                 module.add(task.name, definition.replace('@"nest"(', f'@"{task.name}"(', 1), declared)
                 if module.size > MODULE_TEXT:
                     yield module.made()
-                    modules[quick] = Text(self.h.triple, quick)
+                    modules[quick] = ModuleText(self.h.triple, quick)
         quick = self.h.quick or self.many
         modules[quick].add("run", *text_of(self._run()))
         yield from (module.made() for module in modules.values() if module.defined)
@@ -215,7 +215,7 @@ class Builder:
         for v in self.plan.rows:
             own = v not in program.outputs.values()
             together, last = own and v.ndim > 1, v.shape[-1] if v.shape else 1
-            strip = columns_of(-(-last // self.h.width)) * self.h.width if together and v in self.planner.strips else 0
+            strip = strip_of(last, self.h.width) if together and v in self.planner.strips else 0
             size = v.size // max(1, last) * (-(-last // strip) * strip if strip else last)
             self.rows[v] = self._buffer("rows", "rows", size, v.dtype, own)
             self.rows[v].together, self.rows[v].strip = together, strip

@@ -13,19 +13,19 @@ from ..codegen.nest import Nest
 from ..jit.target import Host
 from ..kernels.contraction import sample_contraction
 from ..kernels.conv import correlation
-from ..kernels.conv_gradient import KernelTile, kernel_gradient
+from ..kernels.conv_gradient import kernel_gradient
 from ..kernels.conv_image import image_correlation
-from ..kernels.dot import dot_contraction, dot_letter, dot_vectors, is_matrix_times_vector
-from ..kernels.matmul import is_matrix, matrix_contraction
+from ..kernels.dot import dot, dot_letter, is_matrix_times_vector, matrix_times_vector
+from ..kernels.matmul import is_matmul, matmul
 from ..kernels.pointwise import sample_nest, shared_nest
-from ..kernels.reduce import along_rows, sums_nest
+from ..kernels.reduce import reduce_rows, reduces_rows
 from ..kernels.scatter import scatter_nest
 from ..kernels.take import take_nest, takes
-from ..kernels.transpose import is_pack, is_turn, pack_nest, turn_nest
-from ..kernels.weight_gradient import WeightsTile, weights_contraction
-from ..kernels.weight_gradient_chunked import LONG, steps_of, weights_in_chunks
-from ..kernels.winograd import kernel_nest, product_nest
-from ..kernels.winograd_gradient import slopes_nest
+from ..kernels.transpose import is_pack, is_transpose, pack, transpose
+from ..kernels.weight_gradient import weight_gradient, weight_gradient_tiling
+from ..kernels.weight_gradient_chunked import has_many_steps, weight_gradient_chunked
+from ..kernels.winograd import winograd_conv, winograd_transform
+from ..kernels.winograd_gradient import winograd_gradient
 from ..plan.buffer import BYTES, Buffer
 from ..plan.image_layout import image_windows
 from ..plan.layout_ops import PACK
@@ -55,7 +55,7 @@ class Ways(NamedTuple):
             if g.core is None:
                 yield lambda nest, g: finished(nest, parts=sample_nest(nest, g))
             elif g.core.primitive is winograd_product:
-                yield lambda nest, g: finished(nest, parts=product_nest(nest, g))
+                yield lambda nest, g: finished(nest, parts=winograd_conv(nest, g))
             elif gives_places(g.core) and not inside:
                 yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
             else:
@@ -63,7 +63,7 @@ class Ways(NamedTuple):
         elif g.outer:
             yield from self._of_gradient(g)
         elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
-            yield lambda nest, g: finished(nest, kernel_nest(nest, g))
+            yield lambda nest, g: finished(nest, winograd_transform(nest, g))
         else:
             for write in self._of_shared(g):
                 yield functools.partial(self._in_units, write)
@@ -81,16 +81,15 @@ class Ways(NamedTuple):
         most = self._registers(g)
         assert g.core is not None
         if g.core.inputs[0].primitive is winograd_slopes:
-            yield lambda nest, g: finished(nest, slopes_nest(nest, g, most))
+            yield lambda nest, g: finished(nest, winograd_gradient(nest, g, most))
         elif over_windows(g.core.inputs[0]):
-            kernel = KernelTile(g.core, most)
-            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, kernel, self.h.quick))
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, most, self.h.quick))
         else:
             most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
-            tile, rows = WeightsTile(g.core, self.h.width, most), self.rows
-            write = weights_in_chunks if steps_of(tile) >= LONG else weights_contraction
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows))
-            yield lambda nest, g: finished(nest, write(nest, g, tile, rows, by_element=True))
+            tiling, rows = weight_gradient_tiling(g.core, self.h.width, most), self.rows
+            write = weight_gradient_chunked if has_many_steps(tiling) else weight_gradient
+            yield lambda nest, g: finished(nest, write(nest, g, tiling, rows))
+            yield lambda nest, g: finished(nest, write(nest, g, tiling, rows, by_element=True))
 
     def _of_shared(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
         """How to write the nest of a group of shared values, the best first; each gives the number of units."""
@@ -98,19 +97,19 @@ class Ways(NamedTuple):
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
         if g.core is not None and not g.scatter and dot_letter(g.core):
             if is_matrix_times_vector(g.core):
-                yield dot_vectors
-            yield dot_contraction
-        if g.core is not None and not g.scatter and is_matrix(g.core):
-            yield lambda nest, g: matrix_contraction(nest, g, self._registers(g))
-        if along_rows(g, self.h.width):
-            yield sums_nest
-        if is_turn(g):
-            yield turn_nest
+                yield matrix_times_vector
+            yield dot
+        if g.core is not None and not g.scatter and is_matmul(g.core):
+            yield lambda nest, g: matmul(nest, g, self._registers(g))
+        if reduces_rows(g, self.h.width):
+            yield reduce_rows
+        if is_transpose(g):
+            yield transpose
         if is_pack(g) and self.h.width >= PACK:
-            yield pack_nest
+            yield pack
         yield lambda nest, g: scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)
         yield self._by_element
 
     def _by_element(self, nest: Nest, g: Group) -> int:
-        nest.feature_width = 1
+        nest.without_lanes()
         return scatter_nest(nest, g, self.rows) if g.scatter else shared_nest(nest, g)

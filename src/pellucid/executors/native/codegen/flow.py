@@ -58,6 +58,13 @@ class Flow:
         self.mask = mask
 
     @contextlib.contextmanager
+    def unmasked(self) -> Iterator[None]:
+        """Meanwhile memory is used in all lanes: those of samples, of which each feature's lane needs the sum."""
+        mask, self.mask = self.mask, None
+        yield
+        self.mask = mask
+
+    @contextlib.contextmanager
     def lanes(self, count: int) -> Iterator[None]:
         """Meanwhile vectors of features have ``count`` lanes."""
         before, self.feature_width = self.feature_width, count
@@ -67,6 +74,10 @@ class Flow:
     def scalar(self) -> contextlib.AbstractContextManager[None]:
         """Meanwhile features are computed one by one: neighbours along the last axis are not neighbours here."""
         return self.lanes(1)
+
+    def without_lanes(self) -> None:
+        """The same from here to the end of the nest."""
+        self.feature_width = 1
 
     def recall(self, key: Any) -> Any:
         """What is known under a key, or None."""
@@ -118,6 +129,20 @@ class Flow:
 
         return inner([], list(lengths), list(carried)) or []
 
+    def chunks(self, extent: int, size: int, body: Callable, carried: Sequence[Lanes] = ()) -> list[Lanes]:
+        """``carried = body(start, count, carried)`` for chunks of an axis, one after the other; gives the last carried.
+
+        First a loop over whole chunks, ``size`` long, then what is left.
+        """
+        carried, whole = list(carried), extent - extent % size
+        if whole:
+            carried = self.loop(0, whole, carried, lambda v, now: body(Index.of(v), size, now), step=size,
+                                extent=extent)  # fmt: skip
+        if extent > whole:
+            with self.scope():
+                carried = body(Index(whole), extent - whole, carried) or []
+        return carried
+
     def last_or_not(self, number: Index, count: int, last: Callable, other: Callable) -> None:
         """``last()`` where number is count - 1, else ``other()``."""
         if count == 1:
@@ -132,19 +157,24 @@ class Flow:
         """``body(start, count)`` for the vectors of a row of ``columns`` features, ``count`` of them side by side.
 
         First as many as there are whole tiles of ``wide`` vectors, then whole vectors that are left, then the last,
-        incomplete one, in which only the lanes that exist are used. ``start`` is the index of the first, in lanes.
+        incomplete one, in which only the lanes that exist are used. ``start`` is the index of the first, in lanes where
+        a vector has more than one.
         """
         width, step = self.feature_width, wide * self.feature_width
+
+        def start(first: ir.Value) -> Index:
+            return Index.of(Variable(first, columns, lane=width > 1))
+
         whole = columns - columns % width
         tiled = whole - whole % step
         if tiled:
-            self.loop(0, tiled, [], lambda v, _: body(lane_index(v.value, columns), wide), step=step, extent=columns)
+            self.loop(0, tiled, [], lambda v, _: body(start(v.value), wide), step=step, extent=columns)
         if whole > tiled:
             with self.scope():
-                body(lane_index(I64(tiled), columns), (whole - tiled) // width)
+                body(start(I64(tiled)), (whole - tiled) // width)
         if columns > whole:
             with self.masked(columns - whole):
-                body(lane_index(I64(whole), columns), 1)
+                body(start(I64(whole)), 1)
 
 
 def lane_index(first: ir.Value, extent: int) -> Index:

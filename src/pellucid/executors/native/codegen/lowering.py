@@ -241,14 +241,14 @@ def _argmax(nest, v, index, block):
         return _reduced(v, index, [i], (axis,))
 
     width = width_of(nest, v, index)
-    best, place = L.splat(nest.value(x, at(Index()), block), width), L.splat(nest.constant(0, "int32"), width)
+    best, number = L.splat(nest.value(x, at(Index()), block), width), L.splat(nest.constant(0, "int32"), width)
 
     def body(inner, carried):
         here = nest.value(x, at(inner[0]), block)
         better = (here > carried[0]) | ((here != here) & (carried[0] == carried[0]))  # the first NaN wins, as in NumPy
         return [L.xp.where(better, here, carried[0]), L.xp.where(better, nest.number(inner[0], "int32"), carried[1])]
 
-    return nest.over([x.shape[axis]], [best, place], body)[1]
+    return nest.over([x.shape[axis]], [best, number], body)[1]
 
 
 @register_lowering(contract_of)
@@ -273,18 +273,17 @@ def _batch_sum(nest, v, index, block):
     """The sum over samples: lanes are samples meanwhile; for features in lanes, a vector of sums."""
     x = v.inputs[0]
     lane = next((t for i in index for t in i.terms if t.lane), None)
-    places = [[at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
+    each_lane = [[at_lane(i, min(k, nest.valid - 1)) for i in index] for k in range(nest.feature_width if lane else 1)]
     zero = L.splat(nest.constant(0, v.dtype), nest.width)
-    mask, nest.mask = nest.mask, None
 
     def body(variable, sums):
         here = Index.of(variable)
         alive = nest.samples_alive(here)
-        parts = [L.splat(nest.value(x, place, here), nest.width) for place in places]
+        parts = [L.splat(nest.value(x, i, here), nest.width) for i in each_lane]
         return [s + L.xp.where(alive, p, zero) for s, p in zip(sums, parts, strict=True)]
 
-    sums = nest.loop(0, nest.blocks(), [zero] * len(places), body)
-    nest.mask = mask
+    with nest.unmasked():
+        sums = nest.loop(0, nest.blocks(), [zero] * len(each_lane), body)
     return shuffles.horizontal_sum(sums[0]) if len(sums) == 1 else shuffles.horizontal_sums(sums)
 
 

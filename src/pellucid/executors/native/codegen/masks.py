@@ -25,7 +25,7 @@ def row_start(nest: Nest, rows: Buffer, v: Value, index: Sequence[Index], block:
     """Where an element of one sample of a block lies among the rows."""
     if not rows.together:
         return (block * nest.width + lane) * rows.size + linear(index, v.shape)
-    strip, place = rows.strip or v.shape[-1], linear(index[:-1], v.shape[:-1])
+    strip, line = rows.strip or v.shape[-1], linear(index[:-1], v.shape[:-1])
     which, at = index[-1].divmod(strip, nest.builder) if rows.strip else (Index(), index[-1])
-    place = place * -(-v.shape[-1] // strip) + which
-    return (block * rows.size + place * strip) * nest.width + lane * strip + at
+    line = line * -(-v.shape[-1] // strip) + which
+    return (block * rows.size + line * strip) * nest.width + lane * strip + at

@@ -51,7 +51,7 @@ class Nest(Flow):
         self.lo, self.hi, self.n, *step = self.function.args[len(used) :]
         self.step = Index.of(Variable(step[0], steps, ends=(0, steps - 1))) if step else Index()
         self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
-        self.times: dict[Value, Index] = {}  # the place in time of Values that lie there side by side
+        self.times: dict[Value, Index] = {}  # the index in time of Values that lie there side by side
         self.inline: dict[Value, bool] = {}
         self.error: Buffer | None = None
         self.along = False  # whether reductions have their last axis in lanes
@@ -163,8 +163,8 @@ class Nest(Flow):
             return (tile * v.shape[1] + index[1]) * PACK + row
         margin = self.plan.margins.get(v)
         if margin is None:
-            place = linear(index, v.shape)
-            return place + self.times[v] * v.size if v in self.times else place
+            position = linear(index, v.shape)
+            return position + self.times[v] * v.size if v in self.times else position
         return linear([i + low for i, low in zip(index, margin.low, strict=True)], margin.shape)
 
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
@@ -200,24 +200,24 @@ class Nest(Flow):
 
     def value(self, v: Value, index: Sequence[Index], block: Index | None = None) -> Lanes:
         """The Value at an index (of one sample), for the samples of a block."""
-        place = tuple(i.key for i in index), block.key if block is not None else None
+        at = tuple(i.key for i in index), block.key if block is not None else None
         waiting = [v]  # a chain of elementwise operations may be longer than Python can recurse
         while waiting:
             w = waiting[-1]
-            if self.recall((w, *place)) is None:
-                needed = self._computed_at_once(w, place)
+            if self.recall((w, *at)) is None:
+                needed = self._computed_at_once(w, at)
                 if needed:
                     waiting += needed
                     continue
-                self.memo[-1][(w, *place)] = self._value(w, list(index), block)
+                self.memo[-1][(w, *at)] = self._value(w, list(index), block)
             waiting.pop()
-        return self.recall((v, *place))
+        return self.recall((v, *at))
 
-    def _computed_at_once(self, v: Value, place: tuple) -> list[Value]:
-        """The inputs of an elementwise Value that are elementwise too, and not yet known at its place."""
+    def _computed_at_once(self, v: Value, at: tuple) -> list[Value]:
+        """The inputs of an elementwise Value that are elementwise too, and not yet known at this index."""
         if not v.primitive.elementwise or (v not in self.own and self.stored(v) is not None):
             return []
-        return [i for i in v.inputs if i.primitive.elementwise and self.recall((i, *place)) is None]
+        return [i for i in v.inputs if i.primitive.elementwise and self.recall((i, *at)) is None]
 
     def stored(self, v: Value) -> Buffer | None:
         """Where v lies, unless it is computed in this nest."""
@@ -225,7 +225,7 @@ class Nest(Flow):
 
     own: frozenset[Value] = frozenset()  # Values that this nest computes
 
-    def place(self, v: Value, index: Sequence[Index]) -> tuple[Buffer, Index] | None:
+    def location(self, v: Value, index: Sequence[Index]) -> tuple[Buffer, Index] | None:
         """Where an element lies that this nest loads; None for what it computes."""
         buffer = self.stored(v)
         if buffer is not None and v not in self.own:
@@ -243,9 +243,9 @@ class Nest(Flow):
 
     def _value(self, v: Value, index: list[Index], block: Index | None) -> Lanes:
         p, a = v.primitive, v.attributes
-        place = self.place(v, index)
-        if place is not None:
-            return self.load(*place, block)
+        location = self.location(v, index)
+        if location is not None:
+            return self.load(*location, block)
         if v in self.given:
             outside, each = self.given[v]
             return self.value(outside, [*([self.step] * each), *index], block if outside.kind == "sample" else None)

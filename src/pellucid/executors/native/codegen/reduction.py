@@ -24,8 +24,8 @@ def in_strands(nest: Nest, lengths: Sequence[int], first: Lanes, step: Callable[
     count = STRANDS if last % STRANDS == 0 and math.prod(lengths) >= LONG else 1
 
     def body(inner: list[Index], carried: Sequence[Lanes]) -> list[Lanes]:
-        places = [[*inner[:-1], *(i * count + k for i in inner[-1:])] for k in range(count)]
-        return [step(place, c) for place, c in zip(places, carried, strict=True)]
+        strands = [[*inner[:-1], *(i * count + k for i in inner[-1:])] for k in range(count)]
+        return [step(at, c) for at, c in zip(strands, carried, strict=True)]
 
     parts = nest.over([*lengths[:-1], *(n // count for n in lengths[-1:])], [first] * count, body)
     while len(parts) > 1:

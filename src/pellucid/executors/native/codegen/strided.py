@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..plan.buffer import Buffer
     from .nest import Nest
 
-MOST = 4  # elements between neighbours, for which this is faster than one after the other
+FARTHEST = 4  # elements between neighbours, for which this is faster than one after the other
 
 
 def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:
@@ -22,7 +22,7 @@ def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:
     Raises `NotVectorisable` for elements too far apart, and for those in reverse.
     """
     s, width, b = position.lane, nest.feature_width, nest.builder
-    if width == 1 or not 1 < s <= MOST or buffer.dtype == "bool":
+    if width == 1 or not 1 < s <= FARTHEST or buffer.dtype == "bool":
         raise NotVectorisable
     if nest.mask is not None:
         return gathered(nest, buffer, position, nest.mask)
@@ -39,8 +39,8 @@ def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:
 def gathered(nest: Nest, buffer: Buffer, position: Index, mask: ir.Value) -> Lanes:
     b, width = nest.builder, nest.feature_width
     kind = ir.VectorType(L.llvm_type(buffer.dtype, 1), width)
-    places = ir.Constant(ir.VectorType(I64, width), [k * position.lane for k in range(width)])
-    addresses = b.gep(nest.address(buffer, position), [places], source_etype=kind.element)
+    offsets = ir.Constant(ir.VectorType(I64, width), [k * position.lane for k in range(width)])
+    addresses = b.gep(nest.address(buffer, position), [offsets], source_etype=kind.element)
     addresses.type = ir.VectorType(ir.PointerType(), width)
     call = nest.intrinsic("llvm.masked.gather", kind, [addresses.type, mask.type, kind],
                           f"{nest.suffix(kind)}.v{width}p0")  # fmt: skip

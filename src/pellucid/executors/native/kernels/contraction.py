@@ -1,27 +1,24 @@
-"""The contraction emitter: register tiles whose accumulators are SSA values of the reduction loop.
+"""Contractions of one sample, one sample in each lane: register tiles whose accumulators are SSA values of the loop.
 
-Two shapes of it. In a *sample* contraction lanes are samples: an operand is a vector if it is a sample value and one
-number, broadcast, if it is shared. In a *weights* contraction, a sum over samples of products, lanes are features.
-Loads are written naively for each element of the tile; `Nest.value` and LLVM share the equal ones.
+An operand is a vector if it is a sample value, and one number, broadcast, if it is shared. Loads are written naively
+for each element of the tile; `Nest.value` and LLVM share the equal ones.
 """
 
 from __future__ import annotations
 
-import math
-from copy import copy as copy_of
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ....graph import Value
-from ....ops.contract import parse
 from ..codegen.nest import I64, Nest
 from ..codegen.reduction import in_strands
-from ..codegen.tiling import divisor_tile, finish, tiled
+from ..codegen.tiling import finish, tiled
+from ..llvm import ir
 from ..llvm import lanes as L
-from ..llvm.affine import Index, Variable, linear
-from ..plan.buffer import BYTES
+from ..llvm.affine import Index, Variable
+from ..llvm.lanes import Lanes
 from ..plan.planner import Group
-
-SPLIT_BYTES = 1 << 20  # a weight from this size on is read by each thread in part, not as a whole
+from .contraction_plan import ContractionPlan
+from .packed_operand import PackedOperand, packed_operand, strided_operand
 
 
 def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | None:
@@ -30,243 +27,200 @@ def sample_contraction(nest: Nest, group: Group, accumulators: int) -> int | Non
     Where the weight is large, lo..hi-1 are units of its rows instead, for all blocks; the result is their number.
     (Two threads took 0.64 ms a step instead of 0.84 on 784-1024-10, batch 64; 4.1 instead of 4.7 on 784-1024-1024-10.)
     """
-    core = group.core
-    assert core is not None
-    a, b, out = parse(core.attributes["spec"])
-    x, y = core.inputs
-    lengths = dict(zip(a + b, x.shape + y.shape, strict=True))
-    inner = [c for c in dict.fromkeys(a + b) if c not in out]
+    assert group.core is not None
+    plan = ContractionPlan.of(group.core, accumulators)
+    nest.tile = plan.tile
+    return ContractionEmitter(nest, group, plan).emit()
 
-    only = [[c for c in out if c in own and c not in other] for own, other in ((a, b), (b, a))]
-    kinds = [x.kind, y.kind]
-    if kinds[0] == "sample" and kinds[1] == "shared":
-        only, kinds = only[::-1], kinds[::-1]
-    # rows of the tile along an axis of the shared operand; columns along one of the sample operand, or several blocks
-    row = max(only[0], key=lambda c: lengths[c], default=None)
-    column = max(only[1], key=lambda c: lengths[c], default=None)
-    blocks = 2 if kinds == ["shared", "sample"] and (column is None or lengths[column] == 1) else 1
-    across = blocks if column is None or lengths[column] == 1 else min(lengths[column], 4)
-    if row is None:
-        across = min(accumulators, lengths[column]) if column else blocks
-    high = divisor_tile(lengths[row], max(1, accumulators // across)) if row else 1
-    single = all(lengths[c] == 1 for c in (row, column) if c is not None)  # one result of a block
-    nest.tile = f"{high} rows x {f'{blocks} blocks of samples' if blocks > 1 else f'{across} columns'}"
 
-    def tile(fixed: dict[str, Index], at_row: Index, rows: int, at_column: Index, columns: int, block: Index, n: int,
-             packed: Pack | None = None) -> None:  # fmt: skip
-        points = []
-        for k in range(n):
-            for r in range(rows):
-                for c in range(columns):
-                    here = dict(fixed)
-                    if row:
-                        here[row] = at_row + r
-                    if column:
-                        here[column] = at_column + c
-                    points.append((here, block + k))
-        zero = L.splat(nest.constant(0, core.dtype), nest.width)
+class Tile(NamedTuple):
+    """Rows and columns of the result, at an index of the other letters."""
 
-        def step(index, sums, points=points):
-            at = dict(zip(inner, index, strict=True))
-            new = []
-            for k, ((here, blk), s) in enumerate(zip(points, sums, strict=True)):
-                full = here | at
-                p, q = (
-                    packed.load(nest, at, k // columns % rows)
-                    if packed is not None and v.kind == "shared"
-                    else nest.value(v, [full[c] for c in letters], blk if v.kind == "sample" else None)
-                    for v, letters in ((x, a), (y, b))
-                )
-                new.append(L.fma(p, q, s))
-            return new
+    fixed: dict[str, Index]
+    row: Index
+    rows: int
+    column: Index
+    columns: int
+    packed: PackedOperand | None = None  # its rows of the shared operand
 
-        def one(point):
-            return lambda index, s: step(index, [s], [point])[0]
 
-        space = [lengths[c] for c in inner]
-        if single:  # whatever the tile: the order of a sum is that of the result, for any number of threads
-            sums = [in_strands(nest, space, zero, one(point), lambda p, q: p + q) for point in points]
+class Element(NamedTuple):
+    """A result of a tile, in one block."""
+
+    at: dict[str, Index]
+    block: Index
+    row: int  # of the tile
+
+
+class ContractionEmitter:
+    """Writes the loops over the tiles of a contraction, and the tiles."""
+
+    def __init__(self, nest: Nest, group: Group, plan: ContractionPlan) -> None:
+        self.nest, self.group, self.plan = nest, group, plan
+        self.strided = None if plan.by_columns else strided_operand(nest, plan)
+        self.units = None if nest.step.terms else plan.units
+        self.first: ir.Value = nest.lo if self.units is None else I64(0)  # blocks
+        self.last: ir.Value = nest.hi if self.units is None else nest.blocks()
+
+    def emit(self) -> int | None:
+        """All of it; gives the number of units."""
+        plan = self.plan
+        if plan.by_columns:
+            body = self.column_tiles
+        elif plan.blocks == 2 and plan.row and self.strided is None and self.units is None:
+            body = self.pairs_of_blocks
+        elif plan.row:
+            body = self.units_of_rows
         else:
-            sums = nest.over(space, [zero] * len(points), step)
-        with nest.scope():
-            for (here, blk), s in zip(points, sums, strict=True):
-                finish(nest, group, core, [here[c] for c in out], blk, s)
+            body = self.one_row
 
-    others = [c for c in out if c not in (row, column)]
+        self.nest.over([plan.lengths[c] for c in plan.others], [],
+                       lambda index, _: body(dict(zip(plan.others, index, strict=True))))  # fmt: skip
+        return self.units
 
-    def tiles(index, _):
-        fixed = dict(zip(others, index, strict=True))
+    # ---- the order of tiles -------------------------------------------------------------------------------------
 
-        if places:
-            places_first(fixed)
-            return
-        if blocks == 2 and row and strided is None and units is None:
-            by_twos(fixed)
-            return
+    def column_tiles(self, fixed: dict[str, Index]) -> None:
+        """All rows for a tile of columns, then the next one."""
+        nest, plan = self.nest, self.plan
 
-        def rows_at(at: Index, rows: int, packed: Pack | None):
-            def columns_at(at_column: Index, columns: int):
-                def some(n: int):
-                    return lambda v, _: tile(fixed, at, rows, at_column, columns, Index.of(v), n, packed)
+        def all_rows(block: Index, column: Index, columns: int) -> None:
+            tiled(nest, plan.height, plan.rows,
+                  lambda row, rows: self.tile(Tile(fixed, row, rows, column, columns), block))  # fmt: skip
 
-                if blocks == 1:
-                    nest.loop(first, last, [], some(1))
-                    return
-                count = nest.builder.sub(last, first)
-                pairs = nest.builder.sub(last, nest.builder.and_(count, I64(1)))
-                nest.loop(first, pairs, [], some(2), step=2)
-                nest.loop(pairs, last, [], some(1))
+        def all_columns(block: Index) -> None:
+            tiled(nest, plan.width, plan.columns, lambda column, columns: all_rows(block, column, columns))
 
-            tiled(nest, lengths[column] if column else 1, across if blocks == 1 else 1, columns_at)
+        nest.loop(self.first, self.last, [], lambda v, _: all_columns(Index.of(v)))
 
-        def several(at: Index, rows: int):
-            """Tiles of rows from one packed copy: a line of memory holds the rows of more than one."""
-            if strided is None or row is None:
-                rows_at(at, rows, None)
-                return
-            count = max(1, rows // high)
-            each = rows // count
-            packed = Pack(nest, strided, row, inner, lengths, fixed | {row: at}, each, count)
-            if count == 1:
-                rows_at(at, each, packed.part(Index()))
-            else:
-                nest.loop(0, count, [], lambda v, _: rows_at(at + Index.of(v) * each, each, packed.part(Index.of(v))),
-                          extent=count)  # fmt: skip
-
-        def part(at: Index, rows: int):
-            """Rows of the result: whole packed copies, or what is left after the last one tile by tile."""
-            if strided and rows == wide:
-                several(at, rows)
-            else:
-                tiled(nest, rows, high, lambda start, n: several(at + start, n))
-
-        left = lengths[row] % wide if row else 0
-        if not row:
-            rows_at(Index(), 1, None)
-        elif units is None:
-            if lengths[row] - left:
-                tiled(nest, lengths[row] - left, wide, part)
-            if left:
-                part(Index(lengths[row] - left), left)
-        else:
-            nest.loop(nest.lo, nest.hi, [], lambda v, _: unit(nest, v, units or 0, wide, left, part), extent=units)
-
-    def places_first(fixed: dict[str, Index]) -> None:
-        """A tile of columns stays near, while all rows of the shared operand pass by."""
-
-        def columns_at(block: Index, at_column: Index, columns: int) -> None:
-            tiled(nest, lengths[row or ""], high, lambda r, rows: tile(fixed, r, rows, at_column, columns, block, 1))
-
-        def block_body(v, _):
-            tiled(nest, lengths[column or ""], across, lambda c, columns: columns_at(Index.of(v), c, columns))
-
-        nest.loop(first, last, [], block_body)
-
-    def by_twos(fixed: dict[str, Index]) -> None:
+    def pairs_of_blocks(self, fixed: dict[str, Index]) -> None:
         """Two blocks at a time, and more rows at once for one that is left."""
-        b, extent = nest.builder, lengths[row or ""]
-        pairs = b.sub(last, b.and_(b.sub(last, first), I64(1)))
+        nest, plan, b = self.nest, self.plan, self.nest.builder
+        pairs = self.after_pairs()
 
-        def both(at: Index, rows: int) -> None:
-            nest.loop(first, pairs, [], lambda v, _: tile(fixed, at, rows, Index(), 1, Index.of(v), 2), step=2)
+        def both(row: Index, rows: int) -> None:
+            tile = Tile(fixed, row, rows, Index(), 1)
+            nest.loop(self.first, pairs, [], lambda v, _: self.tile(tile, Index.of(v), 2), step=2)
 
-        def alone(at: Index, rows: int) -> None:
-            tile(fixed, at, rows, Index(), 1, Index.of(Variable(pairs, 1 << 40)), 1)
+        def alone(row: Index, rows: int) -> None:
+            self.tile(Tile(fixed, row, rows, Index(), 1), Index.of(Variable(pairs, 1 << 40)))
 
-        tiled(nest, extent, high, both)
-        with b.if_then(b.icmp_signed("<", pairs, last)), nest.scope():
-            tiled(nest, extent, divisor_tile(extent, accumulators), alone)
+        tiled(nest, plan.height, plan.rows, both)
+        with b.if_then(b.icmp_signed("<", pairs, self.last)), nest.scope():
+            tiled(nest, plan.height, plan.rows_alone, alone)
 
-    wide = high * max(1, PACKED_ROWS // high)
-    places = row is not None and column is not None and kinds == ["shared", "sample"] and lengths[column] > across
-    strided = None if places else strided_operand(nest, core, row, inner, lengths)
-    shared = sum(v.size * BYTES[v.dtype] for v in core.inputs if v.kind == "shared")
-    units = (
-        -(-lengths[row] // wide)
-        if row and not others and shared >= SPLIT_BYTES and not (places or nest.step.terms)
-        else None
-    )
-    first, last = (nest.lo, nest.hi) if units is None else (I64(0), nest.blocks())
-    nest.over([lengths[c] for c in others], [], tiles)
-    return units
+    def after_pairs(self) -> ir.Value:
+        """The number of the block that pairs of blocks leave, or of the end."""
+        b = self.nest.builder
+        return b.sub(self.last, b.and_(b.sub(self.last, self.first), I64(1)))
 
+    def one_row(self, fixed: dict[str, Index]) -> None:
+        """All tiles of a result that has columns only."""
+        self.tiles_of_rows(fixed, Index(), 1, None)
 
-def unit(nest: Nest, number: Variable, units: int, wide: int, left: int, part) -> None:
-    """One unit of rows; the last one may be smaller."""
-    b, at = nest.builder, Index.of(number) * wide
-    if not left:
-        part(at, wide)
-        return
-    with b.if_else(b.icmp_signed("==", number.value, I64(units - 1))) as (smaller, whole):
-        for branch, rows in ((smaller, left), (whole, wide)):
-            with branch, nest.scope():
-                part(at, rows)
+    def units_of_rows(self, fixed: dict[str, Index]) -> None:
+        """All units of rows, or those that are this thread's: the last one may be smaller."""
+        nest, plan, size, left = self.nest, self.plan, self.plan.unit_rows, self.plan.rows_left
+        if self.units is None:
+            whole = plan.height - left
+            if whole:
+                tiled(nest, whole, size, lambda row, rows: self.unit(fixed, row, rows))
+            if left:
+                self.unit(fixed, Index(whole), left)
+            return
+        units = self.units
 
+        def numbered(v: Variable, _) -> None:
+            number = Index.of(v)
+            if not left:
+                self.unit(fixed, number * size, size)
+                return
+            nest.last_or_not(number, units, lambda: self.unit(fixed, number * size, left),
+                             lambda: self.unit(fixed, number * size, size))  # fmt: skip
 
-PACKED_ROWS = 32  # rows copied together: two lines of memory of float32
-PACKED_BYTES = 1 << 19  # at most, on the stack of a thread
+        nest.loop(nest.lo, nest.hi, [], numbered, extent=units)
 
+    def unit(self, fixed: dict[str, Index], row: Index, rows: int) -> None:
+        """Rows of the result: a whole packed copy, or what is left after the last one, tile by tile."""
+        if self.strided and rows == self.plan.unit_rows:
+            self.packed_rows(fixed, row, rows)
+        else:
+            tiled(self.nest, rows, self.plan.rows, lambda start, n: self.packed_rows(fixed, row + start, n))
 
-@dataclass(frozen=True)
-class Strided:
-    """A shared operand whose rows of a tile are neighbours in memory, while the sum strides over whole rows."""
+    def packed_rows(self, fixed: dict[str, Index], row: Index, rows: int) -> None:
+        """Tiles of rows from one packed copy: a line of memory holds the rows of more than one."""
+        nest, plan = self.nest, self.plan
+        if self.strided is None or plan.row is None:
+            self.tiles_of_rows(fixed, row, rows, None)
+            return
+        count = max(1, rows // plan.rows)
+        each = rows // count
+        packed = packed_operand(nest, self.strided, plan, fixed | {plan.row: row}, each, count)
+        if count == 1:
+            self.tiles_of_rows(fixed, row, each, packed)
+            return
 
-    value: Value
-    letters: str
-    inner: list[str]
+        def one_tile(v: Variable, _) -> None:
+            self.tiles_of_rows(fixed, row + Index.of(v) * each, each, packed.part(Index.of(v)))
 
+        nest.loop(0, count, [], one_tile, extent=count)
 
-def strided_operand(
-    nest: Nest, core: Value, row: str | None, inner: list[str], lengths: dict[str, int]
-) -> Strided | None:
-    for v, letters in zip(core.inputs, parse(core.attributes["spec"]), strict=False):
-        used = [c for c in inner if c in letters]
-        size = math.prod(lengths[c] for c in used) * PACKED_ROWS * BYTES[v.dtype]
-        if (
-            v.kind == "shared"
-            and row
-            and letters[-1:] == row
-            and used
-            and nest.stored(v) is not None
-            and lengths[row] > 1
-        ):
-            return Strided(v, letters, used) if size <= PACKED_BYTES else None
-    return None
+    def tiles_of_rows(self, fixed: dict[str, Index], row: Index, rows: int, packed: PackedOperand | None) -> None:
+        """All tiles of these rows: columns, then blocks."""
+        nest, plan = self.nest, self.plan
 
+        def all_blocks(column: Index, columns: int) -> None:
+            tile = Tile(fixed, row, rows, column, columns, packed)
+            if plan.blocks == 1:
+                nest.loop(self.first, self.last, [], lambda v, _: self.tile(tile, Index.of(v)))
+                return
+            pairs = self.after_pairs()
+            nest.loop(self.first, pairs, [], lambda v, _: self.tile(tile, Index.of(v), 2), step=2)
+            nest.loop(pairs, self.last, [], lambda v, _: self.tile(tile, Index.of(v)))
 
-class Pack:
-    """The strided operand's rows of ``count`` tiles, copied so that the loop over the sum reads them in order.
+        tiled(nest, plan.width, plan.columns, all_blocks)
 
-    A weight used transposed would be read with strides of whole rows, which fall on few lines of the cache.
-    """
+    # ---- a tile -------------------------------------------------------------------------------------------------
 
-    def __init__(self, nest: Nest, s: Strided, row: str, inner: list[str], lengths: dict[str, int],
-                 fixed: dict[str, Index], rows: int, count: int) -> None:  # fmt: skip
-        self.rows, self.inner, self.lengths = rows, s.inner, [lengths[c] for c in s.inner]
-        self.size, self.start = math.prod(self.lengths) * rows, Index()
-        b, dtype = nest.builder, s.value.dtype
-        self.buffer = nest.scratch("pack", self.size * count, dtype)
-        source = nest.stored(s.value)
-        assert source is not None
+    def tile(self, tile: Tile, block: Index, blocks: int = 1) -> None:
+        """The sums of a tile for some blocks, and the epilogue of each."""
+        nest, plan = self.nest, self.plan
+        elements = self.elements(tile, block, blocks)
+        zero = L.splat(nest.constant(0, plan.core.dtype), nest.width)
+        space = [plan.lengths[c] for c in plan.inner]
 
-        def copy(index, _):
-            at = fixed | dict(zip(s.inner, index, strict=True))
-            position = linear([at[c] for c in s.letters], s.value.shape)
-            for k in range(count):
-                part = nest.load_vector(source, position + k * rows, rows, False)
-                target = self.position(at) + k * self.size
-                b.store(part.value, nest.address(self.buffer, target), align=BYTES[dtype])
+        def alone(e: Element) -> Lanes:
+            return in_strands(nest, space, zero, lambda index, s: self.added(tile, e, index, s), lambda p, q: p + q)
 
-        nest.over(self.lengths, [], copy)
+        def step(index: list[Index], sums: Sequence[Lanes]) -> list[Lanes]:
+            return [self.added(tile, e, index, s) for e, s in zip(elements, sums, strict=True)]
 
-    def part(self, tile: Index) -> Pack:
-        """The rows of one tile."""
-        other = copy_of(self)
-        other.start = tile * self.size
-        return other
+        if plan.single:  # whatever the tile: the order of a sum is that of the result, for any number of threads
+            sums = [alone(e) for e in elements]
+        else:
+            sums = nest.over(space, [zero] * len(elements), step)
+        with nest.scope():
+            for e, s in zip(elements, sums, strict=True):
+                finish(nest, self.group, plan.core, [e.at[c] for c in plan.out], e.block, s)
 
-    def position(self, at: dict[str, Index]) -> Index:
-        return self.start + linear([at[c] for c in self.inner], self.lengths) * self.rows
+    def elements(self, tile: Tile, block: Index, blocks: int) -> list[Element]:
+        """The results of a tile."""
+        plan = self.plan
+        places = [
+            (r, tile.fixed | ({plan.row: tile.row + r} if plan.row else {})
+             | ({plan.column: tile.column + c} if plan.column else {}))
+            for r in range(tile.rows) for c in range(tile.columns)
+        ]  # fmt: skip
+        return [Element(at, block + k, r) for k in range(blocks) for r, at in places]
 
-    def load(self, nest: Nest, at: dict[str, Index], row: int):
-        return nest.load_vector(self.buffer, self.position(at) + row, 1, True)
+    def added(self, tile: Tile, element: Element, index: Sequence[Index], total: Lanes) -> Lanes:
+        """The sum of an element with the product at an index of the sum's letters."""
+        plan, inner = self.plan, dict(zip(self.plan.inner, index, strict=True))
+        at = element.at | inner
+        x, y = (
+            tile.packed.load(self.nest, inner, element.row)
+            if tile.packed is not None and v.kind == "shared"
+            else self.nest.value(v, [at[c] for c in letters], element.block if v.kind == "sample" else None)
+            for v, letters in zip(plan.core.inputs, plan.operands, strict=True)
+        )
+        return L.fma(x, y, total)

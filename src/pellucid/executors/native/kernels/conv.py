@@ -1,111 +1,157 @@
-"""Contractions over windows: convolutions and their gradients, one sample in each lane.
+"""Convolutions, one sample in each lane: tiles of filters by neighbouring places, numbers of the kernel broadcast.
 
-`correlation` computes results: a tile of filters by neighbouring places, numbers of the kernel broadcast. The places
-of the innermost axis of the kernel are unrolled, so that LLVM loads each element of the input once for all of them.
-`kernel_gradient` computes the sum over samples and places: a tile of filters by places in the kernel, the lanes added
-up at its end, and the update of the kernel behind that.
+The places of the innermost axis of the kernel are unrolled, so that LLVM loads each element of the input once for all
+of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ....graph import Value
 from ....ops.conv import is_zeros_around
 from ..codegen.nest import I64, Nest
 from ..codegen.tiling import cheapest, cycles, finish, pieces, tiled
+from ..llvm import ir
 from ..llvm import lanes as L
 from ..llvm.affine import Index
+from ..llvm.lanes import Lanes
 from ..plan.letters import Letters
 from ..plan.planner import Group
 from ..plan.work import parts_of
 from .pointwise import over_parts
 
-L1_PLACES = 64  # of a filter's plane that a tile of the gradient goes over before the next tile
-
-
-# ---- results ----------------------------------------------------------------------------------------------------
-
 
 def correlation(nest: Nest, group: Group, accumulators: int) -> int:
     """Parts lo..hi-1 of blocks of a group whose core is a kernel times windows of a sample; gives the parts a block."""
-    core = group.core
-    assert core is not None
-    t = Letters(core)
-    across, unrolled = t.space[-1], t.kernel[-1]
-    width, window, stride = t.lengths[across], t.lengths[unrolled], t.strides[-1]
-    filters = t.lengths[t.filter] if t.filter else 1
+    assert group.core is not None
+    plan = ConvPlan.of(group.core, accumulators)
+    nest.tile = f"{plan.rows} filters x {plan.columns} places"
+    emitter = ConvEmitter(nest, group, plan)
+    over_parts(nest, plan.extent, plan.parts, emitter.lines)
+    return plan.parts
 
-    def cost(rows: int, columns: int) -> float:
-        total = 0.0
-        for r, m in pieces(filters, rows):
-            for c, n in pieces(width, columns):
-                loaded = min(c * window, (c - 1) * stride + window) / window
-                total += m * n * cycles(r * c, r + loaded)
-        return total
 
-    shapes = [(r, c) for r in range(1, accumulators + 1) for c in range(1, 7) if r * c <= accumulators]
-    rows, columns = cheapest(shapes, cost)
-    nest.tile = f"{rows} filters x {columns} places"
+@dataclass(frozen=True)
+class ConvPlan:
+    """How the result of a convolution is cut: blocks into parts of its first axis, lines of these into tiles.
 
-    def tile(block: Index, at: dict[str, Index], filter: Index, m: int, place: Index, n: int) -> None:
-        places = [at | {across: place + c} | ({t.filter: filter + r} if t.filter else {})
-                  for r in range(m) for c in range(n)]  # fmt: skip
+    >>> import pellucid as pel
+    >>> x, kernel = pel.input("x", (3, 12, 12)), pel.state("kernel", (16, 3, 5, 5))
+    >>> plan = ConvPlan.of(pel.ops.correlate(x, kernel).inputs[0], accumulators=24)
+    >>> plan.filters, plan.width, plan.rows, plan.columns
+    (16, 8, 6, 4)
+    """
+
+    core: Value
+    letters: Letters
+    filters: int
+    width: int  # of a line of the result, along its last axis
+    window: int  # of the kernel along this axis
+    rows: int  # filters of a tile
+    columns: int  # neighbouring places of a tile
+    axes: list[str]  # of the result but for filters and the last; the first one is cut into parts
+    extent: int  # of the first one
+    parts: int  # of a block
+
+    @staticmethod
+    def of(core: Value, accumulators: int) -> ConvPlan:
+        t = Letters(core)
+        width, window, stride = t.lengths[t.space[-1]], t.lengths[t.kernel[-1]], t.strides[-1]
+        filters = t.lengths[t.filter] if t.filter else 1
+
+        def cost(rows: int, columns: int) -> float:
+            total = 0.0
+            for r, m in pieces(filters, rows):
+                for c, n in pieces(width, columns):
+                    loaded = min(c * window, (c - 1) * stride + window) / window
+                    total += m * n * cycles(r * c, r + loaded)
+            return total
+
+        shapes = [(r, c) for r in range(1, accumulators + 1) for c in range(1, 7) if r * c <= accumulators]
+        rows, columns = cheapest(shapes, cost)
+        axes = [*t.space[:-1], *t.group]
+        extent = t.lengths[axes[0]] if axes else 1
+        return ConvPlan(core, t, filters, width, window, rows, columns, axes, extent, parts_of(extent, core.size))
+
+
+class ConvEmitter:
+    """Writes the lines of a convolution's result."""
+
+    def __init__(self, nest: Nest, group: Group, plan: ConvPlan) -> None:
+        self.nest, self.group, self.plan, self.letters = nest, group, plan, plan.letters
+
+    def lines(self, block: Index, low: ir.Value, high: ir.Value) -> None:
+        """All lines of one part of a block: low..high-1 of its first axis."""
+        nest, plan = self.nest, self.plan
+        first, others = (plan.axes[0], plan.axes[1:]) if plan.axes else ("", [])
+
+        def some(start: Index) -> None:
+            nest.over([plan.letters.lengths[c] for c in others], [], lambda index, _: self.line(
+                block, {first: start} | dict(zip(others, index, strict=True))))  # fmt: skip
+
+        nest.loop(low, high, [], lambda v, _: some(Index.of(v)), extent=plan.extent)
+
+    def line(self, block: Index, at: dict[str, Index]) -> None:
+        """One line, tile by tile."""
+        nest, plan = self.nest, self.plan
+
+        def all_filters(place: Index, columns: int) -> None:
+            tiled(nest, plan.filters, plan.rows,
+                  lambda filter, rows: self.tile(block, at, self.places(at, filter, rows, place, columns)))  # fmt: skip
+
+        tiled(nest, plan.width, plan.columns, all_filters)
+
+    def places(self, at: dict[str, Index], filter: Index, rows: int, place: Index, columns: int) -> list[dict]:
+        """The indices of a tile's results."""
+        t = self.letters
+        return [at | {t.space[-1]: place + c} | ({t.filter: filter + r} if t.filter else {})
+                for r in range(rows) for c in range(columns)]  # fmt: skip
+
+    def tile(self, block: Index, line: dict[str, Index], places: list[dict[str, Index]]) -> None:
+        """The sums of a tile over channels and the kernel, and the epilogue of each."""
+        nest, t, core = self.nest, self.letters, self.plan.core
         zero = L.splat(nest.constant(0, core.dtype), nest.width)
-        outer, own = [*t.channel, *t.kernel[:-1]], block if t.other.kind == "sample" else None
+        outer = [*t.channel, *t.kernel[:-1]]
 
-        def loops(done: list[Index], rest: list[str], sums):
+        def loops(done: dict[str, Index], sums: Sequence[Lanes]) -> list[Lanes]:
             """Over channels and the outer axes of the kernel, without the rows that lie in the padding."""
-            if not rest:
-                return step(done, sums)
-            low, high = reach(rest[0], at)
-            return nest.loop(low, high, sums, lambda v, s: loops([*done, Index.of(v)], rest[1:], s),
-                             extent=t.lengths[rest[0]])  # fmt: skip
+            if len(done) == len(outer):
+                return self.added(block, [p | done for p in places], sums)
+            letter = outer[len(done)]
+            low, high = self.reach(letter, line)
+            return nest.loop(low, high, sums, lambda v, now: loops(done | {letter: Index.of(v)}, now),
+                             extent=t.lengths[letter])  # fmt: skip
 
-        def step(index, sums):
-            inside = dict(zip(outer, index, strict=True))
-            for k in range(window):
-                here = [p | inside | {unrolled: Index(k)} for p in places]
-                sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters], own),
-                              nest.value(t.view, [h[c] for c in t.view_letters], block), s)
-                        for h, s in zip(here, sums, strict=True)]  # fmt: skip
-            return sums
-
-        sums = loops([], outer, [zero] * len(places))
+        sums = loops({}, [zero] * len(places))
         with nest.scope():
             for p, s in zip(places, sums, strict=True):
-                finish(nest, group, core, [p[c] for c in t.out], block, s)
+                finish(nest, self.group, core, [p[c] for c in t.out], block, s)
 
-    def reach(letter: str, at: dict[str, Index]):
-        """The first and last numbers along an axis of the kernel (or channels) that meet more than zeros."""
+    def added(self, block: Index, places: list[dict[str, Index]], sums: Sequence[Lanes]) -> list[Lanes]:
+        """The sums of a tile with the products along the innermost axis of the kernel."""
+        nest, t = self.nest, self.letters
+        own = block if t.other.kind == "sample" else None
+        for k in range(self.plan.window):
+            here = [p | {t.kernel[-1]: Index(k)} for p in places]
+            sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters], own),
+                          nest.value(t.view, [h[c] for c in t.view_letters], block), s)
+                    for h, s in zip(here, sums, strict=True)]  # fmt: skip
+        return list(sums)
+
+    def reach(self, letter: str, line: dict[str, Index]) -> tuple[int | ir.Value, int | ir.Value]:
+        """The range of an axis of the kernel (or channels) that meets more than zeros."""
+        t, b = self.letters, self.nest.builder
         n, (x,) = t.lengths[letter], t.view.inputs
         if letter not in t.kernel or not is_zeros_around(x):
             return 0, n
-        k, a, b = t.kernel.index(letter), x.attributes, nest.builder
+        k, a = t.kernel.index(letter), x.attributes
         axis = k - len(t.kernel)
         before, real, apart = a["low"][axis], x.inputs[0].shape[axis], t.dilations[k]
         if apart > 1 or not (before or a["high"][axis]):
             return 0, n
-        start = (at[t.space[k]] * t.strides[k]).emit(b)  # element start + i of the padded input, of which real exist
+        start = (line[t.space[k]] * t.strides[k]).emit(b)  # element start + i of the padded input, of which real exist
         low, high = b.sub(I64(before), start), b.sub(I64(before + real), start)
         low = b.select(b.icmp_signed(">", low, I64(0)), low, I64(0))
         return low, b.select(b.icmp_signed("<", high, I64(n)), high, I64(n))
-
-    axes = [*t.space[:-1], *t.group]
-    first, others = (axes[0], axes[1:]) if axes else ("", [])  # the first one is cut into parts
-    extent = t.lengths[first] if first else 1
-    parts = parts_of(extent, core.size)
-
-    def body(block: Index, low, high):
-        def line(index, _):
-            at = dict(zip([first, *others], index, strict=True))
-            tiled(nest, width, columns, lambda place, n: tiled(
-                nest, filters, rows, lambda filter, m: tile(block, at, filter, m, place, n)))  # fmt: skip
-
-        def lines(v, _):
-            nest.over([t.lengths[c] for c in others], [], lambda index, _: line([Index.of(v), *index], []))
-
-        nest.loop(low, high, [], lines, extent=extent)
-
-    over_parts(nest, extent, parts, body)
-    return parts
-
-
-# ---- gradients of kernels ---------------------------------------------------------------------------------------

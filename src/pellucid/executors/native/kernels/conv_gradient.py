@@ -1,239 +1,246 @@
-"""Gradients of the kernels of convolutions, one sample in each lane."""
+"""Gradients of the kernels of convolutions, one sample in each lane.
+
+A tile of filters by places in the kernel is summed over the samples and their places; the lanes are added up at its
+end, and the update of the kernel follows.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ....graph import Value
 from ....ops.movement import broadcast, fill_with
-from ..codegen.flow import lane_mask
 from ..codegen.nest import I64, Nest
-from ..codegen.tiling import cheapest, cycles, finish, pieces, tiled
+from ..codegen.tiling import finish, tiled
+from ..llvm import ir, shuffles
 from ..llvm import lanes as L
-from ..llvm import shuffles
-from ..llvm.affine import Index, Variable
-from ..plan.letters import Letters
+from ..llvm.affine import Index, Variable, unravel
+from ..llvm.lanes import Lanes
 from ..plan.planner import Group
-from .conv import L1_PLACES
-
-STACK_BYTES = 16 << 10  # of sums that one unit of the gradient keeps
+from .conv_gradient_plan import ConvGradientPlan
 
 
-class KernelTile:
-    """How the gradient of a kernel is cut: units of some filters and channels, in tiles of rows x channels x places."""
-
-    def __init__(self, core: Value, accumulators: int) -> None:
-        self.letters = t = Letters(core.inputs[0])
-        self.filters = t.lengths[t.filter] if t.filter else 1
-        self.channel = t.channel[0] if t.channel else None
-        self.channels = t.lengths[self.channel] if self.channel else 1
-        self.window, self.width = t.lengths[t.kernel[-1]], t.lengths[t.space[-1]]
-        self.unroll = max(u for u in range(1, 5) if self.width >= u and (self.width % u == 0 or u < 3))
-        reach = ((self.unroll - 1) * t.strides[-1] + self.window) / self.unroll
-
-        def cost(rows: int, deep: int) -> float:
-            return sum(
-                m * n * cycles(r * d * self.window, r + d * min(reach, self.window))
-                for r, m in pieces(self.filters, rows)
-                for d, n in pieces(self.channels, deep)
-            )
-
-        most, all_registers = accumulators, accumulators * 4 // 3
-        shapes = [(r, d) for r in range(1, 9) for d in range(1, 9)
-                  if (r, d) == (1, 1) or (r * d * self.window <= most and
-                     r * d * self.window + r + min(d * self.window, 8) <= all_registers)]  # fmt: skip
-        self.rows, self.deep = cheapest(shapes, cost)
-        self.places = t.length(t.kernel)
-        each = self.rows * self.places * 64  # bytes of a channel's sums, in the longest vectors
-        self.chunk = min(self.channels, max(self.deep, STACK_BYTES // each // self.deep * self.deep))
-        self.row_tiles, self.chunks = -(-self.filters // self.rows), -(-self.channels // self.chunk)
-
-    @property
-    def units(self) -> int:
-        return self.letters.length(self.letters.group) * self.row_tiles * self.chunks
-
-
-def kernel_gradient(nest: Nest, group: Group, k: KernelTile, quick: bool = False) -> int:
+def kernel_gradient(nest: Nest, group: Group, accumulators: int, quick: bool = False) -> int:
     """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that stands behind it;
     gives their number.
 
     The order of the sum is that of blocks, places and lanes, whatever the number of threads. ``quick``: one code for
     blocks of which all samples exist, and others.
     """
-    core, b, t, width = group.core, nest.builder, k.letters, nest.width
-    assert core is not None
-    nest.tile = f"{k.rows} filters x {k.deep} channels x {k.window} places"
-    size = k.rows * k.chunk * k.places
-    sums = nest.scratch("sums", size * nest.width, core.dtype)
-    zero = L.splat(nest.constant(0, core.dtype), width)
-    flat = is_flat(group, nest)
-    row, line = (t.space[-2] if len(t.space) > 1 else None), t.space[-1]
-    lines = max(1, L1_PLACES // k.width)  # rows of the plane that one tile goes over before the next
+    assert group.core is not None
+    plan = ConvGradientPlan.of(group.core, accumulators)
+    nest.tile = f"{plan.rows} filters x {plan.deep} channels x {plan.window} places"
+    ConvGradientEmitter(nest, group, plan, quick).emit()
+    return plan.units
 
-    def kept(r: int, channel: Index, inside: Sequence[Index], j: int) -> Index:
-        """Where the sum of a filter, channel and place lies, in vectors."""
-        place = Index()
-        for letter, i in zip(t.kernel[:-1], inside, strict=True):
-            place = place * t.lengths[letter] + i
-        return (channel + r * k.chunk) * k.places + place * k.window + j
 
-    def tile(
-        block: Index, partial: bool, fixed, filter: Index, m: int, start: Index, channel: Index, n: int, low, high
-    ):
-        """``channel`` counts from the unit's first, ``start``; low..high-1 are rows of the plane."""
+class Unit(NamedTuple):
+    """The filters and channels of a unit of the kernel."""
 
-        def places(inside, _):
-            here = fixed | dict(zip(t.kernel[:-1], inside, strict=True))
-            own = [(r, d, j) for r in range(m) for d in range(n) for j in range(k.window)]
-            at = [kept(r, channel + d, inside, j) * width for r, d, j in own]
-            first = [nest.load_vector(sums, p, width, True) for p in at]
+    group: dict[str, Index]
+    filter: Index  # the first
+    filters: int
+    channel: Index
+    channels: int
 
-            def steps(here: dict, y: Index, count: int, now):
-                for u in range(count):
-                    spot = here | {line: y + u}
-                    g = [nest.value(t.other, [(spot | ({t.filter: filter + r} if t.filter else {}))[c]
-                                              for c in t.other_letters], block) for r in range(m)]  # fmt: skip
-                    if partial:
-                        g = [L.where(nest.samples_alive(block), v, zero) for v in g]
-                    x = {}
-                    for d in range(n):
-                        for j in range(k.window):
-                            full = spot | {t.kernel[-1]: Index(j)}
-                            full |= {k.channel: start + channel + d} if k.channel else {}
-                            x[d, j] = nest.value(t.view, [full[c] for c in t.view_letters], block)
-                    now = [L.fma(g[r], x[d, j], s) for (r, d, j), s in zip(own, now, strict=True)]
-                return now
 
-            def along(here: dict, now):
-                whole = k.width - k.width % k.unroll
-                now = nest.loop(0, whole, now, lambda v, s: steps(here, Index.of(v), k.unroll, s), step=k.unroll,
-                                extent=k.width)  # fmt: skip
-                if k.width % k.unroll:
-                    with nest.scope():
-                        now = steps(here, Index(whole), k.width % k.unroll, now)
-                return now
+class Tile(NamedTuple):
+    """Some channels of a unit, for all its filters, in one block of samples and some rows of the result's plane."""
 
+    unit: Unit
+    block: Index
+    partial: bool  # whether some samples of the block may not exist
+    at: dict[str, Index]  # of the plane and the kernel's group
+    low: ir.Value | int  # the rows
+    high: ir.Value | int
+    channel: Index  # from the unit's first
+    channels: int
+
+
+class ConvGradientEmitter:
+    """Writes the sums of a convolution's gradient, kept on the stack, and its epilogue."""
+
+    def __init__(self, nest: Nest, group: Group, plan: ConvGradientPlan, quick: bool) -> None:
+        self.nest, self.group, self.plan, self.quick = nest, group, plan, quick
+        self.letters, self.width, self.core = plan.letters, nest.width, plan.core
+        self.sums = nest.scratch("sums", plan.sums * nest.width, plan.core.dtype)
+        self.zero = L.splat(nest.constant(0, plan.core.dtype), nest.width)
+        self.in_lanes = is_elementwise(group, nest)  # whether the epilogue takes neighbouring weights at once
+        space = plan.letters.space
+        self.row, self.along = (space[-2] if len(space) > 1 else None), space[-1]
+
+    def emit(self) -> None:
+        """All units."""
+        nest, plan, b = self.nest, self.plan, self.nest.builder
+
+        def filters(number: Index) -> None:
+            rest, chunk = number.divmod(plan.chunks, b)
+            rest, row_tile = rest.divmod(plan.row_tiles, b)
+            _, index = unravel(rest, [plan.letters.lengths[c] for c in plan.letters.group], b)
+            at = dict(zip(plan.letters.group, index, strict=True))
+
+            def channels(rows: int) -> None:
+                def some(count: int) -> None:
+                    self.unit(Unit(at, row_tile * plan.rows, rows, chunk * plan.chunk, count))
+
+                nest.last_or_not(chunk, plan.chunks, lambda: some(plan.last_chunk), lambda: some(plan.chunk))
+
+            nest.last_or_not(row_tile, plan.row_tiles, lambda: channels(plan.last_rows), lambda: channels(plan.rows))
+
+        nest.loop(nest.lo, nest.hi, [], lambda v, _: filters(Index.of(v)), extent=plan.units)
+
+    def unit(self, unit: Unit) -> None:
+        """The sums of a unit, from zero, over all blocks of samples; then its epilogue, filter by filter."""
+        nest, b = self.nest, self.nest.builder
+
+        def clear(v: Variable, _) -> None:
+            nest.store_vector(self.zero, self.sums, Index.of(v) * self.width, aligned=True)
+
+        nest.loop(0, self.plan.sums, [], clear)
+        full = I64(0) if self.quick else b.udiv(nest.n, I64(self.width))  # blocks of which all samples exist
+        if not self.quick:
+            nest.loop(0, full, [], lambda v, _: self.block(unit, Index.of(v), False))
+        nest.loop(full, nest.blocks(), [], lambda v, _: self.block(unit, Index.of(v), True))
+        for r in range(unit.filters):
+            self.epilogue(unit, r)
+
+    # ---- the sums -----------------------------------------------------------------------------------------------
+
+    def block(self, unit: Unit, block: Index, partial: bool) -> None:
+        """What one block of samples adds to the sums of a unit: strips of its planes, tile by tile."""
+        nest, t, b, row = self.nest, self.letters, self.nest.builder, self.row
+        if partial:
+            nest.samples_alive(block)  # here, so that it is not computed at every step
+
+        def tiles(at: dict[str, Index], low, high) -> None:
+            tiled(nest, unit.channels, self.plan.deep,
+                  lambda channel, n: self.tile(Tile(unit, block, partial, at, low, high, channel, n)))  # fmt: skip
+
+        def plane(index: list[Index], _) -> None:
+            at = unit.group | dict(zip(t.space[:-2], index, strict=True))
             if row is None:
-                now = along(here, first)
-            else:
-                now = nest.loop(low, high, first, lambda v, s: along(here | {row: Index.of(v)}, s),
-                                extent=t.lengths[row])  # fmt: skip
-            for p, s in zip(at, now, strict=True):
-                nest.store_vector(s, sums, p, aligned=True)
+                tiles(at, 0, 1)
+                return
+            height, lines = t.lengths[row], self.plan.lines
 
-        nest.over([t.lengths[c] for c in t.kernel[:-1]], [], places)
+            def strip(v: Variable, _) -> None:
+                last = b.add(v.value, I64(lines))
+                tiles(at, v.value, b.select(b.icmp_signed("<", last, I64(height)), last, I64(height)))
 
-    def unit(fixed: dict, filter: Index, m: int, start: Index, count: int) -> None:
-        nest.loop(0, size, [], lambda v, _: nest.store_vector(zero, sums, Index.of(v) * width, aligned=True))
+            nest.loop(0, height, [], strip, step=lines, extent=height)
 
-        def block_body(variable, partial: bool):
-            block = Index.of(variable)
-            if partial:
-                nest.samples_alive(block)  # here, so that it is not computed at every step
+        nest.over([t.lengths[c] for c in t.space[:-2]], [], plane)
 
-            def plane(index, _):
-                here = fixed | dict(zip(t.space[:-2], index, strict=True))
+    def tile(self, tile: Tile) -> None:
+        """The sums of a tile for each place of the kernel's outer axes, taken from the stack and put back."""
+        nest, t, ranges = self.nest, self.letters, (tile.unit.filters, tile.channels, self.plan.window)
+        own = list(itertools.product(*map(range, ranges)))
 
-                def some(low, high):
-                    tiled(
-                        nest, count, k.deep, lambda c, n: tile(block, partial, here, filter, m, start, c, n, low, high)
-                    )
+        def place(index: list[Index], _) -> None:
+            at = tile.at | dict(zip(t.kernel[:-1], index, strict=True))
+            kept = [self.kept(r, tile.channel + d, index, j) * self.width for r, d, j in own]
+            sums = [nest.load_vector(self.sums, p, self.width, True) for p in kept]
+            for p, s in zip(kept, self.rows(tile, at, own, sums), strict=True):
+                nest.store_vector(s, self.sums, p, aligned=True)
 
-                if row is None:
-                    some(0, 1)
-                    return
+        nest.over([t.lengths[c] for c in t.kernel[:-1]], [], place)
 
-                def strip(v, _):
-                    last = b.add(v.value, I64(lines))
-                    rest = I64(t.lengths[row])
-                    some(v.value, b.select(b.icmp_signed("<", last, rest), last, rest))
+    def kept(self, r: int, channel: Index, outer: Sequence[Index], j: int) -> Index:
+        """Where the sum of a filter, channel and place of the kernel lies, in vectors."""
+        t, plan, place = self.letters, self.plan, Index()
+        for letter, i in zip(t.kernel[:-1], outer, strict=True):
+            place = place * t.lengths[letter] + i
+        return (channel + r * plan.chunk) * plan.places + place * plan.window + j
 
-                nest.loop(0, t.lengths[row], [], strip, step=lines, extent=t.lengths[row])
+    def rows(self, tile: Tile, at: dict[str, Index], own: Sequence[tuple], sums: list[Lanes]) -> list[Lanes]:
+        """The sums with the products of all rows of a tile."""
+        nest, row, plan = self.nest, self.row, self.plan
 
-            nest.over([t.lengths[c] for c in t.space[:-2]], [], plane)
+        def along(at: dict[str, Index], sums: Sequence[Lanes]) -> list[Lanes]:
+            return nest.chunks(plan.width, plan.unroll, lambda y, n, s: self.added(tile, at, own, y, n, s), sums)
 
-        full = b.udiv(nest.n, I64(width)) if not quick else I64(0)  # blocks of which all samples exist
-        if not quick:
-            nest.loop(0, full, [], lambda v, _: block_body(v, False))
-        nest.loop(full, nest.blocks(), [], lambda v, _: block_body(v, True))
-        for r in range(m):
-            end(fixed, filter + r, r, start, count)
+        if row is None:
+            return along(at, sums)
+        return nest.loop(tile.low, tile.high, sums, lambda v, s: along(at | {row: Index.of(v)}, s),
+                         extent=self.letters.lengths[row])  # fmt: skip
 
-    def end(fixed: dict, filter: Index, r: int, start: Index, count: int) -> None:
-        """The lanes of each sum added up; neighbouring weights in lanes, where what follows may be so."""
-        run = count * k.places
-        first = Index()
+    def added(self, tile: Tile, at: dict[str, Index], own: Sequence[tuple], y: Index, count: int,
+              sums: Sequence[Lanes]) -> list[Lanes]:  # fmt: skip
+        """The sums with the products of ``count`` neighbouring places of a row."""
+        for u in range(count):
+            spot = at | {self.along: y + u}
+            g = self.derivatives(tile, spot)
+            x = {(d, j): self.element(tile, spot, d, j) for d in range(tile.channels) for j in range(self.plan.window)}
+            sums = [L.fma(g[r], x[d, j], s) for (r, d, j), s in zip(own, sums, strict=True)]
+        return list(sums)
+
+    def derivatives(self, tile: Tile, spot: dict[str, Index]) -> list[Lanes]:
+        """Those of the results of a tile's filters, 0 for samples that do not exist."""
+        nest, t = self.nest, self.letters
+        places = [spot | ({t.filter: tile.unit.filter + r} if t.filter else {}) for r in range(tile.unit.filters)]
+        g = [nest.value(t.other, [at[c] for c in t.other_letters], tile.block) for at in places]
+        return [L.where(nest.samples_alive(tile.block), x, self.zero) for x in g] if tile.partial else g
+
+    def element(self, tile: Tile, spot: dict[str, Index], d: int, j: int) -> Lanes:
+        """That of a window in channel ``d`` at place ``j`` of the kernel's last axis."""
+        t, channel = self.letters, self.plan.channel
+        at = spot | {t.kernel[-1]: Index(j)}
+        at |= {channel: tile.unit.channel + tile.channel + d} if channel else {}
+        return self.nest.value(t.view, [at[c] for c in t.view_letters], tile.block)
+
+    # ---- the epilogue -------------------------------------------------------------------------------------------
+
+    def epilogue(self, unit: Unit, r: int) -> None:
+        """The lanes of each sum of filter ``r`` added up, and what follows: for a vector of weights, if it may."""
+        nest, plan, t = self.nest, self.plan, self.letters
+        weights, first = unit.channels * plan.places, Index()
         for letter in t.out:
-            i = fixed[letter] if letter in t.group else filter if letter == t.filter else start
             if letter not in t.kernel:
+                i = unit.filter + r if letter == t.filter else unit.group.get(letter, unit.channel)
                 first = first * t.lengths[letter] + i
-        first = first * k.places
-
-        def vector(at: Index, n: int) -> None:
-            base = (at + r * k.chunk * k.places) * width
-            parts = [nest.load_vector(sums, base + min(i, n - 1) * width, width, True) for i in range(width)]
-            total = shuffles.horizontal_sums(parts)
-            if n < width:
-                nest.mask, nest.valid = lane_mask(width, n), n
-            with nest.scope():
-                place = (first + at).emit(b)
-                index = [Index()] * (len(t.out) - 1) + [Index.of(Variable(place, core.size, lane=True))]
-                finish(nest, group, core, index, None, total)
-            nest.mask, nest.valid = None, width
-
-        def single(variable, _):
-            at = Index.of(variable)
-            total = shuffles.horizontal_sum(nest.load_vector(sums, (at + r * k.chunk * k.places) * width, width, True))
-            rest, index = Index.of(Variable((first + at).emit(b), core.size)), {}
-            for letter in reversed(t.out):
-                rest, index[letter] = rest.divmod(t.lengths[letter], b)
-            finish(nest, group, core, [index[c] for c in t.out], None, total)
-
-        if not flat:
-            nest.feature_width = 1
-            nest.loop(0, run, [], single, extent=run)
-            nest.feature_width = width
+        first = first * plan.places
+        kept = r * plan.chunk * plan.places
+        if self.in_lanes:
+            nest.chunks(weights, self.width, lambda at, n, _: self.vector(first + at, at + kept, n))
             return
-        whole = run - run % width
-        nest.loop(0, whole, [], lambda v, _: vector(Index.of(v), width), step=width, extent=run)
-        if run % width:
-            with nest.scope():
-                vector(Index(whole), run % width)
+        with nest.scalar():
+            nest.loop(0, weights, [], lambda v, _: self.single(first + Index.of(v), Index.of(v) + kept), extent=weights)
 
-    def numbered(variable, _):
-        rest, chunk = Index.of(variable).divmod(k.chunks, b)
-        rest, row_tile = rest.divmod(k.row_tiles, b)
-        fixed: dict[str, Index] = {}
-        for c in reversed(t.group):
-            rest, fixed[c] = rest.divmod(t.lengths[c], b)
+    def vector(self, weight: Index, kept: Index, n: int) -> None:
+        """The epilogue of ``n`` neighbouring weights, by the number of the first and where its sum lies."""
+        nest, width = self.nest, self.width
+        parts = [nest.load_vector(self.sums, kept * width + min(i, n - 1) * width, width, True) for i in range(width)]
+        total = shuffles.horizontal_sums(parts)
+        with nest.masked(n):
+            place = Variable(weight.emit(nest.builder), self.core.size, lane=True)
+            index = [Index()] * (len(self.letters.out) - 1) + [Index.of(place)]
+            finish(nest, self.group, self.core, index, None, total)
 
-        def channels(filters: int):
-            def run(count: int):
-                return lambda: unit(fixed, row_tile * k.rows, filters, chunk * k.chunk, count)
-
-            nest.last_or_not(chunk, k.chunks, run(k.channels - (k.chunks - 1) * k.chunk), run(k.chunk))
-
-        nest.last_or_not(row_tile, k.row_tiles, lambda: channels(k.filters - (k.row_tiles - 1) * k.rows),
-                         lambda: channels(k.rows))  # fmt: skip
-
-    nest.loop(nest.lo, nest.hi, [], numbered, extent=k.units)
-    return k.units
+    def single(self, weight: Index, kept: Index) -> None:
+        """The epilogue of one weight."""
+        nest, b = self.nest, self.nest.builder
+        total = shuffles.horizontal_sum(nest.load_vector(self.sums, kept * self.width, self.width, True))
+        _, index = unravel(Index.of(Variable(weight.emit(b), self.core.size)), self.core.shape, b)
+        finish(nest, self.group, self.core, index, None, total)
 
 
-def is_flat(group: Group, nest: Nest) -> bool:
-    """Whether all that a group computes behind its core is element by element, of values of one shape or numbers."""
+def is_elementwise(group: Group, nest: Nest) -> bool:
+    """Whether all that a group computes after its core is element by element, of values of one shape or numbers."""
     for v in group.values:
         if v is group.core or (group.core is not None and v in group.core.inputs):
             continue
         if not v.primitive.elementwise or v.shape != group.shape:
             return False
         for i in v.inputs:
-            if i not in group.values and not (i.shape == group.shape and nest.stored(i) is not None) and not one(i):
+            known = i in group.values or (i.shape == group.shape and nest.stored(i) is not None)
+            if not known and not is_one_number(i):
                 return False
     return True
 
 
-def one(v: Value) -> bool:
+def is_one_number(v: Value) -> bool:
     """Whether all elements of v are one number: `broadcast` of it, or constant."""
     while v.size > 1 and v.primitive is broadcast:
         (v,) = v.inputs

@@ -1,18 +1,40 @@
-"""The plain nests: a group of sample values, a group of shared values, samples as rows, and gathering a mini-batch."""
+"""Elementwise groups: sample values, one sample in each lane; shared values, neighbouring features in lanes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from ..codegen.flow import lane_index
 from ..codegen.masks import smaller
 from ..codegen.nest import I64, Nest
-from ..llvm.affine import Index, Variable
+from ..llvm import ir
+from ..llvm.affine import Index, unravel
 from ..plan.planner import Group
 from ..plan.work import parts_of
-from .gather import CHUNK
+
+UNIT_COLUMNS = 512  # of a row, that one unit of a nest of shared values covers
 
 
-def over_parts(nest: Nest, axis: int, parts: int, body) -> None:
+def sample_nest(nest: Nest, group: Group) -> int:
+    """Blocks lo..hi-1 of a group of sample values, element by element; parts of them where they are large."""
+    axis, rest = (group.shape[0], group.shape[1:]) if group.shape else (1, ())
+    parts = parts_of(axis, group.size)
+    if parts == 1:
+        nest.loop(nest.lo, nest.hi, [], lambda block, _: nest.over(
+            group.shape, [], lambda index, _: nest.store_all(group.stores, index, Index.of(block))))  # fmt: skip
+        return 1
+
+    def some(block: Index, low: ir.Value, high: ir.Value) -> None:
+        nest.loop(low, high, [], lambda i, _: nest.over(
+            rest, [], lambda index, _: nest.store_all(group.stores, [Index.of(i), *index], block)),
+            extent=axis)  # fmt: skip
+
+    over_parts(nest, axis, parts, some)
+    return parts
+
+
+def over_parts(nest: Nest, axis: int, parts: int, body: Callable[[Index, ir.Value, ir.Value], None]) -> None:
     """``body(block, low, high)`` for numbers lo..hi-1 of parts of blocks; low..high-1 is the part of an axis."""
     b = nest.builder
 
@@ -25,83 +47,39 @@ def over_parts(nest: Nest, axis: int, parts: int, body) -> None:
     nest.loop(nest.lo, nest.hi, [], part)
 
 
-def sample_nest(nest: Nest, group: Group) -> int:
-    """Blocks lo..hi-1 of a group of sample values, element by element; parts of them where they are large."""
-    axis, rest = (group.shape[0], group.shape[1:]) if group.shape else (1, ())
-    parts = parts_of(axis, group.size)
-    if parts > 1:
-
-        def rows(block, low, high):
-            def row(v, _):
-                nest.over(rest, [], lambda index, _: nest.store_all(group.stores, [Index.of(v), *index], block))
-
-            nest.loop(low, high, [], row, extent=axis)
-
-        over_parts(nest, axis, parts, rows)
-        return parts
-
-    def element(index, block):
-        nest.store_all(group.stores, index, block)
-
-    def block_body(variable, _):
-        nest.over(group.shape, [], lambda index, _: element(index, Index.of(variable)))
-
-    nest.loop(nest.lo, nest.hi, [], block_body)
-    return 1
-
-
-def units(shape: tuple[int, ...]) -> int:
-    """Into how many parts the space of a shared group is cut, for threads to share."""
-    rows, columns = math.prod(shape[:-1]), shape[-1] if shape else 1
-    return rows * max(1, -(-columns // CHUNK))
-
-
 def shared_nest(nest: Nest, group: Group) -> int:
     """Units lo..hi-1 of a group of shared values: rows of neighbouring features in lanes, the last vector masked.
 
     Gives the number of units.
     """
-    shape = group.shape
-    columns = shape[-1] if shape else 1
-    chunks = max(1, -(-columns // CHUNK))
-
-    def element(index):
-        nest.store_all(group.stores, index, None)
+    shape, columns = group.shape, group.shape[-1] if group.shape else 1
+    chunks = max(1, -(-columns // UNIT_COLUMNS))
+    units = math.prod(shape[:-1]) * chunks
 
     def unit(variable, _):
-        b = nest.builder
-        row, chunk = Index.of(variable).divmod(chunks, b)
-        outer: list[Index] = []
-        for n in reversed(shape[:-1]):
-            row, here = row.divmod(n, b)
-            outer.insert(0, here)
-        if not shape:
-            element([])
-            return
-        if nest.feature_width == 1 or columns == 1:
-            first = b.mul(chunk.emit(b), I64(CHUNK))
-            last = smaller(b, b.add(first, I64(CHUNK)), columns)
-            nest.loop(first, last, [], lambda j, _: element([*outer, Index.of(j)]), extent=columns)
-            return
-        along_row(nest, columns, chunk, chunks, lambda j: element([*outer, j]))
+        row, chunk = Index.of(variable).divmod(chunks, nest.builder)
+        _, outer = unravel(row, shape[:-1], nest.builder)
+        if shape:
+            along_row(nest, columns, chunk, chunks, lambda j: nest.store_all(group.stores, [*outer, j], None))
+        else:
+            nest.store_all(group.stores, [], None)
 
-    nest.loop(nest.lo, nest.hi, [], unit, extent=units(shape))
-    return units(shape)
+    nest.loop(nest.lo, nest.hi, [], unit, extent=units)
+    return units
 
 
-def along_row(nest: Nest, columns: int, chunk: Index, chunks: int, body) -> None:
-    """``body(index)`` for each vector of one chunk of a row, the incomplete last one under a mask."""
-    b, width = nest.builder, nest.feature_width
+def along_row(nest: Nest, columns: int, chunk: Index, chunks: int, body: Callable[[Index], None]) -> None:
+    """``body(index)`` for each vector of one chunk of a row, the incomplete last one under a mask; or one by one."""
+    b, width = nest.builder, nest.feature_width if columns > 1 else 1
     whole = columns - columns % width
-    first = b.mul(chunk.emit(b), I64(CHUNK))
-    last = smaller(b, b.add(first, I64(CHUNK)), whole)
-    if whole:
-        nest.loop(first, last, [], lambda j, _: body(Index.of(Variable(j.value, columns, lane=True))), step=width)
-    if whole == columns:
+    first = b.mul(chunk.emit(b), I64(UNIT_COLUMNS))
+    last = smaller(b, b.add(first, I64(UNIT_COLUMNS)), whole)
+    if width == 1:
+        nest.loop(first, last, [], lambda j, _: body(Index.of(j)), extent=columns)
         return
-    is_last = b.icmp_signed("==", chunk.emit(b), I64(chunks - 1))
-    with b.if_then(is_last), nest.masked(columns - whole):
-        body(Index.of(Variable(I64(whole), columns, lane=True)))
-
-
-# ---- the same, number by number: a tenth of the text, where code is wanted soon -------------------------------------
+    if whole:
+        nest.loop(first, last, [], lambda j, _: body(lane_index(j.value, columns)), step=width)
+    if whole < columns:
+        is_last = b.icmp_signed("==", chunk.emit(b), I64(chunks - 1))
+        with b.if_then(is_last), nest.masked(columns - whole):
+            body(lane_index(I64(whole), columns))

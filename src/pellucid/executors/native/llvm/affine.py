@@ -1,7 +1,7 @@
 """Affine indices: where an element lies, as a sum of loop variables times constants. Imports the IR only.
 
 An index stays symbolic until an address is needed; so a reshape, a transpose or a slice costs nothing at run time, and
-the emitter knows at compile time whether neighbouring lanes are neighbours in memory.
+the emitter knows at compile time whether neighboring lanes are neighbors in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ I64 = ir.IntType(64)
 
 
 class NotVectorisable(Exception):
-    """Neighbouring lanes of this nest are not neighbours in memory; it is emitted again, one element at a time."""
+    """Neighboring lanes of this nest are not neighbors in memory; it is emitted again, one element at a time."""
 
 
 class Variable:
@@ -68,7 +68,7 @@ class Index:
 
     @property
     def lane(self) -> int:
-        """How far neighbouring lanes lie apart."""
+        """How far neighboring lanes lie apart."""
         return sum(c for v, c in self.terms.items() if v.lane)
 
     @property
@@ -127,7 +127,7 @@ def symbolic(terms: dict[Variable, int], builder: ir.IRBuilder) -> ir.Value | No
 
 
 def strides(shape: Sequence[int]) -> list[int]:
-    """Elements between neighbours along each axis of a C-ordered array.
+    """Elements between neighbors along each axis of a C-ordered array.
 
     >>> strides((2, 3, 4))
     [12, 4, 1]

@@ -290,17 +290,17 @@ class IRBuilder:
     def select(self, condition: Value, x: Value, y: Value) -> Value:
         return self.result(x.type, f"select {condition}, {x}, {y}")
 
-    def insert_element(self, vector: Value, x: Value, place: Value) -> Value:
-        return self.result(vector.type, f"insertelement {vector}, {x}, {place}")
+    def insert_element(self, vector: Value, x: Value, lane: Value) -> Value:
+        return self.result(vector.type, f"insertelement {vector}, {x}, {lane}")
 
-    def extract_element(self, vector: Value, place: Value) -> Value:
+    def extract_element(self, vector: Value, lane: Value) -> Value:
         assert isinstance(vector.type, VectorType)
-        return self.result(vector.type.element, f"extractelement {vector}, {place}")
+        return self.result(vector.type.element, f"extractelement {vector}, {lane}")
 
-    def shuffle_vector(self, x: Value, y: Value, places: Value) -> Value:
-        assert isinstance(x.type, VectorType) and isinstance(places.type, VectorType)
-        kind = VectorType(x.type.element, places.type.count)
-        return self.result(kind, f"shufflevector {x}, {y}, {places}")
+    def shuffle_vector(self, x: Value, y: Value, mask: Value) -> Value:
+        assert isinstance(x.type, VectorType) and isinstance(mask.type, VectorType)
+        kind = VectorType(x.type.element, mask.type.count)
+        return self.result(kind, f"shufflevector {x}, {y}, {mask}")
 
     # ---- memory
 
@@ -319,9 +319,9 @@ class IRBuilder:
     def atomic_rmw(self, what: str, pointer: Value, x: Value, ordering: str) -> Value:
         return self.result(x.type, f"atomicrmw {what} ptr {pointer.ref}, {x} {ordering}")
 
-    def gep(self, pointer: Value, places: Sequence[Value], source_etype: Type) -> Value:
-        places_text = ", ".join(map(str, places))
-        return self.result(pointer.type, f"getelementptr {source_etype.text}, ptr {pointer.ref}, {places_text}")
+    def gep(self, pointer: Value, indices: Sequence[Value], source_etype: Type) -> Value:
+        text = f"getelementptr {source_etype.text}, ptr {pointer.ref}, {', '.join(map(str, indices))}"
+        return self.result(pointer.type, text)
 
     def alloca(self, kind: Type, size: Value | None = None) -> Alloca:
         made = Alloca(self.name(), kind.text if size is None else f"{kind.text}, {size}")

@@ -1,7 +1,7 @@
 """Lanes: one vector of machine code being built, with Python's operators, and `xp`, numpy's names for it.
 
 The formulas of ops/elementwise.py run on these as on arrays. Imports the IR, llvmlite's binding and numpy's numbers;
-exp, log and their like stand in vector_math.py, in terms of what is here.
+exp, log and the like are in vector_math.py, in terms of what is here.
 """
 
 from __future__ import annotations
@@ -251,11 +251,11 @@ def copysign(x: Lanes, sign: Lanes) -> Lanes:
 
 
 def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
-    return builder.shuffle_vector(a, b, _places(tuple(lanes)))
+    return builder.shuffle_vector(a, b, _shuffle_mask(tuple(lanes)))
 
 
 @functools.cache
-def _places(lanes: tuple[int, ...]) -> ir.Constant:
+def _shuffle_mask(lanes: tuple[int, ...]) -> ir.Constant:
     return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
 
 

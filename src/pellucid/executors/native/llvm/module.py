@@ -13,7 +13,7 @@ class Quick(str):
     __slots__ = ()
 
 
-class Text:
+class ModuleText:
     """The text of a module, put together from functions."""
 
     def __init__(self, triple: str, quick: bool = False) -> None:

@@ -1,6 +1,6 @@
 """exp, log, tanh, erf, power and their like on Lanes: range reduction, a polynomial, and bits. Imports lanes.
 
-No branches, no tables, no calls. float32 within 2 units in the last place, float64 within 3 (tests/test_lanes.py).
+No branches, no tables, no calls. float32 within 2 units in the last place, float64 within 3 (test_lanes.py).
 Infinities, NaN and zeros come out as in numpy. Where denormals are flushed, only denormal numbers change.
 
 The polynomials are fitted for this file: Remez' exchange in 60 digits, weighted for the relative error of the function
@@ -23,7 +23,7 @@ from .lanes import Lanes, bits, constant, copysign, declared, fma, from_bits, me
 class Format:
     """What the formulas must know of a dtype. Coefficients from the lowest power on."""
 
-    digits: int  # bits behind the binary point
+    digits: int  # bits after the binary point
     bias: int  # of the exponent
     ln2: tuple[float, float]  # its first bits, so few that a multiple of them is exact; the rest
     exp_range: tuple[float, float]  # beyond these exp is 0 and infinite
@@ -139,7 +139,7 @@ def erf(x: Lanes) -> Lanes:
 
 
 def _halve(x: Lanes, f: Format) -> tuple[Lanes, Lanes, Lanes]:
-    """x = n ln(2) + r with |r| <= ln(2) / 2: n behind `magic`, n, and r."""
+    """x = n ln(2) + r with |r| <= ln(2) / 2: n added to `magic`, n, and r."""
     shifted = fma(x, LOG2_E, f.magic)
     n = shifted - f.magic
     return shifted, n, fma(n, -f.ln2[1], fma(n, -f.ln2[0], x))

@@ -13,7 +13,7 @@ from ....ops.movement import reshape, transpose
 from ....program import Program
 from .classify import VIEWS, is_inline
 from .layout_ops import copy
-from .letters import SPACES
+from .letters import SPACE_LETTERS
 
 
 def with_planes(program: Program) -> Program:
@@ -38,7 +38,7 @@ def image_windows(c: Value) -> Value | None:
     if view is None:
         return None
     out = parse(c.attributes["spec"])[2]
-    return view if any(letter in SPACES for letter in out) else None  # there are places in the result
+    return view if any(letter in SPACE_LETTERS for letter in out) else None  # there are places in the result
 
 
 def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:

@@ -9,7 +9,7 @@ from ....graph import Value
 from ....ops.contract import parse
 from ....ops.conv import windows_of
 
-SPACES, PLACES = "xyz", "ijk"  # letters of ops/conv.py
+SPACE_LETTERS, KERNEL_LETTERS = "xyz", "ijk"  # of ops/conv.py
 
 
 class Letters:
@@ -25,8 +25,8 @@ class Letters:
         self.lengths = dict(zip(a + b, first.shape + second.shape, strict=True))
         self.group = [c for c in a if c in b and c in self.out]
         self.filter = next((c for c in a if c in self.out and c not in b), None)
-        self.space = [c for c in SPACES if c in b]
-        self.kernel = [c for c in PLACES if c in b]
+        self.space = [c for c in SPACE_LETTERS if c in b]
+        self.kernel = [c for c in KERNEL_LETTERS if c in b]
         self.channel = [c for c in b if c not in (*self.group, *self.space, *self.kernel)]
         self.strides, self.dilations = second.attributes["strides"], second.attributes["dilations"]
 
