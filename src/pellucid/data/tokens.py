@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import choice, flag, whole
 from ..deprecation import deprecated
 from ..errors import ArgumentError, DataError
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..checks import wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value, state, state_leaf, toposort
 from ..ops import cast, equal, minimum, where
 from ..ops.xp import xp
