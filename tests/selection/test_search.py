@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import pellucid as pel
-from pellucid import DataError, GraphError, nn, optim, selection
+from pellucid import ArgumentError, DataError, GraphError, nn, optim, selection
 from pellucid.selection import Pruning, nested, ranking, search
 
 X, Y = load_iris(return_X_y=True)
@@ -128,14 +128,14 @@ def test_whole_numbers_of_a_logarithmic_range():
         ({"hidden": (8, 2)}, {"method": "random"}, "from a smaller to a larger"),
         ({"hidden": (0, 2, "log")}, {"method": "random"}, "both above 0 for log"),
         ({"hidden": (1, 2, 3)}, {"method": "random"}, r"a range is \(low, high\)"),
-        ({"hidden": [1]}, {"method": "best"}, "method must be one of grid, random, halving, optuna"),
+        ({"hidden": [1]}, {"method": "best"}, "method must be one of 'grid', 'random', 'halving' or 'optuna'"),
         ({"hidden": [1]}, {"method": "random", "n": 0}, "n must be a whole number >= 1"),
         ({"hidden": [1]}, {"prune": True}, "prune looks at epochs"),
         ({"hidden": [1]}, {"method": "halving", "resource": "epochs"}, "needs most="),
     ],
 )
 def test_spaces_that_are_wrong(space, options, words):
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((ArgumentError, DataError), match=words):
         search(build, X, Y, space, **options)
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
-from pellucid import DataError, GraphError, nn, optim, selection
+from pellucid import ArgumentError, DataError, GraphError, nn, optim, selection
 from pellucid.selection import ModelEstimator, Validation, compare, cross_validate, split_folds
 
 X, Y = load_iris(return_X_y=True)
@@ -77,7 +77,7 @@ def test_folds_that_are_given():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"folds": 1}, "folds must be 2 or more, got 1"),
+        ({"folds": 1}, "folds must be a whole number >= 2, got 1"),
         ({"folds": 200, "stratified": False}, "200 folds of 150 samples: use folds=150"),
         ({"folds": 51}, "class 0 has 50 samples, fewer than the 51 folds"),
         ({"folds": 5, "groups": np.arange(150) % 4}, "5 folds of 4 groups: a group is never divided; use folds=4"),
@@ -95,7 +95,7 @@ def test_folds_that_are_given():
     ],
 )
 def test_folds_that_cannot_be(options, words):
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((ArgumentError, DataError), match=words):
         split_folds(Y, **options)
 
 
@@ -175,7 +175,7 @@ def test_intervals_by_hand():
     assert np.allclose(found.interval(corrected=False), (0.85 - reach, min(1, 0.85 + reach)))
     wide = stats.t.ppf(0.95, 3) * s * math.sqrt(1 / 4 + 1 / 3)
     assert np.allclose(found.interval(0.9), (0.85 - wide, min(1, 0.85 + wide)))
-    with pytest.raises(DataError, match="level must be between 0 and 1"):
+    with pytest.raises(ArgumentError, match=r"level must be a number in \(0, 1\), got 95; for example 0.95"):
         found.interval(95)
     with pytest.raises(DataError, match="no measure 'f1'; there are accuracy"):
         found["f1"]

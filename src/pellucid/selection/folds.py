@@ -14,6 +14,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
+from ..checks import whole, wrong
 from ..errors import DataError
 
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the samples to learn from, and to test on
@@ -77,10 +78,8 @@ def has_classes(y: np.ndarray) -> bool:
 
 
 def _splits(y, n, folds, repeats, classes, stratified, groups, time_ordered, seed) -> list[Split]:
-    if folds < 2:
-        raise DataError(f"folds must be 2 or more, got {folds}: each is tested on what the others learnt")
-    if not isinstance(repeats, (int, np.integer)) or repeats < 1:
-        raise DataError(f"repeats must be a whole number >= 1, got {repeats!r}")
+    folds = whole("", "folds", folds, least=2, hint="each is tested on what the others learnt")
+    repeats = whole("", "repeats", repeats)
     if folds > n - time_ordered:
         raise DataError(f"{folds} folds of {n} samples: use folds={max(2, n - time_ordered)} or fewer")
     if time_ordered:
@@ -115,7 +114,7 @@ def _given(folds: Any, y: np.ndarray, groups: Any) -> list[Split]:
     """The folds of a splitter, or those that are given."""
     pairs = folds.split(y, y, groups) if hasattr(folds, "get_n_splits") else folds
     if not isinstance(pairs, Iterable) or isinstance(pairs, str):
-        raise DataError(f"folds must be a number, a splitter of scikit-learn's, or pairs of rows, got {folds!r}")
+        raise wrong("", "folds", "a number, a splitter of scikit-learn's, or pairs of rows", folds)
     splits = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
     for i, (train, test) in enumerate(splits, 1):
         if not len(train) or not len(test):

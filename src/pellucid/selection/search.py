@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
 from sklearn.model_selection._search import BaseSearchCV
 
+from ..checks import choice, flag, whole
 from ..errors import DataError
 from ..report import aligned
 from ..train import Callback
@@ -65,11 +66,11 @@ def search(
     >>> found.best_params_
     {'n_neighbors': 5}
     """
-    if method not in METHODS:
-        raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    choice("search", "method", method, among=METHODS)
+    flag("search", "prune", prune)
     space = checked_space(space)
-    if method != "grid" and (not isinstance(n, (int, np.integer)) or n < 1):
-        raise DataError(f"n must be a whole number >= 1, got {n!r}: so many candidates are drawn")
+    if method != "grid":
+        n = whole("search", "n", n, hint="it is the number of candidates that are drawn")
     estimator = as_estimator(model, options)
     if prune and (method != "optuna" or not isinstance(estimator, ModelEstimator)):
         raise DataError("prune looks at epochs: it is for method='optuna' and a pellucid.Model")
