@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=Callable)
+Convert = Callable[[list[Any], dict[str, Any]], Iterator[str]]
 
 
 def deprecated(old: str, new: str, since: str) -> Callable[[T], T]:
@@ -32,11 +33,12 @@ def deprecated(old: str, new: str, since: str) -> Callable[[T], T]:
 
     def decorated(thing: T) -> T:
         if not isinstance(thing, type):
-            return _with_new_names(thing, thing.__qualname__, {old: (new, since)})
+            return converted(thing, _renaming(thing.__qualname__, old, new, since))
         cls: Any = thing
-        cls.__init__ = _with_new_names(cls.__init__, cls.__name__, {old: (new, since)})
+        rename = _renaming(cls.__name__, old, new, since)
+        cls.__init__ = converted(cls.__init__, rename)
         if hasattr(cls, "set_params"):
-            cls.set_params = _with_new_names(cls.set_params, cls.__name__, {old: (new, since)})
+            cls.set_params = converted(cls.set_params, rename)
         cls.__setstate__ = _reading_old_state(getattr(cls, "__setstate__", None), old, new)
         setattr(cls, old, _OldAttribute(old, new, since))
         return thing
@@ -44,26 +46,39 @@ def deprecated(old: str, new: str, since: str) -> Callable[[T], T]:
     return decorated
 
 
-def _with_new_names(function: Any, owner: str, names: Mapping[str, tuple[str, str]]) -> Any:
-    """The function, with these old names taken as the new ones; a wrapper of ours learns them, so that there is one."""
-    known = vars(function).get("_old_names")
+def converted(function: Any, convert: Convert) -> Any:
+    """The function, with calls by old names changed to new ones by ``convert(args, options)``, in place.
+
+    It yields what to warn of. The function has one wrapper for all of them, so that each finds the caller's line.
+    """
+    known = vars(function).get("_conversions")
     if known is not None:
-        known.update(names)
+        known.append(convert)
         return function
-    old_names = dict(names)
+    conversions = [convert]
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        for old in [name for name in options if name in old_names]:
-            new, since = old_names[old]
-            if new in options:
-                raise TypeError(f"{owner}: {old} is the old name of {new}, and both are given; leave {old} out")
-            options[new] = options.pop(old)
-            warnings.warn(_told(owner, old, new, since) + "=", FutureWarning, stacklevel=2)
-        return function(*args, **options)
+        given = list(args)
+        for change in conversions:
+            for told in change(given, options):
+                warnings.warn(told, FutureWarning, stacklevel=2)
+        return function(*given, **options)
 
-    call._old_names = old_names  # type: ignore[attr-defined]
+    call._conversions = conversions  # type: ignore[attr-defined]
     return call
+
+
+def _renaming(owner: str, old: str, new: str, since: str) -> Convert:
+    def rename(args: list[Any], options: dict[str, Any]) -> Iterator[str]:
+        if old not in options:
+            return
+        if new in options:
+            raise TypeError(f"{owner}: {old} is the old name of {new}, and both are given; leave {old} out")
+        options[new] = options.pop(old)
+        yield _told(owner, old, new, since) + "="
+
+    return rename
 
 
 def _reading_old_state(read: Any, old: str, new: str) -> Callable[[Any, Any], None]:

@@ -67,11 +67,6 @@ class Program:
         """Whether the program has sample values and so needs to know how many samples there are."""
         return any(v.kind == "sample" or v.primitive.needs_batch for v in self.order)
 
-    def mapped(self, new: Mapping[Value, Value]) -> Program:
-        """The program with other Values in the place of its own, as a rewriting pass made them."""
-        outputs = {name: new[v] for name, v in self.outputs.items()}
-        return Program(self.inputs, outputs, {target: new[v] for target, v in self.updates.items()})
-
     def names(self) -> dict[Value, str]:
         """What the listing calls each Value: its own name, or its number."""
         names = {v: str(name) for leaves in (self.inputs, self.state) for name, v in leaves.items()}

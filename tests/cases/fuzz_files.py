@@ -341,7 +341,8 @@ KEY = "0123456789abcdef" * 4
 
 
 def entries() -> list[bytes]:
-    codes = [jit_cache.packed([b"\x7fELF" + bytes(range(256)) * 4]), jit_cache.packed([b"one", b"", b"three" * 50])]
+    parts = [[b"\x7fELF" + bytes(range(256)) * 4], [b"one", b"", b"three" * 50]]
+    codes = [jit_cache.join_objects(objects) for objects in parts]
     return [jit_cache.checksum(KEY, code) + code for code in codes]
 
 
@@ -454,7 +455,7 @@ def entry(path: Path) -> bytes:
     code = jit_cache.read_cache(KEY)
     if code is None:
         raise pel.DataError("there is no such entry, or it is damaged")
-    return jit_cache.unpacked(code) and code
+    return jit_cache.split_objects(code) and code
 
 
 WAYS_OF_TABLES: list[dict[str, Any]] = [

@@ -22,6 +22,7 @@ import numpy as np
 import pellucid as pel
 from pellucid import nn, optim
 from pellucid.executors import native
+from pellucid.executors.native.runtime.dump import plan_text
 
 
 class Case(NamedTuple):
@@ -110,18 +111,18 @@ def made(case: Case) -> dict[str, str]:
                           threads=case.threads, executor="native")  # fmt: skip
         if case.predicts:
             arrays = {"output": model.predict(x[:1].astype("float32"))}
-            run = runs[-1].alone
+            executable = runs[-1].executable.one_sample
         else:
             shape = model.predict(x[:2]).shape[1:-1]
             y = rng.integers(0, case.outputs, (n, *shape))
             model.fit(x, y, batch_size=case.batch, epochs=1, verbose=0)
             arrays = model.state
-            run = next(r for r in runs if r.program.updates)
+            executable = next(r for r in runs if r.program.updates).executable
     finally:
         native.compile = plain
-    code = "\n".join(run.built.modules())
+    code = "\n".join(executable.built.modules())
     return {
-        "plan": run.listing(1 if case.predicts else case.batch) + "\n",
+        "plan": plan_text(executable, 1 if case.predicts else case.batch) + "\n",
         "code": sha(code.encode()),
         "bits": digest(arrays),
     }

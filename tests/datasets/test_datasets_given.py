@@ -53,9 +53,11 @@ CALLS = {  # with x and y, or a Dataset
     "Committee.evaluate": lambda *d: committee().evaluate(*d),
     "selection.cross_validate": lambda *d: selection.cross_validate(made(), *d, **ONE).scores,
     "selection.compare": lambda *d: str(selection.compare([made(), made(seed=1)], *d, **ONE).differences),
-    "selection.learning_curve": lambda *d: selection.learning_curve(made(), *d, sizes=[0.5, 1.0], **ONE).validation,
+    "selection.learning_curve": lambda *d: selection.learning_curve(
+        made(), *d, train_sizes=[0.5, 1.0], **ONE
+    ).validation,
     "selection.validation_curve": lambda *d: selection.validation_curve(
-        made(), *d, name="batch_size", values=[8, 16], **ONE
+        made(), *d, param_name="batch_size", param_range=[8, 16], **ONE
     ).validation,
     "selection.search": lambda *d: selection.search(made(), *d, space={"batch_size": [8, 16]}, **ONE).best_score_,
     "selection.nested": lambda *d: selection.nested(

@@ -11,6 +11,7 @@ from pellucid import nn, ops, optim
 from pellucid.cli import cli
 from pellucid.executors import native
 from pellucid.executors.native.build.builder import Builder
+from pellucid.executors.native.plan.passes import PASSES
 
 FILES = ["assembly.s", "module.ll", "plan.txt", "program.txt"]
 
@@ -50,9 +51,26 @@ def test_files(dumped):
     assert full[0] in program and full[1] in program
 
 
+def test_the_program_after_each_pass(tmp_path):
+    net = nn.Sequential(nn.Embedding(3, 4), nn.RNN(4), nn.Dense(2))
+    m = pel.Model(net, "mse", input_shape=(8,), executor="native")
+    m.fit(np.arange(512).reshape(64, 8) % 3, np.ones((64, 2)), verbose=0)
+    m.dump(tmp_path)
+    text = (tmp_path / "step" / "program.txt").read_text()
+    found = re.findall(r"^After the pass (\w+):( the same)?", text, re.M)
+    assert [name for name, _ in found] == [name for name, _ in PASSES]
+    changed = [name for name, same in found if not same]
+    assert changed == [
+        "tables",
+        "weight_layout",
+    ]  # embedded words times weights; a recurrent weight read across its rows
+    last = text[text.index("As it is computed") :]
+    assert "copy(" in last and "copy(" not in text[: text.index("After the pass weight_layout")]
+
+
 def test_every_nest_is_there_once(dumped):
     m, folder = dumped
-    builder = Builder(step_of(m).simplified, step_of(m).host)
+    builder = Builder(step_of(m).executable.simplified, step_of(m).host)
     modules = list(builder.modules())
     names = [task.name for tasks in builder.phases for task in tasks]
     functions = list(dict.fromkeys(task.function for tasks in builder.phases for task in tasks))
@@ -125,10 +143,10 @@ def test_totals(dumped):
     """Memory is what a run allocates; arithmetic what a person counts."""
     m, folder = dumped
     run, plan = step_of(m), (folder / "step" / "plan.txt").read_text()
-    run.make_memory(64)
-    spaces = {id(a.base): a for a in run.memory.values()}  # values that share memory are views of one array
-    own = sum(max(a.nbytes for a in run.memory.values() if a.base is space.base) for space in spaces.values())
-    apart = sum(a.nbytes for a in run.memory.values())
+    run.workspace.reserve(64)
+    spaces = {id(a.base): a for a in run.workspace.arrays.values()}  # values that share memory are views of one array
+    own = sum(max(a.nbytes for a in run.workspace.arrays.values() if a.base is space.base) for space in spaces.values())
+    apart = sum(a.nbytes for a in run.workspace.arrays.values())
     assert f"memory for a batch of 64: {own / 1024:.1f} KB for values, {apart / 1024:.1f} KB without reuse" in plan
     assert own < apart
     # forward and weights' gradients of both layers, and the gradient of the second's input

@@ -48,7 +48,7 @@ X = np.random.default_rng(1).normal(size=(40, SIZE)).astype("float32")
 def built(program):
     """A builder that has written its modules, and these."""
     run = native.Run(program)
-    builder = Builder(run.simplified, run.host)
+    builder = Builder(run.executable.simplified, run.host)
     return builder, list(builder.modules())
 
 
@@ -248,10 +248,10 @@ def test_a_damaged_entry_of_several_modules(tmp_path, monkeypatch):
     agree(deep(3), {"x": X}, state(3), tolerance=1e-4, early=False)
     (entry,) = tmp_path.iterdir()
     good = entry.read_bytes()
-    parts = jit_cache.unpacked(good[32:])
+    parts = jit_cache.split_objects(good[32:])
     assert len(parts) > 1
-    fewer = jit_cache.packed(parts[:-1])
-    for bad in (good[:40], good[: 48 + len(parts[0])], good[:32] + fewer, good[:32] + jit_cache.packed([])):
+    fewer = jit_cache.join_objects(parts[:-1])
+    for bad in (good[:40], good[: 48 + len(parts[0])], good[:32] + fewer, good[:32] + jit_cache.join_objects([])):
         entry.write_bytes(bad)
         agree(deep(3), {"x": X}, state(3), tolerance=1e-4, early=False)
         assert entry.read_bytes() == good and len(list(tmp_path.iterdir())) == 1

@@ -121,7 +121,7 @@ def work_of(name, x, y, epochs):
     """What `Early` counts for so many epochs of the step."""
     m = model_of(name)
     m.fit(x, y, batch_size=24, epochs=epochs, verbose=0)
-    return m._compiled("step", {"x": x, "y": y}).early.done
+    return m._compiled("step", {"x": x, "y": y}).executable.early.done
 
 
 def test_fast_code_follows_in_the_middle_of_a_fit(monkeypatch, compiled):
@@ -181,7 +181,7 @@ def test_both_are_kept_apart_in_the_cache(tmp_path, monkeypatch, compiled):
         m = model_of("one unit")
         m.fit(x, y, batch_size=24, epochs=1, verbose=0)
         assert compiled == expected
-    assert m._compiled("step", {"x": x, "y": y}).early.done == 0  # where fast code is kept, it is used
+    assert m._compiled("step", {"x": x, "y": y}).executable.early.done == 0  # where fast code is kept, it is used
     assert len(list(tmp_path.glob("*.o"))) == 2
 
 
@@ -228,7 +228,7 @@ def test_dump_shows_the_fast_code(tmp_path, compiled):
     h = jit_target.host()
     assert f"{h.accumulators} vectors for a tile" in (tmp_path / "step" / "plan.txt").read_text()
     run = m._compiled("step", {"x": x, "y": y})
-    assert not run.host.quick and run.first.host.quick
+    assert not run.host.quick and run.quick.host.quick
     assert native.Run(run.program).listing() == run.listing()
 
 
@@ -249,12 +249,12 @@ def test_quick_code_is_let_go_by_all_when_fast_code_is_there(monkeypatch):
     m = model_of("one unit")
     m.fit(x, y, batch_size=24, epochs=1, verbose=0)
     run = m._compiled("step", {"x": x, "y": y})
-    while not hasattr(run, "early"):
+    while not hasattr(run, "executable"):
         run = run.run
-    quick = weakref.ref(run.like.first)
+    quick = weakref.ref(run.quick)
     m.fit(x, y, batch_size=24, epochs=1, verbose=0)
     m.fit(x, y, batch_size=24, epochs=1, verbose=0)
-    assert "function" in run.like.__dict__ and "first" not in run.__dict__ | run.like.__dict__
+    assert "function" in run.executable.__dict__ and "quick" not in run.__dict__ | run.executable.__dict__
     del run
     gc.collect()
     assert quick() is None

@@ -14,8 +14,7 @@ from pellucid import ops
 from pellucid.executors import native
 from pellucid.executors.native import abi
 from pellucid.executors.native.plan.work import useful_threads
-from pellucid.executors.native.runtime import handover
-from pellucid.executors.native.runtime import single_sample as once
+from pellucid.executors.native.runtime import handover, single_sample
 from pellucid.executors.native.runtime.pool import Pool, Worker
 
 RNG = np.random.default_rng(0)
@@ -38,8 +37,8 @@ def outputs(run, state) -> list[bytes]:
 @pytest.fixture
 def shared(monkeypatch):
     """Every program is worth four threads, and there are four processors; gives the numbers of threads that ran."""
-    monkeypatch.setattr(once, "useful_threads", lambda work, weights: 4)
-    monkeypatch.setattr(once, "processors", lambda: 4)
+    monkeypatch.setattr(single_sample, "useful_threads", lambda work, weights: 4)
+    monkeypatch.setattr(single_sample, "processors", lambda: 4)
     ran = []
     whole = Pool.hand_over
 
@@ -135,7 +134,7 @@ def handed(threads, least):
     """A run by hand: what `hand_over` gave, and what it said of the threads."""
     run, state = layers(1)
     expected = run(state, {"x": X[:1]})["y"].tobytes()
-    ready = run.once
+    ready = run.single_sample
     held = ready._find(state)  # noqa: F841  (addresses of it are used)
     memory = next(iter(ready.outputs.values()))
     memory[...] = 0
@@ -209,7 +208,7 @@ def test_small_programs_are_for_one_thread():
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
 def test_one_processor_is_shared_with_nobody(monkeypatch):
-    monkeypatch.setattr(once, "useful_threads", lambda work, weights: 4)
+    monkeypatch.setattr(single_sample, "useful_threads", lambda work, weights: 4)
     allowed = os.sched_getaffinity(0)
     Pool.forget()
     os.sched_setaffinity(0, {min(allowed)})

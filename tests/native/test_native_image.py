@@ -9,13 +9,14 @@ from tools import distinct
 import pellucid as pel
 from pellucid import Model, nn, ops
 from pellucid.executors import native
+from pellucid.executors.native.runtime.dump import plan_text
 
 WIDTHS = (4, 8, 16)
 
 
-def tiles(run) -> list[str]:
+def tiles(executable) -> list[str]:
     """What a plan says of its contractions' tiles."""
-    lines = [line.strip() for line in run.listing().splitlines()]
+    lines = [line.strip() for line in plan_text(executable).splitlines()]
     return [line.removeprefix("tile").strip() for line in lines if line.startswith("tile")]
 
 
@@ -60,7 +61,7 @@ def test_layers_of_images(seed):
     program = pel.Program([x, w, v], {"y": y, "z": z} if seed % 2 else {"z": z})
     run = native.Run(program, 2, WIDTHS[seed % 3])
     agree(program, arrays, run=run, tolerance=3e-5 if dtype == "float32" else None)
-    assert sum("places" in t for t in tiles(run.alone)) == 2, run.alone.listing()
+    assert sum("places" in t for t in tiles(run.executable.one_sample)) == 2, plan_text(run.executable.one_sample)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -82,7 +83,7 @@ def predicted(net, shape, **options):
     ours, expected = (m.predict(x[:1]) for m in models)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours, models[0].predict(x)[:1], rtol=1e-4, atol=1e-5)
-    return models[0]._compiled("predict", {"x": x}).alone
+    return models[0]._compiled("predict", {"x": x}).executable.one_sample
 
 
 def test_residual_network():
@@ -208,18 +209,18 @@ def test_few_samples_one_after_the_other():
     model, x = Model(net, "cross_entropy", input_shape=(3, 16, 16), seed=0), distinct((LANES + 1, 3, 16, 16), 0)
     every = model.predict(x)
     run = model._compiled("predict", {"x": x})
-    assert 2 <= run.most_alone < LANES
-    for n in (2, run.most_alone, run.most_alone + 1, LANES - 1):
+    assert 2 <= run.executable.max_one_by_one < LANES
+    for n in (2, run.executable.max_one_by_one, run.executable.max_one_by_one + 1, LANES - 1):
         found = model.predict(x[:n])
         np.testing.assert_allclose(found, every[:n], rtol=1e-5, atol=1e-6)
         alone = np.concatenate([model.predict(x[i : i + 1]) for i in range(n)])
-        assert (found == alone).all() == (n <= run.most_alone)
+        assert (found == alone).all() == (n <= run.executable.max_one_by_one)
 
     v = pel.input("v", (4,))
     for y in (ops.batch_sum(v), v - ops.batch_sum(v), v + ops.cast(ops.sample_index(), "float32")):
         summed = pel.Program([v], {"y": y})
         agree(summed, {"v": distinct((2, 4), 0)})
-        assert native.Run(summed).most_alone == 1
+        assert native.Run(summed).executable.max_one_by_one == 1
     table, rows = pel.input("table", (3, 4), kind="shared"), pel.input("rows", (), "int32")
     taken = pel.Program([table, rows], {"y": ops.take(table, rows)})
     arrays = {"table": distinct((3, 4), 0), "rows": np.array([0, 2], "int32")}

@@ -13,8 +13,8 @@ from pellucid.executors.native.build.builder import Builder
 from pellucid.executors.native.jit.target import host
 from pellucid.executors.native.kernels import contraction_plan
 from pellucid.executors.native.plan.buffer import BYTES, Buffer
-from pellucid.executors.native.plan.memory import lifetimes, places
-from pellucid.executors.native.runtime import run as run_module
+from pellucid.executors.native.plan.memory import assign_slots, lifetimes
+from pellucid.executors.native.runtime import workspace
 
 random = np.random.default_rng(11)
 
@@ -38,7 +38,7 @@ def buffers(kind, *sizes, dtype="float32"):
 
 def shared_places(phases, own, kept=()):
     """The plan as names, only of places that several have."""
-    found = places(lifetimes(phases), own, kept)
+    found = assign_slots(lifetimes(phases), own, kept)
     return [[own.index(b) for b in p.buffers] for p in found if len(p.buffers) > 1]
 
 
@@ -87,15 +87,15 @@ def test_memory_to_predict_does_not_grow_with_depth(widths, alone):
     for depth in (8, 20):
         model = pel.Model(deep(depth, widths), "cross_entropy", input_shape=(20,), executor="native")
         run = native.Run(model._program("predict", None))
-        run = run.alone if alone else run
-        taken.add(sum(run.bytes(p, 5) for p in run.built.places))
-        apart.append(sum(run.length(b, 5, b.size) * BYTES[b.dtype] for b in run.built.scratch))
+        executable = run.executable.one_sample if alone else run.executable
+        taken.add(sum(executable.bytes(p, 5) for p in executable.built.slots))
+        apart.append(sum(executable.length(b, 5, b.size) * BYTES[b.dtype] for b in executable.built.scratch))
     assert len(taken) == 1 and apart[1] > 2 * apart[0] > 4 * taken.pop()
 
 
 def jobs_in_place_order(builder):
     """For each place: what each of its buffers is used by, as (phase, nest, by blocks)."""
-    for place in builder.built.places:
+    for place in builder.built.slots:
         yield (
             place,
             [
@@ -124,12 +124,12 @@ def statistics(n_layers: int):
 @pytest.mark.parametrize("program", ["statistics", "step"])
 def test_nothing_is_overwritten_while_it_is_needed(program):
     if program == "statistics":
-        builder = Builder(native.Run(statistics(4)).simplified, host())
+        builder = Builder(native.Run(statistics(4)).executable.simplified, host())
     else:
         model = pel.Model(deep(6), "cross_entropy", optim.Adam(), input_shape=(20,), executor="native")
         model.fit(*data(LANES), verbose=0)
         run = next(run for (what, *_), run in model._runs.items() if what == "step")
-        builder = Builder(run.simplified, run.host)
+        builder = Builder(run.executable.simplified, run.host)
     count = 0
     for place, uses in jobs_in_place_order(builder):
         for before, after in pairwise(uses):
@@ -165,20 +165,20 @@ def test_any_number_of_threads(all_rows_shared, monkeypatch):
         state = dict(start)
         run.steps(state, given, np.arange(20 * n) % n, 6 * LANES + 1)
         bits.append({name: a.tobytes() for name, a in state.items()})
-    assert all(b == bits[0] for b in bits) and any(len(p.buffers) > 1 for p in run.built.places)
+    assert all(b == bits[0] for b in bits) and any(len(p.buffers) > 1 for p in run.built.slots)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_what_was_in_memory_before_does_not_matter(threads, monkeypatch):
     """Each value is written before it is read: a step begins with memory that the one before has left."""
-    empty = run_module.aligned
+    empty = workspace.aligned
 
     def full(size, dtype):
         space = empty(size, dtype)
         space[:] = 255  # NaN in every float
         return space
 
-    monkeypatch.setattr(run_module, "aligned", full)
+    monkeypatch.setattr(workspace, "aligned", full)
     x = random.normal(size=(2 * LANES + 3, 12)).astype("float32")
     agree(statistics(4), {"x": x}, {"w": random.normal(size=(6, 12)).astype("float32")}, threads=threads)
 

@@ -8,7 +8,7 @@ import pellucid as pel
 from pellucid import ops
 from pellucid.executors import native
 from pellucid.executors.native.kernels import scatter
-from pellucid.executors.native.plan import classify as kinds
+from pellucid.executors.native.plan import classify
 from pellucid.executors.native.plan import planner as plan
 
 random = np.random.default_rng(5)
@@ -90,7 +90,7 @@ def test_a_table_that_others_need_for_each_sample():
 
 
 def test_rows_too_long_for_a_threads_stack(monkeypatch):
-    monkeypatch.setattr(kinds, "ROW", 100)
+    monkeypatch.setattr(classify, "MAX_ROW_BYTES", 100)
     monkeypatch.setenv("PELLUCID_CACHE", "")
     x, rows = pel.input("x", (3, 20)), pel.input("rows", (3,), "int32")
     run = native.Run(pel.Program([x, rows], {"y": ops.batch_sum(ops.scatter_rows(x, rows, 6))}))
@@ -136,7 +136,7 @@ def test_training_an_embedding(size, features, dtype, units):
         run.steps(now, given, np.arange(4 * N) % N, LANES + 2)
         bits.append({name: a.tobytes() for name, a in now.items()})
     assert all(b == bits[0] for b in bits)
-    if size * features > plan.SMALL:
+    if size * features > plan.MAX_COPIED:
         assert max(b.size for b in run.built.scratch) < size * features
 
 

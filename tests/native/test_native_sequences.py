@@ -110,7 +110,7 @@ def test_tables_of_different_sizes_for_the_same_tokens():
 
 def test_weights_of_a_recurrence_are_packed_and_gradients_made_in_chunks():
     text = plan_of(nn.LSTM(32, return_sequences=True), pel.input("x", (20, 8)))
-    assert text.count("packed(") == 2  # forward, and turned for the way back
+    assert text.count("packed_rows(") == 2  # forward, and turned for the way back
     assert text.count("rows in chunks") == 2  # of both weights, over all steps
 
 
@@ -125,7 +125,7 @@ def memory_of_step(net, x, y) -> int:
     model = pel.Model(net, "cross_entropy")
     model.fit(x, y, epochs=0, verbose=0)
     run = model._compiled("step", {"x": x, "y": y})
-    return sum(run.bytes(place, -(-len(x) // run.host.width)) for place in run.built.places)
+    return sum(run.executable.bytes(slot, -(-len(x) // run.host.width)) for slot in run.built.slots)
 
 
 def test_memory_is_linear_in_time_and_less_where_steps_are_computed_again():

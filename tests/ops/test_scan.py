@@ -179,7 +179,7 @@ def test_native_one_sample_at_a_time():
     p = Program(p.inputs, {name: p.outputs[name] for name in ("ys", "last", "x")})
     one = {name: a[:1] for name, a in inputs.items()}
     run, wanted = native.compile(p), reference.compile(p)(dict(state), one)
-    assert run.alone is not None
+    assert run.executable.one_sample is not None
     for name, a in run(dict(state), one).items():
         np.testing.assert_allclose(a, wanted[name], rtol=1e-9, atol=1e-12, err_msg=name)
 

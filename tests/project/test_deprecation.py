@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.tree import DecisionTreeClassifier
 
 import pellucid as pel
-from pellucid import tabular
+from pellucid import GraphError, selection, tabular
 from pellucid.deprecation import deprecated, old_member
+from pellucid.errors import ArgumentError
 
 
 @deprecated("jobs", "n_jobs", since="0.1")
@@ -107,6 +109,8 @@ def model():
     return pel.Model(NET, "binary_cross_entropy")
 
 
+TREE, SPACE = DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2, 3]}
+STUMP = DecisionTreeClassifier(max_depth=1, random_state=0)
 BUILT = model()
 BUILT.fit(X, Y, verbose=0)
 
@@ -121,6 +125,18 @@ RENAMED = {
     "Bagging: jobs": (lambda: pel.Bagging(model(), jobs=2).n_jobs == 2, "n_jobs"),
     "Committee: jobs": (lambda: pel.Committee([BUILT], jobs=2).n_jobs == 2, "n_jobs"),
     "fit_members: jobs": (lambda: pel.ensembles.fit_members([model()], X, Y, jobs=1) is None, "n_jobs"),
+    "search: n": (lambda: len(selection.search(TREE, X, Y, SPACE, n=2, method="random").cv_results_) > 0, "n_trials"),
+    "search: most": (lambda: selection.search(TREE, X, Y, SPACE, most=40, method="halving").max_resources == 40,
+                     "max_resources"),
+    "nested: n": (lambda: len(selection.nested(TREE, X, Y, SPACE, n=1, method="random", folds=2).inner) == 2,
+                  "n_trials"),
+    "cross_validate: keep": (lambda: len(selection.cross_validate(TREE, X, Y, folds=2, keep=True).estimators) == 2,
+                             "return_estimator"),
+    "learning_curve: sizes": (lambda: selection.learning_curve(TREE, X, Y, sizes=[20]).values == [20], "train_sizes"),
+    "validation_curve: name": (lambda: selection.validation_curve(
+        TREE, X, Y, name="max_depth", param_range=[1]).values == [1], "param_name"),
+    "validation_curve: values": (lambda: selection.validation_curve(
+        TREE, X, Y, param_name="max_depth", values=[1]).values == [1], "param_range"),
     **{
         f"{kind}: restarts": (lambda kind=kind: getattr(pel.sklearn, kind)(restarts=2).n_restarts == 2, "n_restarts")
         for kind in ("NeuralClassifier", "NeuralRegressor", "NeuralMultiLabel", "NeuralForecaster", "Autoencoder")
@@ -134,6 +150,51 @@ def test_a_renamed_argument(name):
     assert one_warning(call, f"{name} was renamed to {new} in 0.1", f"use {new}=") is True
 
 
+GROUPS = np.arange(60) // 5
+BY_FOLDS = {
+    "split_folds": lambda **how: selection.split_folds(Y, **how),
+    "cross_validate": lambda **how: selection.cross_validate(TREE, X, Y, **how)[None],
+    "compare": lambda **how: selection.compare([TREE, STUMP], X, Y, **how).differences,
+    "learning_curve": lambda **how: selection.learning_curve(TREE, X, Y, **how).validation,
+    "validation_curve": lambda **how: selection.validation_curve(
+        TREE, X, Y, param_name="max_depth", param_range=[1], **how).validation,
+    "search": lambda **how: selection.search(TREE, X, Y, SPACE, **how).cv_results_["mean_test_score"],
+    "nested": lambda **how: selection.nested(TREE, X, Y, SPACE, inner=2, **how).outer[None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_FOLDS)
+@pytest.mark.parametrize(
+    "old",
+    [{"repeats": 2}, {"stratified": False}, {"groups": GROUPS}, {"time_ordered": True}, {"seed": 3, "repeats": 1}],
+)
+def test_folds_by_single_arguments(name, old):
+    """They do what the same in `Folds` does, with one warning that names them."""
+    new = {"stratify" if k == "stratified" else k: v for k, v in old.items()}
+    shared = {"seed": old["seed"]} if "seed" in old and name in ("search", "nested") else {}  # which is theirs too
+    found = one_warning(lambda: BY_FOLDS[name](folds=3, **old), f"{name}: ", "moved to Folds in 0.1", "Folds(..., ")
+    assert str(found) == str(BY_FOLDS[name](folds=selection.Folds(3, **new), **shared))
+    with pytest.raises(TypeError, match=f"{name}: .* and Folds are both given"):
+        BY_FOLDS[name](folds=selection.Folds(3), **old)
+
+
+def test_a_field_of_folds_as_an_option_is_answered():
+    with pytest.raises(GraphError, match=r"nobody takes the option 'stratify'.*Folds\(3\)"):
+        selection.cross_validate(model(), X, Y, stratify=True)
+
+
+def test_a_number_of_folds_goes_without_a_name():
+    old = one_warning(lambda: selection.split_folds(Y, 3, stratified=False), "split_folds: stratified moved to Folds")
+    assert str(old) == str(selection.Folds(3, stratify=False).split(Y))
+
+
+def test_several_old_names_at_once():
+    """Each has a warning of its own, at the caller's line."""
+    with pytest.warns(FutureWarning) as seen:
+        selection.search(TREE, X, Y, SPACE, n=2, repeats=2, folds=2)
+    assert [Path(w.filename).name for w in seen] == [Path(__file__).name] * 2
+
+
 @pytest.mark.parametrize("n_jobs, expected", [(2, 2), (-1, 8), (None, 8), (-2, 7), (-100, 1)])
 def test_n_jobs(n_jobs, expected, monkeypatch):
     monkeypatch.setattr("pellucid.train.ensemble_training.processors", lambda: 8)
@@ -142,7 +203,7 @@ def test_n_jobs(n_jobs, expected, monkeypatch):
 
 def test_n_jobs_that_cannot_be():
     for given in (0, 1.5, True, "all"):
-        with pytest.raises(ValueError if given == 0 else Exception, match=r"restarts: n_jobs must be a whole number"):
+        with pytest.raises(ArgumentError, match=r"restarts: n_jobs must be a whole number"):
             pel.train.ensemble_training.jobs_of("restarts", given)
 
 

@@ -58,7 +58,7 @@ def test_the_wheel_has_the_package_and_its_license_alone(built):
 
 def test_the_source_distribution_has_what_one_reads_and_builds(built):
     """No tests, benchmarks or set-up of this project's own machines."""
-    top = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    top = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
     assert set(built["sdist"]) == top | ours("src") | ours("docs") | ours("examples")
 
 

@@ -1,5 +1,7 @@
 """Searches: grid, random, halving, Optuna with pruning; nested validation; spaces that are wrong."""
 
+import importlib
+
 import joblib
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import pellucid as pel
-from pellucid import ArgumentError, DataError, GraphError, nn, optim, selection
-from pellucid.selection import Pruning, nested, ranking, search
+from pellucid import DataError, GraphError, nn, optim, selection
+from pellucid.selection import Folds, Pruning, nested, ranking, search
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -46,20 +48,20 @@ def test_grid_of_a_model():
 def test_ranges_are_searched_and_repeat(method):
     if method == "optuna":
         pytest.importorskip("optuna")
-    first, second = (search(build, X, Y, SPACE, method=method, n=5, folds=3, epochs=15) for _ in range(2))
+    first, second = (search(build, X, Y, SPACE, method=method, n_trials=5, folds=3, epochs=15) for _ in range(2))
     assert first.best_params_ == second.best_params_ and first.best_score_ > 0.8
     assert 1e-5 <= first.best_params_["learning_rate"] <= 0.3
     assert isinstance(first, {"random": RandomizedSearchCV, "halving": HalvingRandomSearchCV}.get(method, object))
 
 
 def test_a_list_of_choices_is_not_drawn_more_often_than_it_has():
-    found = search(build, X, Y, {"hidden": [2, 4]}, method="random", n=50, folds=2, epochs=1)
+    found = search(build, X, Y, {"hidden": [2, 4]}, method="random", n_trials=50, folds=2, epochs=1)
     assert len(found.cv_results_["params"]) == 2
 
 
 def test_halving_gives_more_epochs_to_fewer():
     space = {"hidden": (2, 8), "learning_rate": (1e-5, 0.1, "log")}
-    found = search(build, X, Y, space, method="halving", n=9, resource="epochs", most=27, folds=2)
+    found = search(build, X, Y, space, method="halving", n_trials=9, resource="epochs", max_resources=27, folds=2)
     epochs = [params["epochs"] for params in found.cv_results_["params"]]
     assert epochs == [3] * 9 + [9] * 3 + [27]
     assert ranking(found).splitlines()[1].split()[-1] == "27" and found.best_estimator_.model_.epochs == 27
@@ -67,17 +69,19 @@ def test_halving_gives_more_epochs_to_fewer():
 
 def test_workers_find_the_same():
     pytest.importorskip("optuna")
-    one, two = (search(build, X, Y, SPACE, method="optuna", n=6, folds=2, epochs=5, n_jobs=jobs) for jobs in (None, 2))
+    one, two = (
+        search(build, X, Y, SPACE, method="optuna", n_trials=6, folds=2, epochs=5, n_jobs=jobs) for jobs in (None, 2)
+    )
     assert np.array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
     with joblib.parallel_config("threading", n_jobs=2):
-        three = search(build, X, Y, SPACE, method="optuna", n=6, folds=2, epochs=5)
+        three = search(build, X, Y, SPACE, method="optuna", n_trials=6, folds=2, epochs=5)
     assert np.array_equal(one.cv_results_["mean_test_score"], three.cv_results_["mean_test_score"])
 
 
 def test_optuna_learns_where_to_look():
     """Half the draws would be near the best by chance alone; the later ones of the sampler are nearly all."""
     optuna = pytest.importorskip("optuna")
-    found = search(build, X, Y, {"learning_rate": (1e-7, 0.3, "log")}, method="optuna", n=24, folds=2, epochs=8)
+    found = search(build, X, Y, {"learning_rate": (1e-7, 0.3, "log")}, method="optuna", n_trials=24, folds=2, epochs=8)
     later = [trial.params["learning_rate"] for trial in found.study_.trials[16:]]
     assert sum(rate > 1e-3 for rate in later) >= 6
     assert isinstance(found.study_, optuna.Study) and len(found.study_.trials) == 24
@@ -85,7 +89,7 @@ def test_optuna_learns_where_to_look():
 
 def test_hopeless_candidates_are_pruned():
     optuna = pytest.importorskip("optuna")
-    found = search(build, X, Y, SPACE, method="optuna", prune=True, n=16, folds=3, epochs=12)
+    found = search(build, X, Y, SPACE, method="optuna", prune=True, n_trials=16, folds=3, epochs=12)
     states = [trial.state for trial in found.study_.trials]
     pruned = [trial for trial in found.study_.trials if trial.state == optuna.trial.TrialState.PRUNED]
     assert len(states) == 16 and 1 <= len(pruned) <= 12 and found.best_score_ > 0.85
@@ -113,7 +117,11 @@ def test_without_optuna_it_is_said(monkeypatch):
 
 
 def test_whole_numbers_of_a_logarithmic_range():
-    drawn = selection.search.__globals__["_distribution"]("n", (1, 100, "log")).rvs(2000, random_state=0)
+    drawn = (
+        importlib.import_module("pellucid.selection.search")
+        ._distribution("n", (1, 100, "log"))
+        .rvs(2000, random_state=0)
+    )
     assert drawn.min() == 1 and drawn.max() <= 100 and 0.4 < np.mean(drawn <= 10) < 0.65
 
 
@@ -128,14 +136,14 @@ def test_whole_numbers_of_a_logarithmic_range():
         ({"hidden": (8, 2)}, {"method": "random"}, "from a smaller to a larger"),
         ({"hidden": (0, 2, "log")}, {"method": "random"}, "both above 0 for log"),
         ({"hidden": (1, 2, 3)}, {"method": "random"}, r"a range is \(low, high\)"),
-        ({"hidden": [1]}, {"method": "best"}, "method must be one of 'grid', 'random', 'halving' or 'optuna'"),
-        ({"hidden": [1]}, {"method": "random", "n": 0}, "n must be a whole number >= 1"),
+        ({"hidden": [1]}, {"method": "best"}, "method must be one of grid, random, halving, optuna"),
+        ({"hidden": [1]}, {"method": "random", "n_trials": 0}, "n_trials must be a whole number >= 1"),
         ({"hidden": [1]}, {"prune": True}, "prune looks at epochs"),
-        ({"hidden": [1]}, {"method": "halving", "resource": "epochs"}, "needs most="),
+        ({"hidden": [1]}, {"method": "halving", "resource": "epochs"}, "needs max_resources="),
     ],
 )
 def test_spaces_that_are_wrong(space, options, words):
-    with pytest.raises((ArgumentError, DataError), match=words):
+    with pytest.raises(DataError, match=words):
         search(build, X, Y, space, **options)
 
 
@@ -157,5 +165,5 @@ def test_nested_validation_shows_the_optimism():
 
 def test_nested_of_a_model_with_groups():
     groups = np.arange(150) % 10
-    found = nested(build, X, Y, {"hidden": [2, 8]}, folds=3, inner=2, groups=groups, epochs=15)
+    found = nested(build, X, Y, {"hidden": [2, 8]}, folds=Folds(3, groups=groups), inner=2, epochs=15)
     assert found.outer.mean() > 0.7 and all(p["hidden"] in (2, 8) for p in found.parameters)

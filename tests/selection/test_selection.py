@@ -1,5 +1,7 @@
 """Folds, validation, comparison, curves: against scikit-learn and against hand computation; and bad input."""
 
+import dataclasses
+import importlib
 import math
 import warnings
 
@@ -18,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
 from pellucid import ArgumentError, DataError, GraphError, nn, optim, selection
-from pellucid.selection import ModelEstimator, Validation, compare, cross_validate, split_folds
+from pellucid.errors import ArgumentError
+from pellucid.selection import Folds, ModelEstimator, Validation, compare, cross_validate, split_folds
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -37,9 +40,9 @@ def line():
 
 
 def test_folds_share_out_all_samples():
-    for options in ({}, {"stratified": False}, {"groups": np.arange(150) % 30}, {"groups": np.arange(150) % 30,
-                    "stratified": False}):  # fmt: skip
-        splits = split_folds(Y, folds=5, **options)
+    for options in ({}, {"stratify": False}, {"groups": np.arange(150) % 30}, {"groups": np.arange(150) % 30,
+                    "stratify": False}):  # fmt: skip
+        splits = split_folds(Y, Folds(5, **options))
         assert np.array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(150))
         assert all(not set(train) & set(test) for train, test in splits)
 
@@ -51,19 +54,19 @@ def test_stratified_folds_have_each_class_alike():
 
 def test_groups_are_never_divided():
     groups = np.arange(150) % 7
-    for train, test in split_folds(Y, folds=7, groups=groups, repeats=2):
+    for train, test in split_folds(Y, Folds(7, groups=groups, repeats=2)):
         assert not set(groups[train]) & set(groups[test])
 
 
 def test_time_ordered_folds_come_after_what_is_learnt():
-    for train, test in split_folds(np.arange(50.0), folds=4, time_ordered=True):
+    for train, test in split_folds(np.arange(50.0), Folds(4, time_ordered=True)):
         assert train.max() < test.min()
 
 
 def test_repeats_divide_otherwise_and_seeds_repeat():
-    a = split_folds(Y, folds=3, repeats=2)
+    a = split_folds(Y, Folds(3, repeats=2))
     assert len(a) == 6 and not np.array_equal(a[0][1], a[3][1])
-    again, other = split_folds(Y, folds=3, repeats=2), split_folds(Y, folds=3, repeats=2, seed=1)
+    again, other = split_folds(Y, Folds(3, repeats=2)), split_folds(Y, Folds(3, repeats=2, seed=1))
     assert all(np.array_equal(s[1], t[1]) for s, t in zip(a, again, strict=True))
     assert not np.array_equal(a[0][1], other[0][1])
 
@@ -77,26 +80,45 @@ def test_folds_that_are_given():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"folds": 1}, "folds must be a whole number >= 2, got 1"),
-        ({"folds": 200, "stratified": False}, "200 folds of 150 samples: use folds=150"),
+        (
+            {"folds": 1},
+            "Folds: folds must be a whole number >= 2, got 1; each fold is tested on what the others learnt",
+        ),
+        ({"folds": 200, "stratify": False}, "200 folds of 150 samples: use folds=150"),
         ({"folds": 51}, "class 0 has 50 samples, fewer than the 51 folds"),
         ({"folds": 5, "groups": np.arange(150) % 4}, "5 folds of 4 groups: a group is never divided; use folds=4"),
         ({"folds": 5, "groups": [1, 2]}, r"groups has shape \(2,\)"),
         ({"folds": 5, "time_ordered": True, "repeats": 2}, "repeats=2: time-ordered"),
-        ({"folds": 5, "time_ordered": True, "stratified": True}, "neither stratified nor groups"),
+        ({"folds": 5, "time_ordered": True, "stratify": True}, "neither stratify nor groups"),
         ({"folds": 5, "time_ordered": True}, "fold 1 has no sample of class 1 to learn from"),
         ({"folds": 3, "groups": Y}, "has no sample of class . to learn from"),
         ({"folds": 5, "repeats": 0}, "repeats must be a whole number >= 1"),
         ({"folds": KFold(3), "repeats": 2}, "a splitter or a list of rows already"),
-        ({"folds": "five"}, "folds must be a number, a splitter"),
+        ({"folds": "five"}, "folds must be a whole number >= 2, a splitter"),
         ({"folds": []}, "there are no folds"),
         ({"folds": [([0, 1], [])]}, "fold 1 has 2 samples to learn from and 0 to test on"),
-        ({"folds": True}, "folds must be a number"),
+        ({"folds": True}, "folds must be a whole number >= 2, a splitter"),
     ],
 )
 def test_folds_that_cannot_be(options, words):
-    with pytest.raises((ArgumentError, DataError), match=words):
-        split_folds(Y, **options)
+    with pytest.raises((DataError, ArgumentError), match=words):
+        split_folds(Y, Folds(**options))
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"seed": -1}, "Folds: seed must be a whole number >= 0, got -1"),
+        ({"stratify": "yes"}, "Folds: stratify must be True or False, got 'yes'"),
+        ({"time_ordered": 1}, "Folds: time_ordered must be True or False, got 1"),
+        ({"repeats": True}, "Folds: repeats must be a whole number >= 1, got True"),
+    ],
+)
+def test_folds_are_checked(options, words):
+    with pytest.raises((DataError, ArgumentError), match=words):
+        Folds(5, **options)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Folds(5).seed = 3
 
 
 def test_a_rare_class_is_named():
@@ -184,7 +206,7 @@ def test_intervals_by_hand():
 def test_models_and_values():
     x, y = load_diabetes(return_X_y=True)
     y = (y - y.mean()) / y.std()
-    found = cross_validate(line(), x * 20, y, folds=5, epochs=100, keep=True)
+    found = cross_validate(line(), x * 20, y, folds=5, epochs=100, return_estimator=True)
     assert list(found.scores) == ["R2"] and 0.4 < found.mean() < 0.55 and len(found.estimators) == 5
     assert found.estimators[0].model_.epochs == 100 and (found.learnt + found.tested == len(y)).all()
     whole = np.round(y * 2).astype(int)  # whole numbers are values for a regressor, of which some are rare
@@ -196,14 +218,14 @@ def test_in_parallel_it_is_the_same():
     with joblib.parallel_config("threading", n_jobs=2):
         threads = cross_validate(classifier(), X, Y, folds=4, epochs=5)
     with joblib.parallel_config("loky", n_jobs=2):
-        workers = cross_validate(classifier, X, Y, folds=4, epochs=5, keep=True)
+        workers = cross_validate(classifier, X, Y, folds=4, epochs=5, return_estimator=True)
     assert (one[None] == threads[None]).all() and (one[None] == workers[None]).all()
     assert workers.estimators[0].model_.epochs == 5
 
 
 def test_samples_are_weighed():
     weight = np.where(Y == 2, 0.0, 1.0)
-    found = cross_validate(classifier(), X, Y, folds=3, epochs=30, sample_weight=weight, keep=True)
+    found = cross_validate(classifier(), X, Y, folds=3, epochs=30, sample_weight=weight, return_estimator=True)
     assert not (found.estimators[0].predict(X) == 2).any()
 
 
@@ -243,13 +265,15 @@ def test_the_same_and_always_better():
 
 
 def test_holm_by_hand():
-    assert np.allclose(selection.compare.__globals__["holm"]([0.01, 0.02, 0.03, 0.5]), [0.04, 0.06, 0.06, 0.5])
+    assert np.allclose(
+        importlib.import_module("pellucid.selection.compare").holm([0.01, 0.02, 0.03, 0.5]), [0.04, 0.06, 0.06, 0.5]
+    )
 
 
 def test_better_and_equal_models_are_told_apart():
     found = compare(
         {"ours": classifier(), "logistic": LogisticRegression(), "blind": classifier(rate=1e-9)},
-        X, Y, folds=5, repeats=2, epochs=40,
+        X, Y, folds=Folds(5, repeats=2), epochs=40,
     )  # fmt: skip
     p = {(d.first, d.second): d.p_holm for d in found.differences}
     assert p["ours", "logistic"] > 0.05 and p["ours", "blind"] < 0.01 and found.best != "blind"
@@ -261,7 +285,9 @@ def test_chance_is_found_as_often_as_it_may():
     rng, corrected, plain = np.random.default_rng(1), 0, 0
     for _ in range(40):
         x, y = rng.normal(size=(60, 6)), rng.normal(size=60)
-        first, second = (cross_validate(Ridge(), x[:, cut], y, folds=5, repeats=2) for cut in (np.s_[:3], np.s_[3:]))
+        first, second = (
+            cross_validate(Ridge(), x[:, cut], y, folds=Folds(5, repeats=2)) for cut in (np.s_[:3], np.s_[3:])
+        )
         (d,) = compare({"a": first, "b": second}).differences
         corrected += d.p < 0.05
         plain += stats.ttest_rel(first[None], second[None]).pvalue < 0.05
@@ -287,25 +313,27 @@ def test_what_cannot_be_compared(candidates, data, words):
 
 
 def test_learning_curve(tmp_path):
-    curve = selection.learning_curve(classifier(), X, Y, sizes=[15, 0.5, 1.0], epochs=30)
+    curve = selection.learning_curve(classifier(), X, Y, train_sizes=[15, 0.5, 1.0], epochs=30)
     assert curve.values == [15, 60, 120] and curve.validation.shape == (3, 5)
     assert curve.validation[2].mean() > 0.9 and "samples" in str(curve)
     pytest.importorskip("matplotlib")
     curve.plot(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5000
     with pytest.raises(DataError, match="numbers of samples up to 120"):
-        selection.learning_curve(classifier(), X, Y, sizes=[130])
+        selection.learning_curve(classifier(), X, Y, train_sizes=[130])
 
 
 def test_validation_curve(tmp_path):
-    curve = selection.validation_curve(classifier, X, Y, name="rate", values=[1e-6, 0.05], folds=3, epochs=30)
+    curve = selection.validation_curve(
+        classifier, X, Y, param_name="rate", param_range=[1e-6, 0.05], folds=3, epochs=30
+    )
     assert curve.best == 0.05 and curve.training.shape == (2, 3)
     pytest.importorskip("matplotlib")
     curve.plot(tmp_path / "curve.png")
-    words = selection.validation_curve(Ridge(), X, X[:, 0], name="solver", values=["svd", "lsqr"], folds=3)
+    words = selection.validation_curve(Ridge(), X, X[:, 0], param_name="solver", param_range=["svd", "lsqr"], folds=3)
     words.plot(tmp_path / "words.png")
-    with pytest.raises(DataError, match="values of 'rate' are missing"):
-        selection.validation_curve(classifier, X, Y, name="rate", values=[])
+    with pytest.raises(DataError, match="param_range is empty: which values of 'rate' are to be tried"):
+        selection.validation_curve(classifier, X, Y, param_name="rate", param_range=[])
 
 
 def test_rows_that_belong_together_are_said_to_be_divided():
@@ -313,12 +341,14 @@ def test_rows_that_belong_together_are_said_to_be_divided():
 
     net = NeuralForecaster(4, hidden_layer_sizes=(3,), max_iter=2, random_state=0)
     windows = net.windows(np.sin(np.arange(60.0)))
-    with pytest.warns(UserWarning, match="windows that share steps with their neighbours.*use time_ordered=True"):
+    with pytest.warns(
+        UserWarning, match=r"windows that share steps with their neighbours.*use Folds\(..., time_ordered=True"
+    ):
         selection.cross_validate(net, *windows, folds=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        selection.cross_validate(net, *windows, folds=3, time_ordered=True)
+        selection.cross_validate(net, *windows, folds=Folds(3, time_ordered=True))
     x, y, groups = np.arange(40.0)[:, None], np.arange(40) % 2, np.arange(40) // 4
     for given, options in (
         (NeuralClassifier((3,), early_stopping=True, validation_fraction=0.3, max_iter=2), {}),
@@ -327,7 +357,7 @@ def test_rows_that_belong_together_are_said_to_be_divided():
         with pytest.warns(
             UserWarning, match="holds samples back by chance within each fold, so that those of one group"
         ):
-            selection.cross_validate(given, x, y, folds=2, groups=groups, **options)
+            selection.cross_validate(given, x, y, folds=Folds(2, groups=groups), **options)
 
 
 def test_an_interval_ends_where_the_measure_ends():

@@ -134,7 +134,7 @@ def test_steps_again_mean_what_the_reference_means(changed, quick, monkeypatch):
                 s["optimizer.learning_rate"] *= 10
         sums = [run.steps(s, arrays, order, batch, "loss") for run, s in zip(runs, states, strict=True)]
         np.testing.assert_allclose(sums[0]["loss"], sums[1]["loss"], 1e-4)
-    assert (runs[0].first if quick else runs[0]).steady is not None
+    assert (runs[0].quick if quick else runs[0]).prepared is not None
     for name in states[0]:
         np.testing.assert_allclose(states[0][name], states[1][name], 1e-3, 1e-5, err_msg=name)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from .compare import Comparison, compare
 from .curves import Curve, learning_curve, validation_curve
 from .estimator import ModelEstimator
-from .folds import split_folds
+from .folds import Folds, split_folds
 from .nested import Nested, nested
 from .search import OptunaSearchCV, Pruning, ranking, search
 from .validate import Validation, cross_validate
 
 __all__ = [
-    "Comparison", "Curve", "ModelEstimator", "Nested", "OptunaSearchCV", "Pruning", "Validation", "compare",
+    "Comparison", "Curve", "Folds", "ModelEstimator", "Nested", "OptunaSearchCV", "Pruning", "Validation", "compare",
     "cross_validate", "learning_curve", "nested", "ranking", "search", "split_folds", "validation_curve",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..report import aligned
 from .estimator import as_estimator
+from .folds import with_old_parameters
 from .validate import Validation, bounds, checked_rows, folds_of, standard_error, t_reach, validate
 
 
@@ -61,20 +62,16 @@ class Comparison:
         ])  # fmt: skip
 
 
+@with_old_parameters
 def compare(
     candidates: Mapping[str, Any] | Sequence[Any],
     x: Any = None,
     y: Any = None,
     *,
     folds: Any = 10,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
     scoring: Any = None,
     measure: str | None = None,
     level: float = 0.95,
-    seed: int = 0,
     n_jobs: int | None = None,
     **options: Any,
 ) -> Comparison:
@@ -107,7 +104,7 @@ def compare(
         x, y = checked_rows(x, y)
         models = {n: as_estimator(c, {} if hasattr(c, "get_params") else options) for n, c in named.items()}
         first_model = next(iter(models.values()))
-        splits = folds_of(first_model, y, folds, repeats, stratified, groups, time_ordered, seed)
+        splits = folds_of(first_model, y, folds)
         there = {n: validate(m, x, y, splits, scoring, n_jobs=n_jobs) for n, m in models.items()}
     elif len(there) < len(named):
         raise DataError("give Validations or models, not both: they must have been tested on the same folds")
@@ -118,7 +115,7 @@ def compare(
     for name, v in there.items():
         if not np.array_equal(v.learnt, first.learnt) or not np.array_equal(v.tested, first.tested):
             raise DataError(f"{name!r} was tested on other folds ({len(v.learnt)}) than the first "
-                            f"({len(first.learnt)}); validate with the same folds, repeats and seed")  # fmt: skip
+                            f"({len(first.learnt)}); validate with the same Folds")  # fmt: skip
     found = [_difference(a, b, there[a], there[b], measure, level) for a, b in itertools.combinations(there, 2)]
     corrected = holm([d.p for d in found])
     return Comparison(there, [d._replace(p_holm=p) for d, p in zip(found, corrected, strict=True)], measure, level)

@@ -10,10 +10,12 @@ import numpy as np
 from sklearn.model_selection import learning_curve as sklearn_learning_curve
 from sklearn.model_selection import validation_curve as sklearn_validation_curve
 
+from ..deprecation import deprecated
 from ..errors import DataError
 from ..figures import finished, new_figure
 from ..report import aligned
 from .estimator import as_estimator
+from .folds import as_folds, with_old_parameters
 from .validate import checked_rows, folds_of, measure_name
 
 
@@ -59,83 +61,82 @@ class Curve:
         return finished(figure, path)
 
 
+@deprecated("sizes", "train_sizes", since="0.1")
+@with_old_parameters
 def learning_curve(
     model: Any,
     x: Any,
     y: Any = None,
     *,
-    sizes: Sequence[float] = (0.1, 0.325, 0.55, 0.775, 1.0),
+    train_sizes: Sequence[float] = (0.1, 0.325, 0.55, 0.775, 1.0),
     folds: Any = 5,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
     scoring: Any = None,
-    seed: int = 0,
     n_jobs: int | None = None,
     **options: Any,
 ) -> Curve:
     """Scores against the number of samples learnt from: would more of them help?
 
-    ``sizes`` are numbers of samples, or fractions of those that a fold has to learn from; the rest as in
+    ``train_sizes`` are numbers of samples, or fractions of those that a fold has to learn from; the rest as in
     `cross_validate`. Raises `DataError` for sizes that are larger.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neighbors import KNeighborsClassifier
-    >>> curve = learning_curve(KNeighborsClassifier(), *load_iris(return_X_y=True), sizes=[30, 120])
+    >>> curve = learning_curve(KNeighborsClassifier(), *load_iris(return_X_y=True), train_sizes=[30, 120])
     >>> curve.values, curve.training.shape
     ([30, 120], (2, 5))
     """
     estimator = as_estimator(model, options)
     x, y = checked_rows(x, y)
-    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    folds = as_folds(folds)
+    splits = folds_of(estimator, y, folds)
     most = min(len(train) for train, _ in splits)
-    if not len(sizes) or any(not 0 < s <= most for s in sizes):
-        raise DataError(f"sizes must be fractions up to 1.0, or numbers of samples up to {most}, got {list(sizes)}")
-    absolute = [max(1, int(s * most)) if isinstance(s, float) and s <= 1 else int(s) for s in sizes]
+    if not len(train_sizes) or any(not 0 < s <= most for s in train_sizes):
+        raise DataError(
+            f"train_sizes must be fractions up to 1.0, or numbers of samples up to {most}, got {list(train_sizes)}"
+        )
+    absolute = [max(1, int(s * most)) if isinstance(s, float) and s <= 1 else int(s) for s in train_sizes]
     numbers, training, validation, *_ = sklearn_learning_curve(
         estimator, x, np.asarray(y), train_sizes=absolute, cv=splits, scoring=scoring, n_jobs=n_jobs,
-        shuffle=not time_ordered, random_state=seed, error_score="raise",
+        shuffle=not folds.time_ordered, random_state=folds.seed, error_score="raise",
     )  # fmt: skip
     return Curve("samples", numbers.tolist(), training, validation, measure_name(estimator, scoring))
 
 
+@deprecated("name", "param_name", since="0.1")
+@deprecated("values", "param_range", since="0.1")
+@with_old_parameters
 def validation_curve(
     model: Any,
     x: Any,
     y: Any = None,
     *,
-    name: str,
-    values: Sequence[Any],
+    param_name: str,
+    param_range: Sequence[Any],
     folds: Any = 5,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
     scoring: Any = None,
-    seed: int = 0,
     n_jobs: int | None = None,
     **options: Any,
 ) -> Curve:
     """Scores against the values of one parameter: where does the model learn too little, where too much?
 
-    ``name`` is a parameter of the estimator, or an option of the model (see `ModelEstimator`); the rest as in
-    `cross_validate`.
+    ``param_name`` is a parameter of the estimator, or an option of the model (see `ModelEstimator`), ``param_range``
+    the values that are tried; the rest as in `cross_validate`.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> data = load_iris(return_X_y=True)
-    >>> curve = validation_curve(DecisionTreeClassifier(random_state=0), *data, name="max_depth", values=[1, 3])
+    >>> tree = DecisionTreeClassifier(random_state=0)
+    >>> curve = validation_curve(tree, *data, param_name="max_depth", param_range=[1, 3])
     >>> curve.best
     3
     """
     estimator = as_estimator(model, options)
     x, y = checked_rows(x, y)
-    if not len(values):
-        raise DataError(f"validation_curve: values of {name!r} are missing")
-    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    if not len(param_range):
+        raise DataError(f"validation_curve: param_range is empty: which values of {param_name!r} are to be tried?")
+    splits = folds_of(estimator, y, folds)
     training, validation = sklearn_validation_curve(
-        estimator, x, np.asarray(y), param_name=name, param_range=list(values), cv=splits, scoring=scoring,
+        estimator, x, np.asarray(y), param_name=param_name, param_range=list(param_range), cv=splits, scoring=scoring,
         n_jobs=n_jobs, error_score="raise",
     )  # fmt: skip
-    return Curve(name, list(values), training, validation, measure_name(estimator, scoring))
+    return Curve(param_name, list(param_range), training, validation, measure_name(estimator, scoring))

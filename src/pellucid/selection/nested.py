@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..deprecation import deprecated
 from ..report import aligned
 from .estimator import as_estimator
+from .folds import Folds, as_folds, with_old_parameters
 from .search import checked_space, search
 from .validate import Validation, checked_rows, folds_of, measure_name
 
@@ -44,6 +46,8 @@ class Nested:
         ])  # fmt: skip
 
 
+@deprecated("n", "n_trials", since="0.1")
+@with_old_parameters
 def nested(
     model: Any,
     x: Any,
@@ -53,11 +57,7 @@ def nested(
     folds: Any = 5,
     inner: Any = 5,
     method: str = "grid",
-    n: int = 20,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
+    n_trials: int = 20,
     scoring: str | Any = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -67,20 +67,22 @@ def nested(
     """Search within each outer fold, and score what was found on the samples that are left: an honest score.
 
     The best of many scores is partly luck, so that a search's own best promises too much: Cawley and Talbot, Journal
-    of Machine Learning Research 11, 2010. ``space``, ``method``, ``n`` and ``searching`` (more arguments) are for
-    `search`, with ``inner`` folds; the rest as in `cross_validate`.
+    of Machine Learning Research 11, 2010. ``space``, ``method``, ``n_trials``, ``seed`` and ``searching`` (more
+    arguments) are for `search`, with ``inner`` folds: `Folds` of all samples, or a number, divided as the outer ones.
+    The rest is as in `cross_validate`.
     """
     space = checked_space(space)
     estimator = as_estimator(model, options)
     x, y = checked_rows(x, y)
     y = np.asarray(y)
-    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    outer_folds = as_folds(folds, seed)
+    inner_folds = inner if isinstance(inner, Folds) else replace(outer_folds, folds=inner, repeats=1)
+    splits = folds_of(estimator, y, outer_folds)
     best, scores, parameters, seconds = [], [], [], []
     for train, test in splits:
         found = search(
-            estimator, _rows(x, train), y[train], space, method=method, n=n, folds=inner, stratified=stratified,
-            groups=None if groups is None else np.asarray(groups)[train], time_ordered=time_ordered,
-            scoring=scoring, seed=seed, n_jobs=n_jobs, **(searching or {}),
+            estimator, _rows(x, train), y[train], space, method=method, n_trials=n_trials,
+            folds=inner_folds.of_rows(train), scoring=scoring, seed=seed, n_jobs=n_jobs, **(searching or {}),
         )  # fmt: skip
         best.append(found.best_score_)
         parameters.append(found.best_params_)

@@ -5,7 +5,8 @@ Imports the sibling modules and scikit-learn; Optuna (``pip install "pellucid[se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,21 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
 from sklearn.model_selection._search import BaseSearchCV
 
-from ..checks import choice, flag, whole
+from ..deprecation import deprecated
 from ..errors import DataError
 from ..report import aligned
 from ..train import Callback
 from ..train.callbacks import Monitor
 from .estimator import ModelEstimator, as_estimator
+from .folds import with_old_parameters
 from .validate import checked_rows, folds_of
 
 METHODS = ("grid", "random", "halving", "optuna")
 
 
+@deprecated("n", "n_trials", since="0.1")
+@deprecated("most", "max_resources", since="0.1")
+@with_old_parameters
 def search(
     model: Any,
     x: Any,
@@ -31,15 +36,11 @@ def search(
     space: Mapping[str, Any] | None = None,
     *,
     method: str = "grid",
-    n: int = 20,
+    n_trials: int = 20,
     folds: Any = 5,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
     scoring: str | Any = None,
     resource: str = "n_samples",
-    most: int | None = None,
+    max_resources: int | None = None,
     prune: bool = False,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -49,11 +50,13 @@ def search(
 
     - ``space``: by name, a list of choices, or a range (low, high) or (low, high, "log"): of whole numbers where both
       are whole. Names are the estimator's parameters, or options of the model (`ModelEstimator`).
-    - ``method``: "grid" tries all choices; "random" draws ``n``; "halving" begins with ``n`` on little of a
-      ``resource`` ("n_samples", or a parameter such as "epochs") and goes on with the best third on three times as
-      much, up to ``most`` (of samples: all); "optuna" draws ``n``, each where the ones before promise most.
+    - ``method``: "grid" tries all choices; "random" draws ``n_trials``; "halving" begins with ``n_trials`` on little of
+      a ``resource`` ("n_samples", or a parameter such as "epochs") and goes on with the best third on three times as
+      much, up to ``max_resources`` (of samples: all); "optuna" draws ``n_trials``, each where the ones before promise
+      most.
     - ``prune``, for a `Model` and "optuna": a candidate that is worse than most at the same epoch of a first run is
       given up.
+    - ``seed``: of the draws, and of the folds where they are given as a number.
     - the rest as in `cross_validate`. ``n_jobs`` goes to joblib.
 
     Returns scikit-learn's search object: ``best_params_``, ``best_score_``, ``best_estimator_``, ``cv_results_``,
@@ -66,44 +69,43 @@ def search(
     >>> found.best_params_
     {'n_neighbors': 5}
     """
-    choice("search", "method", method, among=METHODS)
-    flag("search", "prune", prune)
+    if method not in METHODS:
+        raise DataError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     space = checked_space(space)
-    if method != "grid":
-        n = whole("search", "n", n, hint="it is the number of candidates that are drawn")
+    if method != "grid" and (not isinstance(n_trials, (int, np.integer)) or n_trials < 1):
+        raise DataError(f"n_trials must be a whole number >= 1, got {n_trials!r}: this many candidates are drawn")
     estimator = as_estimator(model, options)
     if prune and (method != "optuna" or not isinstance(estimator, ModelEstimator)):
         raise DataError("prune looks at epochs: it is for method='optuna' and a pellucid.Model")
     x, y = checked_rows(x, y)
     y = np.asarray(y)
-    cv = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
+    cv = folds_of(estimator, y, folds, seed)
     common: dict[str, Any] = {"cv": cv, "scoring": scoring, "n_jobs": n_jobs, "error_score": "raise"}
     if method == "grid":
         return GridSearchCV(estimator, {k: _choices(k, v) for k, v in space.items()}, **common).fit(x, y)
     if method == "optuna":
-        return OptunaSearchCV(estimator, dict(space), n_trials=n, prune=prune, seed=seed, **common).fit(x, y)
+        return OptunaSearchCV(estimator, dict(space), n_trials=n_trials, prune=prune, seed=seed, **common).fit(x, y)
     drawn = {k: _distribution(k, v) for k, v in space.items()}
     if all(isinstance(v, list) for v in drawn.values()):
-        n = min(n, len(ParameterGrid(drawn)))
+        n_trials = min(n_trials, len(ParameterGrid(drawn)))
     if method == "random":
-        return RandomizedSearchCV(estimator, drawn, n_iter=n, random_state=seed, **common).fit(x, y)
+        return RandomizedSearchCV(estimator, drawn, n_iter=n_trials, random_state=seed, **common).fit(x, y)
+    return _halving(estimator, drawn, n_trials, resource, max_resources)(random_state=seed, **common).fit(x, y)
+
+
+def _halving(estimator: Any, drawn: dict, n_trials: int, resource: str, max_resources: int | None) -> Callable:
+    """Successive halving that takes the arguments which all of scikit-learn's searches have."""
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingRandomSearchCV
 
-    if resource != "n_samples" and most is None:
-        raise DataError(f"halving by {resource!r} needs most=: how much of it the last candidates get")
+    if resource != "n_samples" and max_resources is None:
+        raise DataError(f"halving by {resource!r} needs max_resources=: how much of it the last candidates get")
     if isinstance(estimator, ModelEstimator) and resource != "n_samples":
-        estimator = clone(estimator).set_params(**{resource: most})  # a parameter that it shows
-    return HalvingRandomSearchCV(
-        estimator,
-        drawn,
-        n_candidates=n,
-        resource=resource,
-        max_resources=most or "auto",
-        min_resources="exhaust",
-        random_state=seed,
-        **common,
-    ).fit(x, y)
+        estimator = clone(estimator).set_params(**{resource: max_resources})  # a parameter that it shows
+    return functools.partial(
+        HalvingRandomSearchCV, estimator, drawn, n_candidates=n_trials, resource=resource,
+        max_resources=max_resources or "auto", min_resources="exhaust",
+    )  # fmt: skip
 
 
 def checked_space(space: Any) -> Mapping[str, Any]:

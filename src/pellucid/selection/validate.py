@@ -14,11 +14,12 @@ from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
 from ..checks import number
 from ..data.dataset import no_targets, taken_apart
+from ..deprecation import deprecated
 from ..errors import DataError
 from ..report import aligned
 from ..train.remarks import remark
 from .estimator import as_estimator
-from .folds import Split, split_folds
+from .folds import Split, as_folds, with_old_parameters
 
 
 @dataclass
@@ -122,21 +123,18 @@ def t_reach(n: int, level: float) -> float:
     return float(t.ppf((1 + level) / 2, n - 1))
 
 
+@deprecated("keep", "return_estimator", since="0.1")
+@with_old_parameters
 def cross_validate(
     model: Any,
     x: Any,
     y: Any = None,
     *,
     folds: Any = 10,
-    repeats: int = 1,
-    stratified: bool | None = None,
-    groups: Any = None,
-    time_ordered: bool = False,
     scoring: str | Sequence[str] | Any = None,
     sample_weight: Any = None,
-    seed: int = 0,
     n_jobs: int | None = None,
-    keep: bool = False,
+    return_estimator: bool = False,
     **options: Any,
 ) -> Validation:
     """Train anew on all folds but one, and score on that one, for each: how good is what is learnt so.
@@ -144,10 +142,10 @@ def cross_validate(
     - ``model``: a `Model` (a new one is made of it for each fold), a function that makes one, or an estimator of
       scikit-learn's. ``options`` are those of the model's `ModelEstimator`: ``epochs=20``.
     - ``x``, ``y``: the samples, or a `Dataset` as ``x``.
-    - ``folds``, ``repeats``, ``stratified``, ``groups``, ``time_ordered``, ``seed``: see `split_folds`.
+    - ``folds``: `Folds`, or how many, a splitter of scikit-learn's, or pairs of rows.
     - ``scoring``: scikit-learn's names, or its scorers; by default accuracy for classes, R2 for values.
     - ``n_jobs``: folds at a time, by joblib, on the back end that ``joblib.parallel_config`` names.
-    - ``keep``: keep what was trained.
+    - ``return_estimator``: keep what was trained, as ``estimators``.
 
     Raises `DataError` for folds that cannot be made, and for a score that is not a number.
 
@@ -161,8 +159,8 @@ def cross_validate(
     """
     estimator = as_estimator(model, options)
     x, y = checked_rows(x, y)
-    splits = folds_of(estimator, y, folds, repeats, stratified, groups, time_ordered, seed)
-    return validate(estimator, x, y, splits, scoring, sample_weight, n_jobs, keep)
+    splits = folds_of(estimator, y, folds)
+    return validate(estimator, x, y, splits, scoring, sample_weight, n_jobs, return_estimator)
 
 
 def validate(
@@ -196,8 +194,8 @@ def _untested(estimator: Any, y: np.ndarray, splits: list[Split]) -> str:
     """What to say where a fold lacks a class to test on; empty if none does."""
     for i, (_, test) in enumerate(splits if is_classifier(estimator) and y.ndim == 1 else [], 1):
         if len(missing := np.setdiff1d(y, y[test])):
-            return (f"Fold {i} has no sample of class {missing[0]!s} to test on: use fewer folds, stratified=True, or "
-                    "a score that does not need every class")  # fmt: skip
+            return (f"Fold {i} has no sample of class {missing[0]!s} to test on: use fewer folds, Folds(..., "
+                    "stratify=True), or a score that does not need every class")  # fmt: skip
     return ""
 
 
@@ -221,21 +219,20 @@ def checked_rows(x: Any, y: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def folds_of(
-    estimator: Any, y: Any, folds, repeats, stratified: bool | None, groups, time_ordered, seed
-) -> list[Split]:
+def folds_of(estimator: Any, y: Any, folds: Any, seed: int = 0) -> list[Split]:
     """The folds for an estimator: by classes where it is a classifier of one class a sample and nobody says else."""
+    folds = as_folds(folds, seed)
     parameters = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
     inner = next((name for name in ("validation_split", "early_stopping") if parameters.get(name)), None)
-    if groups is not None and inner is not None:
+    if folds.groups is not None and inner is not None:
         remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave "
                "it out, or give validation data of other groups")  # fmt: skip
-    if getattr(estimator, "rows_overlap", False) and not time_ordered and isinstance(folds, (int, np.integer)):
+    if getattr(estimator, "rows_overlap", False) and not folds.time_ordered and folds.counted:
         remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbours, and folds "
-               "drawn by chance are tested on what was learnt from; use time_ordered=True")  # fmt: skip
-    if stratified is None and np.ndim(y) == 1 and not is_classifier(estimator):
+               "drawn by chance are tested on what was learnt from; use Folds(..., time_ordered=True)")  # fmt: skip
+    if folds.stratify is None and np.ndim(y) == 1 and not is_classifier(estimator):
         y = np.zeros(len(y))  # whole numbers may be values too
-    return split_folds(y, folds, repeats, stratified, groups, time_ordered, seed)
+    return folds.split(y)
 
 
 def _range(counts: np.ndarray) -> str:

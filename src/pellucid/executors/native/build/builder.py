@@ -15,8 +15,6 @@ from typing import NamedTuple
 from ....graph import Value, sample_input, shared_input, state_leaf
 from ....ops.gather import scatter_of, take_rows
 from ....ops.movement import constant_of
-from ....passes.tables import with_tables
-from ....passes.winograd import with_winograd
 from ....program import Program
 from ..codegen import lowering  # noqa: F401  registers the lowerings
 from ..codegen.nest import Nest
@@ -25,16 +23,15 @@ from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows
 from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
 from ..llvm.affine import NotVectorisable
-from ..llvm.module import ModuleText, text_of
+from ..llvm.module import ModuleText, function_text
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
 from ..plan.classify import FREE, LEAVES, is_inline
-from ..plan.image_layout import with_planes
-from ..plan.layout_ops import PACK, packed
-from ..plan.memory import Place, lifetimes, places
+from ..plan.layout_ops import PACK, packed_rows
+from ..plan.memory import Slot, assign_slots, lifetimes
+from ..plan.passes import PASSES
 from ..plan.planner import Group, Plan, Planner
 from ..plan.steps import Steps
-from ..plan.weight_layout import with_turned
 from ..plan.work import operations
 from .loops import Loop, at
 from .select import Ways, finished
@@ -59,7 +56,7 @@ class Built:
     totals: Buffer | None = None
     error: Buffer | None = None  # where nests say that a row lies outside its table
     scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
-    places: list[Place] = field(default_factory=list)  # where it is
+    slots: list[Slot] = field(default_factory=list)  # where it is
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
 
@@ -89,7 +86,9 @@ class Job(NamedTuple):
 
 class Builder:
     def __init__(self, program: Program, h: Host) -> None:
-        self.h, self.planner = h, Planner(with_planes(with_turned(with_winograd(with_tables(program)))))
+        for _, function in PASSES:
+            program = function(program)
+        self.h, self.planner = h, Planner(program)
         self.plan = self.planner.plan()
         self.program, self.work = self.plan.program, operations(self.plan.program.order)
         self.built = Built(self.modules, self.plan, {})
@@ -107,7 +106,7 @@ class Builder:
         self.many = sum(map(len, self.jobs)) >= MANY
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
-        self.built.places = places(lives, self.built.scratch, kept)
+        self.built.slots = assign_slots(lives, self.built.scratch, kept)
 
     def modules(self) -> Iterator[str]:
         """The text, in modules as they are written: some nests each, without those that are like one before; ``run``.
@@ -123,7 +122,7 @@ class Builder:
                 number = sum(map(len, self.phases))
                 task.name, task.steps = f"nest.{number}" if number else "nest", job.steps
                 task.group = job.of if isinstance(job.of, Group) else None
-                text = definition, declared = text_of(task.nest.function)
+                text = definition, declared = function_text(task.nest.function)
                 task.function = known.setdefault(text, task.name)
                 self.phases[-1].append(task)
                 if task.function != task.name:
@@ -134,7 +133,7 @@ class Builder:
                     yield module.made()
                     modules[quick] = ModuleText(self.h.triple, quick)
         quick = self.h.quick or self.many
-        modules[quick].add("run", *text_of(self._run()))
+        modules[quick].add("run", *function_text(self._run()))
         yield from (module.made() for module in modules.values() if module.defined)
 
     def _is_small(self, task: Task) -> bool:
@@ -169,21 +168,21 @@ class Builder:
 
     def _buffers_inside(self, loop: Loop) -> None:
         """Memory for what a step stores only for itself, and for parts of what it stores."""
-        joins = loop.plan.joins
-        alone = [*(v for v in loop.plan.stored if v not in joins), *(join.whole for join in joins.values())]
+        parts = loop.plan.concat_parts
+        alone = [*(v for v in loop.plan.stored if v not in parts), *(part.whole for part in parts.values())]
         for v in dict.fromkeys(alone):
             if v not in self.buffers:
                 self.buffers[v] = self._buffer_of(v, loop.plan)
-        self.buffers |= {part: self.buffers[join.whole] for part, join in joins.items()}
+        self.buffers |= {v: self.buffers[part.whole] for v, part in parts.items()}
 
     def _buffer_of(self, v: Value, plan: Plan) -> Buffer:
-        """Memory for a stored Value, with its margin."""
-        margin = plan.margins.get(v)
-        size = math.prod(margin.shape) if margin else v.size
-        if v.primitive is packed:
+        """Memory for a stored Value, with its padding."""
+        padding = plan.padding.get(v)
+        size = math.prod(padding.shape) if padding else v.size
+        if v.primitive is packed_rows:
             size = -(-v.shape[0] // PACK) * PACK * v.shape[1]
         buffer = self._buffer(f"%{len(self.built.table)}", v.kind, size, v.dtype)
-        buffer.margin = margin
+        buffer.padding = padding
         return buffer
 
     def _make_buffers(self) -> None:

@@ -35,7 +35,7 @@ class Loop:
         self.planner = Planner(Program({str(k): v for k, v in enumerate(body.leaves)}, roots), self.kind == "sample")
         plan = self.planner.plan()
         self.groups = [g for g in plan.groups if g.size]
-        self.plan = replace(plan, margins=outside.margins | plan.margins, padded=outside.padded | plan.padded)
+        self.plan = replace(plan, padding=outside.padding | plan.padding, padded=outside.padded | plan.padded)
         inits, sequences, consts = body.split(loop.inputs)
         self.given = {x: (v, True) for x, v in zip(body.steps, sequences, strict=True)}
         self.given |= {x: (v, False) for x, v in zip(body.consts, consts, strict=True)}

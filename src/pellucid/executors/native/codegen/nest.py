@@ -17,7 +17,7 @@ from ..llvm.lanes import Lanes
 from ..plan.bounds import OutOfBounds
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import LEAVES, is_inline
-from ..plan.layout_ops import PACK, packed
+from ..plan.layout_ops import PACK, packed_rows
 from ..plan.planner import Plan
 from .flow import Flow
 from .registry import LOWERINGS
@@ -52,8 +52,9 @@ class Nest(Flow):
         self.step = Index.of(Variable(step[0], steps, ends=(0, steps - 1))) if step else Index()
         self.given: dict[Value, tuple[Value, bool]] = {}  # in a loop: what leaves are outside; whether at a step each
         self.times: dict[Value, Index] = {}  # the index in time of Values that lie there side by side
-        self.inline: dict[Value, bool] = {}
-        self.error: Buffer | None = None
+        self.inline: dict[Value, bool] = {}  # which Values are computed where they are needed
+        self.own: frozenset[Value] = frozenset()  # Values that this nest computes, though they are in memory
+        self.error: Buffer | None = None  # where it says that a row lies outside its table
         self.along = False  # whether reductions have their last axis in lanes
         self.tile = ""  # of a contraction, in words
 
@@ -155,17 +156,17 @@ class Nest(Flow):
 
     def position(self, v: Value, index: Sequence[Index]) -> Index:
         """Where an element of a stored Value lies in its memory."""
-        if v in self.plan.joins:
-            v, axis, start = self.plan.joins[v]
+        if v in self.plan.concat_parts:
+            v, axis, start = self.plan.concat_parts[v]
             index = [i + start if k == axis else i for k, i in enumerate(index)]
-        if v.primitive is packed:
+        if v.primitive is packed_rows:
             tile, row = index[0].divmod(PACK, self.builder)
             return (tile * v.shape[1] + index[1]) * PACK + row
-        margin = self.plan.margins.get(v)
-        if margin is None:
+        padding = self.plan.padding.get(v)
+        if padding is None:
             position = linear(index, v.shape)
             return position + self.times[v] * v.size if v in self.times else position
-        return linear([i + low for i, low in zip(index, margin.low, strict=True)], margin.shape)
+        return linear([i + low for i, low in zip(index, padding.low, strict=True)], padding.shape)
 
     def store_vector(self, x: Lanes, buffer: Buffer, position: Index, aligned: bool = False) -> None:
         """A vector along a row, without the lanes that the mask leaves out."""
@@ -213,6 +214,10 @@ class Nest(Flow):
             waiting.pop()
         return self.recall((v, *at))
 
+    def operand(self, v: Value, index: Sequence[Index], block: Index | None) -> Lanes:
+        """The same for a Value that may be shared, among those of a block."""
+        return self.value(v, index, block if v.kind == "sample" else None)
+
     def _computed_at_once(self, v: Value, at: tuple) -> list[Value]:
         """The inputs of an elementwise Value that are elementwise too, and not yet known at this index."""
         if not v.primitive.elementwise or (v not in self.own and self.stored(v) is not None):
@@ -222,8 +227,6 @@ class Nest(Flow):
     def stored(self, v: Value) -> Buffer | None:
         """Where v lies, unless it is computed in this nest."""
         return None if is_inline(v, self.inline) and v.primitive not in LEAVES else self.buffers.get(v)
-
-    own: frozenset[Value] = frozenset()  # Values that this nest computes
 
     def location(self, v: Value, index: Sequence[Index]) -> tuple[Buffer, Index] | None:
         """Where an element lies that this nest loads; None for what it computes."""
@@ -237,7 +240,7 @@ class Nest(Flow):
         if v.primitive is reshape_to:  # in memory it is the same
             x = v.inputs[0]
             buffer = self.stored(x)
-            if buffer is not None and x not in self.own and x not in self.plan.margins and x not in self.times:
+            if buffer is not None and x not in self.own and x not in self.plan.padding and x not in self.times:
                 return buffer, linear(index, v.shape)
         return None
 
@@ -248,7 +251,7 @@ class Nest(Flow):
             return self.load(*location, block)
         if v in self.given:
             outside, each = self.given[v]
-            return self.value(outside, [*([self.step] * each), *index], block if outside.kind == "sample" else None)
+            return self.operand(outside, [*([self.step] * each), *index], block)
         if p.elementwise:
             return p.forward(L.xp, *(self.value(i, index, block) for i in v.inputs), **a)
         if p is fill_with:
@@ -256,6 +259,12 @@ class Nest(Flow):
         if p in LOWERINGS:
             return LOWERINGS[p](self, v, index, block)
         raise GraphError(f"the native executor has no lowering of {p.name}")
+
+    def width_of(self, v: Value, index: Sequence[Index]) -> int:
+        """Lanes of a Value at an index: the samples', or the features' where they are in lanes."""
+        if v.kind == "sample":
+            return self.width
+        return self.feature_width if any(i.lane for i in index) else 1
 
     def number(self, index: Index, dtype: str) -> Lanes:
         """An index as a number: one for each lane, where it differs from lane to lane."""

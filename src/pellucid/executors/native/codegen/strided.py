@@ -28,7 +28,7 @@ def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:
         return gathered(nest, buffer, position, nest.mask)
     result = None
     for k in range(s):
-        start = min(k * width, (s - 1) * (width - 1))  # nothing is read behind the last element
+        start = min(k * width, (s - 1) * (width - 1))  # nothing is read after the last element
         part = nest.load_vector(buffer, position + start, width, False).value
         lanes = [width + lane * s - start if lane * s // width == k else lane for lane in range(width)]
         result = L.shuffle(b, part if result is None else result, part, lanes)

@@ -45,16 +45,16 @@ def is_kept(name: str, h: Host) -> bool:
         return False
 
 
-def packed(parts: Sequence[bytes]) -> bytes:
+def join_objects(parts: Sequence[bytes]) -> bytes:
     """Several as one: how many, their lengths, and they themselves.
 
-    >>> unpacked(packed([b"one", b"", b"three"]))
+    >>> split_objects(join_objects([b"one", b"", b"three"]))
     [b'one', b'', b'three']
     """
     return struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)) + b"".join(parts)
 
 
-def unpacked(data: bytes) -> list[bytes]:
+def split_objects(data: bytes) -> list[bytes]:
     (count,) = struct.unpack_from("<Q", data)
     lengths = struct.unpack_from(f"<{count}Q", data, 8)
     ends = [*itertools.accumulate(lengths, initial=8 * (count + 1))]

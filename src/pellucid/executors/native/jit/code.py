@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import llvmlite.binding as llvm
 
-from .cache import key_of, packed, read_cache, unpacked, write_cache
+from .cache import join_objects, key_of, read_cache, split_objects, write_cache
 from .compiler import LOCK, compile_all
 from .target import Host, host, target_machine
 
@@ -23,12 +23,12 @@ def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, thread
     cached = read_cache(key)
     if cached is not None:
         log.debug("machine code %.12s: %d bytes from the cache", key, len(cached))
-        return unpacked(cached)
+        return split_objects(cached)
     start = time.perf_counter()
     code = compile_all(modules(), h, threads)
     log.info("machine code %.12s: not in the cache, compiled in %.3f s for %s, %d bytes", key,
              time.perf_counter() - start, h.cpu, sum(map(len, code)))  # fmt: skip
-    write_cache(key, packed(code))
+    write_cache(key, join_objects(code))
     return code
 
 

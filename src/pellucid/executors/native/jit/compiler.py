@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOCK = threading.RLock()  # held while anything is compiled
 if hasattr(os, "register_at_fork"):  # no child begins in the middle of a compilation
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
-PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
+LLVM_PASSES = ("simplify_cfg", "new_gvn", "instruction_combine", "loop_rotate", "simplify_cfg")
 WORTH_A_THREAD = 12_000  # characters of a module; the last one of a program is often small
 
 
@@ -46,7 +46,7 @@ class Compiler:
         self.machine, self.quick = target_machine(h), target_machine(h, 0)
         self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options(speed_level=2))
         self.passes = llvm.create_new_module_pass_manager()
-        for name in PASSES:
+        for name in LLVM_PASSES:
             getattr(self.passes, f"add_{name}_pass")()
 
     @classmethod

@@ -220,7 +220,7 @@ class ContractionEmitter:
         x, y = (
             tile.packed.load(self.nest, inner, element.row)
             if tile.packed is not None and v.kind == "shared"
-            else self.nest.value(v, [at[c] for c in letters], element.block if v.kind == "sample" else None)
+            else self.nest.operand(v, [at[c] for c in letters], element.block)
             for v, letters in zip(plan.core.inputs, plan.operands, strict=True)
         )
         return L.fma(x, y, total)

@@ -132,10 +132,9 @@ class ConvEmitter:
     def added(self, block: Index, places: list[dict[str, Index]], sums: Sequence[Lanes]) -> list[Lanes]:
         """The sums of a tile with the products along the innermost axis of the kernel."""
         nest, t = self.nest, self.letters
-        own = block if t.other.kind == "sample" else None
         for k in range(self.plan.window):
             here = [p | {t.kernel[-1]: Index(k)} for p in places]
-            sums = [L.fma(nest.value(t.other, [h[c] for c in t.other_letters], own),
+            sums = [L.fma(nest.operand(t.other, [h[c] for c in t.other_letters], block),
                           nest.value(t.view, [h[c] for c in t.view_letters], block), s)
                     for h, s in zip(here, sums, strict=True)]  # fmt: skip
         return list(sums)

@@ -23,7 +23,7 @@ from .conv_gradient_plan import ConvGradientPlan
 
 
 def kernel_gradient(nest: Nest, group: Group, accumulators: int, quick: bool = False) -> int:
-    """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that stands behind it;
+    """Units lo..hi-1 of the sum over samples and places of derivative * window, and the update that follows;
     gives their number.
 
     The order of the sum is that of blocks, places and lanes, whatever the number of threads. ``quick``: one code for

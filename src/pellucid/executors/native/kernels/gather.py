@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ....graph import Value
 from ..codegen.masks import row_start
-from ..codegen.nest import I32, I64, Nest, memory_type
-from ..llvm import ir, shuffles
+from ..codegen.nest import I64, Nest, memory_type
 from ..llvm import lanes as L
+from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
-from ..llvm.lanes import Lanes
 from ..plan.buffer import Buffer
 
 
@@ -34,11 +33,8 @@ def gather_nest(nest: Nest, source: Buffer, order: Buffer, lanes: Buffer, rows: 
             nest.store(x, lanes, first + k, block)
 
     def one_column(block: Index, starts: Sequence[Index]) -> None:
-        b = nest.builder
-        result: ir.Value = ir.Constant(L.llvm_type(source.dtype, width), ir.Undefined)
-        for k, start in enumerate(starts):
-            result = b.insert_element(result, nest.load_vector(source, start, 1, True).value, I32(k))
-        x = Lanes(b, result, source.dtype, width)
+        elements = (nest.load_vector(source, start, 1, True).value for start in starts)
+        x = L.from_elements(nest.builder, elements, source.dtype, width)
         nest.store(x, lanes, Index(), block)
         if rows is not None:
             nest.store_vector(x, rows, block * width)

@@ -20,7 +20,7 @@ from ..llvm import lanes as L
 from ..llvm.affine import Index, Variable, linear
 from ..llvm.lanes import Lanes
 from ..plan.buffer import BYTES, Buffer
-from ..plan.classify import scatter_behind
+from ..plan.classify import summed_scatter
 from ..plan.planner import Group
 
 TABLE_BYTES = 1 << 17  # of the table's rows that are added up together, on the stack of a thread
@@ -77,7 +77,7 @@ class ScatterEmitter:
 
     def __init__(self, nest: Nest, group: Group, plan: ScatterPlan, rows: dict[Value, Buffer]) -> None:
         core = group.core
-        scatter = None if core is None else scatter_behind(core)
+        scatter = None if core is None else summed_scatter(core)
         assert core is not None and scatter is not None
         self.nest, self.group, self.core, self.plan, self.rows = nest, group, core, plan, rows
         self.by_samples = scatter.kind == "sample"

@@ -15,7 +15,7 @@ from ..codegen.nest import Nest
 from ..llvm import shuffles
 from ..llvm.affine import Index, Variable
 from ..llvm.lanes import Lanes, shuffle, splat
-from ..plan.layout_ops import PACK, copy, packed
+from ..plan.layout_ops import PACK, copy, packed_rows
 from ..plan.planner import Group
 
 
@@ -56,7 +56,7 @@ def is_transpose(group: Group) -> bool:
 
 
 def is_pack(group: Group) -> bool:
-    return all(v.primitive is packed for v in group.values)
+    return all(v.primitive is packed_rows for v in group.values)
 
 
 def pack_transposed(nest: Nest, v: Value, row: Index, height: int) -> None:

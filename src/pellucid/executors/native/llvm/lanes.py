@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,14 @@ def splat(x: Lanes, width: int) -> Lanes:
     undefined = ir.Constant(kind, ir.Undefined)
     first = x.builder.insert_element(undefined, x.value, ir.IntType(32)(0))
     return Lanes(x.builder, shuffle(x.builder, first, undefined, [0] * width), x.dtype, width)
+
+
+def from_elements(b: ir.IRBuilder, elements: Iterable[ir.Value], dtype: str, width: int) -> Lanes:
+    """A vector of elements that are made one after the other."""
+    result: ir.Value = ir.Constant(llvm_type(dtype, width), ir.Undefined)
+    for k, x in enumerate(elements):
+        result = b.insert_element(result, x, ir.IntType(32)(k))
+    return Lanes(b, result, dtype, width)
 
 
 def meet(*operands: Any) -> list[Lanes]:

@@ -36,7 +36,7 @@ class ModuleText:
         return "\n".join([f'target triple = "{self.triple}"', *declared, *self.defined.values()])
 
 
-def text_of(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
+def function_text(function: ir.Function) -> tuple[str, tuple[tuple[str, str], ...]]:
     """A function that has its own module: its definition, and names and text of what it declares."""
     others = (g for g in function.module.globals.values() if g is not function)
     return str(function), tuple((g.name, str(g)) for g in others)

@@ -119,28 +119,28 @@ def _check_program(
 ) -> None:
     check_maps(program.order)
     for v in {*program.order} - {*elsewhere}:
-        if v in plan.margins:
-            m = plan.margins[v]
+        if v in plan.padding:
+            m = plan.padding[v]
             if any(low < 0 or low + n > length for low, n, length in zip(m.low, v.shape, m.shape, strict=True)):
-                raise OutOfBounds(f"{v!r} does not lie within its margin, {m.low} of {m.shape}")
-        if v in plan.joins:
-            join = plan.joins[v]
-            if join.start < 0 or join.start + v.shape[join.axis] > join.whole.shape[join.axis]:
-                raise OutOfBounds(f"{v!r} does not lie within {join.whole!r}")
+                raise OutOfBounds(f"{v!r} does not lie within its padding, {m.low} of {m.shape}")
+        if v in plan.concat_parts:
+            part = plan.concat_parts[v]
+            if part.start < 0 or part.start + v.shape[part.axis] > part.whole.shape[part.axis]:
+                raise OutOfBounds(f"{v!r} does not lie within {part.whole!r}")
         if v in buffers and _elements(v, plan) > buffers[v].size:
             raise OutOfBounds(f"{v!r} lies in memory of {buffers[v].size} elements")
     for v in plan.padded:
         (x,), a = v.inputs, v.attributes
-        m = plan.margins[x]
+        m = plan.padding[x]
         for low, high, n, before, length in zip(a["low"], a["high"], x.shape, m.low, m.shape, strict=True):
             if low > before or before + n + high > length:
-                raise OutOfBounds(f"{v!r} is padded by more than the margin of {x!r}")
+                raise OutOfBounds(f"{v!r} is padded by more than the padding of {x!r}")
 
 
 def _elements(v: Value, plan: Plan) -> int:
     shape: Shape = v.shape
-    if v in plan.margins:
-        shape = plan.margins[v].shape
-    if v in plan.joins:
-        shape = plan.joins[v].whole.shape
+    if v in plan.padding:
+        shape = plan.padding[v].shape
+    if v in plan.concat_parts:
+        shape = plan.concat_parts[v].whole.shape
     return math.prod(shape)

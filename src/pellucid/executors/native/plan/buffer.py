@@ -1,10 +1,10 @@
-"""Memory that a nest reads or writes. Imports the plan's margins."""
+"""Memory that a nest reads or writes. Imports the plan's padding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .planner import Margin
+from .planner import Padding
 
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1, "uint32": 4, "bool": 1}
 
@@ -22,7 +22,7 @@ class Buffer:
     number: int = -1
     together: bool = False  # rows: those of a block's samples side by side, for one place after the other
     strip: int = 0  # and so many of the last axis, for one strip of it after the other
-    margin: Margin | None = None  # a number around the value, which nobody overwrites
+    padding: Padding | None = None  # a number around the value, which nobody overwrites
     stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
 
     def __post_init__(self) -> None:

@@ -18,9 +18,9 @@ LEAVES = (sample_input, shared_input, state_leaf, constant_of)
 FREE = (fill_with, iota_of, batch_count, sample_index)  # computed where they are used
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, windows_of, to_samples)  # only another index
 CORES = (contract_of, winograd_kernel, winograd_product, winograd_weight)  # with nests of their own
-CHEAP = (add, subtract, multiply, divide, negative, cast_to)
+INLINE_ARITHMETIC = (add, subtract, multiply, divide, negative, cast_to)
 TRANSPOSED = ("float32", "float64", "int32")  # of sample outputs; others are turned by NumPy
-ROW = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
+MAX_ROW_BYTES = 1 << 19  # bytes of a table's row from which on its sums are computed one by one
 
 
 def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
@@ -28,22 +28,22 @@ def is_inline(v: Value, memo: dict[Value, bool]) -> bool:
     if v not in memo:
         if v.primitive in LEAVES or v.primitive in FREE:
             memo[v] = True
-        elif v.primitive in VIEWS or (v.primitive in CHEAP and v.kind == "shared" and v.size <= 1):
+        elif v.primitive in VIEWS or (v.primitive in INLINE_ARITHMETIC and v.kind == "shared" and v.size <= 1):
             memo[v] = all(is_inline(i, memo) for i in v.inputs)
         else:
             memo[v] = False
     return memo[v]
 
 
-def outer_product(v: Value) -> bool:
+def is_outer_product(v: Value) -> bool:
     """Whether v is batch_sum of a product whose last axis belongs to one operand alone: a weight's gradient."""
     c = v.inputs[0] if v.primitive is batch_sum else v
     if c is v or c.primitive is not contract_of or not v.shape:
         return c is not v and c.primitive is winograd_slopes
-    return all(behind_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
+    return all(through_views(i).kind == "sample" for i in c.inputs) and rows_operand(c) is not None
 
 
-def behind_views(v: Value) -> Value:
+def through_views(v: Value) -> Value:
     while v.primitive in VIEWS:
         (v,) = v.inputs
     return v
@@ -58,9 +58,9 @@ def rows_operand(c: Value) -> int | None:
     return None
 
 
-def scatter_behind(v: Value) -> Value | None:
+def summed_scatter(v: Value) -> Value | None:
     """The scatter that gives a shared table: v itself, or what v is the sum over samples of."""
     s = v.inputs[0] if v.primitive is batch_sum else v
-    if s.primitive is not scatter_of or v.kind != "shared" or not s.size or 8 * s.size // s.shape[0] > ROW:
+    if s.primitive is not scatter_of or v.kind != "shared" or not s.size or 8 * s.size // s.shape[0] > MAX_ROW_BYTES:
         return None
-    return None if behind_views(s.inputs[0]).primitive is sample_index else s
+    return None if through_views(s.inputs[0]).primitive is sample_index else s

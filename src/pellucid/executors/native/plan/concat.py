@@ -10,7 +10,7 @@ from ....ops.movement import concatenate_of
 from ....program import Program
 
 
-class Join(NamedTuple):
+class ConcatPart(NamedTuple):
     """Where a part lies in the memory of the whole: from ``start`` on along an axis."""
 
     whole: Value
@@ -18,9 +18,11 @@ class Join(NamedTuple):
     start: int
 
 
-def joins(program: Program, roots: Collection[Value], computed: Callable[[Value], bool]) -> dict[Value, Join]:
+def concat_parts(
+    program: Program, roots: Collection[Value], computed: Callable[[Value], bool]
+) -> dict[Value, ConcatPart]:
     """Parts that have a nest of their own and stand in one concatenation, which then needs none."""
-    found: dict[Value, Join] = {}
+    found: dict[Value, ConcatPart] = {}
     for v in program.order:
         if v.primitive is not concatenate_of or v.kind != "sample":
             continue
@@ -30,6 +32,6 @@ def joins(program: Program, roots: Collection[Value], computed: Callable[[Value]
             continue
         start = 0
         for i in v.inputs:
-            found[i] = Join(v, v.attributes["axis"] + v.ndim, start)
+            found[i] = ConcatPart(v, v.attributes["axis"] + v.ndim, start)
             start += i.shape[v.attributes["axis"]]
     return found

@@ -10,26 +10,27 @@ from ....graph import Value
 from ....ops.contract import parse
 from ....ops.conv import is_zeros_around, padded, window_operand, windows_of
 from ....ops.movement import reshape, transpose
+from ....passes.rewrite import rewrite
 from ....program import Program
 from .classify import VIEWS, is_inline
 from .layout_ops import copy
 from .letters import SPACE_LETTERS
 
 
-def with_planes(program: Program) -> Program:
+def with_image_layout(program: Program) -> Program:
     """The program with such copies; those who read them see the same values through views."""
     roots = {*program.outputs.values(), *program.updates.values()}
     inline: dict[Value, bool] = {}
-    new: dict[Value, Value] = {}
-    for v in program.order:
+
+    def over_copies(v: Value, inputs: tuple[Value, ...]) -> Value | None:
         is_inline(v, inline)
-        inputs = tuple(new[i] for i in v.inputs)
         view = image_windows(v)
-        if view is not None and not lies_well(view, roots, inline):
-            inputs = tuple(laid_out(new[i]) if i is view else new[i] for i in v.inputs)
-        same = all(i is j for i, j in zip(inputs, v.inputs, strict=True))
-        new[v] = v if same else v.primitive(*inputs, **v.attributes)
-    return program.mapped(new)
+        if view is None or is_readable(view, roots, inline):
+            return None
+        return v.primitive(*(over_copy(x) if i is view else x for i, x in zip(v.inputs, inputs, strict=True)),
+                           **v.attributes)  # fmt: skip
+
+    return rewrite(program, over_copies)
 
 
 def image_windows(c: Value) -> Value | None:
@@ -41,7 +42,7 @@ def image_windows(c: Value) -> Value | None:
     return view if any(letter in SPACE_LETTERS for letter in out) else None  # there are places in the result
 
 
-def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
+def is_readable(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool:
     """Whether windows go over a value that has memory of its own, perhaps with zeros around it, in steps of one."""
     (x,) = view.inputs
     if is_zeros_around(x) and x not in roots:
@@ -49,17 +50,17 @@ def lies_well(view: Value, roots: set[Value], inline: dict[Value, bool]) -> bool
     return max(view.attributes["strides"]) == 1 and x not in roots and not inline.get(x) and x.primitive not in VIEWS
 
 
-def laid_out(view: Value) -> Value:
+def over_copy(view: Value) -> Value:
     """The same windows, of a copy."""
     a, (x,) = view.attributes, view.inputs
     rank, pairs = len(a["kernel"]), list(zip(a["kernel"], a["strides"], strict=True))
     x = x[(..., *(slice(None, None, s if k == 1 else 1) for k, s in pairs))]  # not what lies between all windows
     strides = tuple(s if k > 1 else 1 for k, s in pairs)
-    x = split(x, rank, strides) if max(strides) > 1 else copy(x)
+    x = split_by_stride(x, rank, strides) if max(strides) > 1 else copy(x)
     return windows_of(x, kernel=a["kernel"], strides=strides, dilations=a["dilations"])
 
 
-def split(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
+def split_by_stride(x: Value, rank: int, strides: tuple[int, ...]) -> Value:
     """A view of a copy that has (*lead, *residues, *counts) in memory: element q s + r of an axis at r, q."""
     lead, space = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
     counts = [-(-n // s) for n, s in zip(space, strides, strict=True)]

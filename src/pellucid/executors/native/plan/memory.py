@@ -1,10 +1,10 @@
 """The plan of memory: values of a step that are not needed at the same time lie in the same memory.
 
-A *place* is memory that buffers of one kind have one after the other, the largest of them giving its size. How long a
+A *slot* is memory that buffers of one kind have one after the other, the largest of them giving its size. How long a
 buffer needs it is counted in nests, and with regard to threads, which meet only where a phase ends:
 
 - A value of samples in a nest shared by blocks is touched by each thread in its own blocks alone. A thread that is a
-  nest ahead of another does no harm then, if all values of the place divide it among the blocks alike: each has as
+  nest ahead of another does no harm then, if all values of the slot divide it among the blocks alike: each has as
   much of it for a block (its *stride*) as the largest needs. (A nest of samples that threads share by units has a
   barrier before and behind it.)
 - Everything else is touched by any thread at any time of a phase, so it is needed from its beginning to its end.
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 from .buffer import BYTES, Buffer
 
-ALIKE = 4  # a value has no place more than so many times its size: its blocks would lie far apart
+ALIKE = 4  # a value has no slot more than so many times its size: its blocks would lie far apart
 
 
 @dataclass(eq=False)
-class Place:
+class Slot:
     """Memory of ``size`` bytes (of one sample, where the buffers are samples'), in use up to nest number ``last``."""
 
     kind: str
@@ -46,29 +46,29 @@ def lifetimes(phases: Sequence[Sequence[tuple[Collection[Buffer], bool]]]) -> di
     return found
 
 
-def same_margin(a: Buffer, b: Buffer) -> bool:
-    """Whether one has its margin where the other has it, or neither has any."""
-    return a.margin == b.margin and (a.margin is None or a.dtype == b.dtype)
+def same_padding(a: Buffer, b: Buffer) -> bool:
+    """Whether one has its padding where the other has it, or neither has any."""
+    return a.padding == b.padding and (a.padding is None or a.dtype == b.dtype)
 
 
-def places(lives: dict[Buffer, tuple[int, int]], own: Sequence[Buffer], kept: Collection[Buffer]) -> list[Place]:
-    """Places for the executor's own buffers, and the buffers' strides; ``kept`` are needed after the last nest too.
+def assign_slots(lives: dict[Buffer, tuple[int, int]], own: Sequence[Buffer], kept: Collection[Buffer]) -> list[Slot]:
+    """Slots for the executor's own buffers, and the buffers' strides; ``kept`` are needed after the last nest too.
 
-    In the order in which they are needed, each buffer takes the free place that fits it best.
+    In the order in which they are needed, each buffer takes the free slot that fits it best.
     """
-    result: list[Place] = []
+    result: list[Slot] = []
     for b in sorted(own, key=lambda b: (lives.get(b, (0, 0))[0], b.number)):
         first, last = lives.get(b, (0, 0))
         size = b.size * BYTES[b.dtype]
         free = [p for p in result if p.kind == b.kind and p.last < first
-                and p.size <= ALIKE * size <= ALIKE**2 * p.size and same_margin(p.buffers[0], b)]  # fmt: skip
-        place = min(free, key=lambda p: (p.size < size, abs(p.size - size)), default=None)
-        if place is None:
-            place = Place(b.kind, 0, 0, [])
-            result.append(place)
-        place.buffers.append(b)
-        place.size = max(place.size, size)
-        place.last = last if b not in kept else 1 << 40
+                and p.size <= ALIKE * size <= ALIKE**2 * p.size and same_padding(p.buffers[0], b)]  # fmt: skip
+        slot = min(free, key=lambda p: (p.size < size, abs(p.size - size)), default=None)
+        if slot is None:
+            slot = Slot(b.kind, 0, 0, [])
+            result.append(slot)
+        slot.buffers.append(b)
+        slot.size = max(slot.size, size)
+        slot.last = last if b not in kept else 1 << 40
     for p in result:
         if p.kind == "sample":
             largest = max(BYTES[b.dtype] for b in p.buffers)

@@ -11,7 +11,7 @@ from ....program import Program
 
 
 @dataclass(frozen=True)
-class Margin:
+class Padding:
     """A number around a stored value: its memory has ``shape``, and it begins at ``low``."""
 
     low: tuple[int, ...]
@@ -19,13 +19,13 @@ class Margin:
     number: float
 
 
-def margins(
+def absorbed_padding(
     program: Program, inner: Callable[[Value], bool], computed: Callable[[Value], bool]
-) -> tuple[dict[Value, Margin], frozenset[Value]]:
-    """Values that are computed and then padded, with their margins; and the padded ones, now but views.
+) -> tuple[dict[Value, Padding], frozenset[Value]]:
+    """Values that are computed and then padded, with the numbers around them; and the padded ones, now but views.
 
     ``inner``: whether a Value is seen by nobody outside; ``computed``: whether it gets memory of its own. Where one
-    value is padded with several numbers, the least stands in its margin: zeros, if any.
+    value is padded with several numbers, the least stands around it: zeros, if any.
     """
     pads: dict[Value, list[Value]] = {}
     for v in program.order:
@@ -38,6 +38,6 @@ def margins(
         number = min((v.attributes["value"] for v in each), key=abs)
         alike = [v for v in each if v.attributes["value"] == number]
         low, high = (tuple(map(max, zip(*(v.attributes[end] for v in alike), strict=True))) for end in ("low", "high"))
-        found[x] = Margin(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)), number)
+        found[x] = Padding(low, tuple(n + a + b for n, a, b in zip(x.shape, low, high, strict=True)), number)
         padded.update(alike)
     return found, frozenset(padded)

@@ -24,18 +24,18 @@ from .classify import (
     LEAVES,
     TRANSPOSED,
     VIEWS,
-    behind_views,
     is_inline,
-    outer_product,
+    is_outer_product,
     rows_operand,
-    scatter_behind,
+    summed_scatter,
+    through_views,
 )
-from .concat import Join, joins
+from .concat import ConcatPart, concat_parts
 from .layout_ops import copy, with_copied_roots
-from .padding import Margin, margins
-from .rematerialize import computed_again
+from .padding import Padding, absorbed_padding
+from .rematerialize import rematerialized
 
-SMALL = 1024  # elements of state that may be updated through a copy, at the end of a step
+MAX_COPIED = 1024  # elements of state that is updated through a copy, at the end of a step
 
 
 @dataclass(eq=False)
@@ -67,9 +67,9 @@ class Plan:
     in_place: dict[Value, Value]  # new value -> the state whose memory it takes
     copied: dict[Value, Value]  # state -> new value that is copied to it at the end of a step
     rows: dict[Value, None]  # sample values that a weights phase reads with features in lanes
-    margins: dict[Value, Margin]  # stored values that have a number around them, for those who read them padded
+    padding: dict[Value, Padding]  # stored values that have a number around them, for those who read them padded
     padded: frozenset[Value]  # and these
-    joins: dict[Value, Join]  # stored values that are part of a larger one's memory
+    concat_parts: dict[Value, ConcatPart]  # stored values that are part of a larger one's memory
 
     @property
     def phases(self) -> list[list[Group]]:
@@ -94,12 +94,12 @@ class Planner:
         self.stored: dict[Value, Group] = {}
         self.rows: dict[Value, None] = {}  # in a fixed order: memory is laid out by it
         self.strips: dict[Value, None] = {}  # of them, those that only weights' gradients read
-        self.padded = self.again = self.wholes = frozenset[Value]()
-        inner = lambda v: v not in self.roots and v.primitive is not result_of  # which a loop writes, without a margin
-        self.margins, self.padded = margins(program, inner, self._computed)
-        self.again = computed_again(program, self.roots, self._computed)
-        self.joins = joins(program, self.roots, self._lies_alone) if inside else {}
-        self.wholes = frozenset(join.whole for join in self.joins.values())
+        self.padded = self.rematerialized = self.wholes = frozenset[Value]()
+        inner = lambda v: v not in self.roots and v.primitive is not result_of  # which a loop writes, without padding
+        self.padding, self.padded = absorbed_padding(program, inner, self._computed)
+        self.rematerialized = rematerialized(program, self.roots, self._computed)
+        self.concat_parts = concat_parts(program, self.roots, self._lies_alone) if inside else {}
+        self.wholes = frozenset(part.whole for part in self.concat_parts.values())
         self.read: dict[Group, dict[Value, None]] = {}
 
     def plan(self) -> Plan:
@@ -118,20 +118,25 @@ class Planner:
             in_place = {}
             self._set_phases(groups, in_place)
         groups.sort(key=lambda g: g.phase)
-        return Plan(self.program, groups, self.stored, in_place, copied, self.rows, self.margins, self.padded,
-                    self.joins)  # fmt: skip
+        return Plan(self.program, groups, self.stored, in_place, copied, self.rows, self.padding, self.padded,
+                    self.concat_parts)  # fmt: skip
 
     def _inline(self, v: Value) -> bool:
         return is_inline(v, self.inline)
 
     def _is_view(self, v: Value) -> bool:
-        return (v.primitive in VIEWS and not self._inline(v)) or v in self.padded or v in self.again or v in self.wholes
+        return (
+            (v.primitive in VIEWS and not self._inline(v))
+            or v in self.padded
+            or v in self.rematerialized
+            or v in self.wholes
+        )
 
     def _computed(self, v: Value) -> bool:
         return not self._inline(v) and not self._is_view(v)
 
     def _lies_alone(self, v: Value) -> bool:
-        return self._computed(v) and v not in self.margins and v.primitive is not result_of
+        return self._computed(v) and v not in self.padding and v.primitive is not result_of
 
     # ---- who uses what ----------------------------------------------------------------------------------------
 
@@ -146,7 +151,7 @@ class Planner:
         """The computed Value that ``user`` needs through ``i``, seen through views; an inlined number needs none."""
         if self._is_view(i):
             for j in i.inputs:
-                self._note(j, user, pointwise and i in self.again and j.kind == i.kind)
+                self._note(j, user, pointwise and i in self.rematerialized and j.kind == i.kind)
         elif not self._inline(i) and (user, pointwise) not in self.uses[i]:
             self.uses[i].append((user, pointwise))
 
@@ -187,10 +192,10 @@ class Planner:
         self._join(v, target)
         if heavy:
             target.core, target.outer, target.scatter = v, self._outer(v), scatter is not None
-        if scatter is not None and behind_views(scatter.inputs[0]).kind == "sample":
+        if scatter is not None and through_views(scatter.inputs[0]).kind == "sample":
             self.rows[scatter.inputs[0]] = None
             self.strips.pop(scatter.inputs[0], None)
-        if v in self.roots or v in self.joins or any(self.group_of[u] is not target or not p for u, p in uses):
+        if v in self.roots or v in self.concat_parts or any(self.group_of[u] is not target or not p for u, p in uses):
             target.stores.append(v)
             self.stored[v] = target
 
@@ -212,11 +217,11 @@ class Planner:
 
     def _outer(self, v: Value) -> bool:
         """Whether v is a weight's gradient that can be computed without its product per sample."""
-        return outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
+        return is_outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
 
     def _scatter(self, v: Value) -> Value | None:
         """The scatter behind v, if nothing else needs its table per sample."""
-        s = scatter_behind(v)
+        s = summed_scatter(v)
         return s if s is v or (s is not None and len(self.uses[s]) == 1 and s not in self.roots) else None
 
     def _merged(self, v: Value, groups: list[Group], heavy: bool) -> Group | None:
@@ -310,7 +315,7 @@ class Planner:
         self.readers = {s: [g for g in groups if s in self.loads(g)] for s in self.program.updates}
         for s, new in self.program.updates.items():
             alone = list(self.program.updates.values()).count(new) == 1 and new not in self.program.outputs.values()
-            if alone and new in self.stored and s.size > SMALL and self._pointwise_reader(s, self.stored[new]):
+            if alone and new in self.stored and s.size > MAX_COPIED and self._pointwise_reader(s, self.stored[new]):
                 in_place[new] = s
             else:
                 copied[s] = new

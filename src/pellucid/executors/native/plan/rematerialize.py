@@ -13,11 +13,11 @@ from ....ops.elementwise import add, multiply, subtract
 from ....ops.reduce import reduce_max, reduce_min, reduce_sum
 from ....program import Program
 
-LARGE = 1024  # elements of a sample; smaller ones stay in the cache
-CHEAP = (add, subtract, multiply)
+MIN_ELEMENTS = 1024  # elements of a sample; smaller ones stay in the cache
+ARITHMETIC = (add, subtract, multiply)
 
 
-def computed_again(program: Program, roots: Collection[Value], in_memory: Callable[[Value], bool]) -> frozenset[Value]:
+def rematerialized(program: Program, roots: Collection[Value], in_memory: Callable[[Value], bool]) -> frozenset[Value]:
     """Sums, differences and products of a large sample and something shared, where the sample is in memory anyway."""
     users: dict[Value, list[Value]] = {v: [] for v in program.order}
     for v in program.order:
@@ -31,8 +31,8 @@ def computed_again(program: Program, roots: Collection[Value], in_memory: Callab
             return a == b
         return user.primitive in (reduce_sum, reduce_max, reduce_min)
 
-    def again(v: Value) -> bool:
-        if v.primitive not in CHEAP or v.kind != "sample" or v.size < LARGE or v in roots:
+    def is_cheap_again(v: Value) -> bool:
+        if v.primitive not in ARITHMETIC or v.kind != "sample" or v.size < MIN_ELEMENTS or v in roots:
             return False
         samples = [i for i in v.inputs if i.kind == "sample"]
         own = users[v]
@@ -45,4 +45,4 @@ def computed_again(program: Program, roots: Collection[Value], in_memory: Callab
         (x,) = samples
         return x.shape == v.shape and in_memory(x) and any(not u.primitive.elementwise for u in users[x])
 
-    return frozenset(v for v in program.order if again(v))
+    return frozenset(v for v in program.order if is_cheap_again(v))

@@ -4,75 +4,69 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ....graph import Value, input
 from ....ops.contract import contract_of, parse
 from ....ops.conv import window_operand
-from ....ops.loop import Body, rebuilt, result_of, scan_of, wanted_of_loops
+from ....ops.loop import Body, rebuilt
 from ....ops.movement import transpose_of
+from ....passes.rewrite import rewrite
 from ....program import Program
-from .layout_ops import copy, packed
+from .layout_ops import copy, packed_rows
 
-LEAST = 8  # columns of the other factor, with which that is worth it outside of loops
+MIN_COLUMNS = 8  # columns of the other factor, with which that is worth it outside of loops
 
 
-def with_turned(program: Program) -> Program:
-    """The program with turned copies of such weights."""
-    new: dict[Value, Value] = {}
-    wanted = wanted_of_loops(program)
-    results: dict[Value, dict[Value, Value]] = {}
+def with_weight_layout(program: Program) -> Program:
+    """The program with transposed copies of such weights."""
     made: dict[tuple, Value] = {}
 
-    def once(v: Value) -> Value:
+    def unique(v: Value) -> Value:
         """The copy, or one like it that there is already."""
         (x,) = v.inputs
         key = (v.primitive, x.inputs, x.attributes["axes"]) if x.primitive is transpose_of else (v.primitive, x)
         return made.setdefault(key, v)
 
-    for v in program.order:
-        inputs = tuple(new[i] for i in v.inputs)
-        if not v.inputs:
-            new[v] = v
-        elif v.primitive is result_of:
-            new[v] = results[v.inputs[0]][v.attributes["of"]]
-        elif v.primitive is scan_of:
-            body = v.attributes["body"]
-            leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
-            matrices = read_by_rows(body, leaves)
-            given = list(inputs)
-            for k, leaf in enumerate(body.leaves):
-                x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
-                if leaf in matrices:
-                    given[k] = once(packed(x))
-                elif leaf in leaves:
-                    given[k] = once(copy(x))
-            new[v], results[v] = rebuilt(v, tuple(given), wanted[v], functools.partial(inside, leaves=leaves))
-        elif v.primitive is contract_of and (found := read_across([v], LEAST)):
-            pairs = zip(v.inputs, inputs, strict=True)
-            factors = tuple(once(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
-            new[v] = product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
-        else:
-            new[v] = v.primitive(*inputs, **v.attributes) if inputs != v.inputs else v
-    return program.mapped(new)
+    def of_loop(v: Value, inputs: tuple[Value, ...], wanted: Iterable[Value]) -> tuple[Value, dict[Value, Value]]:
+        body = v.attributes["body"]
+        leaves = {leaf: axes for leaf, axes in read_across(body.order, 0).items() if leaf in body.consts}
+        matrices = read_by_rows(body, leaves)
+        given = list(inputs)
+        for k, leaf in enumerate(body.leaves):
+            x = transpose_of(inputs[k], axes=leaves[leaf]) if leaf in leaves else inputs[k]
+            if leaf in matrices:
+                given[k] = unique(packed_rows(x))
+            elif leaf in leaves:
+                given[k] = unique(copy(x))
+        return rebuilt(v, tuple(given), wanted, functools.partial(with_transposed_constants, leaves=leaves))
+
+    def of_product(v: Value, inputs: tuple[Value, ...]) -> Value | None:
+        if v.primitive is not contract_of or not (found := read_across([v], MIN_COLUMNS)):
+            return None
+        pairs = zip(v.inputs, inputs, strict=True)
+        factors = tuple(unique(copy(transpose_of(x, axes=found[w]))) if w in found else x for w, x in pairs)
+        return product(v, factors, {k: found[w] for k, w in enumerate(v.inputs) if w in found})
+
+    return rewrite(program, of_product, of_loop)
 
 
-def read_by_rows(body: Body, turned: Collection[Value]) -> list[Value]:
+def read_by_rows(body: Body, transposed: Collection[Value]) -> list[Value]:
     """Constants of a loop over samples that are but matrices times vectors in it, with sums along their last axis."""
     found: dict[Value, bool] = {}
     for v in body.order:
         for k, w in enumerate(v.inputs):
             found[w] = (
-                found.get(w, True) and w in body.consts and w.ndim == 2 and is_matrix_times_vector(v, k, w in turned)
+                found.get(w, True) and w in body.consts and w.ndim == 2 and multiplies_vector(v, k, w in transposed)
             )
     return [w for w, good in found.items() if good]
 
 
-def is_matrix_times_vector(v: Value, k: int, turned: bool) -> bool:
+def multiplies_vector(v: Value, k: int, transposed: bool) -> bool:
     if v.primitive is not contract_of or v.inputs[k].kind == "sample" or v.inputs[1 - k].kind == "shared":
         return False
     *both, out = parse(v.attributes["spec"])
-    letters = both[k][::-1] if turned else both[k]
+    letters = both[k][::-1] if transposed else both[k]
     return both[1 - k] == letters[1:] and out == letters[:1]
 
 
@@ -110,26 +104,22 @@ def _axes(v: Value, k: int, least: int) -> tuple[int, ...] | None:
     return tuple(letters.index(c) - len(letters) for c in order) if needed else None
 
 
-def product(v: Value, factors: tuple[Value, ...], turned: dict[int, tuple[int, ...]]) -> Value:
-    """The contraction of factors of which some are turned, with their axes in that order."""
+def product(v: Value, factors: tuple[Value, ...], transposed: dict[int, tuple[int, ...]]) -> Value:
+    """The contraction of factors of which some are transposed, with their axes in that order."""
     a, b, out = parse(v.attributes["spec"])
     letters = [a, b]
-    for k, axes in turned.items():
+    for k, axes in transposed.items():
         letters[k] = "".join(letters[k][i] for i in axes)
     return contract_of(*factors, spec=f"{letters[0]},{letters[1]}->{out}")
 
 
-def inside(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
-    """The body of a loop that is given some of its constants turned."""
-    new: dict[Value, Value] = {}
-    for v in body.order:
+def with_transposed_constants(body: Program, leaves: dict[Value, tuple[int, ...]]) -> Program:
+    """The body of a loop that is given some of its constants transposed."""
+
+    def of_transposed(v: Value, inputs: tuple[Value, ...]) -> Value | None:
         if v in leaves:
-            new[v] = input(v.name or "", tuple(v.shape[a] for a in leaves[v]), v.dtype, v.kind)
-        elif not v.inputs:
-            new[v] = v
-        elif any(i in leaves for i in v.inputs):
-            axes = {k: leaves[i] for k, i in enumerate(v.inputs) if i in leaves}
-            new[v] = product(v, tuple(new[i] for i in v.inputs), axes)
-        else:
-            new[v] = v.primitive(*(new[i] for i in v.inputs), **v.attributes)
-    return Program({key: new[v] for key, v in body.inputs.items()}, {key: new[v] for key, v in body.outputs.items()})
+            return input(v.name or "", tuple(v.shape[a] for a in leaves[v]), v.dtype, v.kind)
+        axes = {k: leaves[i] for k, i in enumerate(v.inputs) if i in leaves}
+        return product(v, inputs, axes) if axes else None
+
+    return rewrite(body, of_transposed)

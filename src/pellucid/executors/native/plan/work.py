@@ -25,12 +25,12 @@ def parts_of(axis: int, elements: int) -> int:
 
 # What one sample costs beside its multiplications, and a block of samples, in as many of them; and a weight to be read.
 # LeNet-5 took 20 us for one and 131 for 2 to 16; 784-1024-10 46 and 290; ResNet-18 11.5 ms and 163.
-ONE, BLOCK, WEIGHT = 1_500_000, 5_000_000, 3
-WORTH = 30_000  # multiplications of a sample, with fewer there is nothing to gain
-TILES = 9 / 4  # how many fewer multiplications tiles of samples take
+SAMPLE_COST, BLOCK_COST, WEIGHT_COST = 1_500_000, 5_000_000, 3
+MIN_WORK = 30_000  # multiplications of a sample, with fewer there is nothing to gain
+TILE_GAIN = 9 / 4  # how many fewer multiplications tiles of samples take
 
 
-def most_alone(program: Program, width: int) -> int:
+def max_one_by_one(program: Program, width: int) -> int:
     """Of how many samples at most it is better to compute one after the other than all in lanes, mostly empty ones.
 
     By an estimate and not by the clock, so that the same call has the same result. A program that sums over samples or
@@ -40,10 +40,10 @@ def most_alone(program: Program, width: int) -> int:
     if together or any(v.kind != "sample" for v in program.outputs.values()):
         return 1
     whole, tiled = work(program), sum(multiplications(v) for v in program.order if fits(v))
-    if whole < WORTH:
+    if whole < MIN_WORK:
         return 1
-    one = whole + WEIGHT * sum(v.size for v in program.state.values()) + ONE
-    return min(width - 1, int((width * (whole - tiled + tiled / TILES) + BLOCK) / one))
+    one = whole + WEIGHT_COST * sum(v.size for v in program.state.values()) + SAMPLE_COST
+    return min(width - 1, int((width * (whole - tiled + tiled / TILE_GAIN) + BLOCK_COST) / one))
 
 
 SMALL_WORK = 8_000_000  # multiplications in a step under which sharing it costs more than it gains

@@ -17,16 +17,18 @@ from ....ops.gather import scatter_of
 from ....ops.loop import result_of, scan_of
 from ....ops.movement import constant_of, fill_with, iota_of
 from ....ops.winograd import winograd_product
+from ....program import Program
 from ..build.builder import Builder
 from ..build.task import Task
 from ..jit.compiler import readable
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import FREE, LEAVES, VIEWS
+from ..plan.passes import stages
 from ..plan.planner import Group
 from ..plan.work import multiplications
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .executable import Executable
 
 BATCH = 32  # for which memory and arithmetic are given, if not asked otherwise
 DEPTH = 4  # of what is written into one line
@@ -38,31 +40,43 @@ LAYOUTS = {
 }
 
 
-def plan_text(run: Run, batch_size: int = BATCH) -> str:
+def plan_text(executable: Executable, batch_size: int = BATCH) -> str:
     """Phases and their nests: kind, loop space, operations, what is loaded and stored; and totals for a batch."""
-    return Picture(run).text(batch_size)
+    return Picture(executable).text(batch_size)
 
 
-def dump(run: Run, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
+def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
     """Write program.txt, plan.txt, module.ll and assembly.s; each file is there whole or not at all.
 
     A program that also has code for one sample alone has it described in the subfolder one_sample.
     """
-    picture = Picture(run)
-    code, assembly = readable(picture.modules, run.host)
-    comment = "#" if run.host.x86 else "//"
+    picture = Picture(executable)
+    code, assembly = readable(picture.modules, executable.host)
+    comment = "#" if executable.host.x86 else "//"
     write_all(
         Path(folder),
         {
-            "program.txt": f"As it was given:\n\n{run.program.listing(full=True)}\n\nSimplified, as it is computed; "
-            f"plan.txt has the same names:\n\n{picture.plan.program.listing(full=True)}\n",
+            "program.txt": program_text(executable, picture.plan.program),
             "plan.txt": picture.text(batch_size) + "\n",
             "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
             "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),
         },
     )
-    if run.alone is not None:
-        dump(run.alone, Path(folder) / "one_sample", 1)
+    if executable.one_sample is not None:
+        dump(executable.one_sample, Path(folder) / "one_sample", 1)
+
+
+def program_text(executable: Executable, planned: Program) -> str:
+    """The program as it was given, after each pass that changed it, and as it is planned."""
+    programs = {"As it was given": executable.program, "Simplified": executable.simplified}
+    programs |= {f"After the pass {name}": program for name, program in stages(executable.simplified)}
+    programs |= {"As it is computed; plan.txt has the same names": planned}
+    parts, before = [], ""
+    for heading, program in programs.items():
+        text = program.listing(full=True)
+        parts.append(f"{heading}:\n\n{text}\n" if text != before or program is planned else f"{heading}: the same.\n")
+        before = text
+    return "\n".join(parts)
 
 
 def write_all(folder: Path, texts: Mapping[str, str]) -> None:
@@ -81,8 +95,8 @@ def write_all(folder: Path, texts: Mapping[str, str]) -> None:
 class Picture:
     """The plan and the modules of a program, made once more to be looked at."""
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.builder = run, Builder(run.simplified, run.host)
+    def __init__(self, executable: Executable) -> None:
+        self.executable, self.builder = executable, Builder(executable.simplified, executable.host)
         self.modules = list(self.builder.modules())
         self.plan, self.phases = self.builder.plan, self.builder.phases
         self.loops = {loop.steps: loop for loop in self.builder.loops.values()}
@@ -99,8 +113,8 @@ class Picture:
             self.values[buffer] = v
         for name, buffer in self.builder.built.raw.items():
             self.values[buffer] = self.plan.program.inputs[name]
-        reused = [p for p in self.builder.built.places if len(p.buffers) > 1]
-        self.places = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
+        reused = [p for p in self.builder.built.slots if len(p.buffers) > 1]
+        self.slots = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
 
     # ---- the text -----------------------------------------------------------------------------------------------
 
@@ -113,14 +127,14 @@ class Picture:
         return "\n".join([*lines, *self._end()])
 
     def _totals(self, n: int) -> Iterator[str]:
-        host, built, program = self.run.host, self.builder.built, self.plan.program
+        host, built, program = self.executable.host, self.builder.built, self.plan.program
         nests = sum(map(len, self.phases))
         yield f"{host.cpu}: {host.width} lanes of 32 bits, {host.accumulators} vectors for a tile"
         yield f"{counted(nests, 'nest')} in {counted(len(self.phases), 'phase')}, a barrier after each phase"
         kept = sum(v.size * BYTES[v.dtype] for v in program.state.values())
         blocks = -(-n // host.width)
-        own = sum(self.run.bytes(p, blocks) for p in built.places)
-        apart = sum(self.run.length(b, blocks, b.size) * BYTES[b.dtype] for b in built.scratch)
+        own = sum(self.executable.bytes(p, blocks) for p in built.slots)
+        apart = sum(self.executable.length(b, blocks, b.size) * BYTES[b.dtype] for b in built.scratch)
         values = f"{size(own)} for values, {size(apart)} without reuse"
         yield f"memory for a batch of {n}: {values}, beside {size(kept)} of state"
         products, others = arithmetic(program.order, n)
@@ -211,8 +225,8 @@ class Picture:
         v = self.values[b] if stored is None else stored
         name = self.names[v] if stored is None else self._target(v)
         a_sample = "" if b.kind == "shared" else " a sample"
-        place = f", place {self.places[b]}" if b in self.places else ""
-        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{place}"
+        slot = f", slot {self.slots[b]}" if b in self.slots else ""
+        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{slot}"
 
     def _target(self, v: Value) -> str:
         """A Value's name, and where it is the new value of state, which."""

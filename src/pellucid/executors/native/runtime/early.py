@@ -10,10 +10,10 @@ import weakref
 from typing import TYPE_CHECKING
 
 from ....graph import GraphError
-from ..jit import cache, target
+from ..jit import cache
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .executable import Executable
 
 # operations that quick code makes in about the time in which fast code is compiled: of a program, of each nest more
 WORK, NEST_WORK = 3_000_000_000, 200_000_000
@@ -30,48 +30,35 @@ class Early:
         self.done, self.limit = 0, -1
         self.owner: weakref.ref | None = None  # the run that quick code is for
 
-    def run(self, run: Run, samples: int, batch: int) -> Run | None:
-        """The program as quick code, for so many samples more; None where fast code is there, or pays."""
-        if not self.pays(run, samples, batch):
-            for one in (run, run.like):  # no more, and its memory
-                if one is not None:
-                    one.__dict__.pop("first", None)
-            return None
-        first = run.first
-        self.done += work(first, samples, batch)
-        first.threads = run.threads
-        return first
+    def use(self, run: object, executable: Executable, samples: int, batch: int) -> bool:
+        """Whether quick code computes so many samples more, which count; not where fast code is there, or pays."""
+        if not self.pays(run, executable, samples, batch):
+            return False
+        self.done += work(executable.quick, samples, batch)
+        return True
 
-    def pays(self, run: Run, samples: int, batch: int) -> bool:
+    def pays(self, run: object, executable: Executable, samples: int, batch: int) -> bool:
         """Whether quick code is made for so many samples more; if not, it never is again."""
         if self.limit < 0:
-            self.limit, self.owner = limit(run), weakref.ref(run)
+            self.limit, self.owner = limit(executable), weakref.ref(run)
         if self.owner is not None and self.owner() is not run:
             self.limit = 0
-        made = "function" in (run.like or run).__dict__
-        if not self.limit or made or self.done + work(run.first, samples, batch) > self.limit:
+        made = "function" in executable.__dict__
+        if not self.limit or made or self.done + work(executable.quick, samples, batch) > self.limit:
             self.limit = 0
         return self.limit > 0
 
 
-def work(run: Run, samples: int, batch: int) -> int:
+def work(executable: Executable, samples: int, batch: int) -> int:
     """Operations for so many samples, and what calling the nests costs."""
-    return samples * run.work + -(-samples // batch) * len(run.built.plan.groups) * CALL_WORK
+    return samples * executable.work + -(-samples // batch) * len(executable.built.plan.groups) * CALL_WORK
 
 
-def quickly(run: Run) -> Run:
-    """The program of a run, for quick code."""
-    made = type(run)(run.program, run.threads)
-    made.host, made.early.limit = target.quick(run.host), 0
-    made.__dict__ |= {"simplified": run.simplified, "name": run.name, "alone": None}
-    return made
-
-
-def limit(run: Run) -> int:
+def limit(executable: Executable) -> int:
     """Operations that quick code may make; none where fast code is in the cache."""
-    if not asked() or run.name is None or cache.is_kept(run.name, run.host):
+    if not asked() or executable.name is None or cache.is_kept(executable.name, executable.host):
         return 0
-    groups = run.first.built.plan.groups
+    groups = executable.quick.built.plan.groups
     distinct = {tuple((v.primitive.name, v.shape, v.kind) for v in g.values) for g in groups}
     return WORK + NEST_WORK * len(distinct)
 

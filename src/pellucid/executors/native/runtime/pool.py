@@ -20,7 +20,7 @@ from ..abi import aligned
 from . import handover
 
 BRIEF_WORK = 100_000_000  # multiplications in a run that is over before anybody presses Ctrl-C
-MOST = 64  # threads of a run that is handed over
+MAX_WORKERS = 64  # threads of a run that is handed over
 CLOSE, CROWDED = 0.001, 0.1  # seconds: runs that follow each other closely; how long a meeting of two is remembered
 
 
@@ -111,8 +111,8 @@ class Pool:
         """Let workers linger, each on a processor of its own."""
         workers = [cls._worker() for _ in range(1, threads)]
         for thread, worker in enumerate(workers, 1):
-            worker.put(functools.partial(place, thread, threads), linger=True)
-        place(0, threads)
+            worker.put(functools.partial(pin_briefly, thread, threads), linger=True)
+        pin_briefly(0, threads)
         cls.idle += workers
 
     @classmethod
@@ -121,7 +121,7 @@ class Pool:
         done: queue.SimpleQueue = queue.SimpleQueue()
 
         def part(thread: int) -> None:
-            place(thread, threads)
+            pin_briefly(thread, threads)
             function(*arguments, thread)
             done.put(thread)
 
@@ -132,7 +132,7 @@ class Pool:
         for worker, thread in zip(workers, others, strict=True):
             worker.put(functools.partial(part, thread), linger=brief)
         if brief:
-            place(0, threads)
+            pin_briefly(0, threads)
             function(*arguments, 0)
         waiting, error = len(workers), None
         while waiting:
@@ -161,7 +161,7 @@ class Pool:
             return cls.idle.pop()
         except IndexError:
             number = next(cls.numbers)
-            if number >= MOST:
+            if number >= MAX_WORKERS:
                 return Worker(np.zeros(handover.BOX, np.int64))
             cls.count = number + 1
             return Worker(cls.boxes[number])
@@ -170,7 +170,7 @@ class Pool:
     def forget(cls) -> None:
         """In a forked child: the threads are not there, and nobody will open the lock."""
         cls.idle, cls.lock, cls.numbers, cls.count = [], threading.Lock(), itertools.count(), 0
-        cls.boxes = aligned(MOST * handover.BOX, "int64").reshape(MOST, -1)
+        cls.boxes = aligned(MAX_WORKERS * handover.BOX, "int64").reshape(MAX_WORKERS, -1)
         cls.address = cls.boxes.ctypes.data
 
 
@@ -201,7 +201,7 @@ def stopped_by_interrupt(info: np.ndarray):
         before(*caught[0])
 
 
-def place(thread: int, threads: int) -> None:
+def pin_briefly(thread: int, threads: int) -> None:
     """Begin on a processor of its own, where the system can tell: two threads that wait for each other on one are slow.
 
     The thread is not kept there: on a busy machine the system then moves it away from other work. (Kept there beside a

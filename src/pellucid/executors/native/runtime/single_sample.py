@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,43 +15,48 @@ from .. import abi
 from ..abi import aligned
 from ..plan.buffer import BYTES
 from ..plan.work import SMALL_WORK, useful_threads
+from .executable import Executable, refuse
 from .limits import environment, processors
-from .pool import MOST, Pool
-
-if TYPE_CHECKING:
-    from .run import Run
+from .pool import MAX_WORKERS, Pool
+from .workspace import Workspace
 
 
-class Once:
-    """``once(state, inputs)`` is ``program`` on one sample; ``run`` runs the same without its leading axis."""
+class SingleSample:
+    """``single_sample(state, inputs)`` is ``program`` on one sample, by the code of the program without its leading
+    axis."""
 
-    def __init__(self, program: Program, run: Run) -> None:
-        self.program, self.run, self.function = program, run, run.function
-        run.make_memory(1)
+    def __init__(self, program: Program, one_sample: Executable, threads: int | None) -> None:
+        self.program, self.executable, self.threads = program, one_sample, threads
+        self.function, self.work, built = one_sample.function, one_sample.work, one_sample.built
+        self.has_samples = any(v.kind == "sample" for v in program.inputs.values())
+        self.workspace = Workspace(one_sample)
+        self.workspace.reserve(1)
         # inputs are copied: faster than to ask numpy for their addresses
         self.inputs = {name: of_one(v, aligned(v.size, v.dtype)) for name, v in program.inputs.items()}
-        self.outputs = {name: of_one(v, run.memory[run.built.outputs[name]]) for name, v in program.outputs.items()}
-        self.info, self.fixed = aligned(abi.LENGTH, "int64"), (np.zeros(1, np.int64), np.zeros(len(program.outputs)))
-        self.info[[abi.ROWS, abi.BATCH, abi.THREADS, abi.WATCH]] = 1, 1, 1, -1
-        self.table = run.table(*self.fixed, self.info, {}, self.inputs)
+        arrays = self.workspace.arrays
+        self.outputs = {name: of_one(v, arrays[built.outputs[name]]) for name, v in program.outputs.items()}
+        self.order, self.totals = np.zeros(1, np.int64), np.zeros(len(program.outputs))
+        self.info = aligned(abi.LENGTH, "int64")
+        self.info[:] = one_sample.info(1, 1, 1)
+        self.table = self.workspace.table(self.order, self.totals, self.info, {}, self.inputs)
         self.addresses = self.table.ctypes.data, self.info.ctypes.data
         self.known: dict[str, weakref.ref | None] = dict.fromkeys(program.state)  # whose addresses are in the table
-        self.places = {name: run.built.table[buffer] for name, buffer in run.built.state.items()}
-        self.useful = useful_threads(run.work, sum(v.size * BYTES[v.dtype] for v in program.state.values()))
+        self.positions = {name: built.table[buffer] for name, buffer in built.state.items()}
+        self.useful = useful_threads(self.work, sum(v.size * BYTES[v.dtype] for v in program.state.values()))
 
     def __call__(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return self.on(state, bind_inputs(self.program, inputs, 1)[0])
+        return self.run(state, bind_inputs(self.program, inputs, 1)[0])
 
-    def on(self, state: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, state: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same for arrays of which `fits` is true."""
         threads = self.useful  # more than processors would only be in each other's way
         if threads > 1:
-            threads = min(threads, self.run.threads or environment() or MOST, processors())
-        with self.run.lock:
+            threads = min(threads, self.threads or environment() or MAX_WORKERS, processors())
+        with self.workspace.lock:
             held = self._find(state)
             for name, memory in self.inputs.items():
                 memory[...] = given[name]
-            if self.run.work < SMALL_WORK:
+            if self.work < SMALL_WORK:
                 self.info[abi.THREADS] = 1
                 Pool.run_short(self.function, *self.addresses, threads)
             else:  # worth to wake threads for
@@ -62,7 +67,7 @@ class Once:
             del held
             if self.info[abi.ERROR]:
                 self.info[abi.ERROR] = 0
-                self.run.refuse(self.program, state, given)
+                refuse(self.program, state, given)
             return {name: a.copy() for name, a in self.outputs.items()}
 
     def fits(self, inputs: Mapping[str, Any]) -> bool:
@@ -71,7 +76,7 @@ class Once:
             a = inputs.get(name)
             if type(a) is not np.ndarray or a.dtype != memory.dtype or a.shape != memory.shape:
                 return False
-        return len(inputs) == len(self.inputs)
+        return len(inputs) == len(self.inputs) and self.has_samples
 
     def each(self, state: Mapping[str, Any], inputs: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """Several samples, one after the other."""
@@ -94,8 +99,8 @@ class Once:
             if array is None or known is None or known() is not array:
                 given, array = array, np.ascontiguousarray(bind_state(self.program, state, name))
                 self.known[name] = weakref.ref(array) if array is given else None
-                if name in self.places:
-                    self.table[self.places[name]] = array.ctypes.data
+                if name in self.positions:
+                    self.table[self.positions[name]] = array.ctypes.data
             held.append(array)
         return held
 
