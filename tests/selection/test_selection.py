@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
-from pellucid import ArgumentError, DataError, GraphError, nn, optim, selection
+from pellucid import DataError, GraphError, nn, optim, selection
 from pellucid.errors import ArgumentError
 from pellucid.selection import Folds, ModelEstimator, Validation, compare, cross_validate, split_folds
 
