@@ -47,7 +47,7 @@ def images(
         raise DataError("images() needs Pillow: pip install 'pellucid[images]'") from None
     pixels_of = height_width("images", "size", size)
     skip_bad = flag("images", "skip_bad", skip_bad)
-    grey = None if grey is None else flag("images", "grey", grey)
+    gray = None if gray is None else flag("images", "gray", gray)
     check_pixel_type("images", dtype)
     classes = _classes(Path(folder))
     pictures: list[tuple[Path, int, Any]] = []
