@@ -25,7 +25,7 @@ class NotFinite(ArithmeticError):
 
 
 def as_threads(asked: Any, what: str = "threads") -> int | None:
-    """A number of threads as someone asks for it, or None for the executor's choice; `GraphError` for what is none.
+    """A number of threads as someone asks for it, or None for the executor's choice; `GraphError` for anything else.
 
     >>> as_threads("2"), as_threads(None)
     (2, None)

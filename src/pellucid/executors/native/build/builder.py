@@ -35,7 +35,7 @@ from ..plan.steps import Steps
 from ..plan.work import operations
 from .loops import Loop, at
 from .select import Ways, finished
-from .step_loop import emit_run
+from .step_loop import StepLayout, emit_run
 from .task import Task
 
 
@@ -146,16 +146,10 @@ class Builder:
     def _run(self) -> ir.Function:
         built = self.built
         assert built.order is not None and built.totals is not None
-        return emit_run(
-            self.phases,
-            built.table,
-            built.order,
-            [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()],
-            [built.outputs[name] for name in built.counted],
-            built.totals,
-            self.h.width,
-            self.h.x86,
-        )
+        copies = [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()]
+        sums = [built.outputs[name] for name in built.counted]
+        layout = StepLayout(built.table, built.order, copies, sums, built.totals)
+        return emit_run(self.phases, layout, self.h.width, self.h.x86)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
