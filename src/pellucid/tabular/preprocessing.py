@@ -77,7 +77,7 @@ class PreprocessingSpec:
             choice("", name, getattr(self, name), among=words)
         flag("", "indicator", self.indicator)
         number("", "fill_value", self.fill_value)
-        whole("", "neighbours", self.neighbours)
+        whole("", "neighbors", self.neighbors)
 
     def of_numbers(self) -> list[tuple[str, Any]]:
         """The steps for columns of numbers with NaN where missing."""
