@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import FrozenInstanceError
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -68,10 +69,26 @@ def whole(
     """
     if optional and value is None:
         return None
-    if isinstance(value, Integral) and _within(value, None, least, None, most):
-        return _plain(value)
+    try:
+        n = None if isinstance(value, bool) else operator.index(value)  # an array of one whole number is one too
+    except TypeError:
+        n = None
+    if n is not None and _within(n, None, least, None, most):
+        return n
     wanted = "a whole number" + _range(None, least, None, most)
     raise wrong(owner, name, wanted, value, optional, hint or of_text(owner, value))
+
+
+def wholes(owner: Any, name: str, value: Any, *, least: int | None = 1) -> tuple[int, ...]:
+    """Several whole numbers, or one, as a tuple of ints; else `ArgumentError`.
+
+    >>> wholes("Reshape", "shape", [2, 3])
+    (2, 3)
+    """
+    given = value if isinstance(value, Sequence | range) or getattr(value, "ndim", 0) == 1 else (value,)
+    if isinstance(given, str):
+        raise wrong(owner, name, "whole numbers" + _range(None, least, None, None), value)
+    return tuple(whole(owner, name, n, least=least) for n in given)
 
 
 def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
@@ -85,14 +102,29 @@ def flag(owner: Any, name: str, value: Any, *, hint: str = "") -> bool:
     raise wrong(owner, name, "True or False", value, False, hint or of_text(owner, value))
 
 
-def choice(owner: Any, name: str, value: Any, *, among: tuple) -> Any:
-    """``value`` if it is one of those, else `ArgumentError`.
+def choice(owner: Any, name: str, value: Any, *, among: Iterable, hint: str = "") -> Any:
+    """The one of those that ``value`` is, else `ArgumentError`; ``hint`` says more.
 
-    >>> choice("LBFGS", "line_search", None, among=("strong_wolfe", None))
+    >>> choice("Bidirectional", "merge", "add", among=("add", None))
+    'add'
+    >>> choice("vgg", "depth", 17, among=(16, 19))
+    Traceback (most recent call last):
+        ...
+    pellucid.errors.ArgumentError: vgg: depth must be 16 or 19, got 17
     """
-    if any(type(value) is type(good) and value == good for good in among):
+    for good in among:
+        if value is good or (_alike(value, good) and value == good):
+            return good
+    *others, last = map(repr, among)
+    one = f"one of {', '.join(others)} or {last}" if len(others) > 1 else " or ".join([*others, last])
+    raise wrong(owner, name, one, value, hint=hint)
+
+
+def text(owner: Any, name: str, value: Any, *, optional: bool = False) -> Any:
+    """``value`` if it is text, else `ArgumentError`; with ``optional`` None is right too."""
+    if isinstance(value, str) or (optional and value is None):
         return value
-    raise wrong(owner, name, f"one of {', '.join(map(str, among))}", value)
+    raise wrong(owner, name, "text", value, optional)
 
 
 def axes(owner: Any, name: str, value: Any) -> Any:
@@ -131,10 +163,11 @@ def checked(owner: Any, check: Callable, *names: str, **bounds: Any) -> None:
 
 
 def wrong(owner: Any, name: str, wanted: str, value: Any, optional: bool = False, hint: str = "") -> ArgumentError:
-    """The error for an option that is not as it must be; ``owner`` is a name, or what the option belongs to."""
+    """The error for an option that is not as it must be; ``owner`` is a name ("" for none), or what it belongs to."""
     who = owner if isinstance(owner, str) else type(owner).__name__
     wanted += ", or None" * optional
-    return ArgumentError(f"{who}: {name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}")
+    told = f"{name} must be {wanted}, got {value!r:.500}{f'; {hint}' if hint else ''}"
+    return ArgumentError(f"{who}: {told}" if who else told)
 
 
 def of_text(owner: Any, value: Any) -> str:
@@ -169,6 +202,13 @@ def _within(value: Any, above: Any, least: Any, below: Any, most: Any) -> bool:
         and (below is None or value < below)
         and (most is None or value <= most)
     )
+
+
+def _alike(value: Any, good: Any) -> bool:
+    """Whether both are texts, or both whole numbers, True and False apart."""
+    if isinstance(good, Integral) and not isinstance(good, bool):
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    return isinstance(value, str) and isinstance(good, str)
 
 
 def _finite(value: Any, infinite: bool) -> bool:

@@ -1,7 +1,7 @@
 """Sequences token by token: drawn at random, the likeliest next one, or the likeliest of several at once (beam search).
 
 What scores the next token is a stepper: ``stepper(tokens)``, (n,) to probabilities (n, V), ``stepper.select(rows)``, to
-go on with some of the n sequences, and ``stepper.reset(samples=n)``. `pellucid.Stepper` is one. Imports graph alone.
+go on with some of the n sequences, and ``stepper.reset(samples=n)``. `pellucid.Stepper` is one. Imports checks alone.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GraphError
+from .checks import flag, number, whole
+from .errors import DataError
 
 
 def draw(p: np.ndarray, random: np.random.Generator, temperature: float = 1.0, top_k: int | None = None) -> np.ndarray:
     """A token for each row of probabilities (n, V): drawn with p_i^(1 / temperature), scaled to sum 1.
 
     ``temperature=0`` takes the likeliest (greedy), below 1 keeps closer to it, above 1 strays farther; ``top_k`` leaves
-    only the k likeliest. Raises `GraphError` for options that say nothing.
+    only the k likeliest. Raises `ArgumentError` for other options.
 
     >>> p = np.array([[0.1, 0.7, 0.2]])
     >>> draw(p, np.random.default_rng(0), temperature=0), draw(p, np.random.default_rng(0), top_k=1)
     (array([1]), array([1]))
     """
-    if not 0 <= temperature < np.inf:
-        raise GraphError(f"temperature must be a number >= 0, got {temperature!r}")
-    if top_k is not None and (not isinstance(top_k, (int, np.integer)) or top_k < 1):
-        raise GraphError(f"top_k must be a whole number >= 1, or None for all, got {top_k!r}")
+    temperature = number("draw", "temperature", temperature, least=0)
+    top_k = whole("draw", "top_k", top_k, optional=True)
     if temperature == 0:
         return p.argmax(-1)
     logits = logarithm(p) / temperature
@@ -50,6 +49,8 @@ def draws(
     go_on: bool = False,
 ) -> Iterator[np.ndarray]:
     """What `generate` gives, token by token: (n,) for n sequences, without end, or until all drew ``end``."""
+    seed, go_on = whole("draws", "seed", seed, least=0), flag("draws", "go_on", go_on)
+    end = whole("draws", "end", end, least=0, optional=True)
     tokens = as_prompt(prompt)
     random = np.random.default_rng(seed)
     p = read(stepper, tokens, go_on)
@@ -71,9 +72,9 @@ def generate(stepper: Any, prompt: Any, length: int, **options: Any) -> np.ndarr
     Shapes: prompt (L,) to (length,), or (n, L), n sequences side by side, to (n, length). ``options``: ``temperature=``
     and ``top_k=`` of `draw`, ``seed=0``. A sequence that drew ``end=`` has only this token from there on; when all
     have, it stops. ``go_on=True`` goes on from the stepper's state (an encoder's memory, or earlier text), where it
-    otherwise forgets. Raises `GraphError` for an empty prompt.
+    otherwise forgets. Raises `DataError` for an empty prompt.
     """
-    tokens = as_prompt(prompt)
+    length, tokens = whole("generate", "length", length, least=0), as_prompt(prompt)
     drawn = islice(draws(stepper, tokens, **options), length)
     found = np.concatenate([tokens[:, :0], *(new[:, None] for new in drawn)], 1)
     return found if np.ndim(prompt) == 2 else found[0]
@@ -93,13 +94,14 @@ def beam_search(
 
     At each step the ``beams`` best beginnings stay: score = sum_t log p_t / (number of tokens)^length_penalty, so that
     0 is the likelihood itself, which favors short ones, and 1 its mean. A sequence ends with ``end``, which stays in
-    it, or at ``length``. Raises `GraphError` for an empty prompt, or without a beam.
+    it, or at ``length``. Raises `DataError` for an empty prompt, `ArgumentError` without a beam.
     """
     tokens = as_prompt(prompt)
     if len(tokens) != 1:
-        raise GraphError(f"beam_search takes one prompt (L,), got {len(tokens)}")
-    if beams < 1 or length < 1:
-        raise GraphError(f"beam_search: beams and length must be 1 or more, got {beams} and {length}")
+        raise DataError(f"beam_search takes one prompt (L,), got {len(tokens)}")
+    length, beams = whole("beam_search", "length", length), whole("beam_search", "beams", beams)
+    end = whole("beam_search", "end", end, least=0, optional=True)
+    length_penalty, go_on = number("beam_search", "length_penalty", length_penalty), flag("beam_search", "go_on", go_on)
     scores, live = np.zeros(1), np.zeros((1, 0), tokens.dtype)
     ended: list[tuple[np.ndarray, float]] = []
     p = read(stepper, tokens, go_on)
@@ -130,8 +132,8 @@ def as_prompt(prompt: Any) -> np.ndarray:
     """A prompt as whole numbers (n, L)."""
     tokens = np.atleast_2d(np.asarray(prompt))
     if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or not tokens.shape[1]:
-        raise GraphError("a prompt is at least one token, whole numbers (L,) or (n, L), got "
-                         f"{tokens.dtype} of shape {np.shape(prompt)}")  # fmt: skip
+        raise DataError("a prompt is at least one token, whole numbers (L,) or (n, L), got "
+                        f"{tokens.dtype} of shape {np.shape(prompt)}")  # fmt: skip
     return tokens.astype("int64" if tokens.dtype == "int64" else "int32")
 
 

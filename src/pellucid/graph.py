@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from .errors import GraphError
+from .errors import ArgumentError, GraphError
 
 Shape = tuple[int, ...]
 Kind = Literal["sample", "shared"]
@@ -118,7 +118,7 @@ class Primitive:
             raise GraphError(f"{self.name}: takes the options {takes}, got {got}")
         for name, (text, test) in options.items():
             if not test(given[name]):
-                raise GraphError(f"{self.name}: {name} must be {text}, got {given[name]!r}")
+                raise ArgumentError(f"{self.name}: {name} must be {text}, got {given[name]!r}")
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -169,7 +169,7 @@ class Value:
 
     def __init__(self, primitive, inputs, attributes, type, name=None) -> None:
         if not isinstance(type.dtype, str) or type.dtype not in DTYPES:
-            raise GraphError(f"{primitive.name}: dtype {type.dtype!r} is not one of {', '.join(DTYPES)}")
+            raise ArgumentError(f"{primitive.name}: dtype {type.dtype!r} is not one of {', '.join(DTYPES)}")
         self.primitive, self.inputs, self.attributes, self.type, self.name = primitive, inputs, attributes, type, name
 
     @property
@@ -246,7 +246,7 @@ def input(name: str = "", shape: Shape = (), dtype: str = "float32", kind: Kind 
     <sample_input 'x': sample float32 (2,)>
     """
     if kind not in ("sample", "shared"):
-        raise GraphError(f"input {name!r}: kind must be 'sample' or 'shared', got {kind!r}")
+        raise ArgumentError(f"input {name!r}: kind must be 'sample' or 'shared', got {kind!r}")
     make = sample_input if kind == "sample" else shared_input
     return make(name=name, shape=_lengths(shape, "input", name), dtype=dtype)
 
@@ -261,16 +261,16 @@ def state(name: str = "", shape: Shape = (), dtype: str = "float32") -> Value:
 
 
 def _lengths(shape: Iterable[Any], what: str, name: str) -> Shape:
-    """A shape as ints, NumPy's whole numbers too; `GraphError` for a name that is none."""
+    """A shape as ints, NumPy's whole numbers too; `ArgumentError` for a name that is none."""
     if not isinstance(name, str) or not name:
         meant = shape if isinstance(name, str) else name if isinstance(name, (tuple, list)) else (3,)
-        raise GraphError(f'{what}: name must be text, got {name!r}; for example pel.{what}("x", {meant!r})')
+        raise ArgumentError(f'{what}: name must be text, got {name!r}; for example pel.{what}("x", {meant!r})')
     try:
         lengths = tuple(-1 if isinstance(n, (bool, np.bool_)) else operator.index(n) for n in shape)
     except TypeError:
         lengths = (-1,)
     if min(lengths, default=0) < 0:
-        raise GraphError(f"{what} {name!r}: a shape is made of whole numbers >= 0, got {shape!r}")
+        raise ArgumentError(f"{what} {name!r}: a shape is made of whole numbers >= 0, got {shape!r}")
     return lengths
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import executors, nn, ops
 from .checks import number, whole
-from .errors import GraphError
+from .errors import ArgumentError, DataError
 from .graph import Value, input, state
 from .program import Program
 from .report import aligned
@@ -47,11 +47,11 @@ class McCullochPitts(ClassifierMixin, BaseEstimator):
         """The unit as a graph: from the sample ``x`` to ``y``."""
         weights = np.asarray(self.weights, FLOAT)
         if weights.ndim != 1:
-            raise GraphError(f"McCullochPitts: weights must be one number for each input, got shape {weights.shape}")
+            raise ArgumentError(f"McCullochPitts: weights must be one number for each input, got shape {weights.shape}")
         veto = np.zeros_like(weights)
         for i in self.inhibitory:
             if not 0 <= i < len(weights):
-                raise GraphError(
+                raise ArgumentError(
                     f"McCullochPitts: inhibitory input {i} does not exist; inputs are 0..{len(weights) - 1}"
                 )
             veto[i] = 1
@@ -69,9 +69,9 @@ class McCullochPitts(ClassifierMixin, BaseEstimator):
         x = np.asarray(X, FLOAT)
         program = self.program()
         if x.shape[1:] != program.inputs["x"].shape:
-            raise ValueError(f"McCullochPitts has {len(self.weights)} weights, got X of shape {x.shape}")
+            raise DataError(f"McCullochPitts has {len(self.weights)} weights, got X of shape {x.shape}")
         if not np.isin(x, (0, 1)).all():
-            raise ValueError(f"McCullochPitts takes inputs 0 or 1, got {x[~np.isin(x, (0, 1))].flat[0]}")
+            raise DataError(f"McCullochPitts takes inputs 0 or 1, got {x[~np.isin(x, (0, 1))].flat[0]}")
         return executors.get(self.executor).compile(program)({}, {"x": x})["y"].astype(int)
 
     def __sklearn_is_fitted__(self):
@@ -162,13 +162,13 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         with unchanged_on_error(self):
             X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
             if first and classes is None:
-                raise ValueError(f"{type(self).__name__}: the first partial_fit needs all classes there will be: "
-                                 "partial_fit(X, y, classes=[...])")  # fmt: skip
+                raise ArgumentError(f"{type(self).__name__}: the first partial_fit needs all classes there will be: "
+                                    "partial_fit(X, y, classes=[...])")  # fmt: skip
             if first:
                 self._begin(classes, X.shape[1])
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(f"{type(self).__name__}: classes are {np.unique(classes)}, in the calls before they "
-                                 f"were {self.classes_}; leave them out")  # fmt: skip
+                raise DataError(f"{type(self).__name__}: classes are {np.unique(classes)}, in the calls before they "
+                                f"were {self.classes_}; leave them out")  # fmt: skip
             self._learn(X, y, 1)
         return self
 
@@ -178,7 +178,7 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(classes)
         k = len(self.classes_)
         if k < 2:
-            raise ValueError(
+            raise DataError(
                 f"{type(self).__name__} needs two classes, got one class only: {self.classes_.tolist()[0]!r}"
             )
         units = 1 if k == 2 else k
@@ -197,9 +197,9 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         array = np.array(given, FLOAT)
         if array.shape != shape and not (shape[0] == 1 and array.shape == shape[1:]):
             without = f", or {shape[1:] or 'a number'}" if shape[0] == 1 else ""
-            raise ValueError(f"{type(self).__name__}: {name} must have shape {shape}{without}, got {array.shape}")
+            raise ArgumentError(f"{type(self).__name__}: {name} must have shape {shape}{without}, got {array.shape}")
         if not np.isfinite(array).all():
-            raise ValueError(f"{type(self).__name__}: {name} must be finite, got {array[~np.isfinite(array)][0]}")
+            raise ArgumentError(f"{type(self).__name__}: {name} must be finite, got {array[~np.isfinite(array)][0]}")
         return array.reshape(shape)
 
     def _learn(self, X: np.ndarray, y: np.ndarray, epochs: int) -> None:
@@ -209,7 +209,7 @@ class _LearningUnits(ClassifierMixin, BaseEstimator):
         whole(self, "epochs", self.epochs, least=0)
         whole(self, "seed", self.seed, least=0)
         if len(new := np.setdiff1d(y, self.classes_)):
-            raise ValueError(
+            raise DataError(
                 f"{type(self).__name__}: y has {new.tolist()[0]!r}, which is none of the classes {self.classes_}"
             )
         which = np.searchsorted(self.classes_, y)
@@ -365,9 +365,7 @@ class Adaline(_LearningUnits):
 
     def _batch(self):
         size: Any = self.batch_size
-        if size != "all" and not (isinstance(size, (int, np.integer)) and size >= 1):
-            raise ValueError(f"Adaline: batch_size must be a whole number >= 1 or 'all', got {size!r}")
-        return size
+        return size if size == "all" else whole("Adaline", "batch_size", size, hint="'all' takes all samples")
 
     def _measure(self, error, n):
         return error / n

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from .checks import NoAttribute, checked, function, hint_options, number, several, wrong
-from .errors import GraphError
+from .errors import ArgumentError
 from .graph import Value, cached_property, state
 from .ops import cast, exp, floor, log, maximum, minimum, sqrt, where
 from .reprs import Shown
@@ -68,7 +68,7 @@ class Schedule(Shown):
         checked(self, number, "start", above=0)
         if (self.epochs is None) == (self.steps is None):
             given = "both" if self.epochs is not None else "none"
-            raise GraphError(f"{type(self).__name__}: give its length as epochs=... or as steps=..., got {given}")
+            raise ArgumentError(f"{type(self).__name__}: give its length as epochs=... or as steps=..., got {given}")
         checked(self, self.check_length, self.unit)
 
     def check_length(self, owner: Any, name: str, length: Any) -> Any:

@@ -39,7 +39,7 @@ SPAN = 1200  # inputs of one process
 SILENT = 240.0  # seconds in which a process makes a span of its inputs, at least
 MEMORY = 6 << 30  # bytes of a process's addresses
 LARGE = 20_000  # elements of a Value from which on it is built, but not computed
-OURS = (pel.GraphError, pel.DataError, IndexError)  # of x[9], and of rows outside a table
+OURS = (pel.ArgumentError, pel.GraphError, pel.DataError, IndexError)  # of x[9], and of rows outside a table
 
 ODD: list[Any] = [
     None, True, False, 0, 1, 2, 3, -1, -2, 7, 1.0, 0.5, -0.5, 2.5, math.nan, math.inf, -math.inf, 1 << 20, 1 << 31,

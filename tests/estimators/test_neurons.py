@@ -112,7 +112,7 @@ def test_options_are_cloned():
         (lambda: Perceptron(learning_rate="0.1").fit(X, Y), "learning_rate must be a number > 0, got '0.1'"),
         (lambda: Adaline(epochs=2.5).fit(X, Y), r"epochs must be a whole number >= 0, got 2\.5"),
         (lambda: Perceptron(seed=-1).fit(X, Y), "seed must be a whole number >= 0, got -1"),
-        (lambda: Adaline(batch_size=0).fit(X, Y), "batch_size must be a whole number >= 1 or 'all', got 0"),
+        (lambda: Adaline(batch_size=0).fit(X, Y), "batch_size must be a whole number >= 1, got 0"),
         (lambda: Perceptron().fit(X, X[:, 0]), "Unknown label type"),
         (lambda: McCullochPitts([1, 1]).predict([[0.5, 1]]), "takes inputs 0 or 1, got 0.5"),
         (lambda: McCullochPitts([1, 1]).predict([[1, 1, 1]]), r"has 2 weights, got X of shape \(1, 3\)"),

@@ -29,7 +29,7 @@ def test_what_a_value_knows():
 
 
 def test_unknown_dtype():
-    with pytest.raises(pel.GraphError, match="'float16' is not one of float32"):
+    with pytest.raises(pel.ArgumentError, match="'float16' is not one of float32"):
         pel.input("x", (2,), "float16")
 
 

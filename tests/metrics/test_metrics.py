@@ -328,7 +328,7 @@ def test_not_defined_for_these_targets():
 def test_unknown_names_list_what_there_is():
     with pytest.raises(ArgumentError, match=r"no metric is named 'f2'; there are .*f1_macro, .*top_5_accuracy"):
         as_metrics(["f2"])
-    with pytest.raises(GraphError, match="metrics must be a list"):
+    with pytest.raises(ArgumentError, match="metrics must be a list"):
         as_metrics("f1")
 
 

@@ -38,7 +38,7 @@ ARRAYS = {"x": distinct((3, 6, 4), 0, "float32")}
 
 @pytest.mark.parametrize("reverse", [2, -1, 100])
 def test_a_loop_that_begins_elsewhere(reverse, monkeypatch):
-    with pytest.raises(pel.GraphError, match="reverse must be True or False"):
+    with pytest.raises(pel.ArgumentError, match="reverse must be True or False"):
         native.Run(loop(reverse=reverse))({}, ARRAYS)
     monkeypatch.setitem(scan_of.options, "reverse", Option("anything", lambda given: True))
     with pytest.raises(OutOfBounds, match=r"internal error.*place"):

@@ -42,7 +42,7 @@ def test_shared_and_empty_entries_are_counted():
 
 
 def test_what_conv_matrix_refuses():
-    with pytest.raises(GraphError, match=r"conv_matrix takes an nn.Conv or nn.DepthwiseConv, got Dense\(3\)"):
+    with pytest.raises(ArgumentError, match=r"conv_matrix takes an nn.Conv or nn.DepthwiseConv, got Dense\(3\)"):
         nn.conv_matrix(nn.Dense(3), np.ones((3, 2)), (2,))
     with pytest.raises(GraphError, match=r"kernel of shape \(1, 2, 3, 3\).*does not fit an input of shape \(1, 5, 5\)"):
         nn.conv_matrix(nn.Conv(1, 3), np.ones((1, 2, 3, 3)), (1, 5, 5))
@@ -141,9 +141,11 @@ def test_a_layer_in_two_places_has_its_weights_at_the_first():
 
 def test_what_collapse_needs():
     net = nn.Dense(2)
-    with pytest.raises(GraphError, match=r"collapse takes a pellucid.Model, or a net with its weights.*got Dense\(2\)"):
+    with pytest.raises(
+        ArgumentError, match=r"collapse takes a pellucid.Model, or a net with its weights.*got Dense\(2\)"
+    ):
         nn.collapse(net)
-    with pytest.raises(GraphError, match="give input_shape"):
+    with pytest.raises(ArgumentError, match="give input_shape"):
         nn.collapse(net, {"weight": np.ones((2, 3)), "bias": np.zeros(2)})
     with pytest.raises(GraphError, match="there is no parameter 'weight'; there are kernel"):
         nn.collapse(net, {"kernel": np.ones((2, 3))}, (3,))
@@ -349,7 +351,7 @@ def test_every_net_has_a_summary(net, shape, capsys):
 
 
 def test_a_net_without_a_shape_has_no_fields_to_say():
-    with pytest.raises(GraphError, match="give the shape of one sample"):
+    with pytest.raises(ArgumentError, match="give the shape of one sample"):
         nn.receptive_fields(nn.Conv(2, 3))
 
 

@@ -389,7 +389,7 @@ def test_messages():
          r"returns the outputs output_0, output_1, output_2: give a loss for each, loss=\(\.\.\., \.\.\., \.\.\.\)"),
         (lambda: nn.trace(nn.Sequential(nn.LSTM(4, return_state=True), nn.Dense(2)), x), "several Values.*function"),
         (lambda: nn.Bidirectional(nn.Dense(2)), "forward must be a recurrent layer"),
-        (lambda: nn.Bidirectional(nn.GRU(2), "add"), "merge must be one of concatenate, sum, mean, multiply"),
+        (lambda: nn.Bidirectional(nn.GRU(2), "add"), "merge must be one of 'concatenate', 'sum', 'mean' or 'multiply'"),
         (lambda: nn.RepeatVector(0), "length must be"),
         (lambda: nn.trace(nn.RepeatVector(2), x), "return_sequences=False"),
         (lambda: nn.TimeDistributed(nn.Dense), "did you mean Dense"),

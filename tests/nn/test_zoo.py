@@ -211,10 +211,16 @@ def test_lenet_learns_digits():
 @pytest.mark.parametrize(
     "make, text",
     [
-        (lambda: zoo.lenet5(size=33), "lenet5: size is the side of the image, a whole number up to 32, got 33"),
-        (lambda: zoo.alexnet(size=32), "alexnet: size is the side of the image, a whole number from 64 on, got 32"),
-        (lambda: zoo.vgg(12), "vgg: depth must be one of 11, 13, 16, 19, got 12"),
-        (lambda: zoo.resnet(20), "resnet: depth must be one of 18, 34, 50, 101, 152, got 20"),
+        (
+            lambda: zoo.lenet5(size=33),
+            r"lenet5: size must be a whole number in \[1, 32\], got 33; it is the side of the images",
+        ),
+        (
+            lambda: zoo.alexnet(size=32),
+            "alexnet: size must be a whole number >= 64, got 32; it is the side of the images",
+        ),
+        (lambda: zoo.vgg(12), "vgg: depth must be one of 11, 13, 16 or 19, got 12"),
+        (lambda: zoo.resnet(20), "resnet: depth must be one of 18, 34, 50, 101 or 152, got 20"),
         (lambda: zoo.resnet_cifar(18), "resnet_cifar: depth must be 6n \\+ 2, for example 20"),
         (lambda: zoo.resnet_cifar(20, shortcut="B"), "shortcut must be 'pad' or 'project', got 'B'"),
         (lambda: zoo.googlenet(width=0), "googlenet: width must be a number > 0, got 0; 1 is the net as published"),

@@ -46,7 +46,7 @@ def test_what_an_option_may_not_be_is_refused_by_name(name):
                 p(*inputs, **{k: a for k, a in good.items() if k != option})
             for wrong in WRONG:
                 if not p.options[option].test(wrong):
-                    with pytest.raises(GraphError, match=f"{name}: {option} must be"):
+                    with pytest.raises(ArgumentError, match=f"{name}: {option} must be"):
                         p(*inputs, **good | {option: wrong})
 
 
@@ -61,7 +61,8 @@ def body(x=X, new=None):
 
 REFUSED = {
     "a direction that is no bool": lambda: scanned(reverse=2),
-    "a direction of NumPy": lambda: scanned(reverse=np.bool_(True)),
+    "a direction of NumPy for the loop itself": lambda: scan_of(X[0], X, body=body(), length=4,
+                                                                reverse=np.bool_(True), remat=False),
     "remat": lambda: scanned(remat=1),
     "a length that is a bool": lambda: ops.scan(lambda s, _: (s, s), X[0], length=True),
     "steps between cuts": lambda: scanned(truncate=True),

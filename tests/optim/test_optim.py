@@ -184,7 +184,7 @@ def test_the_table(name, cls):
     ],
 )
 def test_bad_options(make, text):
-    with pytest.raises((ArgumentError, GraphError), match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()
 
 
@@ -221,7 +221,7 @@ def test_clipping():
 @pytest.mark.parametrize("options", [{"clipvalue": 0}, {"clipnorm": -1}, {"global_clipnorm": "1"}, {"clipnorm": np.inf},
                                      {"clipnorm": 1, "clipvalue": 1}], ids=str)  # fmt: skip
 def test_clipping_refuses(options):
-    with pytest.raises((ArgumentError, GraphError), match="clip"):
+    with pytest.raises(ArgumentError, match="clip"):
         optim.SGD(0.1, **options)
 
 
@@ -290,7 +290,7 @@ def test_rates_by_layer():
         np.testing.assert_allclose(slow.parameters[name] - first[name], share * change, rtol=1e-12)
         np.testing.assert_allclose(still.parameters[name] - first[name], (name == "layers.1.bias") * change, rtol=1e-12)
     with pytest.raises(
-        GraphError, match=r"no trained parameter is in 'layers.7'; the layers are layers.first, layers.1"
+        ArgumentError, match=r"no trained parameter is in 'layers.7'; the layers are layers.first, layers.1"
     ):
         trained(optim.SGD(layer_rates={"layers.7": 1}))
 
@@ -414,7 +414,7 @@ def target(model, arrays):
         (lambda: optim.SGD(layer_rates={"a": -1}), r"layer_rates\['a'\] must be a number >= 0, got -1"),
         (lambda: optim.RMSprop(rho=1), r"rho must be a number in \[0, 1\)"),
         (lambda: optim.LBFGS(history=0), "history must be a whole number >= 1"),
-        (lambda: optim.LBFGS(line_search="armijo"), "line_search must be one of strong_wolfe, None, got 'armijo'"),
+        (lambda: optim.LBFGS(line_search="armijo"), "line_search must be 'strong_wolfe' or None, got 'armijo'"),
         (
             lambda: optim.LBFGS(weight_decay=0.1),
             "LBFGS: weight_decay must be left at None, since it is not for this optimizer",

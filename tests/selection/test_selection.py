@@ -197,7 +197,7 @@ def test_intervals_by_hand():
     assert np.allclose(found.interval(corrected=False), (0.85 - reach, min(1, 0.85 + reach)))
     wide = stats.t.ppf(0.95, 3) * s * math.sqrt(1 / 4 + 1 / 3)
     assert np.allclose(found.interval(0.9), (0.85 - wide, min(1, 0.85 + wide)))
-    with pytest.raises(DataError, match="level must be between 0 and 1"):
+    with pytest.raises(ArgumentError, match=r"level must be a number in \(0, 1\), got 95; for example 0.95"):
         found.interval(95)
     with pytest.raises(DataError, match="no measure 'f1'; there are accuracy"):
         found["f1"]

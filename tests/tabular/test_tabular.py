@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pellucid import DataError, Model, data, nn, tabular
+from pellucid import ArgumentError, DataError, Model, data, nn, tabular
 from pellucid.data import Table, read_csv
 from pellucid.tabular import (
     FittedPreprocessing,
@@ -314,7 +314,7 @@ def test_a_given_order():
 
 @pytest.mark.parametrize("option", ["impute", "scale", "encode", "clip"])
 def test_unknown_ways(option):
-    with pytest.raises(DataError, match=f"{option} must be one of .*, got 'magic'"):
+    with pytest.raises(ArgumentError, match=f"{option} must be one of .*, got 'magic'"):
         PreprocessingSpec(**{option: "magic"})
 
 

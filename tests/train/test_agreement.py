@@ -179,5 +179,5 @@ def test_lbfgs_takes_what_it_does(options, text):
 
 
 def test_an_average_that_is_not_kept():
-    with pytest.raises(GraphError, match=r"SGD: ema_momentum=0.9 is of the averages that use_ema=True keeps"):
+    with pytest.raises(ArgumentError, match=r"SGD: ema_momentum=0.9 is of the averages that use_ema=True keeps"):
         optim.SGD(ema_momentum=0.9)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import StandardScaler
 
 import pellucid as pel
-from pellucid import DataError, GraphError, nn, optim
+from pellucid import ArgumentError, DataError, GraphError, nn, optim
 from pellucid.train import ensemble_training, program_cache
 from pellucid.train.ensemble_training import fit_members
 from pellucid.train.inputs import parts_of
@@ -152,7 +152,7 @@ def test_restarts_with_validation():
 )
 def test_restarts_that_cannot_be(given, words):
     options = {"model": classifier(), "x": X, "y": Y, "n_restarts": 2} | given
-    with pytest.raises((GraphError, DataError), match=words):
+    with pytest.raises((ArgumentError, DataError, GraphError), match=words):
         pel.restarts(**options)
 
 

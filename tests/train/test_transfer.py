@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import pellucid as pel
-from pellucid import GraphError, nn, optim
+from pellucid import ArgumentError, GraphError, nn, optim
 from pellucid.train.summary import summary_text
 
 RNG = np.random.default_rng(0)
@@ -61,9 +61,9 @@ def test_features_of_what_is_not_there():
     model = trained()
     with pytest.raises(GraphError, match=r"no layer 'layers.9'; there are layers.0, layers.1, layers.second"):
         model.features(X, "layers.9")
-    with pytest.raises(GraphError, match="has 5 layers, so there is no number 5"):
+    with pytest.raises(ArgumentError, match="has 5 layers, so there is no number 5"):
         model.features(X, 5)
-    with pytest.raises(GraphError, match="the net is a Dense; use their names"):
+    with pytest.raises(ArgumentError, match="the net is a Dense; use their names"):
         pel.Model(nn.Dense(2), "mse", input_shape=(4,)).features(X, 0)
     with pytest.raises(GraphError, match="no weights yet"):
         pel.Model(nn.Sequential(nn.Dense(2)), "mse").features(X, 0)
@@ -163,13 +163,13 @@ def test_freezing_what_is_not_there():
         ((-1,), "got -1"),
         ((True,), "got True"),
     ):
-        with pytest.raises(GraphError, match=words):
+        with pytest.raises(ArgumentError, match=words):
             model.freeze(*layers)
     held = nn.Dense(2)
     model = pel.Model(lambda x: held(x), "mse", input_shape=(4,))
-    with pytest.raises(GraphError, match="a function holds its layers"):
+    with pytest.raises(ArgumentError, match="a function holds its layers"):
         model.freeze("dense")
-    with pytest.raises(GraphError, match="the net is a function"):
+    with pytest.raises(ArgumentError, match="the net is a function"):
         model.freeze(1)
     model = trained()
     model.freeze(5)
@@ -265,14 +265,14 @@ def test_transfer_of_what_is_not_there():
         ({"head": 3}, "the head: part 0 is 3"),
         ({"head": nn.Dense}, r"did you mean Dense\(...\)"),
     ):
-        with pytest.raises(GraphError, match=words):
+        with pytest.raises(ArgumentError, match=words):
             old.transfer(**{"head": nn.Dense(2)} | options)
     held = nn.Dense(4)
     old = trained(nn.Sequential(lambda x: held(x), nn.tanh, nn.Dense(3)))
     with pytest.raises(GraphError, match=r"'dense\.weight' cannot be frozen by name"):
         old.transfer(nn.Dense(2))
     assert (old.transfer(nn.Dense(2), freeze=False).parameters["dense.weight"] == old.parameters["dense.weight"]).all()
-    with pytest.raises(GraphError, match="the net is a Dense"):
+    with pytest.raises(ArgumentError, match="the net is a Dense"):
         pel.Model(nn.Dense(2), "mse", input_shape=(4,)).transfer(nn.Dense(2))
 
 

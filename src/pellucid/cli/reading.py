@@ -19,7 +19,7 @@ from ..data.dataset import listed
 from ..data.reading import Reading
 from ..data.tablefile import READERS, ending, names_of
 from ..data.texts import SUFFIXES
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from .options import separator
 
 KEPT = ("sep", "no_header", "no_quotes", "dates", "missing", "decimal", "thousands")  # for files that are read later
@@ -39,8 +39,8 @@ def own_words() -> Iterator[None]:
     """Errors of readers with the advice in the words of the command line."""
     try:
         yield
-    except DataError as error:
-        raise DataError(in_own_words(str(error))) from None
+    except (ArgumentError, DataError) as error:
+        raise type(error)(in_own_words(str(error))) from None
 
 
 def in_own_words(text: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..checks import unknown
-from ..errors import GraphError
+from ..errors import ArgumentError
 from .base import Mean, MeanOfPrediction, Metric, Scored
 from .classification import COUNTED, Averaged, Confusion, Counted, MultilabelConfusion
 from .per_sample import FORMULAS, top_accuracy
@@ -57,7 +57,7 @@ def as_metric(given: Any) -> Metric:
         raise unknown("metric", given, names, "or give a function of (prediction, target)")
     if callable(given):
         return MeanOfPrediction(given.__name__, given)
-    raise GraphError(f"a metric must be a name or a function of (prediction, target), got {given!r}")
+    raise ArgumentError(f"a metric must be a name or a function of (prediction, target), got {given!r}")
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def _top(k: int):
 def as_metrics(metrics: Iterable[Any]) -> dict[str, Metric]:
     """Metrics by their names; a name or a function given is the key."""
     if isinstance(metrics, str):
-        raise GraphError(f"metrics must be a list, for example [{metrics!r}]")
+        raise ArgumentError(f"metrics must be a list, for example [{metrics!r}]")
     found = {}
     for given in metrics:
         metric = as_metric(given)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, function, number, unknown, whole, wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from .activations import ACTIVATIONS
 from .conv import is_whole
@@ -32,9 +32,9 @@ def as_callable(owner: Any, name: str, part: Any) -> Callable:
             raise unknown("activation", part, ACTIVATIONS, owner=f"{who}: {name}: ")
         part = ACTIVATIONS[part]
     if isinstance(part, type) and issubclass(part, Layer):
-        raise GraphError(f"{who}: {name} is the class {part.__name__}; did you mean {part.__name__}(...)?")
+        raise ArgumentError(f"{who}: {name} is the class {part.__name__}; did you mean {part.__name__}(...)?")
     if not callable(part):
-        raise GraphError(f"{who}: {name} is {part!r}, expected a layer or a function of a Value")
+        raise ArgumentError(f"{who}: {name} is {part!r}, expected a layer or a function of a Value")
     return part
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import ops
 from ..checks import checked, counted, flag, function, number, whole
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Shape, Value
 from .init import glorot_uniform, zeros
 from .layer import Layer, as_float, check_layer
@@ -88,7 +88,7 @@ def mask_of(layer: Any, shape: Shape) -> tuple[Value, Any]:
         more = f", or {shape[:2]}, one number for each kernel" if len(shape) > 2 else " (units, inputs)"
         raise GraphError(f"the mask has shape {mask.shape}, the weight {shape}{more}")
     if not ((kept == 0) | (kept == 1)).all():
-        raise GraphError("the mask must hold only 0 and 1")
+        raise ArgumentError("the mask must hold only 0 and 1")
     return mask, kept
 
 

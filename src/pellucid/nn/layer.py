@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from ..checks import checked, flag, hint_options, no_attribute, refuse_change, wrong
+from ..checks import checked, flag, hint_options, no_attribute, refuse_change, text
 from ..errors import ArgumentError, GraphError
 from ..graph import Shape, Value, input
 from ..hints import of_value
@@ -60,10 +60,9 @@ class Layer(Declared):
     trainable: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Check the options, `GraphError` for what is wrong. A subclass checks its own, and calls this too."""
+        """Check the options, `ArgumentError` for what is wrong. A subclass checks its own, and calls this too."""
         checked(self, flag, "trainable")
-        if not (self.name is None or isinstance(self.name, str)):
-            raise wrong(self, "name", "text", self.name, optional=True)
+        text(self, "name", self.name, optional=True)
 
     def _of_text(self, value: str) -> str:  # what is said of it where a number stands: see `checks.of_text`
         return of_value(value, ACTIVATIONS)
@@ -223,10 +222,10 @@ def _refuse_change(layer: Layer, name: str, value: Any) -> None:
 
 
 def check_layer(wrapper: Any) -> None:
-    """Raise `GraphError` unless what a layer is around, its field ``layer``, is a layer."""
+    """Raise `ArgumentError` unless what a layer is around, its field ``layer``, is a layer."""
     if not isinstance(wrapper.layer, Layer):
         hint = "; did you forget its parentheses?" if isinstance(wrapper.layer, type) else ""
-        raise GraphError(f"{type(wrapper).__name__} takes a layer, got {wrapper.layer!r}{hint}")
+        raise ArgumentError(f"{type(wrapper).__name__} takes a layer, got {wrapper.layer!r}{hint}")
 
 
 def _traced(call):

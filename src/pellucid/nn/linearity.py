@@ -10,7 +10,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Shape
 from ..ops import constant as array
 from ..ops.matrix import ConvMatrix
@@ -40,7 +40,7 @@ def conv_matrix(layer: Conv | DepthwiseConv, weight: Any, input_shape: Shape) ->
     (4, 20, [4, 4, 4, 4])
     """
     if not isinstance(layer, (Conv, DepthwiseConv)):
-        raise GraphError(f"conv_matrix takes an nn.Conv or nn.DepthwiseConv, got {layer!r}")
+        raise ArgumentError(f"conv_matrix takes an nn.Conv or nn.DepthwiseConv, got {layer!r}")
     groups = layer.groups if isinstance(layer, Conv) else int(input_shape[0])
     return matrix_of(
         masked(layer, weight), input_shape, layer.strides, layer.padding, layer.dilation, groups, layer.floor
@@ -67,13 +67,13 @@ def collapse(net: Any, parameters: Mapping[str, Any] | None = None, input_shape:
     """
     if parameters is None:
         if not hasattr(net, "net") or not hasattr(net, "parameters"):
-            raise GraphError("collapse takes a pellucid.Model, or a net with its weights: collapse(net, "
-                             f"model.parameters, input_shape), got {net!r}")  # fmt: skip
+            raise ArgumentError("collapse takes a pellucid.Model, or a net with its weights: collapse(net, "
+                                f"model.parameters, input_shape), got {net!r}")  # fmt: skip
         parameters = net.parameters
         input_shape = next(iter(net.specs.values())).shape if input_shape is None else input_shape
         net = net.net
     if input_shape is None:
-        raise GraphError("collapse: give input_shape, the shape of one sample, as in collapse(net, weights, (3,))")
+        raise ArgumentError("collapse: give input_shape, the shape of one sample, as in collapse(net, weights, (3,))")
     shape, weight, bias = tuple(input_shape), None, None
     places: dict[int, str] = {}
     for path, part in parts_of(net, ""):

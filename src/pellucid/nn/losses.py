@@ -12,7 +12,7 @@ from dataclasses import field
 
 from .. import ops
 from ..checks import checked, function, number, several, unknown, whole, wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from .activations import sigmoid, softmax
 from .loss import Loss
@@ -368,4 +368,4 @@ def as_loss(loss: str | Loss | type[Loss] | Callable) -> Loss:
         return loss()
     if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(function=loss)
-    raise GraphError(f"loss must be a name, a Loss or a function of (y, t), got {loss!r}")
+    raise ArgumentError(f"loss must be a name, a Loss or a function of (y, t), got {loss!r}")

@@ -6,7 +6,7 @@ import math
 
 from .. import ops
 from ..checks import checked, number, whole, wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Shape, Value
 from .loss import Loss
 from .losses import surprise
@@ -50,7 +50,7 @@ class MixtureDensity(Loss):
             raise wrong(self, "classes", "0, or 2 or more", 1)
         checked(self, whole, "ignore_class", least=None, optional=True)
         if self.ignore_class is not None and not self.classes:
-            raise GraphError(f"MixtureDensity: ignore_class={self.ignore_class} needs classes, got classes=0")
+            raise ArgumentError(f"MixtureDensity: ignore_class={self.ignore_class} needs classes, got classes=0")
         checked(self, number, "floor", above=0)
 
     def each(self, y: Value, t: Value) -> Value:

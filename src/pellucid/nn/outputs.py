@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks import number
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from ..reprs import shown
 from .loss import Loss
@@ -28,7 +28,8 @@ class Losses(Loss):
 
     def __post_init__(self) -> None:
         if not self.names or not len(self.names) == len(self.losses) == len(self.weights) == len(set(self.names)):
-            raise GraphError(f"a loss and a weight for each output are expected, got {self.losses} and {self.weights}")
+            given = f"{self.losses} and {self.weights}"
+            raise ArgumentError(f"a loss and a weight for each output are expected, got {given}")
 
     def __repr__(self) -> str:  # as `Model` was given them
         return shown(dict(zip(self.names, self.losses, strict=True)) if self.named else self.losses)
@@ -49,11 +50,11 @@ def as_losses(loss: Any, weights: Any = None) -> Loss:
     """
     if not isinstance(loss, (tuple, list, Mapping)):
         if weights is not None:
-            raise GraphError("loss_weights are for several outputs: give loss= a tuple or a dict of losses")
+            raise ArgumentError("loss_weights are for several outputs: give loss= a tuple or a dict of losses")
         return as_loss(loss)
     named = isinstance(loss, Mapping)
     if not loss or (named and not all(isinstance(name, str) and name for name in loss)):
-        raise GraphError(f"loss must be a loss, or a tuple or dict of them by the names of outputs, got {loss!r}")
+        raise ArgumentError(f"loss must be a loss, or a tuple or dict of them by the names of outputs, got {loss!r}")
     by_name = dict(loss) if isinstance(loss, Mapping) else {f"output_{i}": one for i, one in enumerate(loss)}
     given = in_order(weights, by_name, "loss_weights", 1.0)
     numbers = tuple(float(number("Model", f"loss_weights of {n}", w, least=0)) for n, w in given.items())

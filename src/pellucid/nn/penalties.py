@@ -12,7 +12,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 from .. import ops
 from ..checks import axes, checked, flag, number
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from ..reprs import Shown
 from .layer import Layer, check_layer
@@ -216,8 +216,8 @@ class Regularized(Layer):
             as_penalty(getattr(self, name), f"Regularized: {name}")
         as_constraint(self.constraint, "Regularized: constraint")
         if self.activations is not None and self.activations.per_batch:
-            raise GraphError("Regularized: activations are penalized by the mean over the samples of a batch; "
-                             "leave per_batch out")  # fmt: skip
+            raise ArgumentError("Regularized: activations are penalized by the mean over the samples of a batch; "
+                                "leave per_batch out")  # fmt: skip
 
     def by_step(self, *inputs: Value) -> bool:
         return self.layer.by_step(*inputs)
@@ -307,4 +307,4 @@ def _checked(given: Any, kind: type, what: str, expected: str) -> Any:
         return given
     forgotten = isinstance(given, type) and issubclass(given, kind)
     hint = f"; did you mean nn.{given.__name__}(...)?" if forgotten else ""
-    raise GraphError(f"{what} must be {expected}, got {given!r}{hint}")
+    raise ArgumentError(f"{what} must be {expected}, got {given!r}{hint}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import GraphError
+from ..errors import ArgumentError
 from ..graph import Value, input, sample_input, toposort
 from ..ops.contract import contract_of, parse
 from ..ops.conv import windows_of
@@ -70,7 +70,7 @@ def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, 
      None
     """
     if shape is None and not isinstance(net, Traced):
-        raise GraphError("receptive_fields: give the shape of one sample, as in receptive_fields(net, (3, 32, 32))")
+        raise ArgumentError("receptive_fields: give the shape of one sample, as in receptive_fields(net, (3, 32, 32))")
     traced = net if isinstance(net, Traced) else trace(net, input("x", tuple(shape or ())))
     calls = [c for c in traced.calls if not c.inner and isinstance(c.output, Value)]
     found, moved = axes_of([c.output for c in calls])

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..checks import checked, counted, flag, function, number, whole, wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from .calls import scan_of_calls
 from .combine import as_callable
@@ -68,8 +68,8 @@ class Recurrent(Layer):
         checked(self, flag, "return_sequences", "return_state", "reverse", "remat", "bias", "train_bias")
         checked(self, function, "weight_init", "recurrent_init", "bias_init")
         if self.stateful and self.reverse:
-            raise GraphError(f"{type(self).__name__}: stateful={self.stateful} carries a state from the end of a batch "
-                             "to the beginning of the next, so it needs reverse=False")  # fmt: skip
+            raise ArgumentError(f"{type(self).__name__}: stateful={self.stateful} carries a state from the end of a "
+                                "batch to the beginning of the next, so it needs reverse=False")  # fmt: skip
 
     def __call__(self, x: Value, *initial: Value) -> Any:
         x, mask = as_steps(x, 2), mask_of(x)

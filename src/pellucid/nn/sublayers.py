@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..errors import GraphError
+from ..errors import ArgumentError
 from .combine import Sequential
 from .layer import Layer, _places, _renamed
 
@@ -18,7 +18,7 @@ def freeze(net: Any, *layers: str | int, trainable: bool = False) -> Any:
 
     ``layers`` are names (``"layers.0"``), or a number n: the first n layers of a `Sequential`. With
     ``trainable=True`` they are freed. What does not change is not copied. Raises
-    `GraphError` for what the net does not have.
+    `ArgumentError` for what the net does not have.
 
     >>> from pellucid import nn
     >>> [layer.trainable for layer in freeze(nn.Sequential(nn.Dense(4), nn.Dense(3), nn.Dense(2)), 2).layers]
@@ -28,9 +28,9 @@ def freeze(net: Any, *layers: str | int, trainable: bool = False) -> Any:
     wanted: set[int] = set()
     for layer in layers:
         if isinstance(layer, str) and layer not in places:
-            raise GraphError(f"the net has no layer {layer!r} to freeze; there are {', '.join(places) or 'none'}"
-                             + ("" if places else ": a function holds its layers, so make them with trainable=False")
-                             )  # fmt: skip
+            raise ArgumentError(f"the net has no layer {layer!r} to freeze; there are {', '.join(places) or 'none'}"
+                                + ("" if places else ": a function holds its layers, so make them with trainable=False")
+                                )  # fmt: skip
         paths = [layer] if isinstance(layer, str) else [path_of_part(net, i) for i in range(_depth(net, layer))]
         wanted.update(places[path] for path in paths if path in places)  # of plain functions there is nothing to freeze
     return _changed(net, wanted, trainable, {})
@@ -45,7 +45,7 @@ def path_of_part(net: Any, i: int) -> str:
     """
     n = _parts(net)
     if not -n <= i < n:
-        raise GraphError(f"the net has {n} layers, so there is no number {i}")
+        raise ArgumentError(f"the net has {n} layers, so there is no number {i}")
     part = net.layers[i]
     path = f"layers.{i % n}"
     return _renamed(path, part) if isinstance(part, Layer) else path
@@ -54,7 +54,7 @@ def path_of_part(net: Any, i: int) -> str:
 def first_layers(net: Any, keep: str | int) -> Sequential:
     """The first layers of a `Sequential`: n of them (-n: all but n), or up to the one of that name.
 
-    A name may lie within a `Sequential` in it: ``"layers.0.layers.3"``. Raises `GraphError` for what is not there.
+    A name may lie within a `Sequential` in it: ``"layers.0.layers.3"``. Raises `ArgumentError` for what is not there.
 
     >>> from pellucid import nn
     >>> net = nn.Sequential(nn.Dense(4), nn.tanh, nn.Dense(2))
@@ -64,7 +64,8 @@ def first_layers(net: Any, keep: str | int) -> Sequential:
     if isinstance(keep, int):
         n = _parts(net)
         if isinstance(keep, bool) or not (1 <= keep <= n or -n < keep < 0):
-            raise GraphError(f"the net has {n} layers: keep 1 to {n} of them, or -1 to leave out the last; got {keep}")
+            how_many = f"keep 1 to {n} of them, or -1 to leave out the last"
+            raise ArgumentError(f"the net has {n} layers: {how_many}; got {keep}")
         return Sequential(*net.layers[:keep], name=net.name, trainable=net.trainable)
     paths = [path_of_part(net, i) for i in range(_parts(net))]
     for i, (path, part) in enumerate(zip(paths, net.layers, strict=True)):
@@ -73,20 +74,20 @@ def first_layers(net: Any, keep: str | int) -> Sequential:
         if keep.startswith(f"{path}.") and isinstance(part, Sequential):
             inner = first_layers(part, keep.removeprefix(f"{path}."))
             return Sequential(*net.layers[:i], inner, name=net.name, trainable=net.trainable)
-    raise GraphError(f"the net has no layer {keep!r} to keep; there are {', '.join(paths)}")
+    raise ArgumentError(f"the net has no layer {keep!r} to keep; there are {', '.join(paths)}")
 
 
 def _parts(net: Any) -> int:
     if not isinstance(net, Sequential):
-        raise GraphError(f"layers have numbers in an nn.Sequential, but the net is a {type(net).__name__}; use their "
-                         "names")  # fmt: skip
+        raise ArgumentError(f"layers have numbers in an nn.Sequential, but the net is a {type(net).__name__}; use "
+                            "their names")  # fmt: skip
     return len(net)
 
 
 def _depth(net: Any, depth: int) -> int:
     n = _parts(net)
     if isinstance(depth, bool) or not isinstance(depth, int) or not 0 <= depth <= n:
-        raise GraphError(f"freeze takes names of layers, or a number of the first 0 to {n} layers; got {depth!r}")
+        raise ArgumentError(f"freeze takes names of layers, or a number of the first 0 to {n} layers; got {depth!r}")
     return depth
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import ascii_letters
 
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Sample, Type, Value, primitive
 from .elementwise import FLOATS
 from .options import TEXT
@@ -20,13 +20,13 @@ def parse(spec: str) -> tuple[str, str, str]:
         operands, out = spec.replace(" ", "").split("->")
         a, b = operands.split(",")
     except ValueError:
-        raise GraphError(f"contract: {spec!r} is not of the form 'ij,jk->ik'") from None
+        raise ArgumentError(f"contract: {spec!r} is not of the form 'ij,jk->ik'") from None
     for part in (a, b, out):
         if not (part == "" or (part.isalpha() and part.isascii())) or len(set(part)) != len(part):
-            raise GraphError(f"contract: {part!r} in {spec!r} must be letters, each once")
+            raise ArgumentError(f"contract: {part!r} in {spec!r} must be letters, each once")
     for letter in {*a, *b, *out}:
         if (letter in a) + (letter in b) + (letter in out) < 2:
-            raise GraphError(f"contract: letter {letter!r} stands in only one place of {spec!r}")
+            raise ArgumentError(f"contract: letter {letter!r} stands in only one place of {spec!r}")
     return a, b, out
 
 

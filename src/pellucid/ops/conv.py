@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GraphError
+from ..checks import whole, wholes
+from ..errors import ArgumentError, GraphError
 from ..graph import Sample, Shape, Type, Value, primitive
 from .composite import with_vjp
 from .contract import contract, contract_of, parse
 from .movement import concatenate, fill, flip, pad, pad_with, reshape, transpose
-from .options import LENGTHS, whole, wholes
+from .options import LENGTHS
 from .sizes import Sizes, Widths, each_axis, fitted, padding_widths, window_count
 
 # ---- windows and their adjoint ----------------------------------------------------------------------------------
@@ -105,16 +106,16 @@ def windows(x: Value, kernel: Sizes, strides: Sizes | None = None, dilations: Si
     >>> windows(input("x", (3, 8, 8)), (5, 5)).shape
     (3, 4, 4, 5, 5)
     """
-    kernel = wholes(kernel, "windows: kernel", 1)
+    kernel = wholes("windows", "kernel", kernel)
     one = (1,) * len(kernel)
-    strides, dilations = (one if g is None else wholes(g, f"windows: {name}", 1)
+    strides, dilations = (one if g is None else wholes("windows", name, g)
                           for name, g in (("strides", strides), ("dilations", dilations)))  # fmt: skip
     return windows_of(x, kernel=kernel, strides=strides, dilations=dilations)
 
 
 def overlap_add(x: Value, size: Sizes, strides: Sizes, dilations: Sizes) -> Value:
     """The adjoint of `windows`: (..., *counts, *kernel) to (..., *size), what overlaps added up."""
-    size, strides, dilations = (wholes(g, f"overlap_add: {name}", 1) for name, g in (
+    size, strides, dilations = (wholes("overlap_add", name, g) for name, g in (
         ("size", size), ("strides", strides), ("dilations", dilations)))  # fmt: skip
     return overlap_add_of(x, size=size, strides=strides, dilations=dilations)
 
@@ -282,7 +283,7 @@ def correlate(
     >>> correlate(input("x", (3, 32, 32)), state("w", (6, 3, 5, 5))).shape
     (6, 28, 28)
     """
-    rank, groups = w.ndim - 2, whole(groups, "correlate: groups", 1)
+    rank, groups = w.ndim - 2, whole("correlate", "groups", groups)
     if not 1 <= rank <= 3 or x.ndim != rank + 1:
         raise GraphError(f"correlate: a kernel of shape {w.shape} (filters, channels, *size) needs an input of shape "
                          f"(channels, *space) with {rank} axes of space, got {x.shape}")  # fmt: skip
@@ -314,7 +315,7 @@ def correlate_transposed(
     >>> correlate_transposed(input("x", (6, 14, 14)), state("w", (6, 3, 2, 2)), strides=2).shape
     (3, 28, 28)
     """
-    rank, groups = w.ndim - 2, whole(groups, "correlate_transposed: groups", 1)
+    rank, groups = w.ndim - 2, whole("correlate_transposed", "groups", groups)
     if not 1 <= rank <= 3 or x.ndim != rank + 1 or x.shape[0] != w.shape[0] or x.shape[0] % groups:
         raise GraphError(f"correlate_transposed: an input of shape {x.shape} (filters, *places) in {groups} groups "
                          f"does not fit a kernel of shape {w.shape} (filters, channels, *size)")  # fmt: skip
@@ -331,7 +332,7 @@ def correlate_transposed(
     else:
         widths = padding_widths(padding, full, w.shape[2:], strides, dilations)
     if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
-        raise GraphError(
+        raise ArgumentError(
             f"correlate_transposed: output_padding must be less than the stride or the dilation, got {output_padding}"
         )
     size = tuple(n - a - b for n, (a, b) in zip(full, widths, strict=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import whole
 from ..errors import GraphError
 from ..graph import Sample, Type, Value, primitive
 from .elementwise import cast, equal
 from .movement import broadcast_to, expand_dims, iota
-from .options import COUNT, LENGTH, whole
+from .options import COUNT, LENGTH
 
 INDICES = ("int32", "int64")
 
@@ -102,7 +103,7 @@ scatter_of = primitive(
 def scatter_rows(values: Value, rows: Value, size: int) -> Value:
     """A table of ``size`` rows of zeros to which each of ``values`` is added at its row: the adjoint of `take`."""
     return scatter_of(
-        values, rows, size=whole(size, "scatter_rows: size", 1), values_ndim=values.ndim, rows_ndim=rows.ndim
+        values, rows, size=whole("scatter_rows", "size", size), values_ndim=values.ndim, rows_ndim=rows.ndim
     )
 
 
@@ -113,7 +114,7 @@ def one_hot(labels: Value, k: int, like: Value | None = None) -> Value:
     >>> one_hot(input("label", (), "int32"), 10)
     <cast: sample int32 (10,)>
     """
-    k = whole(k, "one_hot: k", 0)
+    k = whole("one_hot", "k", k, least=0)
     shape = (*labels.shape, k)
     codes = equal(broadcast_to(expand_dims(labels, -1), shape), broadcast_to(iota(k, labels.dtype), shape))
     return cast(codes, like.dtype if like is not None else "int32")

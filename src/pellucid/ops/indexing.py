@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value
 from .movement import flip, reshape, slice_of
 
@@ -18,7 +18,7 @@ def index(self: Value, key) -> Value:
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     if sum(k is Ellipsis for k in keys) > 1:
-        raise GraphError("an index can have only one '...'")
+        raise ArgumentError("an index can have only one '...'")
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > self.ndim:
         raise GraphError(f"{used} indices for a value with {self.ndim} axes (of one sample), shape {self.shape}")

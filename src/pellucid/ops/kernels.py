@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..errors import GraphError
+from ..checks import number, whole, wrong
 
 VERTICAL = np.array([[1.0, 0, -1]] * 3)  # vertical edges: the difference of left and right
 HORIZONTAL = VERTICAL.T
@@ -30,10 +30,9 @@ def gaussian(size: int = 3, sigma: float | None = None) -> np.ndarray:
     >>> (gaussian() * 16).tolist()
     [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
     """
-    if not isinstance(size, int) or size < 1 or size % 2 == 0:
-        raise GraphError(f"gaussian: size must be an odd whole number >= 1, got {size!r}")
-    if sigma is not None and not 0 < sigma < math.inf:
-        raise GraphError(f"gaussian: sigma must be a number > 0, got {sigma!r}")
+    if whole("gaussian", "size", size) % 2 == 0:
+        raise wrong("gaussian", "size", "an odd whole number >= 1", size)
+    sigma = number("gaussian", "sigma", sigma, above=0, optional=True)
     half = size // 2
     if sigma is None:
         line = np.array([math.comb(size - 1, i) for i in range(size)], float)

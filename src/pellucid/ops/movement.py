@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..checks import whole, wholes
 from ..errors import GraphError
 from ..graph import Option, Sample, Shape, Type, Value, primitive
-from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits, whole, wholes
+from .options import AXES, AXIS, COUNT, COUNTS, DTYPE, FUNCTION, LENGTHS, NUMBER, fits
 from .rules import one_each
 
 
@@ -67,7 +68,7 @@ iota_of = primitive(
 def fill(value, shape: Shape, dtype: str) -> Value:
     """A shared value whose every element is one number."""
     return fill_with(value=value.item() if isinstance(value, np.generic | np.ndarray) else value,
-                     shape=wholes(shape, "fill: shape", 0), dtype=dtype)  # fmt: skip
+                     shape=wholes("fill", "shape", shape, least=0), dtype=dtype)  # fmt: skip
 
 
 def constant(array, dtype: str | None = None) -> Value:
@@ -77,7 +78,7 @@ def constant(array, dtype: str | None = None) -> Value:
 
 def iota(n: int, dtype: str = "int32") -> Value:
     """0, 1, ..., n-1."""
-    return iota_of(n=whole(n, "iota: n", 0), dtype=dtype)
+    return iota_of(n=whole("iota", "n", n, least=0), dtype=dtype)
 
 
 def zeros_like(x: Value) -> Value:
@@ -114,7 +115,7 @@ def reshape(x: Value, shape) -> Value:
     >>> reshape(input("x", (2, 6)), (3, -1)).shape
     (3, 4)
     """
-    shape = wholes(shape, "reshape: shape", -1)
+    shape = wholes("reshape", "shape", shape, least=-1)
     if shape.count(-1) == 1:
         known = int(np.prod([n for n in shape if n != -1], dtype=int))
         if known == 0 or x.size % known:
@@ -127,7 +128,7 @@ def reshape(x: Value, shape) -> Value:
 
 def expand_dims(x: Value, axis: int) -> Value:
     """A new axis of length 1 at position ``axis`` of the result."""
-    axis = whole(axis, "expand_dims: axis")
+    axis = whole("expand_dims", "axis", axis, least=None)
     if not -x.ndim - 1 <= axis <= x.ndim:
         raise GraphError(f"expand_dims: axis {axis} is out of range for a result with {x.ndim + 1} axes")
     axis = axis if axis >= 0 else x.ndim + 1 + axis
@@ -156,7 +157,7 @@ transpose_of = primitive(
 
 def transpose(x: Value, axes=None) -> Value:
     """Axes in another order (reversed by default)."""
-    given = tuple(range(x.ndim)[::-1]) if axes is None else wholes(axes, "transpose: axes")
+    given = tuple(range(x.ndim)[::-1]) if axes is None else wholes("transpose", "axes", axes, least=None)
     from_right = _from_right(given, x.ndim)
     if sorted(from_right) != list(range(-x.ndim, 0)):
         raise GraphError(f"transpose: {given} is not an order of the {x.ndim} axes of {x.shape}")
@@ -185,7 +186,7 @@ broadcast = primitive(
 
 def broadcast_to(x: Value, shape) -> Value:
     """``x`` stretched to ``shape`` by numpy's rules: axes of length 1 repeated, new axes at the left."""
-    shape = wholes(shape, "broadcast: shape", 0)
+    shape = wholes("broadcast", "shape", shape, least=0)
     if x.primitive is fill_with:
         return fill(x.attributes["value"], shape, x.dtype)
     x = reshape(x, (1,) * (len(shape) - x.ndim) + x.shape)
@@ -265,7 +266,7 @@ pad_with = primitive(
 def pad(x: Value, widths, value: float = 0) -> Value:
     """Pad each axis with ``value``; ``widths`` holds one (before, after) pair an axis."""
     given = widths if isinstance(widths, Iterable) and getattr(widths, "ndim", True) else ()
-    pairs = [wholes(w, "pad: widths", 0) for w in given]
+    pairs = [wholes("pad", "widths", w, least=0) for w in given]
     if len(pairs) != x.ndim or any(len(p) != 2 for p in pairs):
         raise GraphError(f"pad: needs a pair (before, after) for each axis of {x.shape}, got {widths!r}")
     low, high = (tuple(p[i] for p in pairs) for i in (0, 1))
@@ -322,7 +323,7 @@ def concatenate(values, axis: int = 0) -> Value:
     values = tuple(values)
     if not values or not values[0].ndim:
         raise GraphError("concatenate: needs at least one value, each with an axis; use stack for scalars")
-    axis = whole(axis, "concatenate: axis")
+    axis = whole("concatenate", "axis", axis, least=None)
     if not -values[0].ndim <= axis < values[0].ndim:
         raise GraphError(f"concatenate: axis {axis} is out of range for shape {values[0].shape}")
     return concatenate_of(*values, axis=axis - values[0].ndim if axis >= 0 else axis)
@@ -351,7 +352,7 @@ flip_axes = primitive(
 
 def flip(x: Value, axis=None) -> Value:
     """Elements in reverse order along axes (all of them by default)."""
-    given = tuple(range(x.ndim)) if axis is None else wholes(axis, "flip: axis")
+    given = tuple(range(x.ndim)) if axis is None else wholes("flip", "axis", axis, least=None)
     from_right = _from_right(given, x.ndim)
     if not set(from_right) <= set(range(-x.ndim, 0)) or len(set(from_right)) < len(given):
         raise GraphError(f"flip: axes {given} are not among the {x.ndim} axes of {x.shape}, each once")

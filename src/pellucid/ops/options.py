@@ -1,4 +1,4 @@
-"""What options of operations may be: tests for a primitive's own, and whole numbers as users give them.
+"""What options of primitives may be. What users give to operations is checked by `checks` before.
 
 Imports graph. A primitive's options are exact: a bool is no number, a number of NumPy's no int, so that nothing after
 them (an offset in memory, say) can be taken for something else.
@@ -7,13 +7,8 @@ them (an offset in memory, say) can be taken for something else.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..errors import GraphError
 from ..graph import DTYPES, Option
 
 LIMITS = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255),
@@ -54,34 +49,3 @@ def fits(number: float, dtype: str) -> bool:
         return True
     low, high = LIMITS[dtype]
     return math.isfinite(number) and low <= number <= high and int(number) == number
-
-
-def whole(given: Any, what: str, least: int | None = None) -> int:
-    """A whole number of Python's or NumPy's as an int; raises `GraphError` for anything else, bools too.
-
-    >>> whole(3, "axis")
-    3
-    """
-    try:
-        n = None if isinstance(given, bool | np.bool_) else operator.index(given)
-    except TypeError:
-        n = None
-    if n is None or (least is not None and n < least):
-        bound = "" if least is None else f" >= {least}"
-        raise GraphError(f"{what} must be a whole number{bound}, got {given!r}")
-    return n
-
-
-def flag(given: Any, what: str) -> bool:
-    """True or False; raises `GraphError` for anything else."""
-    if type(given) is not bool:
-        raise GraphError(f"{what} must be True or False, got {given!r}")
-    return given
-
-
-def wholes(given: Any, what: str, least: int | None = None) -> tuple[int, ...]:
-    """Several whole numbers, or one, as a tuple of ints; raises `GraphError` for anything else."""
-    several = given if isinstance(given, Sequence | range) or getattr(given, "ndim", 0) == 1 else (given,)
-    if isinstance(several, str):
-        raise GraphError(f"{what} must be whole numbers, got {given!r}")
-    return tuple(whole(n, what, least) for n in several)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ..checks import flag, wrong
 from ..errors import GraphError
 from ..graph import MOST_ELEMENTS, Value
 from . import reduce
@@ -21,7 +22,6 @@ from .composite import with_vjp
 from .conv import correlate, padded, windows
 from .elementwise import FLOATS, equals, where
 from .movement import broadcast_to, concatenate, constant, expand_dims, fill, iota, reshape, transpose
-from .options import flag
 from .sizes import Sizes, Widths, each_axis, fitted, window_count
 
 
@@ -57,7 +57,7 @@ def avg_pool(
     """
     kernel, strides, dilations, widths = _geometry("avg_pool", x, size, strides, padding, 1, floor)
     places, axes = _places(padded(x, widths), kernel, strides, dilations)
-    if flag(count_include_pad, "avg_pool: count_include_pad") or not any(map(any, widths)):
+    if flag("avg_pool", "count_include_pad", count_include_pad) or not any(map(any, widths)):
         return reduce.mean(places, axes)
     axis = zip(x.shape[1:], kernel, strides, dilations, widths, strict=True)
     counts = [np.sum(_inside(*a), axis=1) for a in axis]  # of elements that are no padding
@@ -225,7 +225,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
         raise GraphError(f"upsample: takes floats of shape (channels, *space), 1 to 3 axes of space, got {x.type}")
     if not isinstance(method, str) or (method != "nearest" and LINEAR.get(method) != rank):
         fitting = next(name for name, n in LINEAR.items() if n == rank)
-        raise GraphError(f"upsample: for {rank} axes of space the method is 'nearest' or {fitting!r}, got {method!r}")
+        raise wrong("upsample", "method", f"'nearest' or {fitting!r} for {rank} axes of space", method)
     factors = each_axis(factor, rank, "factor")
     if x.size * math.prod(factors) > MOST_ELEMENTS:
         raise GraphError(f"upsample: {x.shape} made longer by {factors} has more than {MOST_ELEMENTS} elements")

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ..errors import GraphError
+from ..checks import number
+from ..errors import ArgumentError, GraphError
 from ..graph import Kind, Shape, Type, Value, primitive
 from .composite import erfinv
 from .elementwise import FLOATS, cast, minimum, shift_right, spread, threefry
@@ -35,8 +36,9 @@ def random_bits(key: Value, shape: Shape, kind: Kind = "shared") -> Value:
 
 def uniform(key: Value, shape: Shape, dtype: str, low: float = 0.0, high: float = 1.0, kind: Kind = "shared") -> Value:
     """Uniform in [low, high), in steps of 2**-24 of its width; ``low`` itself where both are equal."""
-    if not low <= high:
-        raise GraphError(f"uniform: low must not be above high, got {low} and {high}")
+    low, high = number("uniform", "low", low), number("uniform", "high", high)
+    if low > high:
+        raise ArgumentError(f"uniform: low must not be above high, got {low} and {high}")
     unit = cast(shift_right(random_bits(key, shape, kind), fill(8, shape, "uint32")), dtype) * 2.0**-24
     if (low, high) == (0.0, 1.0):
         return unit

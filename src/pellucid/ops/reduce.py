@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ..checks import flag, whole, wholes
 from ..errors import GraphError
 from ..graph import Primitive, Sample, Shape, Type, Value, defvjp, primitive
 from .elementwise import FLOATS, NUMBERS, cast, equal
 from .movement import broadcast, broadcast_to, reshape
-from .options import AXIS, DTYPE, IN_ORDER, LENGTH, flag, whole, wholes
+from .options import AXIS, DTYPE, IN_ORDER, LENGTH
 
 
 def normalize_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
@@ -19,7 +20,7 @@ def normalize_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(-ndim, 0))
-    axes = wholes(axis, f"{name}: axis")
+    axes = wholes(name, "axis", axis, least=None)
     for a in axes:
         if not -ndim <= a < ndim:
             raise GraphError(f"{name}: axis {a} is out of range for a value with {ndim} axes (of one sample)")
@@ -97,7 +98,7 @@ argmax_axis = primitive(
 
 def _wrap(op: Primitive, doc: str):
     def function(x: Value, axis=None, keepdims: bool = False) -> Value:
-        axes, keepdims = normalize_axes(axis, x.ndim, op.name), flag(keepdims, f"{op.name}: keepdims")
+        axes, keepdims = normalize_axes(axis, x.ndim, op.name), flag(op.name, "keepdims", keepdims)
         y = op(x, axes=axes) if axes else x
         return reshape(y, _kept(x.shape, axes)) if keepdims else y
 
@@ -238,7 +239,7 @@ each_sample = primitive(
 
 def all_samples(x: Value, n: int) -> Value:
     """A sample value of a batch of exactly ``n`` samples as one shared value with a leading axis of length n."""
-    return all_samples_of(x, n=whole(n, "all_samples: n", 1))
+    return all_samples_of(x, n=whole("all_samples", "n", n))
 
 
 def batch_size(dtype: str = "float32") -> Value:

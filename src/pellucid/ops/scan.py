@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GraphError
+from ..checks import flag, whole
+from ..errors import ArgumentError, GraphError
 from ..graph import Kind, Value, defvjp, input, toposort
 from .backward import pull_back
 from .contract import contract_of
@@ -43,7 +44,6 @@ from .movement import (
     transpose_of,
     zeros_like,
 )
-from .options import flag, whole
 from .reduce import argmax_axis, reduce_max, reduce_min, reduce_sum, to_samples
 
 HEAVY = (contract_of, scatter_of, take_rows, reduce_sum, reduce_max, reduce_min, argmax_axis, threefry)
@@ -82,15 +82,15 @@ def scan(
     ((), (5,))
     """
     inits, sequences = _several(init, "init"), () if xs is None else _several(xs, "xs")
-    asked = None if length is None else whole(length, "scan: length", 1)
+    asked = None if length is None else whole("scan", "length", length)
     n = common_length("scan", sequences) if sequences else asked
     if not n or asked not in (None, n):
-        raise GraphError(f"scan: needs xs, or length= of 1 or more, got {length!r}"
-                         + (f" for sequences of {n} steps" if sequences else ""))  # fmt: skip
-    reverse, remat = flag(reverse, "scan: reverse"), flag(remat, "scan: remat")
+        raise ArgumentError(f"scan: needs xs, or length= of 1 or more, got {length!r}"
+                            + (f" for sequences of {n} steps" if sequences else ""))  # fmt: skip
+    reverse, remat = flag("scan", "reverse", reverse), flag("scan", "remat", remat)
     more = [] if mask is None else [_flags(mask, n)]
     if truncate is not None:
-        flows = np.arange(n) % whole(truncate, "scan: truncate", 1) != 0
+        flows = np.arange(n) % whole("scan", "truncate", truncate) != 0
         more.append(constant(flows[::-1] if reverse else flows))
 
     def step(carries: Sequence[Value], given: Sequence[Value]) -> tuple[tuple, tuple, Any]:

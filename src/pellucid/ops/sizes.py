@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from ..errors import GraphError
+from ..checks import flag, wholes, wrong
+from ..errors import ArgumentError, GraphError
 from ..graph import Shape
-from .options import flag, whole, wholes
 
 Sizes = tuple[int, ...]
 MOST_TRIED = 1 << 16  # strides that a suggestion is looked for among
@@ -23,17 +23,17 @@ def window_count(n: int, kernel: int, stride: int, dilation: int) -> int:
 
 
 def each_axis(given: int | Sequence[int], rank: int, name: str, least: int = 1) -> Sizes:
-    """One number for all axes, or one for each; raises `GraphError` for anything else.
+    """One number for all axes, or one for each; raises `ArgumentError` for anything else.
 
     >>> each_axis(2, 3, "strides"), each_axis((1, 2), 2, "strides")
     ((2, 2, 2), (1, 2))
     """
-    with contextlib.suppress(GraphError):
+    with contextlib.suppress(ArgumentError):
         one = not isinstance(given, Sequence) and not getattr(given, "ndim", 0)
-        sizes = wholes(given, name, least) * (rank if one else 1)
+        sizes = wholes("", name, given, least=least) * (rank if one else 1)
         if len(sizes) == rank:
             return sizes
-    raise GraphError(f"{name} must be a whole number >= {least}, or {rank} of them, got {given!r}")
+    raise wrong("", name, f"a whole number >= {least}, or {rank} of them", given)
 
 
 def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilations: Sizes) -> list[tuple[int, int]]:
@@ -44,14 +44,13 @@ def padding_widths(padding, space: Shape, kernel: Sizes, strides: Sizes, dilatio
         totals = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
                   for n, k, s, d in zip(space, kernel, strides, dilations, strict=True)]  # fmt: skip
         return [(t // 2, t - t // 2) for t in totals]
-    with contextlib.suppress(GraphError):
+    with contextlib.suppress(ArgumentError):
         each = padding if isinstance(padding, (tuple, list)) else (padding,) * len(space)
-        pairs = [wholes(p, "padding", 0) if isinstance(p, (tuple, list)) else (whole(p, "padding", 0),) * 2
-                 for p in each]  # fmt: skip
+        pairs = [wholes("", "padding", p, least=0) * (1 if isinstance(p, (tuple, list)) else 2) for p in each]
         if [len(p) for p in pairs] == [2] * len(space):
             return [(a, b) for a, b in pairs]
-    raise GraphError(f"padding must be 'valid', 'same', a number, or for each of {len(space)} axes a number or a "
-                     f"pair (before, after), got {padding!r}")  # fmt: skip
+    wanted = f"'valid', 'same', a number, or for each of {len(space)} axes a number or a pair (before, after)"
+    raise wrong("", "padding", wanted, padding)
 
 
 def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int, int], floor: bool) -> None:
@@ -83,7 +82,7 @@ def check_fit(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
 
 def fitted(space: Shape, kernel: Sizes, strides, padding, dilations, floor: bool) -> tuple[Sizes, Sizes, Widths]:
     """Strides, dilations and padding for each axis, where windows with them fit; else a `GraphError`."""
-    floor = flag(floor, "floor")
+    floor = flag("", "floor", floor)
     strides = each_axis(strides, len(space), "strides")
     dilations = each_axis(dilations, len(space), "dilations")
     widths = padding_widths(padding, space, kernel, strides, dilations)

@@ -15,7 +15,7 @@ from operator import add
 from typing import Any, ClassVar
 
 from ..checks import checked, flag, hint_options, number, refuse_change, whole, wrong
-from ..errors import GraphError
+from ..errors import ArgumentError
 from ..graph import Value
 from ..ops import maximum, minimum, sqrt, sum
 from ..reprs import Shown
@@ -94,13 +94,13 @@ class Optimizer(Shown):
         checked(self, number, *CLIPS, above=0, optional=True)
         limits = [name for name in CLIPS if getattr(self, name) is not None]
         if len(limits) > 1:
-            raise GraphError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
+            raise ArgumentError(f"{type(self).__name__}: clip in one way, not by {' and '.join(limits)}")
         checked(self, number, "weight_decay", least=0, optional=True)
         checked(self, flag, "use_ema", "maximize")
         checked(self, number, "ema_momentum", least=0, below=1)
         if not self.use_ema and self.ema_momentum != 0.99:
-            raise GraphError(f"{type(self).__name__}: ema_momentum={self.ema_momentum!r} is of the averages that "
-                             "use_ema=True keeps; give that too, or leave it out")  # fmt: skip
+            raise ArgumentError(f"{type(self).__name__}: ema_momentum={self.ema_momentum!r} is of the averages that "
+                                "use_ema=True keeps; give that too, or leave it out")  # fmt: skip
         checked(self, whole, "gradient_accumulation_steps", optional=True)
         checked(self, layer_rates, "layer_rates")
 

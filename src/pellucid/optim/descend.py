@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autodiff import grad
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value, toposort
 from ..ops import batch_size
 from .rules import LBFGS, as_optimizer
@@ -35,8 +35,8 @@ def descend(cost: Value, wrt: Any, optimizer: Any, *, name: str = "optimizer") -
     optimizer = as_optimizer(optimizer)
     check_name(name)
     if isinstance(optimizer, LBFGS):
-        raise GraphError("descend: LBFGS looks for the length of its steps, which only pellucid.Model and "
-                         "pellucid.minimize do; use another optimizer, such as optim.Adam")  # fmt: skip
+        raise ArgumentError("descend: LBFGS looks for the length of its steps, which only pellucid.Model and "
+                            "pellucid.minimize do; use another optimizer, such as optim.Adam")  # fmt: skip
     states, constraints = trained(wrt)
     if not isinstance(cost, Value):
         raise GraphError(f"descend: the cost must be a Value, one number for all samples, got {cost!r}")

@@ -6,7 +6,7 @@ import math
 from dataclasses import field
 
 from ..checks import checked, choice, flag, number, unknown, whole, wrong
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError
 from ..ops import exp, fast_divide, fast_sqrt, log, sign, sqrt
 from ..schedules import Piecewise, Schedule
 from .base import CLIPS, Optimizer
@@ -44,7 +44,7 @@ class SGD(Optimizer):
         elif max(getattr(self.momentum, "values", (self.momentum.start,))) >= 1:
             raise wrong(self, "momentum", "a number in [0, 1), or a schedule of such numbers", self.momentum)
         if self.nesterov and not self.momentum:
-            raise GraphError("SGD: nesterov=True needs momentum > 0, for example momentum=0.9")
+            raise ArgumentError("SGD: nesterov=True needs momentum > 0, for example momentum=0.9")
 
     @property
     def slot_names(self):  # type: ignore[override]

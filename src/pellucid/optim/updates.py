@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..checks import wrong
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..graph import Value, state, state_leaf, toposort
 from ..ops import cast, equal, minimum, where
 from ..ops.xp import xp
@@ -47,10 +47,10 @@ def trained(wrt: Any) -> tuple[list[Value], dict[Value, Callable[[Value], Value]
             constraints |= limits
         if states:
             return states, constraints
-        raise GraphError("descend: there is nothing to train: the list is empty")
+        raise ArgumentError("descend: there is nothing to train: the list is empty")
     parameters = wrt if isinstance(wrt, Mapping) else getattr(wrt, "parameters", None)
     if not isinstance(parameters, Mapping) or not all(hasattr(p, "trainable") for p in parameters.values()):
-        raise GraphError(f"descend: wrt must be a state, an nn.Net, its parameters, or a list of such, got {wrt!r}")
+        raise ArgumentError(f"descend: wrt must be a state, an nn.Net, its parameters, or a list of such, got {wrt!r}")
     found = [p.value for p in parameters.values() if p.trainable]
     if not found:
         raise GraphError(f"descend: {wrt!r} has nothing to train; call the net before, in the cost, so that its "
@@ -150,7 +150,7 @@ def rate_factors(parameters: list[Value], layer_rates: Mapping[str, float] | str
     for asked in rates:
         if not any(_within(name, asked) for name in names):
             there = ", ".join(dict.fromkeys(layers)) or "none"
-            raise GraphError(f"layer_rates: no trained parameter is in {asked!r}; the layers are {there}")
+            raise ArgumentError(f"layer_rates: no trained parameter is in {asked!r}; the layers are {there}")
     found = []
     for name in names:
         fitting = [asked for asked in rates if _within(name, asked)]

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import cross_validate as sklearn_cross_validate
 
+from ..checks import number
 from ..data.dataset import no_targets, taken_apart
 from ..deprecation import deprecated
 from ..errors import DataError
@@ -118,8 +119,7 @@ def t_reach(n: int, level: float) -> float:
     """How many standard errors an interval of that level reaches to each side, for n scores."""
     from scipy.stats import t
 
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, for example 0.95, got {level!r}")
+    level = number("", "level", level, above=0, below=1, hint="for example 0.95")
     return float(t.ppf((1 + level) / 2, n - 1))
 
 

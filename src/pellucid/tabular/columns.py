@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..data import Table
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from .cells import finite, is_number, missing, mostly_numbers, texts_of
 
 SENTENCE = 5  # words
@@ -61,7 +61,7 @@ def choose_columns(
     for name in sorted(keep | drop | text):
         table[name]  # an unknown name is an error
     if both := sorted(text & drop):
-        raise DataError(f"column {both[0]!r} is asked for as text, and to be left out")
+        raise ArgumentError(f"column {both[0]!r} is asked for as text, and to be left out")
     used: dict[str, list[str]] = {"numbers": [], "categories": [], "dates": [], "texts": []}
     left_out, remarks = {}, []
     for name, column in table.columns.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import choice, flag, number, whole
 from ..data import Table
 from ..data.outliers import METHODS
 from ..deprecation import deprecated
@@ -54,7 +55,7 @@ class PreprocessingSpec:
     - ``order``: {column: its values in order}: one column of numbers, scaled; a value that is not there is missing.
     - ``clip``: numbers far from the others are moved to the bounds of `data.outliers`, by "iqr" or "robust_z".
 
-    Raises `DataError` for other words.
+    Raises `ArgumentError` for other words and numbers.
     """
 
     impute: str = "median"
@@ -73,8 +74,10 @@ class PreprocessingSpec:
             object.__setattr__(self, "impute", "neighbors")
         known = {"impute": IMPUTE, "scale": (*SCALERS, None), "encode": ENCODE, "clip": (*METHODS, None)}
         for name, words in known.items():
-            if getattr(self, name) not in words:
-                raise DataError(f"{name} must be one of {', '.join(map(repr, words))}, got {getattr(self, name)!r}")
+            choice("", name, getattr(self, name), among=words)
+        flag("", "indicator", self.indicator)
+        number("", "fill_value", self.fill_value)
+        whole("", "neighbors", self.neighbors)
 
     def of_numbers(self) -> list[tuple[str, Any]]:
         """The steps for columns of numbers with NaN where missing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...errors import GraphError
+from ...checks import whole
 from .. import init
 from ..activations import relu
 from ..combine import Flatten, Sequential
@@ -29,8 +29,8 @@ def alexnet(classes: int = 1000, size: int = 227, width: float = 1.0) -> Sequent
     >>> [c.output.size for c in traced.calls if isinstance(c.layer, (nn.Conv, nn.Dense))]
     [290400, 186624, 64896, 64896, 43264, 4096, 4096, 1000]
     """
-    if not (isinstance(size, int) and size >= 64):
-        raise GraphError(f"alexnet: size is the side of the image, a whole number from 64 on, got {size!r}")
+    classes = whole("alexnet", "classes", classes)
+    size = whole("alexnet", "size", size, least=64, hint="it is the side of the images")
     by, rest = widths("alexnet", width), (11 - size) % 4  # (size - 11 + rest) / 4 is whole
     margin = (rest // 2, rest - rest // 2)
     weights: dict[str, Any] = {"weight_init": partial(init.normal, size=0.01)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...checks import flag, whole
 from ..activations import relu
 from ..combine import AuxiliaryHead, Concatenate, Flatten, Sequential
 from ..conv import Conv
@@ -32,6 +33,7 @@ def googlenet(classes: int = 1000, width: float = 1.0, heads: bool = True) -> Se
     >>> sum(p.count for p in traced.parameters.values())
     6998552
     """
+    classes, heads = whole("googlenet", "classes", classes), flag("googlenet", "heads", heads)
     by = widths("googlenet", width)
 
     def conv(filters, kernel_size, **options):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ... import ops
-from ...checks import checked, whole
+from ...checks import checked, flag, whole
 from ...errors import GraphError
 from ...graph import Shape, Value
 from .. import init
@@ -42,8 +42,8 @@ def lenet5(classes: int = 10, size: int = 32, modern: bool = False) -> Sequentia
     >>> sum(p.count for p in traced.parameters.values() if p.trainable)
     60000
     """
-    if not (isinstance(size, int) and 1 <= size <= 32):
-        raise GraphError(f"lenet5: size is the side of the image, a whole number up to 32, got {size!r}")
+    classes, modern = whole("lenet5", "classes", classes), flag("lenet5", "modern", modern)
+    size = whole("lenet5", "size", size, most=32, hint="it is the side of the images")
     margin = ((32 - size) // 2, (33 - size) // 2)
     first: dict[str, Any] = {"padding": [margin, margin], "size": size, "net": "lenet5"}
     if modern:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import ops
-from ...checks import checked, whole
+from ...checks import checked, choice, whole, wrong
 from ...errors import GraphError
 from ...graph import Value
 from ..activations import relu
@@ -36,8 +36,7 @@ def resnet(depth: int = 18, classes: int = 1000, width: float = 1.0) -> Sequenti
     >>> sum(p.count for p in traced.parameters.values() if p.trainable)
     11689512
     """
-    if depth not in STAGES:
-        raise GraphError(f"resnet: depth must be one of {', '.join(map(str, STAGES))}, got {depth!r}")
+    depth, classes = choice("resnet", "depth", depth, among=STAGES), whole("resnet", "classes", classes)
     by, (counts, bottleneck) = widths("resnet", width), STAGES[depth]
     layers = [conv(by(64), 7, 2, name="conv1"), BatchNorm(), relu, MaxPool(3, strides=2, padding=1, floor=True)]
     came = by(64)
@@ -65,10 +64,11 @@ def resnet_cifar(depth: int = 20, classes: int = 10, shortcut: str = "pad", widt
     >>> sum(p.count for p in traced.parameters.values() if p.trainable)
     269722
     """
-    if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
-        raise GraphError(f"resnet_cifar: depth must be 6n + 2, for example 20, 32, 44, 56 or 110, got {depth!r}")
-    if shortcut not in SHORTCUTS:
-        raise GraphError(f"resnet_cifar: shortcut must be {' or '.join(map(repr, SHORTCUTS))}, got {shortcut!r}")
+    hint = "it is 6n + 2, for example 20, 32, 44, 56 or 110"
+    if whole("resnet_cifar", "depth", depth, least=8, hint=hint) % 6 != 2:
+        raise wrong("resnet_cifar", "depth", "6n + 2, for example 20, 32, 44, 56 or 110", depth)
+    classes = whole("resnet_cifar", "classes", classes)
+    shortcut = choice("resnet_cifar", "shortcut", shortcut, among=SHORTCUTS)
     by = widths("resnet_cifar", width)
     layers = [conv(by(16), 3, name="conv1"), BatchNorm(), relu]
     for stage in range(3):

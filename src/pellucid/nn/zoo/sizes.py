@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import field
 
-from ...checks import checked, number, whole, wrong
+from ...checks import checked, number, text, whole
 from ...errors import GraphError
 from ...graph import Value
 from ..conv import Conv
@@ -34,8 +34,7 @@ class FirstConv(Conv):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked(self, whole, "size")
-        if not isinstance(self.net, str):
-            raise wrong(self, "net", "the name of the net", self.net)
+        text(self, "net", self.net)
 
     def __call__(self, x: Value) -> Value:
         if x.ndim == 3 and x.shape[1:] != (self.size, self.size):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import GraphError
+from ...checks import choice, whole
 from ..activations import relu
 from ..combine import Flatten, Sequential
 from ..conv import Conv
@@ -27,8 +27,7 @@ def vgg(depth: int = 16, classes: int = 1000, width: float = 1.0) -> Sequential:
     >>> sum(p.count for p in traced.parameters.values())
     132863336
     """
-    if depth not in STAGES:
-        raise GraphError(f"vgg: depth must be one of {', '.join(map(str, STAGES))}, got {depth!r}")
+    depth, classes = choice("vgg", "depth", depth, among=STAGES), whole("vgg", "classes", classes)
     by, layers = widths("vgg", width), []
     for stage, (filters, count) in enumerate(zip((64, 128, 256, 512, 512), STAGES[depth], strict=True), 1):
         for i in range(count):
