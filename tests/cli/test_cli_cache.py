@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import pellucid as pel
+from pellucid import executors
 from pellucid.cli import cli
 from pellucid.executors.native.jit import cache as jit_cache
 
@@ -161,3 +162,29 @@ def test_help_and_version():
     )
     assert (done.stdout, done.stderr) == (f"pellucid, version {pel.__version__}\n", "")
     assert re.search(r"^  cache ", CliRunner().invoke(cli, ["--help"]).stdout, re.MULTILINE)
+
+
+def test_executors_offer_the_cache(folder):
+    assert executors.cache.folder() == folder
+    assert executors.cache.entries(folder) == []
+    folder.mkdir()
+    for i, size in enumerate((3, 5, 7)):
+        entry = folder / f"{i:064x}.o"
+        entry.write_bytes(b"x" * size)
+        os.utime(entry, (i, i))
+    assert [size for _, size, _ in executors.cache.entries(folder)] == [3, 5, 7]
+    executors.cache.trim(folder, limit=12)
+    assert [size for _, size, _ in executors.cache.entries(folder)] == [5, 7]
+    assert executors.cache.limit() > 1 << 20
+    assert executors.cache.processor()
+
+
+def test_llvm_is_loaded_when_the_cache_is_asked():
+    code = """import sys
+from pellucid import executors
+executors.available_threads(), executors.cache.folder
+assert "llvmlite" not in sys.modules
+executors.cache.limit()
+assert "llvmlite" in sys.modules"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

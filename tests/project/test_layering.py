@@ -151,7 +151,9 @@ def violations(package: Path) -> list[str]:
                 found.append(f"{inside}:{line}: {arrow}")
             if top == package.name:
                 other = rest.split(".")[0]
-                if other not in MAY_IMPORT[room] | {room}:
+                if room != "executors" and rest.startswith("executors.native."):
+                    found.append(f"{inside}:{line}: {room or package.name} reaches into {NATIVE}; ask executors")
+                elif other not in MAY_IMPORT[room] | {room}:
                     found.append(f"{inside}:{line}: {room or package.name} imports {other or package.name}")
             elif top == "numpy" and room in NEVER_NUMPY:
                 found.append(f"{inside}:{line}: {room} imports numpy")
@@ -253,6 +255,10 @@ PLANTED = [
     ("train/history.py", "import matplotlib.pyplot", "matplotlib is imported at the top"),
     ("train/model.py", "import torch", "torch is only for nobody"),
     ("attic.py", "", "room 'attic' has no place"),
+    ("cli/cache.py", "from ..executors.native.jit import cache", "cli reaches into executors/native"),
+    ("cli/cache.py", "from ..executors.native import jit", "cli reaches into executors/native"),
+    ("train/a.py", "def f():\n    from ..executors.native.runtime.limits import available", "train reaches into"),
+    ("__init__.py", "import pellucid.executors.native.abi", "pellucid reaches into executors/native"),
     ("executors/native/llvm/ir.py", "from ..plan import memory", "llvm imports plan"),
     ("executors/native/jit/code.py", "from ..plan.memory import Memory", "jit imports plan"),
     ("executors/native/codegen/nest.py", "def f():\n    from .. import kernels", "codegen imports kernels"),
@@ -288,6 +294,8 @@ def test_planted_violation_is_caught(file, code, expected, tmp_path):
             "from ..build import task\nfrom .. import abi\nfrom ... import reference",
         ),
         ("executors/jax.py", "import jax"),
+        ("executors/cache.py", "from .native.jit.cache import entries"),
+        ("cli/cache.py", "from ..executors import cache, native"),
         ("sklearn/mlp.py", "from sklearn.base import BaseEstimator\nimport pellucid\nfrom ..train import Model"),
         ("data/builtin.py", "def f():\n    from sklearn.datasets import load_digits"),
         ("data/builtin.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas"),
