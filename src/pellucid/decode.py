@@ -92,7 +92,7 @@ def beam_search(
     """The likeliest sequences of at most ``length`` tokens after the prompt (L,), best first, with their scores.
 
     At each step the ``beams`` best beginnings stay: score = sum_t log p_t / (number of tokens)^length_penalty, so that
-    0 is the likelihood itself, which favours short ones, and 1 its mean. A sequence ends with ``end``, which stays in
+    0 is the likelihood itself, which favors short ones, and 1 its mean. A sequence ends with ``end``, which stays in
     it, or at ``length``. Raises `GraphError` for an empty prompt, or without a beam.
     """
     tokens = as_prompt(prompt)

@@ -177,7 +177,7 @@ HEALTHY: dict[str, Callable[[Data], Visit]] = {
         mlp(3), BCE, optim.Adam(0.001),
         changed(d.mnist, y=lambda y: np.stack([y % 2, y > 4, np.isin(y, (0, 6, 8, 9))], 1).astype(np.float32)), 8,
     ),
-    "cifar, convolution and batch normalisation": lambda d: trained(
+    "cifar, convolution and batch normalization": lambda d: trained(
         nn.Sequential(nn.Conv(16, 3), nn.BatchNorm(), nn.relu, nn.MaxPool(2), nn.Conv(32, 3), nn.BatchNorm(), nn.relu,
                       nn.GlobalAvgPool(), nn.Dense(10)), CE, optim.Adam(0.003), d.cifar, 5,
     ),

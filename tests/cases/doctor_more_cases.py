@@ -144,7 +144,7 @@ HEALTHY: dict[str, Callable[[MoreData], Visit]] = {
     "hastie, ReLU": lambda d: trained(mlp(2, 32), CE, optim.Adam(0.003), d.hastie, 12),
     "hastie, tanh, Nesterov": lambda d: trained(
         mlp(1, 24, nn.tanh, 1), BCE, optim.SGD(0.02, 0.9, nesterov=True), d.hastie, 15),
-    "quantiles, batch normalisation": lambda d: trained(
+    "quantiles, batch normalization": lambda d: trained(
         nn.Sequential(nn.Dense(32), nn.BatchNorm(), nn.relu, nn.Dense(4)), CE, optim.Adam(0.003), d.quantiles, 15),
     "friedman 1, AdamW": lambda d: trained(
         mlp(1, 32), MSE, optim.AdamW(0.002, weight_decay=0.05), d.friedman1, 20),

@@ -509,7 +509,7 @@ def npy_says(file: bytes) -> int:
 
 
 def picture_says(file: bytes) -> int:
-    """The bytes of the pixels that a picture's header speaks of, as they are, in colours and scaled."""
+    """The bytes of the pixels that a picture's header speaks of, as they are, in colors and scaled."""
     from PIL import Image
 
     try:

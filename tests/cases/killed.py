@@ -20,7 +20,7 @@ from pellucid import nn, optim, schedules
 
 
 def dense(folder, **often):
-    """Dropout, batch normalisation, validation, a rate that falls on a plateau, early stopping, best weights."""
+    """Dropout, batch normalization, validation, a rate that falls on a plateau, early stopping, best weights."""
     digits = pel.data.digits()
     net = nn.Sequential(nn.Dense(48), nn.BatchNorm(), nn.relu, nn.Dropout(0.3), nn.Dense(10))
     callbacks = [

@@ -496,7 +496,7 @@ def weight_gradient(room):
         mag, n = a.mag * b.mag, room.batch
         error = n * (a.error * b.mag + b.error * a.mag + (n + 1) * mag)
         y = ops.batch_sum(ops.contract(a.value, b.value, f"{letters},k->{out}"))
-        if room.chance(2):  # and something elementwise behind it, whose neighbours lie apart
+        if room.chance(2):  # and something elementwise behind it, whose neighbors lie apart
             y, mag, error = y * seen_through(room, y.shape), 2 * mag, 2 * error
         room.add(y, n * mag, error, a.grid * b.grid / 4)
 

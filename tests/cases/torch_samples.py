@@ -400,16 +400,16 @@ def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
     axes = tuple(range(x.ndim - len(shape), x.ndim))
     if not x.size:
         raise Other("nothing")
-    from pellucid.nn.norm import normalised
+    from pellucid.nn.norm import normalized
 
-    y = normalised(x, axes=tuple(a - x.ndim for a in axes), epsilon=eps, batch=False)
+    y = normalized(x, axes=tuple(a - x.ndim for a in axes), epsilon=eps, batch=False)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     if size % 2 == 0 or x.ndim < 3:
-        raise Other("an even number of neighbours")
+        raise Other("an even number of neighbors")
     made = nn.LocalResponseNorm(size, alpha=alpha / size, beta=beta, k=k)
     return ops.vmap(made, x)
 

@@ -170,7 +170,7 @@ def test_a_regression(here):
 
 
 def test_other_ways_to_prepare_columns(here):
-    how = ("--impute", "neighbours", "--scale", "none", "--encode", "binary", "--clip", "robust-z")
+    how = ("--impute", "neighbors", "--scale", "none", "--encode", "binary", "--clip", "robust-z")
     (here / "more.csv").write_text(people() + "999,5000,red,,old\n")
     text = ok("train", "more.csv", "--target", "label", "--no-plot", "--epochs", 2, *how)
     assert "missing: age 14, colour 11; numbers are filled with the mean of the nearest rows" in text

@@ -11,13 +11,13 @@ from pellucid.ops.kernels import KERNELS
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A grey picture with one vertical edge, and a coloured one."""
+    """A gray picture with one vertical edge, and a colored one."""
     monkeypatch.chdir(tmp_path)
-    grey = np.zeros((6, 6), np.uint8)
-    grey[:, :3] = 5
-    Image.fromarray(grey).save("edge.png")
-    colours = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
-    Image.fromarray(colours).save("colours.png")
+    gray = np.zeros((6, 6), np.uint8)
+    gray[:, :3] = 5
+    Image.fromarray(gray).save("edge.png")
+    colors = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    Image.fromarray(colors).save("colors.png")
     return tmp_path
 
 
@@ -42,11 +42,11 @@ def test_signs(folder):
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("grey", [False, True])
-def test_each_kernel_by_its_definition(folder, monkeypatch, name, grey):
+@pytest.mark.parametrize("gray", [False, True])
+def test_each_kernel_by_its_definition(folder, monkeypatch, name, gray):
     monkeypatch.setattr("pellucid.cli.filter.PIXELS", 20)  # in strips of two rows
-    ok("filter", "colours.png", "--kernel", name, "--out", "out.png", *["--grey"] * grey)
-    image = np.asarray(Image.open("colours.png").convert("L" if grey else "RGB")).astype(float)
+    ok("filter", "colors.png", "--kernel", name, "--out", "out.png", *["--gray"] * gray)
+    image = np.asarray(Image.open("colors.png").convert("L" if gray else "RGB")).astype(float)
     wide = np.pad(image.reshape(9, 7, -1), ((1, 1), (1, 1), (0, 0)), mode="edge")
     parts = [sum(k[i, j] * wide[i : i + 9, j : j + 7] for i, j in np.ndindex(3, 3)) for k in KERNELS[name]]
     expected = parts[0] if len(parts) == 1 else np.hypot(*parts)
@@ -55,8 +55,8 @@ def test_each_kernel_by_its_definition(folder, monkeypatch, name, grey):
 
 
 def test_a_wide_blur_keeps_the_mean(folder):
-    ok("filter", "colours.png", "--kernel", "gaussian", "--size", 5, "--sigma", 100, "--out", "blur.png")
-    inner = pixels("colours.png")[2:7, 1:6].mean((0, 1))
+    ok("filter", "colors.png", "--kernel", "gaussian", "--size", 5, "--sigma", 100, "--out", "blur.png")
+    inner = pixels("colors.png")[2:7, 1:6].mean((0, 1))
     np.testing.assert_allclose(pixels("blur.png")[4, 3], inner, atol=0.6)
 
 

@@ -12,7 +12,7 @@ from pellucid.data.augment import draws, rotated
 from pellucid.train import batches
 
 RNG = np.random.default_rng(0)
-X = RNG.integers(1, 256, (40, 2, 6, 5)).astype(np.uint8)  # no pixel is 0, the colour of what comes in
+X = RNG.integers(1, 256, (40, 2, 6, 5)).astype(np.uint8)  # no pixel is 0, the color of what comes in
 Y = RNG.integers(0, 3, 40)
 ROWS = np.arange(40)
 ALL = Augment(flip=True, shift=2, rotation=20, crop=(5, 4), cutout=2, flip_vertical=True, fill=9)
@@ -109,8 +109,8 @@ def test_dtype_and_shape_stay():
     for x in (X, X.astype(np.float32), X.astype(np.float64), X.astype(np.int32)):
         changed = ALL(x, ROWS, 0, 0)
         assert changed.dtype == x.dtype and changed.shape == (40, 2, 5, 4)
-    grey = Augment(shift=1, rotation=10)(X[:, 0], ROWS, 0, 0)
-    np.testing.assert_array_equal(grey, Augment(shift=1, rotation=10)(X[:, :1], ROWS, 0, 0)[:, 0])
+    gray = Augment(shift=1, rotation=10)(X[:, 0], ROWS, 0, 0)
+    np.testing.assert_array_equal(gray, Augment(shift=1, rotation=10)(X[:, :1], ROWS, 0, 0)[:, 0])
     before = X.copy()
     ALL(X, ROWS, 0, 0)
     np.testing.assert_array_equal(X, before)

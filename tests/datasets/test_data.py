@@ -734,7 +734,7 @@ def test_from_frame_of_another_library():
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Two classes of two pictures of 4 x 6 pixels: red and blue; grey where asked."""
+    """Two classes of two pictures of 4 x 6 pixels: red and blue; gray where asked."""
     image = pytest.importorskip("PIL.Image")
 
     def make(mode="RGB", size=(6, 4)):
@@ -754,17 +754,17 @@ def test_images(pictures):
     assert dataset.class_names == ("blue", "red") and dataset.name == folder.name
     assert dataset.x[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
     assert data.images(str(folder), size=(2, 5)).x.shape == (4, 3, 2, 5)
-    grey = data.images(folder, size=3, grey=True).x
-    assert grey.shape == (4, 1, 3, 3) and np.unique(grey).tolist() == [np.float32(29 / 255), np.float32(76 / 255)]
+    gray = data.images(folder, size=3, gray=True).x
+    assert gray.shape == (4, 1, 3, 3) and np.unique(gray).tolist() == [np.float32(29 / 255), np.float32(76 / 255)]
 
 
 def test_grey_pictures_have_one_channel_unless_asked(pictures):
     folder = pictures("L")
     assert data.images(folder).x.shape == (4, 1, 4, 6)
-    assert data.images(folder, grey=False).x.shape == (4, 3, 4, 6)
+    assert data.images(folder, gray=False).x.shape == (4, 3, 4, 6)
 
 
-def test_one_colour_picture_makes_all_of_them_colour(pictures):
+def test_one_color_picture_makes_all_of_them_color(pictures):
     from PIL import Image
 
     folder = pictures("L")

@@ -131,7 +131,7 @@ def test_bad_windows(case):
 
 
 def test_a_model_learns_from_windows():
-    """The average of two neighbours continues a line: y = 2 x[1] - x[0]. Views of views of one array will do."""
+    """The average of two neighbors continues a line: y = 2 x[1] - x[0]. Views of views of one array will do."""
     x, y = windows(np.linspace(-1, 1, 60, dtype=np.float32), 2)
     model = pel.Model(nn.Dense(1, bias=False), loss="mse", optimizer=optim.SGD(0.5))
     model.fit(x, y, epochs=300, batch_size=10, verbose=0)

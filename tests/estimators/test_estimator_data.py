@@ -145,7 +145,7 @@ def test_whole_numbers_first_and_others_later():
 
 
 def test_the_last_windows_judge_a_forecaster():
-    """Windows share steps with their neighbours: by chance, a net would be judged by what it has learnt."""
+    """Windows share steps with their neighbors: by chance, a net would be judged by what it has learnt."""
     net = NeuralForecaster(4, 3, early_stopping=True, validation_fraction=0.2, **FEW)
     x, y = net.windows(np.sin(np.arange(60.0)))
     training, held = net._divided(y)

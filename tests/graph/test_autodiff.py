@@ -59,13 +59,13 @@ def test_types_of_derivatives_are_those_of_their_values():
         assert g.type == v.type
 
 
-def centred(x):
+def centered(x):
     return x - ops.batch_mean(x)
 
 
 MIXED = {
     "batch_sum inside a sample formula": lambda w, x: x / (1 + ops.batch_sum(x * x)) * w,
-    "batch normalisation": lambda w, x: centred(x) / ops.sqrt(ops.batch_mean(centred(x) ** 2) + 0.1) * w,
+    "batch normalization": lambda w, x: centered(x) / ops.sqrt(ops.batch_mean(centered(x) ** 2) + 0.1) * w,
     "to_samples": lambda w, x: ops.to_samples(w * w) * x,
     "to_samples alone": lambda w, x: ops.to_samples(w),
     "all_samples": lambda w, x: ops.contract(ops.all_samples(x, BATCH), w * w, "rj,j->r"),

@@ -77,7 +77,7 @@ def flush_denormals(b):
     return lambda: b.call(load, [old])
 
 
-def optimised(text, triple=None, cpu=None, features=None):
+def optimized(text, triple=None, cpu=None, features=None):
     """The module after LLVM's passes, and the machine it is for: by default the host."""
     triple = triple or llvm.get_process_triple()
     if cpu is None:
@@ -99,7 +99,7 @@ def run(formula, *arrays, width=16, flush=False):
     n = -(-arrays[0].size // width)
     padded = [np.resize(a.ravel(), n * width) for a in arrays]
     text, dtype = module_text(formula, [str(a.dtype) for a in arrays], width, flush)
-    module, machine = optimised(text)
+    module, machine = optimized(text)
     out = np.empty(n * width, dtype)
     with llvm.create_mcjit_compiler(module, machine) as engine:
         engine.finalize_object()
@@ -454,7 +454,7 @@ def test_machine_code_has_no_calls_and_is_short(dtype, target, monkeypatch):
     for name in [*FUNCTIONS, "power", "sqrt", "sign", "abs", "floor", "maximum"]:
         two = name in ("power", "maximum")
         text, _ = module_text(lambda xp, *x, name=name: getattr(xp, name)(*x), [dtype] * (1 + two), width)
-        module, machine = optimised(text, "x86_64-unknown-linux-gnu", cpu, features)
+        module, machine = optimized(text, "x86_64-unknown-linux-gnu", cpu, features)
         assembly = machine.emit_assembly(module)
         assert not re.search(r"\b(call|jmp)", assembly), name
         loop = re.split(r"\.LBB\d+_\d+:", assembly)[-1].split("\tj")[0]

@@ -406,7 +406,7 @@ def test_all_updates_are_from_the_state_before(shape):
 
 @pytest.mark.parametrize("shape", SIZES[1:], ids=str)
 def test_updates_one_behind_the_other(shape):
-    """Momentum: the new velocity goes into the weight; a weight may also read its own neighbours."""
+    """Momentum: the new velocity goes into the weight; a weight may also read its own neighbors."""
     w, v, u = (pel.state(name, shape) for name in "wvu")
     x = pel.input("x", shape)
     v_new = v * 0.9 - ops.batch_mean(w * x)
@@ -588,7 +588,7 @@ def test_nests_that_would_need_each_other():
 
 
 def test_statistics_of_a_batch():
-    """Means over samples that go back into samples, several times, and running means of them (batch normalisation)."""
+    """Means over samples that go back into samples, several times, and running means of them (batch normalization)."""
     x, gamma = pel.input("x", (6,)), pel.state("gamma", (6,))
     running = pel.state("running", (6,))
     mean = ops.batch_mean(x)

@@ -111,11 +111,11 @@ def jobs_in_place_order(builder):
 
 
 def statistics(n_layers: int):
-    """A program of several phases: each layer is normalised over the batch, so samples wait for shared values."""
+    """A program of several phases: each layer is normalized over the batch, so samples wait for shared values."""
     x = h = pel.input("x", (12,))
     for _ in range(n_layers):
-        centred = h - ops.to_samples(ops.batch_mean(h))
-        h = ops.tanh(centred / ops.sqrt(ops.to_samples(ops.batch_mean(centred * centred)) + 1e-3))
+        centered = h - ops.to_samples(ops.batch_mean(h))
+        h = ops.tanh(centered / ops.sqrt(ops.to_samples(ops.batch_mean(centered * centered)) + 1e-3))
     w = pel.state("w", (6, 12))
     cost = ops.batch_sum(ops.sum(ops.tanh(ops.contract(w, h, "ij,j->i"))))
     return pel.Program([x], {"cost": cost}, {w: w - 0.01 * pel.grad(cost, w)})

@@ -1,4 +1,4 @@
-"""Every activation of the table: its value against another implementation, its slope, and its behaviour far out."""
+"""Every activation of the table: its value against another implementation, its slope, and its behavior far out."""
 
 import math
 from functools import partial

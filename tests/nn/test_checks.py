@@ -1,4 +1,4 @@
-"""Every option of every layer, loss, optimizer, schedule, penalty and initialiser is checked where it is given.
+"""Every option of every layer, loss, optimizer, schedule, penalty and initializer is checked where it is given.
 
 The classes come from the registries and the fields from the classes, so that a new one is tried too.
 """

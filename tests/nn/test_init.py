@@ -19,9 +19,9 @@ SHAPE = (200, 300)  # (out, in)
 KERNEL = (40, 30, 3, 5)  # (out, in, *kernel): fan-in 450, fan-out 600
 
 
-def draw(initialiser, shape=SHAPE, dtype="float64", key=(7, 8)):
+def draw(initializer, shape=SHAPE, dtype="float64", key=(7, 8)):
     k = input("key", (2,), "uint32", "shared")
-    run = reference.compile(Program([k], {"w": initialiser(k, shape, dtype)}))
+    run = reference.compile(Program([k], {"w": initializer(k, shape, dtype)}))
     return run({}, {"key": np.array(key, np.uint32)})["w"]
 
 
@@ -79,7 +79,7 @@ def test_orthogonal_from_any_key(key):
 @pytest.mark.parametrize("shape", [(30, 30), (31, 30), (60, 30), (400, 30), (30, 90), (1, 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_orthogonal_is_a_library_qr_with_a_positive_diagonal(shape, dtype):
-    """Whichever way it is computed: a long matrix's by Cholesky's factorisation, others' by Householder's."""
+    """Whichever way it is computed: a long matrix's by Cholesky's factorization, others' by Householder's."""
     x = draw(partial(init.normal, size=1.0), (max(shape), min(shape)), dtype)
     q, r = np.linalg.qr(x)
     q = q * np.sign(np.diagonal(r))

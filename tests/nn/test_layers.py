@@ -381,7 +381,7 @@ def test_errors_name_the_layer(net, shape, text):
         (lambda: nn.trace(lambda x: None, pel.input("x", (2,))), "must return one Value"),
         (lambda: nn.trace(lambda x: (x, 3), pel.input("x", (2,))), "or a tuple or dict of them, .* int in a tuple"),
         (lambda: Model(nn.Dense(3, weight_init=lambda key, shape, dtype: ops.fill(0, (2,), dtype)), loss="mse",
-                       input_shape=(2,)), r"initialiser of 'weight' gives shared float32 \(2,\), expected.*\(3, 2\)"),
+                       input_shape=(2,)), r"initializer of 'weight' gives shared float32 \(2,\), expected.*\(3, 2\)"),
     ],
 )  # fmt: skip
 def test_errors_when_made(make, text):

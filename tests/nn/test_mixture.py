@@ -53,7 +53,7 @@ def test_slopes():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shift", range(3))
 def test_far_out(dtype, shift):
-    """Each output 100 or -100: deviations at the floor, correlations of almost 1, points far from every centre."""
+    """Each output 100 or -100: deviations at the floor, correlations of almost 1, points far from every center."""
     y = np.where((np.arange(Y.size).reshape(Y.shape) + shift) % 3 == 0, 100, -100).astype(dtype)
     value = run(LOSS, y, T.astype(dtype), kinds="sample")
     slope = gradients(LOSS, y, T.astype(dtype), kinds="sample")[0]

@@ -1,4 +1,4 @@
-"""Normalisation: formulas, derivatives, large offsets, running statistics, executors; and state that layers update.
+"""Normalization: formulas, derivatives, large offsets, running statistics, executors; and state that layers update.
 
 Against PyTorch: test_torch_norm.py.
 """
@@ -13,7 +13,7 @@ from pellucid import ArgumentError, GraphError, Model, nn, ops, optim
 from pellucid.executors import native, reference
 from pellucid.executors.native.runtime import limits
 from pellucid.nn.layer import LayerError
-from pellucid.nn.norm import normalised
+from pellucid.nn.norm import normalized
 
 random = np.random.default_rng(5)
 IMAGES = random.normal(2, 3, size=(37, 4, 5, 3))
@@ -64,7 +64,7 @@ def test_features_of_vectors():
     x = IMAGES[:, :, 0, 0]
     np.testing.assert_allclose(outputs(nn.BatchNorm(), x, True)[0], standard(x, 0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(outputs(nn.GroupNorm(2), x)[0], standard(x.reshape(37, 2, 2), 2).reshape(x.shape))
-    by_hand, _ = outputs(nn.LocalResponseNorm(alpha=1.0, beta=1.0), [[1.0, 2, 3]])  # all three are neighbours of all
+    by_hand, _ = outputs(nn.LocalResponseNorm(alpha=1.0, beta=1.0), [[1.0, 2, 3]])  # all three are neighbors of all
     np.testing.assert_allclose(by_hand, [[1 / 16, 2 / 16, 3 / 16]])
     wider, _ = outputs(nn.LocalResponseNorm(3_000_001, alpha=1.0, beta=1.0), [[1.0, 2, 3]])  # in no more time
     np.testing.assert_array_equal(wider, by_hand)
@@ -122,7 +122,7 @@ def test_derivatives_of_all_three(axes, batch):
     arrays = distinct((5, *shape)), distinct(narrow, 1), distinct(narrow, 2)
 
     def function(*inputs):
-        return normalised(*inputs, axes=axes, epsilon=0.01, batch=batch)
+        return normalized(*inputs, axes=axes, epsilon=0.01, batch=batch)
 
     def slope(*inputs):
         y = function(*inputs)
@@ -362,11 +362,11 @@ def test_bad_options(make, text):
     "layer, shape, text",
     [
         (nn.GroupNorm(4), (6, 8, 8), r"GroupNorm 'layers\.0': groups=4 does not divide the 6 channels.*1, 2, 3, 6"),
-        (nn.GroupNorm(6), (6,), r"one number alone to normalise"),
+        (nn.GroupNorm(6), (6,), r"one number alone to normalize"),
         (nn.LayerNorm(axis=2), (3, 4), r"LayerNorm 'layers\.0': .*axis 2 is out of range for a value with 2 axes"),
         (nn.LayerNorm(axis=(0, -2)), (3, 4), r"name one axis twice"),
-        (nn.LayerNorm(), (1,), r"one number alone to normalise"),
-        (nn.LayerNorm(axis=None), (), r"one number alone to normalise"),
+        (nn.LayerNorm(), (1,), r"one number alone to normalize"),
+        (nn.LayerNorm(axis=None), (), r"one number alone to normalize"),
         (nn.BatchNorm(), (), r"BatchNorm 'layers\.0': expects shape \(C, \*space\) or \(n,\) .* got a single number"),
         (nn.PixelNorm(), (), r"got a single number"),
         (nn.LocalResponseNorm(), (), r"got a single number"),

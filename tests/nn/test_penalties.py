@@ -158,7 +158,7 @@ def test_a_layers_own_takes_the_place_of_the_models():
     assert m.penalties == {"layers.0.weights.strength": 0.5, "layers.0.biases.strength": 0.25, "strength": 0.1}
 
 
-def test_a_layer_used_twice_is_penalised_once_its_activations_twice():
+def test_a_layer_used_twice_is_penalized_once_its_activations_twice():
     layer = nn.Regularized(nn.Dense(3), weights=nn.L2(0.5), activations=nn.L2(0.25))
     m = model(nn.Sequential(layer, layer, nn.Dense(1)))
     w = m.parameters["layers.0.weight"]
@@ -386,7 +386,7 @@ BAD = {
     "rate": (lambda: nn.WeightDrop(nn.Dense(1), 1.0), r"WeightDrop: rate must be a number in \[0, 1\), got 1\.0"),
     "activations per batch": (
         lambda: nn.Regularized(nn.Dense(1), activations=nn.L1(per_batch=True)),
-        "activations are penalised by the mean over the samples of a batch; leave per_batch out",
+        "activations are penalized by the mean over the samples of a batch; leave per_batch out",
     ),
     "lbfgs": (
         lambda: fitted(model(net(), optimizer=optim.LBFGS(), constraint=nn.NonNeg())),

@@ -341,7 +341,7 @@ class CountSteps(nn.Layer):
 
 
 def test_state_that_each_step_updates_is_refused():
-    """All but batch normalisation, which has its statistics of all steps."""
+    """All but batch normalization, which has its statistics of all steps."""
     net = nn.TimeDistributed(CountSteps())
     traced_on(net)
     traced_on(nn.freeze(net, "layer"), training=True)

@@ -1,4 +1,4 @@
-"""Normalisation and dropout by channel over sequences (T, C): which axis has the channels, and padding that does not
+"""Normalization and dropout by channel over sequences (T, C): which axis has the channels, and padding that does not
 count."""
 
 import numpy as np

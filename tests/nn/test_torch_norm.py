@@ -1,4 +1,4 @@
-"""Normalisation layers against PyTorch's (development only; skipped where it is not installed)."""
+"""Normalization layers against PyTorch's (development only; skipped where it is not installed)."""
 
 import numpy as np
 import pytest

@@ -136,7 +136,7 @@ def test_fold_in_of_a_value_is_that_of_the_number():
 
 
 def test_derivative_in_location_and_scale():
-    """The reparametrised normal: d/dmean = 1, d/dstddev = the standard draw."""
+    """The reparametrized normal: d/dmean = 1, d/dstddev = the standard draw."""
 
     def shifted(mean, stddev):
         key = ops.constant(KEY)

@@ -117,6 +117,8 @@ BUILT.fit(X, Y, verbose=0)
 RENAMED = {
     "split: test": (lambda: len(pel.data.split(X, Y, test=6).test.x) == 6, "test_size"),
     "split: validation": (lambda: len(pel.data.split(X, Y, validation=6).validation.x) == 6, "validation_size"),
+    "Preprocessor: neighbours": (lambda: tabular.Preprocessor(neighbours=3).neighbors == 3, "neighbors"),
+    "PreprocessingSpec: neighbours": (lambda: tabular.PreprocessingSpec(neighbours=3).neighbors == 3, "neighbors"),
     "BytePairs: size": (lambda: len(pel.data.BytePairs("low low", size=260)) == 260, "vocab_size"),
     "Vocabulary: most": (lambda: len(pel.data.Vocabulary("aab", most=1, special=())) == 1, "max_tokens"),
     "restarts: n": (lambda: len(pel.restarts(model(), X, Y, n=2).models) == 2, "n_restarts"),
@@ -148,6 +150,13 @@ RENAMED = {
 def test_a_renamed_argument(name):
     call, new = RENAMED[name]
     assert one_warning(call, f"{name} was renamed to {new} in 0.1", f"use {new}=") is True
+
+
+def test_a_word_that_is_spelled_otherwise():
+    def old():
+        return tabular.PreprocessingSpec(impute="neighbours") == tabular.PreprocessingSpec(impute="neighbors")
+
+    assert one_warning(old, 'impute="neighbours" was renamed', 'use impute="neighbors"') is True
 
 
 GROUPS = np.arange(60) // 5

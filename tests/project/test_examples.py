@@ -189,7 +189,7 @@ def test_overfitting(tmp_path):
 
 
 def test_wrong_labels_are_not_learnt(capsys):
-    found = example("regularisation").main(2, 100, ["nothing", "nn.L2(1e-2)", "dropout, noise, MaxNorm"])
+    found = example("regularization").main(2, 100, ["nothing", "nn.L2(1e-2)", "dropout, noise, MaxNorm"])
     (_, plain), (learnt, l2), (_, several) = (each.mean(0) for each in found.values())
     assert plain < 0.83 and l2 > plain + 0.05 and several > plain + 0.08 and learnt < 0.85
     assert capsys.readouterr().out.count("±") == 3

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pellucid"
 
 # room -> the rooms it may import; itself is understood. "" is `pellucid` itself, its __init__.py
-GRAPH = {"errors", "graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation"}
+GRAPH = {"errors", "graph", "program", "checks", "hints", "reprs", "listing", "formulas", "deprecation", "settings"}
 OPS = GRAPH | {"ops"}
 AUTODIFF = OPS | {"autodiff"}
 ENGINE = OPS | {"passes", "executors"}
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "_moved": set(),
     "program": {"errors", "graph", "listing"},
     "deprecation": set(),
+    "settings": {"errors"},
     "hints": set(),
     "checks": {"errors", "hints"},
     "reprs": set(),

@@ -342,7 +342,7 @@ def test_rows_that_belong_together_are_said_to_be_divided():
     net = NeuralForecaster(4, hidden_layer_sizes=(3,), max_iter=2, random_state=0)
     windows = net.windows(np.sin(np.arange(60.0)))
     with pytest.warns(
-        UserWarning, match=r"windows that share steps with their neighbours.*use Folds\(..., time_ordered=True"
+        UserWarning, match=r"windows that share steps with their neighbors.*use Folds\(..., time_ordered=True"
     ):
         selection.cross_validate(net, *windows, folds=3)
     with warnings.catch_warnings():

@@ -40,8 +40,8 @@ def table(n: int, seed: int, strange: bool = False) -> Table:
     a[::7], b[3::11] = np.nan, np.nan
     dates = np.datetime64("2001-01-01T00:00", "us") + r.integers(0, 10**9, n).astype("timedelta64[s]")
     dates[::9] = np.datetime64("NaT")
-    colours = np.array(["red", "green", "blue", *(f"rare {i}" for i in range(5)), None], object)
-    colour = colours[r.choice(9, n, p=[0.4, 0.2, 0.2, *[0.02] * 5, 0.1])]
+    colors = np.array(["red", "green", "blue", *(f"rare {i}" for i in range(5)), None], object)
+    colour = colors[r.choice(9, n, p=[0.4, 0.2, 0.2, *[0.02] * 5, 0.1])]
     size = np.array(["small", "middle", "large", None], object)[r.integers(0, 4, n)]
     words = np.array(["the car", "roof", "a Blue-ish door,", "door", "élan", "7 of 9"], object)
     note = np.array([None if i % 8 == 0 else f"{words[r.integers(6)]} {words[r.integers(6)]} {i}" for i in range(n)])
@@ -89,7 +89,7 @@ def a_model(**how) -> pel.Model:
 
 def test_a_transformer_without_replay_is_the_real_one():
     """Filling in by the nearest rows is scikit-learn's own."""
-    model = a_model(impute="neighbours")
+    model = a_model(impute="neighbors")
     steps = restore(model)[0].steps
     assert type(steps["numbers"]).__module__.startswith("sklearn")
     assert type(restore(a_model())[0].steps["numbers"]) is replay.Pipeline

@@ -268,8 +268,8 @@ def prepared(t: Table, more: Table | None = None, **how) -> np.ndarray:
 
 def test_imputation():
     t = table(a=[1.0, 2.0, 2.0, 9.0, None], b=[1.5, 2.0, 2.5, 9.5, 9.0])
-    for impute, expected in {"median": 2, "mean": 3.5, "most_frequent": 2, "constant": -1, "neighbours": 9}.items():
-        x = prepared(t, impute=impute, scale=None, fill_value=-1, neighbours=1)
+    for impute, expected in {"median": 2, "mean": 3.5, "most_frequent": 2, "constant": -1, "neighbors": 9}.items():
+        x = prepared(t, impute=impute, scale=None, fill_value=-1, neighbors=1)
         assert x[:4, 0].tolist() == [1, 2, 2, 9] and x[4, 0] == expected, impute
         assert x[:, -1].tolist() == [0, 0, 0, 0, 1]
     assert prepared(t, indicator=False).shape == (5, 2)
@@ -321,7 +321,7 @@ def test_unknown_ways(option):
 @pytest.mark.parametrize(
     "how",
     [
-        {"impute": "neighbours", "scale": "robust", "encode": "binary", "clip": "iqr"},
+        {"impute": "neighbors", "scale": "robust", "encode": "binary", "clip": "iqr"},
         {"scale": "minmax", "encode": "ordinal", "clip": "robust_z"},
         {"scale": None, "order": {"b": ["v", "u"]}},
         {},

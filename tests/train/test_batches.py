@@ -35,7 +35,7 @@ def test_even_batches():
 
 @pytest.mark.parametrize("n", [97, 201, 401])
 @pytest.mark.parametrize("batch", [16, 25, 40, 67, 96, 100, 134, 199, 200])
-def test_a_net_with_batch_normalisation_learns_whatever_the_last_batch(n, batch):
+def test_a_net_with_batch_normalization_learns_whatever_the_last_batch(n, batch):
     """One row's variance of 0 used to go into the running average: R2 0.73 for 201 rows in batches of 200."""
     rng = np.random.default_rng(n)
     x = rng.normal(size=(n + 500, 5))

@@ -91,7 +91,7 @@ def test_scale(change, right):
 
 
 def test_scale_as_the_net_sees_it():
-    """What is divided, or normalised, before the first weights is scaled; and so is what only the net blows up, not."""
+    """What is divided, or normalized, before the first weights is scaled; and so is what only the net blows up, not."""
     pixels = (RANDOM.random((240, 6)) * 255).astype(np.uint8)
     scaled = nn.Sequential(nn.Lambda(lambda v: v * (1 / 255)), nn.Dense(2))
     assert "unscaled_inputs" not in model(scaled).diagnose(pixels.astype(np.float32), Y)

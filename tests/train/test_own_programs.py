@@ -147,7 +147,7 @@ def test_two_calls_share_the_weights_and_both_train_them(executor):
 
 @each_executor
 def test_states_in_a_program_of_ones_own(executor):
-    """Batch normalisation follows its batches, dropout draws anew, penalties count: as in a `Model`."""
+    """Batch normalization follows its batches, dropout draws anew, penalties count: as in a `Model`."""
     layers = nn.Sequential(nn.Regularized(nn.Dense(3), weights=nn.L2(0.1)), nn.BatchNorm(), nn.Dropout(0.5))
     net = nn.Net(layers, "net")
     x = pel.input("x", (4,))

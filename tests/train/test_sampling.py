@@ -46,7 +46,7 @@ def test_native_is_reference(executor):
     np.testing.assert_allclose(m.predict_samples(X[:300], samples=3), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_normalisation_is_as_in_prediction_and_nothing_changes():
+def test_normalization_is_as_in_prediction_and_nothing_changes():
     """Samples do not depend on the others in the batch, noise is left out, and the state is as before."""
     m = model(nn.GaussianNoise(5.0), nn.Dense(4), nn.BatchNorm(), nn.Dropout(0.0), nn.DropConnect(2, rate=0.5))
     m.fit(X, X[:, :2], verbose=0)

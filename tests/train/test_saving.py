@@ -28,7 +28,7 @@ NETS = {
     "one layer": nn.Dense(3),
     "activations by function, name, partial": nn.Sequential(
         nn.Dense(4), nn.tanh, "relu", partial(nn.leaky_relu, slope=0.3), partial(nn.ramp, a=-1.0), nn.Dense(3)),
-    "names, freezing, initialisers": nn.Sequential(
+    "names, freezing, initializers": nn.Sequential(
         nn.Dense(4, name="a", trainable=False, weight_init=nn.init.he_normal),
         nn.Dense(3, bias=False, weight_init=partial(nn.init.constant, value=np.ones((3, 4)) / 7))),
     "masks": nn.Sequential(nn.Dense(4), nn.Dense(3, mask=MASK)),
@@ -38,7 +38,7 @@ NETS = {
     "branches": nn.Sequential(
         nn.Reshape((2, 3)), nn.Flatten(), nn.Residual(nn.Dense(6)), nn.Residual(nn.Dense(2), shortcut=nn.Dense(2)),
         nn.Concatenate(nn.linear, nn.Dense(1), axis=-1), nn.Lambda(nn.silu, name="bend")),
-    "normalising": nn.Sequential(
+    "normalizing": nn.Sequential(
         nn.Reshape((2, 3)), nn.BatchNorm(0.8, scale=False), nn.LayerNorm(axis=(0, 1)), nn.GroupNorm(2), nn.PixelNorm(),
         nn.LocalResponseNorm(3, k=1.0), nn.SpatialDropout(0.1), nn.GaussianNoise(0.1), nn.Flatten(), nn.Dense(3),
         nn.BatchNorm(trainable=False)),

@@ -115,7 +115,7 @@ def test_labels_of_two_classes_at_each_pixel():
 @pytest.mark.parametrize("executor", ["reference", "native"])
 def test_a_net_learns_what_each_pixel_is(executor):
     x = random.normal(size=(64, 1, 8, 8)).astype("f4")
-    t = np.digitize(x[:, 0], [-0.5, 0.5])  # dark, grey, light
+    t = np.digitize(x[:, 0], [-0.5, 0.5])  # dark, gray, light
     net = nn.Sequential(nn.Conv(8, 1), nn.relu, nn.Conv(3, 1))
     model = pel.Model(net, "cross_entropy", optim.Adam(0.05), ["accuracy", "jaccard_macro"], executor=executor)
     model.fit(x, t, epochs=15 if executor == "native" else 6, batch_size=8, verbose=0)

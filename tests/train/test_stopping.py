@@ -92,7 +92,7 @@ def test_a_small_change():
     assert stopped(SmallChange(0.15, "error"), error=[1.0, 1.3, 1.2], epochs=3)[0] == 3
 
 
-def test_the_peak_of_generalisation():
+def test_the_peak_of_generalization():
     values = [0.5, 0.6, 0.7, 0.65, 0.69, 0.68, 0.9]
     assert stopped(EarlyStopping("val_accuracy", patience=3), val_accuracy=values, epochs=7) == (
         6, "in epoch 6: val_accuracy was best in epoch 3")  # fmt: skip
@@ -178,7 +178,7 @@ def test_plateau():
 
 
 def test_averages_of_weights():
-    """The mean over the ends of epochs 3 to 5, and batch normalisation's statistics of those weights."""
+    """The mean over the ends of epochs 3 to 5, and batch normalization's statistics of those weights."""
     x, y = np.random.default_rng(0).normal(size=(2, 40, 3))
     ends = []
 

@@ -202,7 +202,7 @@ def test_transfer(executor, tmp_path):
 
 
 @pytest.mark.parametrize("executor", ["reference", "native"])
-def test_a_frozen_normalisation_keeps_its_averages(executor):
+def test_a_frozen_normalization_keeps_its_averages(executor):
     old = trained(nn.Sequential(nn.Dense(6), nn.BatchNorm(), nn.tanh, nn.Dense(3)), executor)
     assert "frozen" not in summary_text(old)  # though the averages are not trained
     new = old.transfer(nn.Dense(3))
@@ -276,7 +276,7 @@ def test_transfer_of_what_is_not_there():
         pel.Model(nn.Dense(2), "mse", input_shape=(4,)).transfer(nn.Dense(2))
 
 
-# ---- activation maximisation ------------------------------------------------------------------------------------
+# ---- activation maximization ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["reference", "native"])

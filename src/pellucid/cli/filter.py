@@ -27,12 +27,12 @@ PIXELS = 1 << 20  # of the picture that are worked on at a time
     shell_complete=completion.FILE,
     help="Where to write. Default: IMAGE-KERNEL.png, here.",
 )
-@click.option("--grey", is_flag=True, help="Make the picture grey first. Default: each colour by itself.")
+@click.option("--gray", "--grey", "gray", is_flag=True, help="Make the picture gray first. Default: each color alone.")
 @click.option("--absolute", is_flag=True, help="Show how strong a response is, without its sign.")
 @click.option("--size", type=int, metavar="N", help="gaussian: pixels of a side, an odd number. Default: 3.")
 @click.option("--sigma", type=float, metavar="S", help="gaussian: its width. Default: binomial weights.")
 @options.debug
-def command(image, kernel, out, grey, absolute, size, sigma) -> None:
+def command(image, kernel, out, gray, absolute, size, sigma) -> None:
     """Slide a kernel over IMAGE, as the first layer of a convolutional network does, and write what comes out.
 
     NAME is vertical, horizontal or diagonal (edges), sobel or scharr (edges of any direction; sobel-x, sobel-y,
@@ -41,7 +41,7 @@ def command(image, kernel, out, grey, absolute, size, sigma) -> None:
 
     \b
     Examples:
-      pellucid filter photo.jpg --kernel sobel --grey --out edges.png
+      pellucid filter photo.jpg --kernel sobel --gray --out edges.png
       pellucid filter photo.jpg --kernel gaussian --size 9 --sigma 2
     """
     import numpy as np
@@ -63,7 +63,7 @@ def command(image, kernel, out, grey, absolute, size, sigma) -> None:
         raise DataError("pictures need Pillow: pip install 'pellucid[images]'") from None
     except ValueError as error:
         raise DataError(f"{image}: {error}") from None
-    pixels = _pixels(picture, grey or picture.mode == "L")  # (C, H, W) uint8
+    pixels = _pixels(picture, gray or picture.mode == "L")  # (C, H, W) uint8
     response = filtered(pixels.astype(np.float32), kernels)
     result = np.clip(np.rint(abs(response) if absolute else response), 0, 255).astype(np.uint8)
     with files.whole(path) as part:

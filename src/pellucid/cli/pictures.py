@@ -18,7 +18,7 @@ from .recipes import Run
 from .train_options import PictureOptions
 
 SMALL, LENET = 12, 32  # pixels: below the first too few for a convolutional net; the second is LeNet-5's side
-MANY = 2000  # pictures: of 240 in colour LeNet-5 learnt 0.67, ResNet-20 0.44
+MANY = 2000  # pictures: of 240 in color LeNet-5 learnt 0.67, ResNet-20 0.44
 OF_NETS: dict[str, dict[str, Any]] = {  # in place of what the recipe says
     "lenet5": {"hidden": (), "learning_rate": 2e-3, "batch_size": 64, "dropout": 0.0, "input_dropout": 0.0},
     "resnet20": {"hidden": (), "learning_rate": 2e-3, "batch_size": 64, "dropout": 0.0, "input_dropout": 0.0,

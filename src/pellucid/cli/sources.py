@@ -217,7 +217,7 @@ def _pictures(model: Model, folder: Path, paths: list[Path], invert: bool) -> Sa
     pixels = []
     for path in paths:
         try:
-            pixels.append(_pixels(_read(path, (height, width)), grey=channels == 1))
+            pixels.append(_pixels(_read(path, (height, width)), gray=channels == 1))
         except ImportError:
             raise DataError("pictures need Pillow: pip install 'pellucid[images]'") from None
         except ValueError as error:

@@ -133,7 +133,7 @@ def read_series(path: str, reading: dict[str, Any], target: str | None, date: st
 
 
 def filled(path: str, target: str, values: np.ndarray, fill: bool, remarks: list[str]) -> np.ndarray:
-    """Values without gaps: those that there are, or with what lies between the neighbours."""
+    """Values without gaps: those that there are, or with what lies between the neighbors."""
     gone = np.isnan(values)
     if not gone.any():
         return values
@@ -142,8 +142,8 @@ def filled(path: str, target: str, values: np.ndarray, fill: bool, remarks: list
     where = listed([int(i) + 1 for i in np.flatnonzero(gone)])
     if not fill:
         raise DataError(f"{path}: column {target!r} is missing in {gone.sum()} rows ({where}); a series needs a value "
-                        "at each step: give --fill to take what lies between the neighbours, or fill them")  # fmt: skip
-    remarks.append(f"{gone.sum()} missing values are filled with what lies between their neighbours ({where})")
+                        "at each step: give --fill to take what lies between the neighbors, or fill them")  # fmt: skip
+    remarks.append(f"{gone.sum()} missing values are filled with what lies between their neighbors ({where})")
     places = np.arange(len(values))
     return np.interp(places, places[~gone], values[~gone])
 

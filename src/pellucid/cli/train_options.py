@@ -11,9 +11,20 @@ import click
 from . import completion, options
 
 # ways to prepare a table's columns, with - for _ and none for None; tabular, which knows them, is slow to import
-IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbours"], ["standard", "minmax", "robust", "pieces", "none"]
+IMPUTE, SCALE = ["median", "mean", "most-frequent", "neighbors"], ["standard", "minmax", "robust", "pieces", "none"]
 ENCODE, CLIP = ["one-hot", "binary", "ordinal"], ["iqr", "robust-z"]
 NETS = ["dense", "lenet5", "resnet20"]
+
+
+class Impute(click.Choice):
+    """Its words, and the one that was spelled otherwise before."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "neighbours":
+            click.echo("note: --impute neighbours is now spelled neighbors; the old word will be removed", err=True)
+            value = "neighbors"
+        return super().convert(value, param, ctx)
+
 
 PIXELS, TABLE, SERIES = ("digits", "mnist", "cifar", "images"), ("table",), ("series",)
 GROUPS = (  # of options that go with some kinds of data alone; others go with all
@@ -138,7 +149,7 @@ OF_TABLES = (
     click.option("--keep", multiple=True, metavar="COLUMN", help="CSV: use it though it looks useless; repeatable."),
     click.option("--drop", multiple=True, metavar="COLUMN", help="CSV: leave this column out; repeatable."),
     click.option("--text", multiple=True, metavar="COLUMN", help="CSV: learn from the words in it; repeatable."),
-    click.option("--impute", type=click.Choice(IMPUTE), help="CSV: what fills missing numbers. Default: median."),
+    click.option("--impute", type=Impute(IMPUTE), help="CSV: what fills missing numbers. Default: median."),
     click.option("--scale", type=click.Choice(SCALE), help="CSV: how numbers are scaled. Default: by the rows."),
     click.option("--encode", type=click.Choice(ENCODE), help="CSV: categories as columns. Default: one-hot."),
     click.option("--clip", type=click.Choice(CLIP), help="CSV: move numbers far from the others nearer. Default: no."),
@@ -157,14 +168,14 @@ OF_SERIES = (
                  help="Forecast: past values that each forecast is made of. Default: by the season."),
     click.option("--season", type=click.IntRange(2, 100_000), metavar="N",
                  help="Forecast: steps until a pattern repeats. Default: by the dates, 12 for months, 7 for days."),
-    click.option("--fill", is_flag=True, help="Forecast: take what lies between the neighbours of missing values."),
+    click.option("--fill", is_flag=True, help="Forecast: take what lies between the neighbors of missing values."),
 )  # fmt: skip
 
 OF_PICTURES = (
     click.option("--data", "folder", metavar="FOLDER", shell_complete=completion.FOLDER,
                  help="mnist: the folder of its four idx files; cifar: that of its binary files, or an archive."),
     click.option("--net", type=click.Choice(NETS),
-                 help="Pictures: dense layers (--hidden), or a convolutional net. Default: lenet5 up to 32 x 32, grey "
+                 help="Pictures: dense layers (--hidden), or a convolutional net. Default: lenet5 up to 32 x 32, gray "
                  "or fewer than 2000, resnet20 for others, dense below 12 x 12."),
     click.option("--size", callback=height_width, metavar="PIXELS",
                  help="Pictures: scale to 32, or 24x32 (height x width)."),

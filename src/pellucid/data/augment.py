@@ -31,7 +31,7 @@ class Augment:
     - ``crop``: a window of (height, width), or of one number for a square, from any place; the net is then built for
       pictures of that size, and those that are only looked at (validation) are cut in the middle: `middle`;
     - ``flip``, ``flip_vertical``: left and right, or top and bottom, exchanged in every second picture;
-    - ``cutout``: a square of so many pixels, centred anywhere, is blanked. DeVries and Taylor, arXiv 1708.04552, 2017.
+    - ``cutout``: a square of so many pixels, centered anywhere, is blanked. DeVries and Taylor, arXiv 1708.04552, 2017.
 
     What comes in from outside a picture, and a cut-out square, has the value ``fill``. The dtype stays; bytes are
     rounded. A function ``augment(x, rows, seed, epoch)`` of your own will do for `fit`, too. Raises `DataError` for

@@ -21,7 +21,7 @@ def digits(images: bool = False) -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    x = (bunch.data / 16).astype(np.float32)  # grey levels 0..16, exact in float32
+    x = (bunch.data / 16).astype(np.float32)  # gray levels 0..16, exact in float32
     y = bunch.target.astype(np.int64)
     if images:
         return Dataset(x.reshape(-1, 1, 8, 8), y, digit_names(), name="digits")
@@ -82,7 +82,7 @@ def spirals(n: int = 200, noise: float = 0.02, seed: int = 0, arms: int = 2, tur
 
 
 def blobs(n: int = 200, noise: float = 1.0, seed: int = 0, classes: int = 3) -> Dataset:
-    """Gaussian clouds of standard deviation ``noise`` around centres drawn from the square -10..10, one class a cloud.
+    """Gaussian clouds of standard deviation ``noise`` around centers drawn from the square -10..10, one class a cloud.
 
     >>> blobs(90, classes=3)
     Dataset 'blobs': x (90, 2) float32, y (90,) int64, 3 classes

@@ -9,33 +9,35 @@ from typing import Any
 
 import numpy as np
 
+from ..deprecation import deprecated
 from ..errors import DataError
 from .dataset import Dataset, as_pixels, check_pixel_type, listed
 
 
+@deprecated("grey", "gray", since="0.1")
 def images(
     folder: str | PathLike[str],
     size: int | tuple[int, int] | None = None,
-    grey: bool | None = None,
+    gray: bool | None = None,
     skip_bad: bool = False,
     dtype: str = "float32",
 ) -> Dataset:
     """Pictures in one subfolder per class: x (n, C, H, W) float32 in 0..1, y the subfolders' positions in sorted order.
 
-    ``size`` is (height, width), or one number for a square; without it all pictures must have the same size. ``grey``:
-    True gives one channel, False three (red, green, blue), None one if every picture is grey. ``dtype="uint8"`` keeps
+    ``size`` is (height, width), or one number for a square; without it all pictures must have the same size. ``gray``:
+    True gives one channel, False three (red, green, blue), None one if every picture is gray. ``dtype="uint8"`` keeps
     the pixels as bytes 0..255, a quarter of the memory. A photograph is turned as its camera says (EXIF). Transparency
     is ignored, and so are hidden files and files beside the subfolders. Raises `DataError` for files that Pillow cannot
     read (``skip_bad=True``: a warning instead, and they are left out), a class without pictures, and pictures of
     different sizes.
 
     >>> from PIL import Image
-    >>> for name, colour in [("day", "white"), ("night", "black")]:
+    >>> for name, color in [("day", "white"), ("night", "black")]:
     ...     (Path("sky") / name).mkdir(parents=True)
-    ...     Image.new("RGB", (6, 4), colour).save(f"sky/{name}/1.png")
+    ...     Image.new("RGB", (6, 4), color).save(f"sky/{name}/1.png")
     >>> images("sky")
     Dataset 'sky': x (2, 3, 4, 6) float32, y (2,) int64, 2 classes
-    >>> images("sky", size=2, grey=True).x[:, 0, 0, 0]
+    >>> images("sky", size=2, gray=True).x[:, 0, 0, 0]
     array([1., 0.], dtype=float32)
     """
     try:
@@ -63,9 +65,9 @@ def images(
 
     if height_width is None:
         _check_same_size(folder, pictures)
-    if grey is None:
-        grey = all(picture.mode == "L" for _, _, picture in pictures)
-    pixels = np.stack([_pixels(picture, grey) for _, _, picture in pictures])  # (n, C, H, W) uint8
+    if gray is None:
+        gray = all(picture.mode == "L" for _, _, picture in pictures)
+    pixels = np.stack([_pixels(picture, gray) for _, _, picture in pictures])  # (n, C, H, W) uint8
     names = tuple(subfolder.name for subfolder in classes)
     return Dataset(as_pixels(pixels, dtype), labels, names, name=Path(folder).resolve().name)
 
@@ -91,7 +93,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _read(file: Path, height_width: tuple[int, int] | None):
-    """The picture upright, of mode L (grey) or RGB, in the given size; ValueError if it is none."""
+    """The picture upright, of mode L (gray) or RGB, in the given size; ValueError if it is none."""
     from PIL import Image, ImageOps
 
     if file.is_dir():
@@ -99,7 +101,7 @@ def _read(file: Path, height_width: tuple[int, int] | None):
     try:
         with Image.open(file) as opened:
             picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16-bit grey: 65535 is white
+            if picture.mode.startswith("I"):  # 16-bit gray: 65535 is white
                 picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
             picture = picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
             return picture.resize(height_width[::-1], Image.Resampling.BILINEAR) if height_width else picture
@@ -125,6 +127,6 @@ def _shown(picture) -> str:
     return f"{picture.height} x {picture.width}"
 
 
-def _pixels(picture, grey: bool) -> np.ndarray:
-    array = np.asarray(picture.convert("L" if grey else "RGB"))  # (H, W) or (H, W, 3)
-    return array[None] if grey else array.transpose(2, 0, 1)
+def _pixels(picture, gray: bool) -> np.ndarray:
+    array = np.asarray(picture.convert("L" if gray else "RGB"))  # (H, W) or (H, W, 3)
+    return array[None] if gray else array.transpose(2, 0, 1)

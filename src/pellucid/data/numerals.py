@@ -18,7 +18,7 @@ TENS = np.uint64(10) ** np.arange(20, dtype=np.uint64)
 POWERS = 10.0 ** np.arange(23)  # exact as float64
 EXACT = np.uint64(2**53)
 u = np.uint64
-ADD = (  # neighbouring digits to pairs, to fours, to eight
+ADD = (  # neighboring digits to pairs, to fours, to eight
     (u(10), u(8), u(0x00FF00FF00FF00FF)),
     (u(100), u(16), u(0x0000FFFF0000FFFF)),
     (u(10000), u(32), u(0x00000000FFFFFFFF)),
@@ -144,7 +144,7 @@ class Fields:
 
 
 def _word(text: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that the last digits of 8 bytes are, by three multiplications that add neighbours.
+    """The numbers that the last digits of 8 bytes are, by three multiplications that add neighbors.
 
     >>> _word(np.frombuffer(b"xx123456", "<u8"), np.array([6]))[0].tolist()
     [123456]

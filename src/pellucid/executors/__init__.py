@@ -6,9 +6,9 @@ Imports graph, ops and passes.
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
+from .. import settings
 from ..graph import GraphError
 from .binding import NotFinite, as_threads
 
@@ -20,7 +20,7 @@ __all__ = ["EXECUTORS", "MANY", "NotFinite", "as_threads", "get", "must_dump"]
 
 def get(name: str | None = None) -> Any:
     """An executor by name; by default the one that the environment variable PELLUCID_EXECUTOR names, or "native"."""
-    name = name or os.environ.get("PELLUCID_EXECUTOR") or "native"
+    name = name or settings.EXECUTOR.get()
     if name not in EXECUTORS:
         raise GraphError(f"executor must be one of {', '.join(EXECUTORS)}, got {name!r}")
     return importlib.import_module(f".{name}", __package__)

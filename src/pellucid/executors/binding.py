@@ -13,8 +13,7 @@ import numpy as np
 from ..graph import GraphError, Value
 from ..ops.elementwise import FLOATS
 from ..program import Program
-
-MOST_THREADS = 1024
+from ..settings import MOST_THREADS
 
 
 class NotFinite(ArithmeticError):

@@ -1,4 +1,4 @@
-"""Layers, activations, initialisers, losses and metrics, all written on Values. Imports graph and ops, never numpy."""
+"""Layers, activations, initializers, losses and metrics, all written on Values. Imports graph and ops, never numpy."""
 
 from typing import TYPE_CHECKING
 

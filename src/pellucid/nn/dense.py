@@ -177,7 +177,7 @@ class Dropout(Layer):
 class SpatialDropout(Layer):
     """In training, each channel becomes 0 as a whole with probability ``rate``, the others are scaled by 1/(1-rate).
 
-    Shapes (C, *space): one draw for a channel and sample, since neighbours in space say much the same. ``axis=-1``: the
+    Shapes (C, *space): one draw for a channel and sample, since neighbors in space say much the same. ``axis=-1``: the
     channels are the last axis, as of sequences (T, C), which is so by default where there is a mask. Tompson et al.,
     "Efficient object localization using convolutional networks", CVPR 2015. Raises `GraphError` for a single number.
     """

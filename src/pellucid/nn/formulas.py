@@ -99,14 +99,14 @@ def convolution(layer: Any, p: Symbols, x: Formula) -> Formula:
     return biased(y, p("bias"))
 
 
-def normalised(layer: Any, p: Symbols, x: Formula) -> Formula:
+def normalized(layer: Any, p: Symbols, x: Formula) -> Formula:
     over_what: dict[str, Any] = {"groups": layer.groups} if isinstance(layer, GroupNorm) else {}
     if isinstance(layer, LayerNorm) and layer.axis != -1:
         over_what = {"axis": layer.axis}
     mean = p("moving_mean") or call("mean", x, **over_what)
     variance = p("moving_variance") or call("var", x, **over_what)
-    gamma, centred = p("gamma"), minus(x, mean)
-    y = over(centred if gamma is None else times(gamma, centred), root(plus(variance, number(layer.epsilon))))
+    gamma, centered = p("gamma"), minus(x, mean)
+    y = over(centered if gamma is None else times(gamma, centered), root(plus(variance, number(layer.epsilon))))
     return biased(y, p("beta"))
 
 
@@ -227,7 +227,7 @@ def additive(layer: AdditiveAttention, p: Symbols, query: Formula, memory: Formu
 
 RULES: dict[type, Callable[..., Written]] = (
     dict.fromkeys((Conv, DepthwiseConv, ConvTranspose, Conv1D, LocallyConnected), convolution)
-    | dict.fromkeys((BatchNorm, LayerNorm, GroupNorm), normalised)
+    | dict.fromkeys((BatchNorm, LayerNorm, GroupNorm), normalized)
     | dict.fromkeys((MaxPool, AvgPool, GlobalMaxPool, GlobalAvgPool, UpSample, ZeroPad, MaxPool1D, AvgPool1D,
                      GlobalMaxPool1D, GlobalAvgPool1D, PixelNorm, LocalResponseNorm, Masking, PositionalEncoding,
                      Dropout, SpatialDropout, GaussianNoise), function)

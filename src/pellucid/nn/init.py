@@ -22,7 +22,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     ((784, 10), (75, 150))
     """
     if len(shape) < 2:
-        raise GraphError(f"this initialiser needs a weight of shape (out, in, ...), got {shape}; "
+        raise GraphError(f"this initializer needs a weight of shape (out, in, ...), got {shape}; "
                          "use uniform, normal, zeros or constant")  # fmt: skip
     kernel = math.prod(shape[2:])
     return shape[1] * kernel, shape[0] * kernel

@@ -121,7 +121,7 @@ class Layer(Declared):
             scope.update(state, rule)
 
     def add_loss(self, value: Value, weight: float | Value = 1.0) -> None:
-        """In training, ``weight * value`` is added to the cost that is minimised; otherwise nothing happens.
+        """In training, ``weight * value`` is added to the cost that is minimized; otherwise nothing happens.
 
         ``value`` has shape (): one number for each sample, whose mean over the batch counts (the size of an
         activation), or one for all (the size of a weight). Raises `GraphError` for another shape.
@@ -368,7 +368,7 @@ def trace(
         current.reset(token)
     calls = seen_from((*inputs, *named.values()), scope.calls)
     return Traced(output, scope.parameters, calls, scope.key, scope.updates, scope.extras,
-                  scope.numbers, scope.penalised, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
+                  scope.numbers, scope.penalized, scope.constraints, mask, scope.over_samples, several)  # fmt: skip
 
 
 def init_program(parameters: Mapping[str, Parameter]) -> Program:
@@ -378,7 +378,7 @@ def init_program(parameters: Mapping[str, Parameter]) -> Program:
     for name, p in parameters.items():
         first = p.init(fold_in(key, zlib.crc32(name.encode())), p.value.shape, p.value.dtype)
         if first.type != p.value.type:
-            raise GraphError(f"the initialiser of {name!r} gives {first.type}, expected {p.value.type}")
+            raise GraphError(f"the initializer of {name!r} gives {first.type}, expected {p.value.type}")
         outputs[name] = first
     return Program({"key": key}, outputs)
 

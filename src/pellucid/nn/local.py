@@ -76,7 +76,7 @@ class LocallyConnected(OfSpace):
 
         try:
             each = ops.vmap(one, ops.iota(places))
-        except GraphError:  # an initialiser that cannot do several at once, such as orthogonal
+        except GraphError:  # an initializer that cannot do several at once, such as orthogonal
             each = ops.stack([one(ops.fill(p, (), "int32")) for p in range(places)])
         assert isinstance(each, Value)
         return ops.reshape(ops.transpose(each, (1, 0, *range(2, each.ndim))), (self.filters * places, *own))

@@ -21,14 +21,14 @@ class Net:
 
     The names come from the structure of the net alone, not from where or how often it is called, and ``name`` keeps two
     nets of a program apart; ``dtype``: of its weights, and of what it computes in. A call takes Values and gives what
-    the net gives; ``training=True`` is the way of a training step (dropout drops, batch normalisation takes the batch's
+    the net gives; ``training=True`` is the way of a training step (dropout drops, batch normalization takes the batch's
     statistics).
 
     A function makes its layers once, outside of it: a layer made within is another one at each call.
 
     - ``parameters``: the weights and other state of the calls so far, by name; `nn.init_program` gives their first
       values, `optim.descend` trains them.
-    - ``updates()``: what a program must take over where calls were in training: averages of batch normalisation, the
+    - ``updates()``: what a program must take over where calls were in training: averages of batch normalization, the
       next key of random numbers. Of the calls since it was last asked, so that each program gets its own.
     - ``added()``: what layers add to the cost in training, penalties and the like, since it was last asked.
     - ``follow(other, rate)``: updates that bring the weights near those of another net of the same structure.

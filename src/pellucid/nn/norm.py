@@ -1,4 +1,4 @@
-"""Normalisation: numbers brought to a common mean and size, over a batch, a sample, or neighbouring channels.
+"""Normalization: numbers brought to a common mean and size, over a batch, a sample, or neighboring channels.
 
 Channels are the first axis of a sample: (C, *space) for an image, (n,) for a vector of features; ``axis=-1`` says that
 they are the last, as in sequences (T, C). Steps that a mask leaves out count in no mean over time. Imports graph, ops
@@ -17,7 +17,7 @@ from ..checks import axes as axes_option
 from ..checks import checked, counted, flag, number, whole, wrong
 from ..errors import GraphError
 from ..graph import Value
-from ..ops.reduce import normalise_axes
+from ..ops.reduce import normalize_axes
 from .init import constant, zeros
 from .layer import Layer, as_float, within
 from .masks import channel_axis, known_mask, mask_of, over_features
@@ -29,7 +29,7 @@ Axes = tuple[int, ...]
 class BatchNorm(Layer):
     """Each channel with mean 0 and variance 1 over the batch: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
 
-    Shapes: (C, *space), normalised over samples and positions, or (n,), over samples; with ``axis=-1`` (*space, C), as
+    Shapes: (C, *space), normalized over samples and positions, or (n,), over samples; with ``axis=-1`` (*space, C), as
     the steps of sequences (T, C) have them, and a sequence with a mask has by default; its padding does not count.
     `nn.TimeDistributed` of it is the same, over samples and steps. gamma, beta (C,), each left out by
     ``scale=False`` and ``center=False``. In training, mean and variance (biased: divided by the count n) are the
@@ -79,7 +79,7 @@ class BatchNorm(Layer):
         return y
 
     def over(self, x: Value, axis: int) -> Value:
-        """Normalised over all axes but this one, counted from the end, and over the samples."""
+        """Normalized over all axes but this one, counted from the end, and over the samples."""
         shape, wide = (x.shape[axis],), [1] * x.ndim
         wide[axis] = x.shape[axis]
         gamma, beta = gamma_and_beta(self, x, (axis,))
@@ -90,7 +90,7 @@ class BatchNorm(Layer):
         moving_variance = self.param("moving_variance", shape, constant, trainable=False)
         if not self.training or self.frozen:
             mean, variance = (ops.reshape(v, wide) for v in (moving_mean, moving_variance))
-            return centred(x, mean, variance, self.epsilon) * gamma + beta
+            return centered(x, mean, variance, self.epsilon) * gamma + beta
         counted = time_mask(x, space)
         mean, variance = (ops.reshape(v, shape) for v in moments(x, space, True, counted))
         n = count(x, space, True, counted)
@@ -98,7 +98,7 @@ class BatchNorm(Layer):
         there = any_counted(x, space, counted)
         self.follow(moving_mean, mean, there)
         self.follow(moving_variance, unbiased, there)
-        return normalised_where(x, counted, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
+        return normalized_where(x, counted, gamma, beta, axes=space, epsilon=self.epsilon, batch=True)
 
     def follow(self, moving: Value, new: Value, there: Value) -> None:
         """Nothing, a batch without samples or all of padding, leaves a moving average as it is."""
@@ -135,22 +135,22 @@ class LayerNorm(Layer):
         if isinstance(self.axis, int) and self.axis >= x.ndim:
             raise GraphError(f"mean: axis {self.axis} is out of range for a value with {x.ndim} axes (of one sample); "
                              + counted(self, self.axis))  # fmt: skip
-        return normalise_axes(self.axis, x.ndim, "mean")
+        return normalize_axes(self.axis, x.ndim, "mean")
 
     def __call__(self, x: Value) -> Value:
         axes = self.axes(x)
         check_several(x, axes)
         x = as_float(x)
-        y = normalised_where(x, time_mask(x, axes), axes=axes, epsilon=self.epsilon, batch=False)
+        y = normalized_where(x, time_mask(x, axes), axes=axes, epsilon=self.epsilon, batch=False)
         gamma, beta = gamma_and_beta(self, y, axes)
         return y * gamma + beta
 
 
 class GroupNorm(Layer):
-    """Channels in ``groups`` of neighbours, each group of a sample with mean 0 and variance 1, then gamma y + beta.
+    """Channels in ``groups`` of neighbors, each group of a sample with mean 0 and variance 1, then gamma y + beta.
 
     Shapes (C, *space), gamma and beta (C,), left out by ``scale=False`` and ``center=False``; ``axis`` as in
-    `BatchNorm`. One group is layer normalisation over all axes, C groups are instance normalisation. Raises
+    `BatchNorm`. One group is layer normalization over all axes, C groups are instance normalization. Raises
     `GraphError` where ``groups`` does not divide C. Wu and He, "Group normalization", ECCV 2018.
 
     >>> from pellucid import input, nn
@@ -193,7 +193,7 @@ class GroupNorm(Layer):
         check_several(grouped, axes)
         if counted is not None:
             counted = ops.reshape(counted, (1, *counted.shape))
-        y = normalised_where(grouped, counted, axes=axes, epsilon=self.epsilon, batch=False)
+        y = normalized_where(grouped, counted, axes=axes, epsilon=self.epsilon, batch=False)
         y = ops.reshape(y, x.shape)
         gamma, beta = gamma_and_beta(self, y, (-x.ndim,))
         return y * gamma + beta
@@ -217,7 +217,7 @@ class PixelNorm(Layer):
 
 
 class LocalResponseNorm(Layer):
-    """Each activation damped by its neighbours in other channels: b_c = a_c / (k + alpha sum_j a_j^2)^beta.
+    """Each activation damped by its neighbors in other channels: b_c = a_c / (k + alpha sum_j a_j^2)^beta.
 
     The sum is over the ``size`` channels around c at the same position, those that there are. Shapes (C, *space); no
     parameters. ``alpha`` is as in the paper, times the sum; PyTorch's is times the mean, ``size`` times ours, and its
@@ -270,37 +270,37 @@ def moments(x: Value, axes: Axes, batch: bool, counted: Value | None = None) -> 
     return mean, total_product(off, off, axes, batch) / n
 
 
-def centred(x: Value, mean: Value, variance: Value, epsilon: float) -> Value:
+def centered(x: Value, mean: Value, variance: Value, epsilon: float) -> Value:
     return (x - mean) * (1 / ops.sqrt(variance + epsilon))  # one root and division for many x
 
 
-def _normalised_vjp(g, y, x, *affine, axes, epsilon, batch):
+def _normalized_vjp(g, y, x, *affine, axes, epsilon, batch):
     """With u = (x - mean) / s and s = sqrt(variance + epsilon), sums and means over all that share a mean:
     dbeta = sum g, dgamma = sum g u, dx = gamma (g - mean g - u mean(g u)) / s. Two sums in one pass serve all three.
     """
     mean, variance = moments(x, axes, batch)
-    u, n = centred(x, mean, variance, epsilon), count(x, axes, batch)
+    u, n = centered(x, mean, variance, epsilon), count(x, axes, batch)
     dbeta, dgamma = total(g, axes, batch), total_product(g, u, axes, batch)
     dx = (g - dbeta / n - u * (dgamma / n)) * (1 / ops.sqrt(variance + epsilon))
     return (dx * affine[0], dgamma, dbeta) if affine else (dx,)
 
 
-@ops.with_vjp(_normalised_vjp)
-def normalised(x: Value, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
+@ops.with_vjp(_normalized_vjp)
+def normalized(x: Value, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
     """(x - mean) / sqrt(variance + epsilon), over axes of a sample, and over the samples if ``batch``.
 
     ``affine``, a gamma and a beta of the mean's shape, or neither: gamma y + beta.
     """
-    y = centred(x, *moments(x, axes, batch), epsilon)
+    y = centered(x, *moments(x, axes, batch), epsilon)
     return y * affine[0] + affine[1] if affine else y
 
 
-def normalised_where(x: Value, counted: Value | None, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
-    """`normalised` by the mean and variance of the numbers that count; the others come out as 0, or beta."""
+def normalized_where(x: Value, counted: Value | None, *affine: Value, axes: Axes, epsilon: float, batch: bool) -> Value:
+    """`normalized` by the mean and variance of the numbers that count; the others come out as 0, or beta."""
     if counted is None:
-        return normalised(x, *affine, axes=axes, epsilon=epsilon, batch=batch)
+        return normalized(x, *affine, axes=axes, epsilon=epsilon, batch=batch)
     x = where_counted(x, counted)
-    y = where_counted(centred(x, *moments(x, axes, batch, counted), epsilon), counted)
+    y = where_counted(centered(x, *moments(x, axes, batch, counted), epsilon), counted)
     return y * affine[0] + affine[1] if affine else y
 
 
@@ -375,7 +375,7 @@ def check_options(layer) -> None:
 
 def check_several(x: Value, axes: Axes) -> None:
     if math.prod(x.shape[a] for a in axes) == 1:
-        raise GraphError(f"there is one number alone to normalise, so that all would become 0: shape {x.shape} over "
+        raise GraphError(f"there is one number alone to normalize, so that all would become 0: shape {x.shape} over "
                          f"axes {axes}; use more channels, fewer groups or another axis")  # fmt: skip
 
 

@@ -216,7 +216,7 @@ class Regularized(Layer):
             as_penalty(getattr(self, name), f"Regularized: {name}")
         as_constraint(self.constraint, "Regularized: constraint")
         if self.activations is not None and self.activations.per_batch:
-            raise GraphError("Regularized: activations are penalised by the mean over the samples of a batch; "
+            raise GraphError("Regularized: activations are penalized by the mean over the samples of a batch; "
                              "leave per_batch out")  # fmt: skip
 
     def by_step(self, *inputs: Value) -> bool:
@@ -238,17 +238,17 @@ class Regularized(Layer):
                 scope.constraints.update({p.name: penalty for p in found if p.trainable})
             elif penalty is not None and number_name(f"{path}.{what}", penalty.strengths[0]) not in scope.numbers:
                 if what == "weights":
-                    scope.penalised.update(p.name for p in found)
-                self._penalise(scope, f"{path}.{what}", penalty, [p.value for p in found if p.trainable])
+                    scope.penalized.update(p.name for p in found)
+                self._penalize(scope, f"{path}.{what}", penalty, [p.value for p in found if p.trainable])
         if self.activations is not None:
             y = output[0] if isinstance(output, tuple) else output
             mask = known_mask(hand_on(y, *inputs[:1]))
             if mask is not None:  # padding has no size
                 y = ops.where(over_features(mask, y), y, 0)
-            self._penalise(scope, f"{path}.activations", self.activations, [y])
+            self._penalize(scope, f"{path}.activations", self.activations, [y])
         return output
 
-    def _penalise(self, scope: Scope, place: str, penalty: Penalty, values: list[Value]) -> None:
+    def _penalize(self, scope: Scope, place: str, penalty: Penalty, values: list[Value]) -> None:
         numbers = {name: scope.number(name, first) for name, first in penalty.first_numbers(place).items()}
         for size, strength in terms(penalty, numbers.values(), values) if scope.training else ():
             self.add_loss(size, strength)
@@ -262,7 +262,7 @@ def penalties_of(traced: Traced, regularizer: Penalty | None, dtype: str) -> lis
     if regularizer is None:
         return []
     weights = [p.value for p in traced.parameters.values()
-               if p.trainable and p.is_weight and p.name not in traced.penalised]  # fmt: skip
+               if p.trainable and p.is_weight and p.name not in traced.penalized]  # fmt: skip
     numbers = [Number.of(name, first, dtype).value for name, first in regularizer.first_numbers().items()]
     return [Extra("", size, strength, output=False) for size, strength in terms(regularizer, numbers, weights)]
 

@@ -37,7 +37,7 @@ class Parameter:
 
     @property
     def is_weight(self) -> bool:
-        """Whether it is an array of two or more axes, neither a bias nor the scale of a normalisation."""
+        """Whether it is an array of two or more axes, neither a bias nor the scale of a normalization."""
         return self.value.ndim > 1 and not self.is_bias and self.name.rpartition(".")[2] not in ("gamma", "beta")
 
 
@@ -95,7 +95,7 @@ class Scope:
         self.extras: list[Extra] = []
         self.calls: list[Call] = []
         self.numbers: dict[str, Number] = {}
-        self.penalised: set[str] = set()  # weights with a penalty of their own layer
+        self.penalized: set[str] = set()  # weights with a penalty of their own layer
         self.constraints: dict[str, Callable[[Value], Value]] = {}  # weights with a constraint of their own layer
         self.changes: list[
             Callable[[Parameter, Value], Value]
@@ -180,7 +180,7 @@ class Traced:
     """A net as a graph: its output, its parameters by name, each layer's output in order, and updates of state.
 
     A training step of one's own takes ``updates`` (state to new value) over into its program's, and adds ``extras`` to
-    its cost; ``numbers`` are state that it does not change. Weights by name: those ``penalised`` in their own layer,
+    its cost; ``numbers`` are state that it does not change. Weights by name: those ``penalized`` in their own layer,
     and the ``constraints`` of their own layers. ``mask``: which steps of the output count, None where all do. Of a net
     that returns a tuple or a dict ``outputs`` has each with its mask, by name, and ``output`` all as one vector.
     ``over_samples``: layers that take statistics over the samples of a training batch alone, so that they need two.
@@ -193,7 +193,7 @@ class Traced:
     updates: dict[Value, Value]
     extras: list[Extra]
     numbers: dict[str, Number] = field(default_factory=dict)
-    penalised: Set[str] = frozenset()
+    penalized: Set[str] = frozenset()
     constraints: dict[str, Callable[[Value], Value]] = field(default_factory=dict)
     mask: Value | None = None
     over_samples: list[str] = field(default_factory=list)

@@ -31,7 +31,7 @@ class TimeDistributed(Layer):
 
     Shapes: x (T, *rest) to (T, *what the layer gives for rest). All steps are computed at once. Random numbers are
     drawn once for all steps: a Dropout in it drops the same units at every step; beside it, others at each. A
-    `nn.BatchNorm`, alone or in a `Sequential`, normalises by all samples and steps that count. Raises `GraphError` for
+    `nn.BatchNorm`, alone or in a `Sequential`, normalizes by all samples and steps that count. Raises `GraphError` for
     a single number, and for another layer that in training keeps statistics or adds to the loss.
 
     >>> from pellucid import input, nn
@@ -60,12 +60,12 @@ class TimeDistributed(Layer):
 
 
 def has_batch_norm(layer: Any) -> bool:
-    """Whether it is batch normalisation, or a `Sequential` with it."""
+    """Whether it is batch normalization, or a `Sequential` with it."""
     return isinstance(layer, BatchNorm) or (isinstance(layer, Sequential) and any(map(has_batch_norm, layer.layers)))
 
 
 def of_all_steps(layer: Any, x: Value) -> Value:
-    """A layer of each step, part by part: batch normalisation has its statistics of all samples and steps."""
+    """A layer of each step, part by part: batch normalization has its statistics of all samples and steps."""
     if isinstance(layer, BatchNorm):
         return hand_on(layer.of_steps(x), x)
     with within(layer):

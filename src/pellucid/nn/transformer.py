@@ -56,7 +56,7 @@ class FeedForward(Layer):
 
 
 class TransformerBlock(Layer):
-    """Self-attention, then a small network at each step, each added to its input and normalised.
+    """Self-attention, then a small network at each step, each added to its input and normalized.
 
     With ``pre_norm`` x + part(norm(x)) for either part, as in most nets today, which then end with an `nn.LayerNorm`;
     without it norm(x + part(x)), as in the paper. Shapes: (T, units) as it is; masks are heeded and handed on.
@@ -137,7 +137,7 @@ def check_block(block: Any, *flags: str) -> None:
 
 
 def set_parts(block: Any, **attention: MultiHeadAttention) -> None:
-    """Make the parts of a block: attention, the small network, and a normalisation for each; a part it has stays."""
+    """Make the parts of a block: attention, the small network, and a normalization for each; a part it has stays."""
     parts: dict[str, Layer] = {**attention, "feed_forward": FeedForward(block.hidden, block.activation, block.dropout)}
     for name, part in parts.items():
         for key, new in ((name, part), (f"{name}_norm", LayerNorm())):

@@ -51,7 +51,7 @@ def softplus(x: Value) -> Value:
 
 def _logsumexp_vjp(g, y, x, *, axis, keepdims):
     if not keepdims:
-        g, y = (reduce._spread_back(v, x, reduce.normalise_axes(axis, x.ndim, "logsumexp")) for v in (g, y))
+        g, y = (reduce._spread_back(v, x, reduce.normalize_axes(axis, x.ndim, "logsumexp")) for v in (g, y))
     return (g * exp(x - where(equals(y, -math.inf), 0, y)),)  # all -inf: every share is 0
 
 

@@ -214,7 +214,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
     """Each axis of space made longer by a whole factor: (channels, *space) to (channels, *(n * factor)).
 
     "nearest" repeats elements. "linear", "bilinear" and "trilinear", for 1, 2 and 3 axes, take element p of the result
-    from place (p + 1/2) / factor - 1/2 between two neighbours; beyond the border is what the border holds.
+    from place (p + 1/2) / factor - 1/2 between two neighbors; beyond the border is what the border holds.
 
     >>> from pellucid import input
     >>> upsample(input("x", (3, 8, 8)), 2).shape
@@ -240,7 +240,7 @@ def upsample(x: Value, factor: int | Sequence[int], method: str = "nearest") -> 
 
 
 def _linear(x: Value, axis: int, factor: int) -> Value:
-    """Linear interpolation along one axis: each element and its two neighbours, weighed for each of ``factor`` results.
+    """Linear interpolation along one axis: each element and its two neighbors, weighed for each of ``factor`` results.
 
     Result number r of element q lies at q + t, with t = (r + 1/2) / factor - 1/2 between -1/2 and 1/2.
     """

@@ -46,8 +46,8 @@ def uniform(key: Value, shape: Shape, dtype: str, low: float = 0.0, high: float 
 
 def normal(key: Value, shape: Shape, dtype: str, mean: float = 0, stddev: float = 1, kind: Kind = "shared") -> Value:
     """Normal with the given mean and standard deviation: sqrt(2) * erfinv of a uniform number in (-1, 1)."""
-    centred = uniform(key, shape, dtype, kind=kind) * 2 - (1 - 2.0**-24)  # symmetric, never -1 or 1
-    return erfinv(centred) * (stddev * math.sqrt(2)) + mean
+    centered = uniform(key, shape, dtype, kind=kind) * 2 - (1 - 2.0**-24)  # symmetric, never -1 or 1
+    return erfinv(centered) * (stddev * math.sqrt(2)) + mean
 
 
 def _orthonormal_rule(x: Type):

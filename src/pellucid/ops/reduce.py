@@ -11,10 +11,10 @@ from .movement import broadcast, broadcast_to, reshape
 from .options import AXIS, DTYPE, IN_ORDER, LENGTH, flag, whole, wholes
 
 
-def normalise_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
+def normalize_axes(axis, ndim: int, name: str) -> tuple[int, ...]:
     """Axes as negative numbers in order, so that a leading sample axis does not shift them.
 
-    >>> normalise_axes(0, 2, "sum"), normalise_axes(None, 2, "sum")
+    >>> normalize_axes(0, 2, "sum"), normalize_axes(None, 2, "sum")
     ((-2,), (-2, -1))
     """
     if axis is None:
@@ -97,7 +97,7 @@ argmax_axis = primitive(
 
 def _wrap(op: Primitive, doc: str):
     def function(x: Value, axis=None, keepdims: bool = False) -> Value:
-        axes, keepdims = normalise_axes(axis, x.ndim, op.name), flag(keepdims, f"{op.name}: keepdims")
+        axes, keepdims = normalize_axes(axis, x.ndim, op.name), flag(keepdims, f"{op.name}: keepdims")
         y = op(x, axes=axes) if axes else x
         return reshape(y, _kept(x.shape, axes)) if keepdims else y
 
@@ -112,7 +112,7 @@ min = _wrap(reduce_min, "Smallest value over axes of one sample; where several a
 
 def mean(x: Value, axis=None, keepdims: bool = False) -> Value:
     """Arithmetic mean over axes of one sample (all of them by default). Raises `GraphError` where there is nothing."""
-    axes = normalise_axes(axis, x.ndim, "mean")
+    axes = normalize_axes(axis, x.ndim, "mean")
     n = math.prod(x.shape[a] for a in axes)
     if n == 0:
         raise GraphError(f"mean: nothing to take it of, in shape {x.shape} over axes {axes}")
@@ -121,7 +121,7 @@ def mean(x: Value, axis=None, keepdims: bool = False) -> Value:
 
 def argmax(x: Value, axis: int = -1) -> Value:
     """Position of the largest value along an axis (the first, if several are equal), int32."""
-    axes = normalise_axes(axis, x.ndim, "argmax")
+    axes = normalize_axes(axis, x.ndim, "argmax")
     if len(axes) != 1:
         raise GraphError(f"argmax: takes one axis, got {axis} for shape {x.shape}")
     return argmax_axis(x, axis=axes[0])

@@ -25,7 +25,7 @@ class NumPy:
 def orthonormal(x: np.ndarray) -> np.ndarray:
     """The Q of x = Q R with R's diagonal positive, (m, n) with m >= n.
 
-    Where x is long its columns, of random numbers, are far from dependent, and R by Cholesky's factorisation of x^T x
+    Where x is long its columns, of random numbers, are far from dependent, and R by Cholesky's factorization of x^T x
     is as good and faster. One thread: what LAPACK gives would otherwise depend on their number.
     """
     from threadpoolctl import threadpool_limits

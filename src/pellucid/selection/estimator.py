@@ -98,7 +98,7 @@ class ModelEstimator(BaseEstimator):
             raise GraphError(f"an estimator takes one array of samples, but the net takes {len(model.specs)}")
         made = cls(model)
         made.model_, made._flat = model, len(output) < 2 and (made.targets != "binary" or output in ((), (1,)))
-        if made.labelled:
+        if made.labeled:
             k = 2 if made.targets == "binary" and made._flat else output[-1] if output else 1
             made.classes_ = np.arange(k) if classes is None else np.asarray(classes)
             if made.classes_.shape != (k,):
@@ -116,9 +116,9 @@ class ModelEstimator(BaseEstimator):
             _check_feature_names(self, X, reset=True)
             self.model_, fit = self.build()
             self._flat = np.ndim(y) == 1
-            if self.labelled and self._flat:
+            if self.labeled and self._flat:
                 self.classes_, y = np.unique(np.asarray(y), return_inverse=True)
-            elif self.labelled:
+            elif self.labeled:
                 self.classes_ = np.arange(np.shape(y)[1])  # each a label of its own
             if self._flat and self.targets == "binary" and len(self.classes_) > 2:
                 raise DataError(f"{type(self.model_.loss).__name__} takes two classes, y has {len(self.classes_)}; "
@@ -146,7 +146,7 @@ class ModelEstimator(BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, (n, classes), in the order of ``classes_``."""
         check_is_fitted(self)
-        if not self.labelled:
+        if not self.labeled:
             raise AttributeError(f"{type(self.model_.loss).__name__} gives values, no probabilities")
         y = self._predicted(X)
         if self.targets == "binary" and self._flat:
@@ -213,12 +213,12 @@ class ModelEstimator(BaseEstimator):
         return self._targets
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         return self.targets in ("classes", "binary")
 
     def _numbers(self, y: Any) -> Any:
         """Labels as the model has them: 0, 1, ..."""
-        return np.searchsorted(self.classes_, y) if self.labelled and self._flat else y
+        return np.searchsorted(self.classes_, y) if self.labeled and self._flat else y
 
 
 def _arguments(build: Callable) -> list[str]:

@@ -215,8 +215,8 @@ class Pruning(Callback):
     def on_epoch_end(self, epoch, logs=None):
         optuna = import_optuna()
         value = self.monitor.value(logs)  # less is better
-        maximise = self.trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
-        self.trial.report(-value if maximise else value, epoch)
+        maximize = self.trial.study.direction == optuna.study.StudyDirection.MAXIMIZE
+        self.trial.report(-value if maximize else value, epoch)
         if self.trial.should_prune():
             raise optuna.TrialPruned(f"{self.monitor.name} {abs(value):.4g} at epoch {epoch + 1}")
 

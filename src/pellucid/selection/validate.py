@@ -228,7 +228,7 @@ def folds_of(estimator: Any, y: Any, folds: Any, seed: int = 0) -> list[Split]:
         remark(f"{inner} holds samples back by chance within each fold, so that those of one group are divided; leave "
                "it out, or give validation data of other groups")  # fmt: skip
     if getattr(estimator, "rows_overlap", False) and not folds.time_ordered and folds.counted:
-        remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbours, and folds "
+        remark(f"the rows of {type(estimator).__name__} are windows that share steps with their neighbors, and folds "
                "drawn by chance are tested on what was learnt from; use Folds(..., time_ordered=True)")  # fmt: skip
     if folds.stratify is None and np.ndim(y) == 1 and not is_classifier(estimator):
         y = np.zeros(len(y))  # whole numbers may be values too

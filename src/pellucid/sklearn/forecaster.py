@@ -104,7 +104,7 @@ class NeuralForecaster(NeuralRegressor):
                             f"channels={self.channels}")  # fmt: skip
         if (gone := np.flatnonzero(np.isnan(s).any(1))).size:
             raise DataError(f"the series is missing (NaN) at {len(gone)} of {len(s)} steps, the first is {gone[0]}; a "
-                            "window needs a value at each: fill them, with what lies between their neighbours for "
+                            "window needs a value at each: fill them, with what lies between their neighbors for "
                             "example, np.interp(steps, steps[known], series[known])")  # fmt: skip
         return s
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import executors, nn, ops
+from .. import executors, nn, ops, settings
 from ..autodiff import grad
 from ..executors import MANY
 from ..graph import Value, input, state
@@ -137,7 +137,7 @@ def gradient_program(shape: Shape) -> Program:
 def worker_threads() -> int | None:
     """In a worker process of joblib's, as many threads as it grants each; elsewhere None, the executor's choice."""
     granted = os.environ.get("OMP_NUM_THREADS", "")
-    alone = multiprocessing.parent_process() is None or "PELLUCID_THREADS" in os.environ
+    alone = multiprocessing.parent_process() is None or settings.THREADS.is_set
     return None if alone or not granted.isdecimal() else max(1, int(granted))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import Table
 from ..data.outliers import METHODS
+from ..deprecation import deprecated
 from ..errors import DataError
 from .cells import LARGEST, dates_of, finite, in_order, listed, missing, texts_of
 from .columns import Columns
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 NONE = "(missing)"  # the category of missing entries
 WORDS, NUMBERS = 4000, 40_000_000  # of a column of text, at most; fewer where rows times words were more than these
 MOST_CATEGORIES = 40  # of one column; the rarest are taken together
-IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbours")
+IMPUTE = ("median", "mean", "most_frequent", "constant", "neighbors")
 SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler", "pieces": "PieceScaler"}
 ENCODE = ("one_hot", "binary", "ordinal")
 OF_NUMBERS = {"clip": ("OutlierClipper",), "impute": ("SimpleImputer", "KNNImputer"), "scale": (*SCALERS.values(),)}
@@ -39,12 +40,13 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # kinds of columns, and the cl
 }
 
 
+@deprecated("neighbours", "neighbors", since="0.1")
 @dataclass(frozen=True)
 class PreprocessingSpec:
     """How columns become numbers.
 
     - ``impute``: what stands where a number is missing: the column's "median", "mean" or "most_frequent" value,
-      "constant" (``fill_value``), or the mean of the nearest "neighbours" (5 rows, after scaling). With ``indicator``
+      "constant" (``fill_value``), or the mean of the nearest "neighbors" (5 rows, after scaling). With ``indicator``
       another column says that it was missing. Missing categories are a category of their own.
     - ``scale``: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, interquartile range 1),
       "pieces" (`PieceScaler`), None.
@@ -62,9 +64,13 @@ class PreprocessingSpec:
     clip: str | None = None
     indicator: bool = True
     fill_value: float = 0.0
-    neighbours: int = 5
+    neighbors: int = 5
 
     def __post_init__(self) -> None:
+        if self.impute == "neighbours":  # as it was spelled before
+            warnings.warn('impute="neighbours" was renamed in 0.1 and will be removed; use impute="neighbors"',
+                          FutureWarning, stacklevel=4)  # fmt: skip
+            object.__setattr__(self, "impute", "neighbors")
         known = {"impute": IMPUTE, "scale": (*SCALERS, None), "encode": ENCODE, "clip": (*METHODS, None)}
         for name, words in known.items():
             if getattr(self, name) not in words:
@@ -80,8 +86,8 @@ class PreprocessingSpec:
         options = {"add_indicator": self.indicator, "keep_empty_features": True}
         scale = [("scale", scalers[SCALERS[self.scale]]())] if self.scale else []
         clip = [("clip", OutlierClipper(self.clip))] if self.clip else []
-        if self.impute == "neighbours":  # by distances, which need a scale
-            return [*clip, *scale, ("impute", impute.KNNImputer(n_neighbors=self.neighbours, **options))]
+        if self.impute == "neighbors":  # by distances, which need a scale
+            return [*clip, *scale, ("impute", impute.KNNImputer(n_neighbors=self.neighbors, **options))]
         fill = {"fill_value": self.fill_value} if self.impute == "constant" else {}
         return [*clip, ("impute", impute.SimpleImputer(strategy=self.impute, **fill, **options)), *scale]
 
@@ -117,7 +123,7 @@ class PreprocessingSpec:
         """A sentence on what is missing, and what is done about it; empty where nothing is."""
         gone = {name: int(missing(table[name]).sum()) for name in columns.names}
         counts = [f"{name} {count}" for name, count in gone.items() if count]
-        by = {"constant": f"{self.fill_value:g}", "neighbours": "the mean of the nearest rows"}.get(
+        by = {"constant": f"{self.fill_value:g}", "neighbors": "the mean of the nearest rows"}.get(
             self.impute, f"the column's {self.impute.replace('_', ' ')}"
         )
         of_numbers = (*columns.numbers, *columns.ordered, *columns.dates)

@@ -13,12 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data import Table, as_table, outliers
 from ..data.names import check_names, column_names
+from ..deprecation import deprecated
 from ..errors import DataError
 from .cells import texts_of
 from .columns import Columns, differs, words_of
 from .preprocessing import FittedPreprocessing, PreprocessingSpec, rare
 
 
+@deprecated("neighbours", "neighbors", since="0.1")
 class Preprocessor(TransformerMixin, BaseEstimator):
     """The columns of a table as numbers for a net: missing ones filled, scaled, categories encoded.
 
@@ -45,10 +47,10 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         clip: str | None = None,
         indicator: bool = True,
         fill_value: float = 0.0,
-        neighbours: int = 5,
+        neighbors: int = 5,
     ) -> None:
         self.impute, self.scale, self.encode, self.order = impute, scale, encode, order
-        self.clip, self.indicator, self.fill_value, self.neighbours = clip, indicator, fill_value, neighbours
+        self.clip, self.indicator, self.fill_value, self.neighbors = clip, indicator, fill_value, neighbors
 
     def fit(self, X: Any, y: Any = None) -> Preprocessor:
         """Learn medians, means, deviations, categories and words from the training rows.

@@ -221,7 +221,7 @@ def in_bits(numbers: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def bit_names(names: Any, sizes: np.ndarray) -> np.ndarray:
-    """The column's name and the worth of the bit: colour_2, colour_1."""
+    """The column's name and the worth of the bit: color_2, color_1."""
     parts = [(name, bits(np.zeros(1, int), k).shape[1]) for name, k in zip(names, sizes, strict=True)]
     return np.array([f"{name}_{2**i}" for name, width in parts for i in reversed(range(width))], object)
 

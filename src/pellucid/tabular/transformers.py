@@ -49,7 +49,7 @@ class BinaryEncoder(TransformerMixin, BaseEstimator):
         return in_bits(self.encoder_.transform(X).astype(int), self.sizes_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The column's name and the worth of the bit: colour_2, colour_1."""
+        """The column's name and the worth of the bit: color_2, color_1."""
         return bit_names(self.encoder_.get_feature_names_out(input_features), self.sizes_)
 
 

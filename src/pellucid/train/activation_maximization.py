@@ -1,4 +1,4 @@
-"""Activation maximisation: the input is the state of a program whose updates climb. Written on `grad` and `Program`."""
+"""Activation maximization: the input is the state of a program whose updates climb. Written on `grad` and `Program`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INPUT = "activate.input"  # what the state that climbs is called
 
 
-def maximise(
+def maximize(
     model: Model,
     unit: int | tuple[int, ...],
     layer: str | None,

@@ -1,4 +1,4 @@
-"""How many samples a training step takes: as asked, or others where batch normalisation would meet a small batch.
+"""How many samples a training step takes: as asked, or others where batch normalization would meet a small batch.
 
 Imports numpy, data and graph.
 """

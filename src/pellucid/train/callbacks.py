@@ -174,7 +174,7 @@ class AverageWeights(Callback):
     """Stochastic weight averaging: at the end, each weight is its mean over the ends of epochs, from ``start`` on.
 
     ``start`` counts epochs from 0; with a learning rate that stays high, the mean lies in the middle of what training
-    wanders through. Statistics of batch normalisation are computed anew, over one epoch. Izmailov et al., UAI 2018.
+    wanders through. Statistics of batch normalization are computed anew, over one epoch. Izmailov et al., UAI 2018.
     """
 
     remembers = ("total", "count")

@@ -151,7 +151,7 @@ def two_loops(g: np.ndarray, moves: np.ndarray, changes: np.ndarray) -> np.ndarr
 def searched(
     cost: Cost, p: np.ndarray, direction: np.ndarray, g: np.ndarray, value: float, first: float, most: int
 ) -> float:
-    """A step length that fulfils the strong Wolfe conditions, or at least goes down; 0 where none was found.
+    """A step length that fulfills the strong Wolfe conditions, or at least goes down; 0 where none was found.
 
     scipy's search begins at length 1, so it walks in units of the first.
     """

@@ -311,7 +311,7 @@ def gradients(
 
 
 def update_statistics(model: Model, parts: Sequence[Part | Arrays], batches: list[int]) -> None:
-    """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
+    """One epoch in which only what layers update by themselves changes, such as batch normalization's statistics."""
     for part, batch in zip(map(as_part, parts), batches, strict=True):
         specs = model._specs_of(part.whole)
         program = programs.statistics(model.net, specs, model.how, model.dtype)

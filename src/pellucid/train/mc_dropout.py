@@ -27,7 +27,7 @@ class Sampling:
     def predict_samples(self: Any, x: Any, samples: int = 100, seed: int = 0) -> np.ndarray:
         """What `predict` gives, with units dropped as in training, many times: (samples, n, *output).
 
-        Batch normalisation is as in `predict`, and noise on inputs is left out. The same seed gives the same numbers,
+        Batch normalization is as in `predict`, and noise on inputs is left out. The same seed gives the same numbers,
         for any number of threads; each sample and row has draws of its own. Raises `GraphError` for a net that drops
         nothing, and `DataError` for samples that are not finite. Gal and Ghahramani, "Dropout as a Bayesian
         approximation", ICML 2016.

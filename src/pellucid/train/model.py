@@ -30,7 +30,7 @@ from .lr_finder import RateSearch, search_rates
 from .mc_dropout import Sampling
 from .outputs import apart, metrics_for, one_output
 from .parts import as_part
-from .penalties import Penalised, first_strengths
+from .penalties import Penalized, first_strengths
 from .preparing import prepared
 from .printing import Printed
 from .program_cache import shared
@@ -39,7 +39,7 @@ from .transfer import Reuse
 from .warming import Warming
 
 
-class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
+class Model(Reuse, Sampling, Penalized, Examined, Feeding, Printed, Warming):
     """A net with its loss and optimizer.
 
     - ``net``: any callable on Values: a layer, `nn.Sequential`, a function of one or several inputs.
@@ -56,7 +56,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
     - ``regularizer``: a penalty on all weights, ``nn.L2(1e-4)``; ``constraint``: of all, ``nn.MaxNorm(3)``. Weights are
       the trained arrays of two or more axes but norms' scales. `nn.Regularized` does it for one layer.
     - A net that returns a tuple or a dict of Values has several outputs: ``loss``, ``metrics`` and ``loss_weights`` (of
-      the sum of losses that is minimised) are then tuples or dicts alike, and so are targets and predictions.
+      the sum of losses that is minimized) are then tuples or dicts alike, and so are targets and predictions.
 
     >>> import pellucid as pel
     >>> from pellucid import nn, optim
@@ -190,7 +190,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
     def gradients(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int | str | None = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The cost that `fit` minimises, and its gradient in each trained weight by name: means over these samples.
+        """The cost that `fit` minimizes, and its gradient in each trained weight by name: means over these samples.
 
         It is the cost in training: dropout drops, and what layers and penalties add is there. Nothing is changed.
 
@@ -204,7 +204,7 @@ class Model(Reuse, Sampling, Penalised, Examined, Feeding, Printed, Warming):
             return loop.gradients(self, self._parts(x, y, sample_weight), batch_size)
 
     def update_statistics(self, x: Any = None, *, batch_size: int | str | None = None) -> None:
-        """Compute anew what layers learn besides weights (batch normalisation's means and variances), over samples.
+        """Compute anew what layers learn besides weights (batch normalization's means and variances), over samples.
 
         For weights that were not trained so, such as averages. Within `fit` the samples are those of the training.
         """

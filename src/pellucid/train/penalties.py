@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 
-class Penalised:
+class Penalized:
     """The methods of `Model` for its penalties."""
 
     @property

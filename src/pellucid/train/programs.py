@@ -210,7 +210,7 @@ def gradients(
 
 
 def statistics(net, specs, how, dtype: str) -> Program:
-    """Only what layers update by themselves in training, such as the statistics of batch normalisation."""
+    """Only what layers update by themselves in training, such as the statistics of batch normalization."""
     traced, inputs = trace_net(net, specs, how, dtype, training=True)
     return Program(inputs, {}, traced.updates)
 

@@ -216,7 +216,7 @@ class EarlyStopping(StoppingRule):
     """Stop when ``monitor`` has not improved for ``patience`` epochs, and go back to the best weights.
 
     An epoch improves if it is better than the best so far by more than ``min_delta``. ``mode`` is "min", "max" or
-    "auto" (max for accuracy and scores, else min). ``start_from_epoch`` epochs are not looked at. The generalisation
+    "auto" (max for accuracy and scores, else min). ``start_from_epoch`` epochs are not looked at. The generalization
     peak of the lectures' stopping criteria (001, 002).
     """
 

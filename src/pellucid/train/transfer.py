@@ -17,7 +17,7 @@ from ..nn.combine import as_callables
 from ..nn.sublayers import first_layers, path_of_part
 from ..optim import Adam, Optimizer, slot_name
 from . import programs
-from .activation_maximization import maximise
+from .activation_maximization import maximize
 from .evaluation import batch_size_for
 from .finite import check_inputs
 from .parts import as_part
@@ -232,7 +232,7 @@ class Reuse:
         """
         self._built()
         place = None if layer is None else name_of(self, layer)
-        return maximise(self, unit, place, steps, optimizer, l2, low, high, start, seed)
+        return maximize(self, unit, place, steps, optimizer, l2, low, high, start, seed)
 
 
 def name_of(model: Model, layer: str | int) -> str:

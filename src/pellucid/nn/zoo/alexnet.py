@@ -19,7 +19,7 @@ from .sizes import FirstConv, widths
 def alexnet(classes: int = 1000, size: int = 227, width: float = 1.0) -> Sequential:
     """AlexNet for images (3, size, size): 60,965,224 parameters for 1000 classes. Krizhevsky et al., NeurIPS 2012.
 
-    Two groups of filters, one for each of the paper's two GPUs, in conv2, conv4 and conv5; response normalisation,
+    Two groups of filters, one for each of the paper's two GPUs, in conv2, conv4 and conv5; response normalization,
     here over all channels; overlapping max pooling; dropout; first weights and biases as in the paper. The paper says
     224 x 224, its numbers are those of 227 x 227, and its 253,440 neurons of conv1 are 290,400: a smaller size is
     padded with up to 3 zeros so that the windows of stride 4 fit, 224 to 227. ``width`` multiplies filters and units.

@@ -23,8 +23,8 @@ def googlenet(classes: int = 1000, width: float = 1.0, heads: bool = True) -> Se
     """GoogLeNet for images (3, H, W), as published 224 x 224: 6,998,552 parameters, 13,378,280 with both heads.
 
     The heads behind 4a and 4d (``heads=False``: none) are for training: their losses count 0.3 each; evaluation and
-    prediction leave them out. As published, with biases, response normalisation and 5 x 5 filters; torchvision's has
-    batch normalisation instead, and 3 x 3 filters for those of 5 x 5, so that it counts 6,624,904. Heads need sides
+    prediction leave them out. As published, with biases, response normalization and 5 x 5 filters; torchvision's has
+    batch normalization instead, and 3 x 3 filters for those of 5 x 5, so that it counts 6,624,904. Heads need sides
     of 65 or more. ``width`` multiplies filters and units. Szegedy et al., "Going deeper with convolutions", CVPR 2015.
 
     >>> from pellucid import input, nn

@@ -58,7 +58,7 @@ def resnet_cifar(depth: int = 20, classes: int = 10, shortcut: str = "pad", widt
 
     Three stages of n blocks with 16, 32 and 64 filters. ``shortcut`` where shapes change: "pad", every second place and
     zeros for the new channels, without weights (the paper's option A: 269,722 parameters for depth 20, its "0.27M"),
-    or "project", a 1 x 1 convolution with batch normalisation (option B: 272,474). ``width`` multiplies filters.
+    or "project", a 1 x 1 convolution with batch normalization (option B: 272,474). ``width`` multiplies filters.
 
     >>> from pellucid import input, nn
     >>> traced = nn.trace(resnet_cifar(20), input("x", (3, 32, 32)))
@@ -80,7 +80,7 @@ def resnet_cifar(depth: int = 20, classes: int = 10, shortcut: str = "pad", widt
 
 
 def conv(filters: int, kernel_size: int, strides: int = 1, name: str | None = None) -> Conv:
-    """Without a bias, for batch normalisation follows; H/strides x W/strides places, rounded up."""
+    """Without a bias, for batch normalization follows; H/strides x W/strides places, rounded up."""
     return Conv(filters, kernel_size, strides, padding=kernel_size // 2, bias=False, floor=True, weight_init=he_normal,
                 name=name)  # fmt: skip
 

@@ -11,7 +11,7 @@ from . import thresholds as limits
 from .case import Case, connection
 from .findings import Finding
 from .net import too_high
-from .rows import neighbours_agree
+from .rows import neighbors_agree
 
 
 def check_course(case: Case, held: Case | None) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _constant(case: Case) -> Iterator[Finding]:
 
 def _shuffled(case: Case, held: Case | None) -> Iterator[Finding]:
     """Near rows have labels as far ones, and a trained net has learnt nothing that holds for other rows."""
-    near = neighbours_agree(case)
+    near = neighbors_agree(case)
     other = None
     if case.trained and held is not None and len(held.arrays["y"]) >= limits.FEWEST and case.kind != "any":
         other = connection(held.prediction, held.targets, held.random)

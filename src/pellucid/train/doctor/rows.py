@@ -76,7 +76,7 @@ def _table(case: Case) -> np.ndarray | None:
     return table.astype(np.float64)
 
 
-def neighbours_agree(case: Case) -> float | None:
+def neighbors_agree(case: Case) -> float | None:
     """How far labels agree with those of the nearest rows, in standard deviations of chance; None: cannot be told."""
     table = _table(case)
     if table is None or len(table) < limits.FEWEST:
@@ -88,7 +88,7 @@ def neighbours_agree(case: Case) -> float | None:
     squares = (table**2).sum(1)
     distance = squares[:, None] + squares - 2 * table @ table.T
     np.fill_diagonal(distance, np.inf)
-    near = np.argpartition(distance, limits.NEIGHBOURS, axis=1)[:, : limits.NEIGHBOURS]
+    near = np.argpartition(distance, limits.NEIGHBORS, axis=1)[:, : limits.NEIGHBORS]
     return connection(case.targets[near].mean(1), case.targets, case.random)
 
 

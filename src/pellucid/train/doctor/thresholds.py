@@ -5,7 +5,7 @@ PROBES = 256  # of them, for gradients and what units do: a mean's error is 6% o
 Z = 3.0  # standard errors for a claim that something is there: by chance once in 700 times
 AT_CHANCE = 2.0  # below so many standard errors nothing is seen
 PERMUTATIONS = 100  # of labels, for the spread of a score under "no connection": known to 7%
-NEIGHBOURS = 5  # enough to average noise in labels, few enough to stay near
+NEIGHBORS = 5  # enough to average noise in labels, few enough to stay near
 FEWEST = 50  # rows below which scores of chance have too little power
 
 # Inputs. A first layer keeps variance, so its sums have about the inputs' size; tanh is flat beyond 3, and the largest

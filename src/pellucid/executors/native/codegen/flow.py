@@ -21,7 +21,7 @@ class Flow:
     def __init__(self, builder: ir.IRBuilder, width: int) -> None:
         self.builder = builder
         self.width = width  # lanes of a sample value
-        self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbours
+        self.feature_width = width  # lanes of a shared value along its last axis; 1 where they are not neighbors
         self.memo: list[dict] = [{}]  # what is known, from the outermost scope to this one
         self.mask: ir.Value | None = None  # of the lanes that exist, in the last vector of a row of features
         self.valid = width  # how many they are
@@ -72,7 +72,7 @@ class Flow:
         self.feature_width = before
 
     def scalar(self) -> contextlib.AbstractContextManager[None]:
-        """Meanwhile features are computed one by one: neighbours along the last axis are not neighbours here."""
+        """Meanwhile features are computed one by one: neighbors along the last axis are not neighbors here."""
         return self.lanes(1)
 
     def without_lanes(self) -> None:
@@ -178,7 +178,7 @@ class Flow:
 
 
 def lane_index(first: ir.Value, extent: int) -> Index:
-    """The index of a vector of neighbours, the first of which is given."""
+    """The index of a vector of neighbors, the first of which is given."""
     return Index.of(Variable(first, extent, lane=True))
 
 

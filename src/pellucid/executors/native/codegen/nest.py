@@ -1,7 +1,7 @@
 """Writing the machine code of one nest: loops, loads, and the value of any graph Value at an index.
 
 `Nest.value` pulls: asked for a Value at an index it loads it, if it is stored, or computes it from its inputs at the
-indices they need. Lanes are samples in a nest of sample values, and neighbouring features in a nest of shared values.
+indices they need. Lanes are samples in a nest of sample values, and neighboring features in a nest of shared values.
 """
 
 from __future__ import annotations

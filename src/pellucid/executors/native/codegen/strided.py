@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..plan.buffer import Buffer
     from .nest import Nest
 
-FARTHEST = 4  # elements between neighbours, for which this is faster than one after the other
+FARTHEST = 4  # elements between neighbors, for which this is faster than one after the other
 
 
 def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:

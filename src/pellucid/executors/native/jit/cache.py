@@ -15,6 +15,7 @@ from pathlib import Path
 
 import llvmlite
 
+from .... import settings
 from .signature import sources
 from .target import Host
 
@@ -63,9 +64,9 @@ def split_objects(data: bytes) -> list[bytes]:
 
 def cache_folder() -> Path | None:
     """Where machine code is kept: PELLUCID_CACHE ("" for none), else the user's cache folder."""
-    asked = os.environ.get("PELLUCID_CACHE")
-    if asked is not None:
-        return Path(asked) if asked else None
+    folder = settings.CACHE.get()
+    if not isinstance(folder, str):
+        return folder
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:

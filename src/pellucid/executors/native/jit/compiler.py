@@ -63,7 +63,7 @@ class Compiler:
         finally:
             idle.append(compiler)
 
-    def optimised(self, text: str, context: Any = None) -> llvm.ModuleRef:
+    def optimized(self, text: str, context: Any = None) -> llvm.ModuleRef:
         module = llvm.parse_assembly(text, context or llvm.create_context())  # which takes its memory along
         if not isinstance(text, Quick):
             unlocked("LLVMPY_RunNewModulePassManager")(self.passes, module, self.builder)
@@ -74,7 +74,7 @@ class Compiler:
 
     def object_code(self, text: str) -> bytes:
         """The machine code of a module."""
-        module, machine = self.optimised(text), self.machine_for(text)
+        module, machine = self.optimized(text), self.machine_for(text)
         with ffi.OutputString() as error:
             buffer = unlocked("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, error)
             if not buffer:
@@ -151,7 +151,7 @@ def readable(texts: Iterable[str], h: Host) -> tuple[str, str]:
         context, assembly = llvm.create_context(), []
         modules = []
         for text in texts:
-            modules.append(compiler.optimised(text, context))
+            modules.append(compiler.optimized(text, context))
             assembly.append(compiler.machine_for(text).emit_assembly(modules[-1]))
         first, *others = modules
         for other in others:

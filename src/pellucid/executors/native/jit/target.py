@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass, replace
 
 import llvmlite.binding as llvm
 
-from ....graph import GraphError
+from .... import settings
 from ..llvm import features
 
 
@@ -62,7 +61,4 @@ def host(width: int | None = None) -> Host:
 
 def lanes_asked() -> int:
     """What PELLUCID_LANES says, 0 for nothing."""
-    text = os.environ.get("PELLUCID_LANES", "").strip() or "0"
-    if text not in ("0", "2", "4", "8", "16", "32"):
-        raise GraphError(f"PELLUCID_LANES must be 2, 4, 8, 16 or 32, got {text!r}")
-    return int(text)
+    return settings.LANES.get()

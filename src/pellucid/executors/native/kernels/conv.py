@@ -1,4 +1,4 @@
-"""Convolutions, one sample in each lane: tiles of filters by neighbouring places, numbers of the kernel broadcast.
+"""Convolutions, one sample in each lane: tiles of filters by neighboring places, numbers of the kernel broadcast.
 
 The places of the innermost axis of the kernel are unrolled, so that LLVM loads each element of the input once for all
 of them.
@@ -50,7 +50,7 @@ class ConvPlan:
     width: int  # of a line of the result, along its last axis
     window: int  # of the kernel along this axis
     rows: int  # filters of a tile
-    columns: int  # neighbouring places of a tile
+    columns: int  # neighboring places of a tile
     axes: list[str]  # of the result but for filters and the last; the first one is cut into parts
     extent: int  # of the first one
     parts: int  # of a block

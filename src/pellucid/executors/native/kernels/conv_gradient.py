@@ -67,7 +67,7 @@ class ConvGradientEmitter:
         self.letters, self.width, self.core = plan.letters, nest.width, plan.core
         self.sums = nest.scratch("sums", plan.sums * nest.width, plan.core.dtype)
         self.zero = L.splat(nest.constant(0, plan.core.dtype), nest.width)
-        self.in_lanes = is_elementwise(group, nest)  # whether the epilogue takes neighbouring weights at once
+        self.in_lanes = is_elementwise(group, nest)  # whether the epilogue takes neighboring weights at once
         space = plan.letters.space
         self.row, self.along = (space[-2] if len(space) > 1 else None), space[-1]
 
@@ -168,7 +168,7 @@ class ConvGradientEmitter:
 
     def added(self, tile: Tile, at: dict[str, Index], own: Sequence[tuple], y: Index, count: int,
               sums: Sequence[Lanes]) -> list[Lanes]:  # fmt: skip
-        """The sums with the products of ``count`` neighbouring places of a row."""
+        """The sums with the products of ``count`` neighboring places of a row."""
         for u in range(count):
             spot = at | {self.along: y + u}
             g = self.derivatives(tile, spot)
@@ -209,7 +209,7 @@ class ConvGradientEmitter:
             nest.loop(0, weights, [], lambda v, _: self.single(first + Index.of(v), Index.of(v) + kept), extent=weights)
 
     def vector(self, weight: Index, kept: Index, n: int) -> None:
-        """The epilogue of ``n`` neighbouring weights, by the number of the first and where its sum lies."""
+        """The epilogue of ``n`` neighboring weights, by the number of the first and where its sum lies."""
         nest, width = self.nest, self.width
         parts = [nest.load_vector(self.sums, kept * width + min(i, n - 1) * width, width, True) for i in range(width)]
         total = shuffles.horizontal_sums(parts)

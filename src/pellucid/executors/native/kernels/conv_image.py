@@ -1,4 +1,4 @@
-"""Convolutions of one image: neighbouring places in lanes, numbers of the kernel broadcast.
+"""Convolutions of one image: neighboring places in lanes, numbers of the kernel broadcast.
 
 An image lies in memory as rows of one length with zeros between them. So place (y, x) is number f = y * row + x, and
 what a window has at (i, j) is i * row + j further on, whatever f: lanes run over a row's end into the next row, and
@@ -213,7 +213,7 @@ class LocationTracer:
 
 
 def row_length(nest: Nest, t: Letters) -> int:
-    """How far apart rows of the image lie; raises `NotVectorisable` unless neighbours in a row are neighbours."""
+    """How far apart rows of the image lie; raises `NotVectorisable` unless neighbors in a row are neighbors."""
     across, down = t.space[-1], t.space[-2] if len(t.space) > 1 else None
     steps = {c: Variable(I64(0), t.lengths[c]) for c in (down, across) if c}
     index = [Index.of(steps[c]) if c in steps else Index() for c in t.view_letters]

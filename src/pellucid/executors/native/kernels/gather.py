@@ -62,7 +62,7 @@ def rows_nest(nest: Nest, v: Value, rows: Buffer) -> None:
     width = nest.width
 
     def some(block: Index, outer: Sequence[Index], first: Index, count: int) -> None:
-        """Some neighbours along the last axis."""
+        """Some neighbors along the last axis."""
         places = [[*outer, first + min(k, count - 1)] if v.shape else [] for k in range(width)]
         given = [L.splat(nest.value(v, place, block), width) for place in places]
         with nest.masked(count):

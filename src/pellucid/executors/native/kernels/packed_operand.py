@@ -17,7 +17,7 @@ PACKED_BYTES = 1 << 19  # at most, on the stack of a thread
 
 @dataclass(frozen=True)
 class StridedOperand:
-    """A shared operand whose rows of a tile are neighbours in memory, while the sum strides over whole rows."""
+    """A shared operand whose rows of a tile are neighbors in memory, while the sum strides over whole rows."""
 
     value: Value
     letters: str

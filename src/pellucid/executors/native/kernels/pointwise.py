@@ -1,4 +1,4 @@
-"""Elementwise groups: sample values, one sample in each lane; shared values, neighbouring features in lanes."""
+"""Elementwise groups: sample values, one sample in each lane; shared values, neighboring features in lanes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def over_parts(nest: Nest, axis: int, parts: int, body: Callable[[Index, ir.Valu
 
 
 def shared_nest(nest: Nest, group: Group) -> int:
-    """Units lo..hi-1 of a group of shared values: rows of neighbouring features in lanes, the last vector masked.
+    """Units lo..hi-1 of a group of shared values: rows of neighboring features in lanes, the last vector masked.
 
     Gives the number of units.
     """

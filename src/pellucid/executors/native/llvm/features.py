@@ -5,12 +5,12 @@ Imports llvmlite.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 
 import llvmlite.binding as llvm
 
+from .... import settings
 from ....graph import GraphError
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -21,8 +21,8 @@ TARGETS = {"x86-64-v3": V3, "x86-64-v4": V4} if X86 else {"generic": ()}  # and 
 
 def asked() -> str:
     """What PELLUCID_TARGET says, "" for this very processor. Raises `GraphError` for a target that it cannot run."""
-    target = os.environ.get("PELLUCID_TARGET", "").strip()
-    if target in ("", "native"):
+    target = settings.TARGET.get()
+    if target == "native":
         return ""
     if target not in TARGETS:
         raise GraphError(f"PELLUCID_TARGET must be {', '.join(TARGETS)} or native on this machine, got {target!r}")

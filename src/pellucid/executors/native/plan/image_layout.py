@@ -1,7 +1,7 @@
 """Where convolutions of one image find it: copies of images that do not lie in memory as `image.py` reads them.
 
 A copy has its zeros around it, and for strides (s, t) it holds s x t smaller images, each of every s-th row and t-th
-column; so the windows of neighbouring places are neighbours in memory whatever the strides. Imports graph and ops.
+column; so the windows of neighboring places are neighbors in memory whatever the strides. Imports graph and ops.
 """
 
 from __future__ import annotations

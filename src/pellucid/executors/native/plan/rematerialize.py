@@ -1,6 +1,6 @@
 """Values that are computed again wherever they are used, because that is cheaper than to write and read them.
 
-Such is x - mean in batch normalisation: x is in memory anyway, and so is the mean. Imports graph and ops.
+Such is x - mean in batch normalization: x is in memory anyway, and so is the mean. Imports graph and ops.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _axes(v: Value, k: int, least: int) -> tuple[int, ...] | None:
         return None
     if v.kind == "sample":  # sums run along the last axis
         order, needed = own + inner, letters[-1] in own
-    else:  # neighbours of the result are neighbours in one factor
+    else:  # neighbors of the result are neighbors in one factor
         order, needed = inner + own, bool(least) and own == [out[-1]] and letters[-1] == others[-1:]
     return tuple(letters.index(c) - len(letters) for c in order) if needed else None
 

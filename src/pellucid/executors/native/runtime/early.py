@@ -5,11 +5,10 @@ Both give the same bits. Fast code takes LLVM some milliseconds for each nest, m
 
 from __future__ import annotations
 
-import os
 import weakref
 from typing import TYPE_CHECKING
 
-from ....graph import GraphError
+from .... import settings
 from ..jit import cache
 
 if TYPE_CHECKING:
@@ -65,7 +64,4 @@ def limit(executable: Executable) -> int:
 
 def asked() -> bool:
     """What PELLUCID_EARLY says; by default, that there is code early."""
-    text = os.environ.get("PELLUCID_EARLY", "").strip() or "1"
-    if text not in ("0", "1"):
-        raise GraphError(f"PELLUCID_EARLY must be 0 or 1, got {text!r}")
-    return text == "1"
+    return settings.EARLY.get()

@@ -7,7 +7,7 @@ import functools
 import os
 from pathlib import Path
 
-from ...binding import as_threads
+from .... import settings
 from ..plan.work import PARTS, SMALL_WORK
 
 
@@ -17,8 +17,8 @@ def available() -> int:
 
 
 def environment() -> int | None:
-    asked = os.environ.get("PELLUCID_THREADS")
-    return as_threads(asked, "PELLUCID_THREADS") if asked else None
+    """What PELLUCID_THREADS says; None where it says nothing."""
+    return settings.THREADS.get()
 
 
 def processors() -> int:

@@ -1,6 +1,6 @@
 """Digits with wrong labels: what keeps a net from learning the wrong ones by heart, each way on its own and together.
 
-    python examples/regularisation.py
+    python examples/regularization.py
 
 400 of scikit-learn's digits to learn from, a fifth of them with a wrong label, the other 1,397 for the test with the
 right ones; a net of 64-128-128-10 relu units, 150 epochs of Adam, the mean over ten splits and first weights.
