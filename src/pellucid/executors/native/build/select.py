@@ -69,7 +69,7 @@ class Kernels(NamedTuple):
                 yield functools.partial(self._in_units, write)
 
     def _registers(self, g: Group) -> int:
-        """How many vectors a tile may hold: half as many where they are twice as wide (a 30-100-1 net: 2.5 times as fast)."""
+        """How many vectors a tile may hold: half as many of twice the width (a 30-100-1 net: 2.5 times as fast)."""
         wide = g.core is not None and BYTES[g.core.dtype] > 4
         return self.h.accumulators // 2 if wide else self.h.accumulators
 

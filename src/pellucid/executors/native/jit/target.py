@@ -33,7 +33,7 @@ QUICK_TILE = 8  # vectors of a tile in quickly compiled code: half as much text,
 
 
 def quick(h: Host) -> Host:
-    """The same machine, for code compiled in a third of the time that runs several times as long; the bits are equal."""
+    """The same machine, for code compiled in a third of the time, several times as slow, with the same bits."""
     return replace(h, accumulators=min(h.accumulators, QUICK_TILE), quick=True)
 
 
