@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(caller: str, width: float, height: float) -> Figure:
-    """An empty figure of so many inches. Raises `ImportError` that says how to get matplotlib, where it is missing."""
+    """An empty figure, its size in inches; raises `ImportError` that says how to get matplotlib if it is missing."""
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:

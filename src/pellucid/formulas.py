@@ -71,7 +71,7 @@ def number(value: Any) -> Formula:
 
 
 def call(name: str, *inputs: Formula, **options: Any) -> Formula:
-    """A function of formulas, its options behind them."""
+    """A function of formulas, its options after them."""
     return applied(name, inputs, [f"{k}={shown(v)}" for k, v in options.items()])
 
 

@@ -22,12 +22,12 @@ LARGEST_BATCH = 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout behind it, and the training.
+    """How to learn: the hidden layers, each ReLU (of texts LSTM) with dropout after it, and the training.
 
     ``net``: "dense", or the name of a convolutional net with its own layers. ``input_dropout`` acts on the inputs.
     With ``validation``, a share of the training samples is kept apart; with ``patience``, training ends when the loss
-    on it has not improved for so many epochs, and the best weights are kept. ``members``: so many nets with these
-    hidden layers, which predict together; ``pieces``: of so many pieces is the encoding of each column of numbers, 0
+    on it has not improved for this many epochs, and the best weights are kept. ``members``: how many nets with these
+    hidden layers, which predict together; ``pieces``: of how many pieces is the encoding of each column of numbers, 0
     for none; ``falling``: the learning rate falls to 0, as a cosine does.
     """
 
@@ -56,7 +56,7 @@ class Recipe:
 
 
 def for_table(rows: int, columns: int = 1) -> Recipe:
-    """The recipe for a table of so many rows to learn from, and columns: eight nets of two layers of 64 units, as one.
+    """The recipe for a table of n rows to learn from, and columns: eight nets of two layers of 64 units, as one.
 
     Columns of numbers are encoded in pieces from `MANY` rows on, if there are at most `WIDE` columns; of fewer than
     `HELD` rows none are held back.
@@ -81,7 +81,7 @@ def for_table(rows: int, columns: int = 1) -> Recipe:
 def hidden_layers(
     recipe: Recipe, outputs: int, loss: str, columns: Sequence[int] = (), activation: Callable = nn.relu
 ) -> list[Any]:
-    """The layers of a recipe's net, the last of so many outputs among them.
+    """The layers of a recipe's net, the last, with its outputs, among them.
 
     ``loss``: that of the model, one of `nn.MemberMean`'s where there are several members. ``columns``: those that
     `tabular.PieceScaler` has brought to 0..pieces.

@@ -1,4 +1,4 @@
-"""Masks of sequences and what makes them: embeddings, masking; positions; and what bad input is told."""
+"""Masks of sequences and what makes them: embeddings, masking; positions; and what is said of bad input."""
 
 import math
 

@@ -72,7 +72,7 @@ def test_a_line_that_was_cut_short_is_not_glued_to_the_next(tmp_path):
     path = tmp_path / "log.csv"
     model = fit(pel.CSVLogger(path))
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.warns(UserWarning, match=r"the last line in .*log\.csv.* is cut short; new ones begin behind it"):
+    with pytest.warns(UserWarning, match=r"the last line in .*log\.csv.* is cut short; new ones begin after it"):
         fit(pel.CSVLogger(path, append=True), model=model, epochs=2)
     assert [row["epoch"] for row in rows(path)] == ["1", "2", "3", "4", "5"]
     assert [float(row["loss"]) for row in rows(path)] == model.history["loss"]

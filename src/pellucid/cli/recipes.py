@@ -65,7 +65,7 @@ class Run:
     def learn(
         self, x: np.ndarray, y: np.ndarray, outputs: int | None, verbose: int = 1, columns: Sequence[int] = ()
     ) -> Model:
-        """A net for class numbers (of so many ``outputs``) or for values (None), fitted to training samples.
+        """A net for class numbers (``outputs`` of them) or for values (None), fitted to training samples.
 
         ``columns``: those of x that are in pieces, for the recipe's.
         """
@@ -109,7 +109,7 @@ class Run:
         return nn.Sequential(*flat, *hidden_layers(r, outputs, loss, columns))
 
     def dropout(self) -> list[nn.Layer]:
-        """What is behind each hidden layer."""
+        """What follows each hidden layer."""
         return [nn.Dropout(self.recipe.dropout)] if self.recipe.dropout else []
 
     def model(self, net: nn.Layer, loss: str, metrics: Sequence[str] = ()) -> Model:

@@ -89,7 +89,7 @@ def fitted(run: Run, values: np.ndarray, window: int, ahead: int, verbose: int) 
 
 
 def comparison(net: Any, values: np.ndarray, season: int | None, first: int) -> tuple[str, dict[str, float]]:
-    """The errors of a forecaster where all that is forecast lies behind ``first``, beside those of the naive ways."""
+    """The errors of a forecaster where all that is forecast lies after ``first``, beside those of the naive ways."""
     x, y = net.windows(values)
     starts = np.arange(len(x)) + net.window  # of what is forecast
     chosen = starts >= first

@@ -58,7 +58,7 @@ def network(run: Run, characters: int) -> nn.Sequential:
 
 
 def samples(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of a text, of about so many characters that hardly any are left over, and for each the one behind it."""
+    """Windows of a text, of about this many characters, with hardly any left over, and for each the one after it."""
     pairs = len(tokens) - 1
     return data.windows(tokens, pairs // max(1, round(pairs / length)), shifted=True)
 

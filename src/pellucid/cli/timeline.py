@@ -203,7 +203,7 @@ def as_dates(table: data.Table, name: str) -> np.ndarray:
 
 
 def steps_of(dates: np.ndarray, remarks: list[str]) -> tuple[int, bool, np.timedelta64 | None]:
-    """How dates go on: by so many months, on weekdays, or by a time; says where they are not evenly spaced."""
+    """How dates go on: by some months, on weekdays, or by a time; says where they are not evenly spaced."""
     if len(dates) < 3:
         raise DataError(f"{len(dates)} values are too few for a series")
     month = dates.astype("datetime64[M]")

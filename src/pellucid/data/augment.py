@@ -27,11 +27,11 @@ class Augment:
     In this order, each drawn anew for every picture and epoch:
 
     - ``rotation``: about the middle, by an angle uniform in -rotation..rotation degrees (bilinear interpolation);
-    - ``shift``: by up to so many pixels in each direction;
+    - ``shift``: by up to this many pixels in each direction;
     - ``crop``: a window of (height, width), or of one number for a square, from any place; the net is then built for
       pictures of that size, and those that are only looked at (validation) are cut in the middle: `middle`;
     - ``flip``, ``flip_vertical``: left and right, or top and bottom, exchanged in every second picture;
-    - ``cutout``: a square of so many pixels, centered anywhere, is blanked. DeVries and Taylor, arXiv 1708.04552, 2017.
+    - ``cutout``: a square of n pixels, centered anywhere, is blanked. DeVries and Taylor, arXiv 1708.04552, 2017.
 
     What comes in from outside a picture, and a cut-out square, has the value ``fill``. The dtype stays; bytes are
     rounded. A function ``augment(x, rows, seed, epoch)`` of your own will do for `fit`, too. Raises `DataError` for
@@ -135,7 +135,7 @@ def windows(
 
 
 def rotated(x: np.ndarray, angle: np.ndarray, fill: float) -> np.ndarray:
-    """Pictures (n, C, H, W) turned counter-clockwise by angles (n,) about their middles, bilinear.
+    """Pictures (n, C, H, W) rotated counter-clockwise by angles (n,) about their middles, bilinear.
 
     With rows counted downwards, the pixel at (r, c) from the middle shows what was at (r cos a + c sin a,
     c cos a - r sin a).

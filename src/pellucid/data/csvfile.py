@@ -19,7 +19,7 @@ from .numerals import Fields
 from .reading import Reading
 from .table import Table, checked_names, unknown_column
 
-ROWS = 4096  # that are turned into columns at once
+ROWS = 4096  # that become columns at once
 LONGEST = 1 << 22  # bytes of a line
 PLAIN = Reading()
 ADVICE = "save it as UTF-8 (CSV UTF-8)"

@@ -126,7 +126,7 @@ def text_of(path: str | PathLike[str], encoding: str = "utf-8", advice: str = ""
 
 
 def checked_text(path: str | PathLike[str], data: bytes, encoding: str, advice: str = "", lines: int = 0) -> str:
-    """Bytes, which follow so many ``lines`` of the file, as text; a `DataError` where they are in another encoding."""
+    """Bytes, which follow ``lines`` lines of the file, as text; a `DataError` where they are in another encoding."""
     name = "UTF-8" if encoding == "utf-8" else encoding
     try:
         text = data.decode(encoding)
@@ -171,7 +171,7 @@ def array_of(path: str | PathLike[str]) -> np.ndarray:
 
 
 def read_array(file: IO[bytes], size: int) -> np.ndarray:
-    """An array in NumPy's format from a stream of so many bytes, which must be as many as its header says."""
+    """An array in NumPy's format from a stream of this many bytes, which must be as many as its header says."""
     file.seek(0)
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -26,7 +26,7 @@ def images(
 
     ``size`` is (height, width), or one number for a square; without it all pictures must have the same size. ``gray``:
     True gives one channel, False three (red, green, blue), None one if every picture is gray. ``dtype="uint8"`` keeps
-    the pixels as bytes 0..255, a quarter of the memory. A photograph is turned as its camera says (EXIF). Transparency
+    the pixels as bytes 0..255, a quarter of the memory. A photograph is rotated as its camera says (EXIF). Transparency
     is ignored, and so are hidden files and files beside the subfolders. Raises `DataError` for files that Pillow cannot
     read (``skip_bad=True``: a warning instead, and they are left out), a class without pictures, and pictures of
     different sizes.

@@ -38,7 +38,7 @@ class Fields:
 
     @classmethod
     def of(cls, lines: bytes, separator: str, columns: int) -> Fields | None:
-        """The fields of whole lines without quotes; None where they are not so many on each line."""
+        """The fields of whole lines without quotes; None where a line has another number of them."""
         block = bytes(PAD) + lines + (b"" if lines.endswith(b"\n") else b"\n")
         data = np.frombuffer(block, np.uint8)
         sign = ord(separator)
@@ -124,7 +124,7 @@ class Fields:
         odd[rows[low == 0x400]] = True  # may be rounded twice
 
     def _digits(self, end: np.ndarray, count: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The whole numbers of so many digits before these places, a point before the last so many of them.
+        """The whole numbers of this many digits before these places, a point before the last ``point`` of them.
 
         Also where there are other signs.
         """

@@ -15,7 +15,7 @@ from ..errors import DataError
 # mean "no number": in columns of numbers and dates alone, since elsewhere NA may be Namibia and null a class
 MISSING = frozenset(["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-", "."])
 EXACT = 2**53  # whole numbers up to this are exact as float64
-PADDED = re.compile(r"\n[+-]?0[0-9]")  # of entries each behind a line feed: leading zeros
+PADDED = re.compile(r"\n[+-]?0[0-9]")  # of entries each after a line feed: leading zeros
 ISO = re.compile(r"\d{4}([-/])\d\d?\1\d\d?([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d:?\d\d)?")
 SIGNS = re.compile(r"(?P<minus>-?)\s*[$€£¥]\s*(?P<a>-?[0-9.,]+)|(?P<b>[+-]?[0-9.,]+)\s*(?P<unit>[€%])")
 

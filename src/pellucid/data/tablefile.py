@@ -182,7 +182,7 @@ def _series(path: str | PathLike[str]) -> Table:
             labels.append(parts.pop().strip())
         rows.append((number, [part.split(",") for part in parts]))
     if not rows:
-        raise DataError(f"{path} has no series behind @data")
+        raise DataError(f"{path} has no series after @data")
     lengths = [len(dimension) for dimension in rows[0][1]]
     for number, dimensions in rows:
         if [len(dimension) for dimension in dimensions] != lengths:

@@ -71,7 +71,7 @@ def streams(sequence: Any, batch: int, length: int, ahead: int = 1) -> tuple[np.
 
 
 def _checked(caller: str, sequence: Any, **numbers: Any) -> np.ndarray:
-    """The sequence as an array; an error for one that is none, and for numbers that are no whole numbers from 1."""
+    """The sequence as an array; an error for anything else, and for numbers that are not whole numbers from 1."""
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise DataError(f"{caller}: {name} must be a whole number >= 1, got {value!r}")

@@ -74,7 +74,7 @@ class Run:
         return {name: np.array(values[v]) for name, v in self.program.outputs.items()}
 
     def expect(self, samples: int, batch: int) -> None:
-        """So many samples will come: an executor may make itself ready for them."""
+        """This many samples will come: an executor may make itself ready for them."""
 
     def steps(
         self,

@@ -70,7 +70,7 @@ class Counted(Metric):
         return summed(each, y, t, loss)
 
     def fits(self, kind: str, k: int) -> None:
-        """`GraphError` where the metric is not defined for so many classes or labels."""
+        """`GraphError` where the metric is not defined for this number of classes or labels."""
         if kind == "labels" and not self.labels:
             raise GraphError(f"{self.name} takes one class for each sample, but the net has {k} labels of 0 or 1")
 

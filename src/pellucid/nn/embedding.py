@@ -21,7 +21,7 @@ from .masks import over_features, with_mask
 class Embedding(Layer):
     """Each token's row of a table that is learnt: y_t = w[x_t].
 
-    Shapes: (T,) whole numbers 0..rows-1 to (T, units), or any shape with an axis of units behind it; weight
+    Shapes: (T,) whole numbers 0..rows-1 to (T, units), or any shape with an axis of units after it; weight
     (rows, units). With a ``padding_index``, steps of that token get a mask: recurrent layers, attention and pooling
     over time leave them out. A token outside the table is an error when the net runs. Raises `GraphError` for floats.
 

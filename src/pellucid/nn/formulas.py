@@ -117,7 +117,7 @@ def embedding(layer: Embedding, p: Symbols, x: Formula) -> Formula:
 
 
 def at(a: Formula, index: str) -> Formula:
-    """A symbol with an index behind its own: W1 of the gate i is W1_i."""
+    """A symbol with an index after its own: W1 of the gate i is W1_i."""
     return symbol(f"{a.text}_{index}" if "_" not in a.text else f"{a.text},{index}")
 
 
@@ -250,7 +250,7 @@ def rule_of(layer: Any) -> Callable[..., Written] | None:
 
 
 def own_formula(layer: Any, p: Symbols, *inputs: Formula) -> Written:
-    """What a layer's method ``formula`` gives. Raises `GraphError` for what is none, and for unknown parameters."""
+    """What a layer's method ``formula`` gives. Raises `GraphError` for anything else, and for unknown parameters."""
     kind = type(layer).__name__
 
     def known(name: str) -> Formula:

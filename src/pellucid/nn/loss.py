@@ -25,7 +25,7 @@ class Loss(Shown):
     """Base of losses: ``loss(y, t)`` of one sample's output and target is a scalar; ``link(y)`` is the prediction.
 
     A subclass defines ``each(y, t)``, the loss at each place of the output: y is (*places, channels), so of a vector
-    there is one place, of a sequence (T, C) one a step, and of a picture (C, H, W), whose channels are moved behind,
+    there is one place, of a sequence (T, C) one a step, and of a picture (C, H, W), whose channels are moved last,
     one a pixel. A sample's loss is the mean over its places, without those that a mask leaves out; ``over = "sum"``:
     the sum. Or it defines ``__call__`` itself, for a loss that is no mean over places.
 
@@ -61,7 +61,7 @@ class Loss(Shown):
 
     @property
     def by_channel(self) -> bool:
-        """Whether ``each`` tells channels from places, so that they must be behind."""
+        """Whether ``each`` tells channels from places, so that they must be last."""
         return self.targets == "classes"
 
     def prediction(self, y: Value) -> Value:

@@ -91,7 +91,7 @@ class MemberMean(Layer):
 class Pieces(Layer):
     """Some inputs also as the ``pieces`` of their range, so that a net learns steep and bent functions of them easily.
 
-    An input u in 0..T, T = ``pieces``, becomes 2 u / T - 1 in its place, and T further numbers behind all inputs, of
+    An input u in 0..T, T = ``pieces``, becomes 2 u / T - 1 in its place, and T further numbers after all inputs, of
     which number t is min(max(u - t, 0), 1): a piecewise linear encoding. `pellucid.tabular.PieceScaler` makes such
     inputs of a table's columns. Shapes: (n,) to (n + T m,), m the number of ``columns``; other inputs stay. Gorishniy
     et al., "On embeddings for numerical features in tabular deep learning", NeurIPS 2022. Raises `GraphError` for a
@@ -134,7 +134,7 @@ def _place(column: Any) -> bool:
 
 
 def _runs(columns: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Columns that follow each other as (first, behind the last).
+    """Columns that follow each other as (first, after the last).
 
     >>> _runs((0, 1, 4))
     [(0, 2), (4, 5)]

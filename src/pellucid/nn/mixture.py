@@ -84,7 +84,7 @@ class MixtureDensity(Loss):
         return None if self.ignore_class is None else ~ops.equal(self.label(t), self.ignore_class)
 
     def label(self, t: Value) -> Value:
-        """The class number that stands behind the point."""
+        """The class number that stands after the point."""
         return ops.cast(t[..., 2], "int32")
 
     def parts(self, y: Value) -> list[Value]:

@@ -28,5 +28,5 @@ def outputs_of(given: Any) -> dict[str, Value]:
 
 
 def packed(values: Mapping[str, Value]) -> Value:
-    """Several outputs as one vector, one behind the other."""
+    """Several outputs as one vector, one after the other."""
     return ops.concatenate([ops.reshape(v, (v.size,)) for v in values.values()], 0)

@@ -55,7 +55,7 @@ def receptive_fields(net: Any, shape: Sequence[int] | None = None) -> dict[str, 
     """The receptive field of each layer's units, by the layer's name, one `Field` for each axis of space.
 
     ``net`` is a net, with the ``shape`` of one sample (channels, *space) or (T, channels), or what `trace` gave. None
-    where there is none to say: what comes behind a `Dense`, a global pool or a recurrent layer sees everything, and
+    where there is none to say: what comes after a `Dense`, a global pool or a recurrent layer sees everything, and
     units of a `ConvTranspose` do not all see alike. Raises `GraphError` for a net without a shape.
 
     >>> from pellucid import nn
@@ -128,7 +128,7 @@ def _both(a: Along | Merged | None, b: Along | Merged | None) -> Along | Merged 
 
 
 def _wider(a: Along | Merged | None, size: int, stride: int = 1, dilation: int = 1) -> Along | Merged | None:
-    """Windows of so many places, a stride apart."""
+    """Windows of this many places, a stride apart."""
     if not isinstance(a, Along):
         return a if (size, stride) == (1, 1) else None
     n, jump, start = a.field

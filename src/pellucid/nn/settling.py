@@ -29,7 +29,7 @@ class Settling(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked(self, whole, "steps")  # of the subclasses, where it stands behind what they are made of
+        checked(self, whole, "steps")  # of the subclasses, where it stands after what they are made of
         checked(self, number, "rate", above=0, most=1)
         checked(self, flag, "unroll")
         checked(self, function, "weight_init")

@@ -16,7 +16,7 @@ from .layer import Layer, _places, _renamed
 def freeze(net: Any, *layers: str | int, trainable: bool = False) -> Any:
     """A copy of a net in which some layers, and all in them, are frozen: training leaves their weights alone.
 
-    ``layers`` are names (``"layers.0"``), or a number: so many of the first layers of a `Sequential`. With
+    ``layers`` are names (``"layers.0"``), or a number n: the first n layers of a `Sequential`. With
     ``trainable=True`` they are freed. What does not change is not copied. Raises
     `GraphError` for what the net does not have.
 
@@ -52,7 +52,7 @@ def path_of_part(net: Any, i: int) -> str:
 
 
 def first_layers(net: Any, keep: str | int) -> Sequential:
-    """The first layers of a `Sequential`: so many (a negative number: all but so many), or up to the one of that name.
+    """The first layers of a `Sequential`: n of them (-n: all but n), or up to the one of that name.
 
     A name may lie within a `Sequential` in it: ``"layers.0.layers.3"``. Raises `GraphError` for what is not there.
 

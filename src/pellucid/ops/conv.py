@@ -158,7 +158,7 @@ def _transposed_vjp(g, y, x, w, *, size, widths, **options):
 
 
 def _reached(x: Value, counts: Sizes, kernel: Sizes, *, strides, dilations, widths: Widths) -> tuple[Value, Widths]:
-    """x and its padding, without what would be in a window behind so many."""
+    """x and its padding, without what would be in a window after that many."""
     parts, left = [], []
     for n, c, k, s, d, (before, after) in zip(
         x.shape[-len(counts) :], counts, kernel, strides, dilations, widths, strict=True

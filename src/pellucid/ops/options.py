@@ -1,6 +1,6 @@
 """What options of operations may be: tests for a primitive's own, and whole numbers as users give them.
 
-Imports graph. A primitive's options are exact: a bool is no number, a number of NumPy's no int, so that nothing behind
+Imports graph. A primitive's options are exact: a bool is no number, a number of NumPy's no int, so that nothing after
 them (an offset in memory, say) can be taken for something else.
 """
 

@@ -108,10 +108,10 @@ def _all_hold(n: int, kernel: int, stride: int, dilation: int, widths: tuple[int
     (True, False, False)
     """
     count = window_count(n + sum(widths), kernel, stride, dilation)
-    if (count - 1) * stride - widths[0] >= n:  # the last one begins behind
+    if (count - 1) * stride - widths[0] >= n:  # the last one begins after the end
         return False
     for start in range(-widths[0], min(0, count * stride - widths[0]), stride):  # those that begin in the padding
-        first = -(start // dilation)  # the first element at 0 or behind
+        first = -(start // dilation)  # the first element at 0 or after
         if first >= kernel or start + first * dilation >= n:
             return False
     return True

@@ -251,7 +251,7 @@ class LBFGS(Optimizer):
 
 
 def lecture_momentum(epochs: float = 5) -> Schedule:
-    """Momentum 0.5 "until the initial learning stabilizes", after so many epochs 0.9 (lecture 002).
+    """Momentum 0.5 "until the initial learning stabilizes", after some epochs 0.9 (lecture 002).
 
     >>> SGD(0.1, momentum=lecture_momentum(3)).momentum.values
     (0.5, 0.9)

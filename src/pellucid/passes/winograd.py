@@ -61,5 +61,5 @@ def plain(c: Value, spec: str) -> bool:
 
 
 def to_whole_tiles(size: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Zeros to be put behind a result of this size, or behind its input."""
+    """Zeros to be put after a result of this size, or after its input."""
     return [(0, n % 2) for n in size]

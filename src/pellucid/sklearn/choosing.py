@@ -32,7 +32,7 @@ def by_batches(estimator: Any) -> bool:
 
 
 def recipe_of(estimator: Any, rows: int, partial: bool = False) -> Recipe:
-    """The recipe for so many rows of what `fit` was given, with what the user's arguments say.
+    """The recipe for this many rows of what `fit` was given, with what the user's arguments say.
 
     Where the net is the user's, by ``layers`` or ``hidden_layer_sizes``, or L-BFGS trains it, training is
     scikit-learn's by default, but for early stopping. ``partial``: one epoch of many to come, at one learning rate.

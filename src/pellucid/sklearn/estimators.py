@@ -41,7 +41,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     The arguments are those of scikit-learn's `MLPClassifier`, and
 
     - ``layers``: a list of layers in the place of the hidden ones (the output layer is added), or a whole net;
-      ``input_shape``: what each row of X is for them, for example (1, 8, 8). ``dropout``: behind each hidden layer.
+      ``input_shape``: what each row of X is for them, for example (1, 8, 8). ``dropout``: after each hidden layer.
     - ``loss``: a name or a function of (output, target); by default "cross_entropy".
     - ``optimizer``: a name, with ``learning_rate_init``, or a `pellucid.optim.Optimizer`, in the place of ``solver``.
     - ``learning_rate`` may be a `pellucid.schedules.Schedule`; ``callbacks`` are Pellucid's.

@@ -15,7 +15,7 @@ LOSS_NAMES: dict[Any, str] = {"log_loss": "cross_entropy", "squared_error": "mse
 
 
 def net_of(estimator: Any, outputs: int, layers: Any, sizes: Any, shape: Any = None) -> Any:
-    """A whole net as given, or the layers, or hidden ones of these sizes, and a dense layer of so many outputs.
+    """A whole net as given, or the layers, or hidden ones of these sizes, and a dense layer of this many outputs.
 
     ``shape`` is what a row of numbers is for it.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from .mlp_programs import FIRST, SLOTS, Passes, Shape
 
 SMALL_ARRAY = 1 << 20  # elements; such samples are faster as a dense array
-DENSE = 3  # so are those of which one entry in so many is not 0: they take no more memory
+DENSE = 3  # so are those of which one entry in three is not 0: they take no more memory
 BLOCK = 1 << 14  # elements of W that are updated together
 
 

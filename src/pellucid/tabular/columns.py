@@ -14,7 +14,7 @@ from ..errors import DataError
 from .cells import finite, is_number, missing, mostly_numbers, texts_of
 
 SENTENCE = 5  # words
-FEW = 20  # whole numbers of at most so many values, each five times on average, are classes
+FEW = 20  # whole numbers of at most this many values, each five times on average, are classes
 
 
 @dataclass(frozen=True)

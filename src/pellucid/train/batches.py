@@ -26,7 +26,7 @@ PIECE_BYTES = 64 << 20  # of changed pictures at a time; there are two such piec
 RUN = (
     16  # mini-batches of one bucket after each other: a run copies the state (4 M weights with Adam: 47 ms, a step 11)
 )
-RUNS = 50  # but at least so many runs an epoch, so that the buckets are mixed
+RUNS = 50  # but at least this many runs an epoch, so that the buckets are mixed
 TURN = 1 << 41  # added to an epoch's number for the order of its runs
 
 

@@ -58,7 +58,7 @@ class Callback:
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """A list of callbacks; None is none. Raises `GraphError` for what is none, or stands alone."""
+    """A list of callbacks; None is an empty one. Raises `GraphError` for anything but a list of callbacks."""
     if isinstance(given, Callback):
         raise GraphError(f"callbacks must be a list: callbacks=[{type(given).__name__}(...)]")
     if given is None:

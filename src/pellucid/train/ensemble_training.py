@@ -128,7 +128,7 @@ def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
 
 
 def side_by_side(work: Callable, items: Iterable, jobs: int, stop: Callable[[], None] = lambda: None) -> list:
-    """``work(item)`` for each, so many at a time on threads; after an error or Ctrl-C ``stop()`` ends the others."""
+    """``work(item)`` for each, several at a time on threads; after an error or Ctrl-C ``stop()`` ends the others."""
     if jobs == 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(jobs, "pellucid-member") as pool:

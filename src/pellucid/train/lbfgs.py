@@ -28,7 +28,7 @@ class WholeSteps:
         self.names = [name.removeprefix(prefix) for name in run.program.outputs if name.startswith(prefix)]
 
     def expect(self, samples: int, batch: int) -> None:
-        """How often it computes for so many samples shows only when it does."""
+        """How often it computes for this many samples shows only when it does."""
 
     def steps(
         self,

@@ -59,7 +59,7 @@ class LogFile:
         return size
 
     def cut(self, size: int) -> None:
-        """Go on behind the first bytes; where there are fewer, the user is told."""
+        """Go on after the first bytes; where there are fewer, a warning says so."""
         there = self.path.stat().st_size if self.path.exists() else 0
         if there < size:
             warnings.warn(f"{str(self.path)!r} has {there} bytes, and had {size} at the checkpoint: some of it is "
@@ -86,7 +86,7 @@ class FileLogger(Callback):
                 cut = file.read() != b"\n"
             if cut:
                 warnings.warn(
-                    f"the last line in {str(self.path)!r} is cut short; new ones begin behind it", stacklevel=4
+                    f"the last line in {str(self.path)!r} is cut short; new ones begin after it", stacklevel=4
                 )
                 line = b"\n" + line
         self.log.write(line)
@@ -118,7 +118,7 @@ class CSVLogger(FileLogger):
         self.line(row_of(self.model, logs))
 
     def line(self, row: dict[str, float]) -> None:
-        """Write one line, behind the names of the columns if it is the first."""
+        """Write one line, after the names of the columns if it is the first."""
         text = io.StringIO()
         if not self.log.size():
             csv.writer(text, lineterminator="\n").writerow(row)

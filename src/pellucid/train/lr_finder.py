@@ -24,7 +24,7 @@ MARGIN = 10.0  # the suggestion is that much below where the loss is lowest
 
 @dataclass(frozen=True, eq=False)
 class RateSearch:
-    """What `Model.find_learning_rate` saw: ``rates`` and the smoothed ``losses`` behind each.
+    """What `Model.find_learning_rate` saw: ``rates`` and the smoothed ``losses`` after each.
 
     ``suggestion`` is a tenth of the rate at which the smoothed loss was lowest: there it still falls fast, with room to
     where training diverges. Where that is below all rates tried it is None: the loss has hardly fallen, as that of a

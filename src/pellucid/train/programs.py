@@ -247,7 +247,7 @@ def prediction(net, specs, how, loss: Loss, dtype: str, dropping: bool = False) 
 
 
 def predicted(loss: Loss, traced: Traced) -> Value:
-    """The loss's link of a net's output, along its axis of classes; of several outputs one behind the other."""
+    """The loss's link of a net's output, along its axis of classes; of several outputs one after the other."""
     if isinstance(loss, Losses):
         found = {}
         for name, own in zip(loss.names, loss.losses, strict=True):

@@ -40,7 +40,7 @@ def shown(logs: dict[str, float]) -> str:
 
 
 def paired(logs: dict[str, float]) -> str:
-    """Numbers as shorter text: each with that of the validation samples behind it.
+    """Numbers as shorter text: each with that of the validation samples after it.
 
     >>> paired({"loss": 0.25, "accuracy": 0.97254, "val_loss": 0.5, "val_accuracy": 0.9})
     'loss 0.25 val 0.5  accuracy 0.9725 val 0.9'

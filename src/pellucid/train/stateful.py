@@ -8,7 +8,7 @@ from ..program import Program
 
 
 def check_batches(program: Program, batch: int, n: int, shuffle: bool, split: bool = False) -> None:
-    """`GraphError` where a training step has a state for each of so many samples, and the batches are others."""
+    """`GraphError` where a training step has a state for each of a number of samples, and batches have another size."""
     for v in program.order:
         if v.primitive is not each_sample or (kept := v.inputs[0]).name not in program.state:
             continue

@@ -95,7 +95,7 @@ class AllOf(Combined):
 
 
 class Epochs(StoppingRule):
-    """Stop after so many epochs of this fit; with ``&``, not before. Lecture 002: the maximum number of epochs."""
+    """Stop after n epochs of this fit; with ``&``, not before. Lecture 002: the maximum number of epochs."""
 
     def __init__(self, epochs: int) -> None:
         must(self, "epochs", epochs, epochs >= 1, "a whole number >= 1")
@@ -111,7 +111,7 @@ class Epochs(StoppingRule):
 class GradientNorm(StoppingRule):
     """Stop when ||dC/dtheta||, over all training samples and weights, is below a number. Lecture 001.
 
-    It costs about one more pass over the training samples an epoch; ``every`` so many epochs is it looked at.
+    It costs about one more pass over the training samples an epoch; it is computed every ``every`` epochs.
     """
 
     def __init__(self, below: float, every: int = 1) -> None:
@@ -164,7 +164,7 @@ class SmallChange(StoppingRule):
 
 
 class TimeLimit(StoppingRule):
-    """Stop before an epoch that, as long as the longest so far, would go beyond so many seconds or minutes.
+    """Stop before an epoch that, as long as the longest so far, would go beyond a number of seconds or minutes.
 
     In a fit that goes on from a checkpoint, the time until that counts, too.
     """

@@ -28,7 +28,7 @@ class TensorBoard(Callback):
     """The epochs' numbers as curves in TensorBoard: ``tensorboard --logdir FOLDER``.
 
     The runs "train" and "validation" have the loss and the metrics by one name, so that they lie in one picture;
-    "train" has the learning rate, too. With ``histograms`` the distribution of each parameter in so many epochs: 1 is
+    "train" has the learning rate, too. With ``histograms`` the distribution of each parameter every n epochs: 1 is
     every epoch. A fit that goes on from a checkpoint goes on in the same files, cut back to where it was.
     """
 
@@ -129,7 +129,7 @@ def record(data: bytes) -> bytes:
 
 
 def masked(data: bytes) -> int:
-    """The checksum as TFRecord has it: CRC-32C, turned by 15 bits, plus a constant."""
+    """The checksum as TFRecord has it: CRC-32C, rotated by 15 bits, plus a constant."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -155,7 +155,7 @@ class Reuse:
         """A new model for another task: the first layers of this one with copies of their weights, and a new head.
 
         - ``head``: a layer, a function, or a list of them. ``keep``: how many of the first layers, a negative number
-          for all but so many, or the name of the last one. The net must be an `nn.Sequential`.
+          -n for all but n, or the name of the last one. The net must be an `nn.Sequential`.
         - ``freeze``: which of the kept layers training leaves alone: True for all, False for none, how many of the
           first, or names. `unfreeze` frees them later.
         - ``loss``, ``optimizer``, ``metrics``, ``seed``: as in `Model`; this model's where they are not given.

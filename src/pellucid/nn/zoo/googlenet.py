@@ -11,7 +11,7 @@ from ..norm import LocalResponseNorm
 from ..pool import AvgPool, GlobalAvgPool, MaxPool
 from .sizes import widths
 
-# filters: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; behind the pool. Table 1 of the paper
+# filters: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; after the pool. Table 1 of the paper
 INCEPTION = {
     "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64), "4a": (192, 96, 208, 16, 48, 64),
     "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64), "4d": (112, 144, 288, 32, 64, 64),
@@ -22,7 +22,7 @@ INCEPTION = {
 def googlenet(classes: int = 1000, width: float = 1.0, heads: bool = True) -> Sequential:
     """GoogLeNet for images (3, H, W), as published 224 x 224: 6,998,552 parameters, 13,378,280 with both heads.
 
-    The heads behind 4a and 4d (``heads=False``: none) are for training: their losses count 0.3 each; evaluation and
+    The heads after 4a and 4d (``heads=False``: none) are for training: their losses count 0.3 each; evaluation and
     prediction leave them out. As published, with biases, response normalization and 5 x 5 filters; torchvision's has
     batch normalization instead, and 3 x 3 filters for those of 5 x 5, so that it counts 6,624,904. Heads need sides
     of 65 or more. ``width`` multiplies filters and units. Szegedy et al., "Going deeper with convolutions", CVPR 2015.

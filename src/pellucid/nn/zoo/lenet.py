@@ -30,7 +30,7 @@ def lenet5(classes: int = 10, size: int = 32, modern: bool = False) -> Sequentia
     """LeNet-5 for images (channels, size, size), which are padded with zeros to 32 x 32. LeCun et al., Proc. IEEE 1998.
 
     As published, 60,000 weights are trained: C1 convolution, S2 subsampling with a coefficient and a bias a map, C3
-    convolution of some of the maps, S4, C5, F6 dense, 1.7159 tanh(2v/3) behind each; the outputs are -|x - w|^2 for
+    convolution of some of the maps, S4, C5, F6 dense, 1.7159 tanh(2v/3) after each; the outputs are -|x - w|^2 for
     fixed codes w of each class. Under "cross_entropy" that is the paper's discriminative criterion, but for its
     constant for rubbish. The codes are random signs, as the paper allows, not its drawings of the characters; the
     coefficients of a map begin at the average.

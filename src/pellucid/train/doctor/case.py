@@ -173,7 +173,7 @@ class Case:
         return self.baseline is not None and self.loss < SOLVED * self.baseline
 
     def trial(self, steps: int, faster: float = 1.0, fresh: bool = False) -> Trial | None:
-        """Train a copy for some steps at so many times the learning rate, from new weights if ``fresh``.
+        """Train a copy for some steps at a multiple of the learning rate, from new weights if ``fresh``.
 
         None if the optimizer takes all samples at once.
         """

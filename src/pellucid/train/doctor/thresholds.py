@@ -3,7 +3,7 @@
 ROWS = 1000  # samples looked at: a unit that fires for 1 in 100 stays silent for all of them with probability 4e-5
 PROBES = 256  # of them, for gradients and what units do: a mean's error is 6% of the deviation
 Z = 3.0  # standard errors for a claim that something is there: by chance once in 700 times
-AT_CHANCE = 2.0  # below so many standard errors nothing is seen
+AT_CHANCE = 2.0  # below this many standard errors nothing is seen
 PERMUTATIONS = 100  # of labels, for the spread of a score under "no connection": known to 7%
 NEIGHBORS = 5  # enough to average noise in labels, few enough to stay near
 FEWEST = 50  # rows below which scores of chance have too little power
@@ -19,7 +19,7 @@ TARGET_FAR = 10.0  # |mean| or deviation of targets, where first outputs are abo
 
 # Units
 DEAD = 0.75  # of a layer's units: in deep nets samples grow alike, and half of all units are off by their sign alone
-DEAD_Z = 3.0  # so many standard errors above that half, in small layers
+DEAD_Z = 3.0  # this many standard errors above that half, in small layers
 FLAT = 0.1  # mean slope of a unit, of the steepest: a tenth of the gradient passes
 SATURATED = 0.5  # of a layer's units
 SMALLEST_LAYER = 4  # units: in fewer, one of them is a large part by accident
@@ -61,7 +61,7 @@ IMBALANCE = 10.0  # largest class to rarest: the rarest ignored costs less accur
 RARE_FOUND = 0.5  # recall of the rarest class that shows it is learnt all the same
 
 # Rows and columns
-LEAK = 1e-3  # chance of so many twins of training rows if twins were as frequent as within the training rows
+LEAK = 1e-3  # chance of this many twins of training rows if twins were as frequent as within the training rows
 RAREST = 0.75  # the quarter of rows beyond it is looked at by itself
 CONTRADICTING = 0.01  # of the rows: as much accuracy lost
 SAME = 1 - 1e-6  # correlation of a column with the target: rounding apart, it is the target

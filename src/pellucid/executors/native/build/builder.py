@@ -22,7 +22,7 @@ from ..jit.target import Host
 from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows_nest
 from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
-from ..llvm.affine import NotVectorisable
+from ..llvm.affine import NotVectorizable
 from ..llvm.module import ModuleText, function_text
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
@@ -35,7 +35,7 @@ from ..plan.steps import Steps
 from ..plan.work import operations
 from .loops import Loop, write_at
 from .select import Kernels, finished
-from .step_loop import emit_run
+from .step_loop import StepLayout, emit_run
 from .task import Task
 
 
@@ -147,16 +147,10 @@ class Builder:
     def _run(self) -> ir.Function:
         built = self.built
         assert built.order is not None and built.totals is not None
-        return emit_run(
-            self.phases,
-            built.table,
-            built.order,
-            [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()],
-            [built.outputs[name] for name in built.counted],
-            built.totals,
-            self.h.width,
-            self.h.x86,
-        )
+        copies = [(self.buffers[new], built.state[s.name or ""]) for s, new in self.plan.copied.items()]
+        sums = [built.outputs[name] for name in built.counted]
+        layout = StepLayout(built.table, built.order, copies, sums, built.totals)
+        return emit_run(self.phases, layout, self.h.width, self.h.x86)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -345,6 +339,6 @@ class Builder:
                 prepare(nest)
             try:
                 return write(nest, g)
-            except NotVectorisable:
+            except NotVectorizable:
                 continue
         raise AssertionError("one element at a time is always possible")

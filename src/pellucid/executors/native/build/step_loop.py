@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..abi import BATCH, COUNT, ERROR, FAILED, GENERATION, GO, ROWS, SPINS, STEPS, STOP, THREADS, TOTALS, WATCH
 from ..codegen.nest import I32, I64, POINTER
@@ -18,79 +19,160 @@ from ..plan.steps import Steps
 from .task import Task
 
 
-def emit_run(
-    phases: Sequence[Sequence[Task]],
-    table: dict[Buffer, int],
-    order: Buffer,
-    copies: Sequence[tuple[Buffer, Buffer]],
-    sums: Sequence[Buffer],
-    totals: Buffer,
-    width: int,
-    x86: bool,
-) -> ir.Function:
-    """Write ``run``. ``copies`` are (from, to) at the end of a step; ``sums`` are added to ``totals`` there.
+def emit_run(phases: Sequence[Sequence[Task]], layout: StepLayout, width: int, x86: bool) -> ir.Function:
+    """Write ``run``: the nests of ``phases`` for one mini-batch after another."""
+    return StepLoop(phases, layout, width, x86).emit()
+
+
+class StepLayout(NamedTuple):
+    """What a step must know of memory. ``copies`` are (from, to) at its end, where ``sums`` are added to ``totals``.
 
     ``totals`` has a number for each, then the arrays among them, which are added up only where TOTALS asks for it.
     """
-    module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), "run")
-    pointers, info, thread = function.args
-    b = ir.IRBuilder(function.append_basic_block("entry"))
-    mode = flush_denormals(module, b) if x86 else None
 
-    def number(place: int):
-        return b.gep(info, [I64(place)], source_etype=I64)
+    table: dict[Buffer, int]
+    order: Buffer
+    copies: Sequence[tuple[Buffer, Buffer]]
+    sums: Sequence[Buffer]
+    totals: Buffer
 
-    def get(place: int):
-        return b.load(number(place), typ=I64)
 
-    def address(buffer: Buffer):
+class Span(NamedTuple):
+    """What a thread has of something: from ``lo`` on, before ``hi``."""
+
+    lo: ir.Value
+    hi: ir.Value
+
+
+class StepLoop:
+    """Writes ``run(table, info, thread)``."""
+
+    def __init__(self, phases: Sequence[Sequence[Task]], layout: StepLayout, width: int, x86: bool) -> None:
+        self.phases, self.layout, self.width, self.x86 = phases, layout, width, x86
+        self.module = ir.Module()
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64])
+        self.function = ir.Function(self.module, kind, "run")
+        self.table, self.info, self.thread = self.function.args
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.met = True  # whether all threads have just waited for each other
+
+    def emit(self) -> ir.Function:
+        b, tasks = self.builder, [task for tasks in self.phases for task in tasks]
+        mode = flush_denormals(self.module, b) if self.x86 else None
+        rows, batch, self.threads = self.get(ROWS), self.get(BATCH), self.get(THREADS)
+        units = [task.units for task in tasks if task.units is not None]
+        self.of_units = {n: self.share(I64(n)) for n in dict.fromkeys(units)}
+        head, step, done = (self.function.append_basic_block(name) for name in ("head", "step", "done"))
+        entry = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        start = self.start = b.phi(I64)
+        start.add_incoming(I64(0), entry)
+        b.cbranch(b.icmp_signed("<", start, rows), step, done)
+        b.position_at_end(step)
+        self.share_batch(rows, batch, tasks)
+        self.step()
+        start.add_incoming(b.add(start, batch), b.block)
+        b.cbranch(b.icmp_signed("!=", self.get(GO), I64(0)), head, done)
+        b.position_at_end(done)
+        if mode is not None:
+            b.call(mode[0], [mode[1]])
+        b.ret_void()
+        return self.function
+
+    # ---- numbers and addresses ------------------------------------------------------------------------------------
+
+    def number(self, k: int) -> ir.Value:
+        return self.builder.gep(self.info, [I64(k)], source_etype=I64)
+
+    def get(self, k: int) -> ir.Value:
+        return self.builder.load(self.number(k), typ=I64)
+
+    def address(self, buffer: Buffer) -> ir.Value:
         """Read where it is needed: hundreds of them are more than registers hold, and take LLVM long to store."""
-        found = b.load(b.gep(pointers, [I64(table[buffer])], source_etype=POINTER), typ=POINTER)
-        return b.gep(found, [start], source_etype=I64) if buffer is order else found
+        b = self.builder
+        found = b.load(b.gep(self.table, [I64(self.layout.table[buffer])], source_etype=POINTER), typ=POINTER)
+        return b.gep(found, [self.start], source_etype=I64) if buffer is self.layout.order else found
 
-    rows, batch, threads = get(ROWS), get(BATCH), get(THREADS)
+    # ---- who does what --------------------------------------------------------------------------------------------
 
-    def share(total):
-        return (b.udiv(b.mul(total, thread), threads), b.udiv(b.mul(total, b.add(thread, I64(1))), threads))
-
-    every = [task for tasks in phases for task in tasks]
-    of_units = {units: share(I64(units)) for units in dict.fromkeys(t.units for t in every) if units is not None}
-    head, step, done = (function.append_basic_block(n) for n in ("head", "step", "done"))
-    entry = b.block
-    b.branch(head)
-    b.position_at_end(head)
-    start = b.phi(I64)
-    start.add_incoming(I64(0), entry)
-    b.cbranch(b.icmp_signed("<", start, rows), step, done)
-    b.position_at_end(step)
-    left = b.sub(rows, start)
-    n = b.select(b.icmp_signed("<", left, batch), left, batch)
-    blocks = b.udiv(b.add(n, I64(width - 1)), I64(width))
-    own = share(blocks)
-    uneven = b.icmp_signed("!=", b.urem(blocks, threads), I64(0))
-    # where there are not as many blocks for each thread, all share the parts of each, and wait before and after
-    meeting = b.select(uneven, threads, I64(1))
-    of_parts = {
-        parts: tuple(
-            b.select(uneven, some, b.mul(end, I64(parts)))
-            for some, end in zip(share(b.mul(blocks, I64(parts))), own, strict=True)
+    def share(self, total: ir.Value) -> Span:
+        """This thread's part of ``total``."""
+        b = self.builder
+        return Span(
+            b.udiv(b.mul(total, self.thread), self.threads),
+            b.udiv(b.mul(total, b.add(self.thread, I64(1))), self.threads),
         )
-        for parts in dict.fromkeys(t.parts for t in every if t.steps is None)
-        if parts > 1
-    }
 
-    def call(task: Task, lo, hi, *step) -> None:
+    def share_batch(self, rows: ir.Value, batch: ir.Value, tasks: Sequence[Task]) -> None:
+        """The samples of this step, and what the thread has of their blocks, and of the parts of blocks."""
+        b = self.builder
+        left = b.sub(rows, self.start)
+        self.samples = b.select(b.icmp_signed("<", left, batch), left, batch)
+        blocks = b.udiv(b.add(self.samples, I64(self.width - 1)), I64(self.width))
+        self.own = self.share(blocks)
+        uneven = b.icmp_signed("!=", b.urem(blocks, self.threads), I64(0))
+        # where there are not as many blocks for each thread, all share the parts of each, and wait before and after
+        self.meeting = b.select(uneven, self.threads, I64(1))
+        self.of_parts = {}
+        for parts in dict.fromkeys(task.parts for task in tasks if task.steps is None):
+            if parts > 1:
+                some = self.share(b.mul(blocks, I64(parts)))
+                ends = [b.select(uneven, s, b.mul(o, I64(parts))) for s, o in zip(some, self.own, strict=True)]
+                self.of_parts[parts] = Span(*ends)
+
+    # ---- a step ---------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """All phases, and the end of the step, which one thread does while the others wait."""
+        for k, tasks in enumerate(self.phases):
+            self.phase(tasks)
+            if k < len(self.phases) - 1 and by_one(tasks) and by_one(self.phases[k + 1]):  # the same thread goes on
+                continue
+            if k < len(self.phases) - 1 and not self.met:
+                self.meet(self.threads)
+                self.met = True
+        barrier(self.module, self.builder, self.number, self.threads, self.finish, self.x86)
+
+    def phase(self, tasks: Sequence[Task]) -> None:
+        for steps, several in itertools.groupby(tasks, key=lambda task: task.steps):
+            if steps is not None:
+                self.call_in_steps(list(several), steps)
+                self.met = False
+                continue
+            for task in several:
+                self.call_shared(task)
+
+    def call_shared(self, task: Task) -> None:
+        """Call a nest for what the thread has of it; where threads share blocks, all wait before and after."""
+        if task.parts > 1:
+            self.meet(self.meeting)
+            self.call(task, *self.of_parts[task.parts])
+            self.meet(self.meeting)
+            self.met = False
+            return
+        if task.split and not self.met:
+            self.meet(self.threads)
+        self.call(task, *(self.own if task.units is None else self.of_units[task.units]))
+        if task.split:
+            self.meet(self.threads)
+        self.met = task.split
+
+    def call(self, task: Task, lo: ir.Value, hi: ir.Value, *step: ir.Value) -> None:
+        b = self.builder
         with b.if_then(b.icmp_signed("<", lo, hi)):
-            b.call(declared_nest(module, task), [*map(address, task.nest.used), lo, hi, n, *step])
+            used = [self.address(buffer) for buffer in task.nest.used]
+            b.call(declared_nest(self.module, task), [*used, lo, hi, self.samples, *step])
 
-    def meet(threads) -> None:
-        b.call(declared_meet(module, x86), [info, threads])
+    def meet(self, threads: ir.Value) -> None:
+        self.builder.call(declared_meet(self.module, self.x86), [self.info, threads])
 
-    def call_in_steps(tasks: Sequence[Task], steps: Steps) -> None:
+    def call_in_steps(self, tasks: Sequence[Task], steps: Steps) -> None:
         """Each thread makes the steps of its own blocks of samples, without waiting; shared values, the last one."""
-        before, head, inside, after = b.block, *(function.append_basic_block(s) for s in ("steps", "each", "after"))
-        last = b.icmp_signed("==", thread, b.sub(threads, I64(1)))
+        b = self.builder
+        before = b.block
+        head, inside, after = (self.function.append_basic_block(s) for s in ("steps", "each", "after"))
+        last = b.icmp_signed("==", self.thread, b.sub(self.threads, I64(1)))
         b.branch(head)
         b.position_at_end(head)
         k = b.phi(I64)
@@ -100,84 +182,56 @@ def emit_run(
         b.position_at_end(inside)
         step = b.sub(I64(steps.count - 1), k) if steps.reverse else k
         for task in tasks:
-            lo, hi = (I64(0), I64(task.units)) if task.units is not None else own
-            call(task, *(b.mul(end, I64(task.parts)) if task.parts > 1 else end for end in (lo, hi)), step)
+            lo, hi = (I64(0), I64(task.units)) if task.units is not None else self.own
+            self.call(task, *(b.mul(end, I64(task.parts)) if task.parts > 1 else end for end in (lo, hi)), step)
         k.add_incoming(b.add(k, I64(1)), b.block)
         b.branch(head)
         b.position_at_end(after)
 
-    def finish_step() -> None:
+    # ---- the end of a step ----------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
         """By one thread, while the others wait: small state takes its new value, outputs are added up."""
-        copy = declared_memcpy(module)
-        for source, target in copies:
+        b, copy = self.builder, declared_memcpy(self.module)
+        for source, target in self.layout.copies:
             length = I64(source.size * BYTES[source.dtype])
-            b.call(copy, [address(target), address(source), length, ir.IntType(1)(0)])
-        failed = None
-        for k, s in enumerate(sums):
+            b.call(copy, [self.address(target), self.address(source), length, ir.IntType(1)(0)])
+        failed = self.add_numbers()
+        self.add_arrays()
+        refused = b.icmp_signed("!=", b.load_atomic(self.number(ERROR), "monotonic", 8, typ=I64), I64(0))
+        b.store(b.add(self.get(STEPS), I64(1)), self.number(STEPS))
+        go = b.icmp_signed("==", b.load_atomic(self.number(STOP), "monotonic", 8, typ=I64), I64(0))
+        if failed is not None:
+            b.store(b.zext(failed, I64), self.number(FAILED))
+            go = b.and_(go, b.not_(failed))
+        b.store(b.zext(b.and_(go, b.not_(refused)), I64), self.number(GO))
+
+    def add_numbers(self) -> ir.Value | None:
+        """Add outputs of one element to their totals; gives whether the watched one is not finite."""
+        b, double, failed = self.builder, ir.DoubleType(), None
+        for k, s in enumerate(self.layout.sums):
             if s.size != 1:
                 continue
             kind = L.llvm_type(s.dtype, 1)
-            x = L.xp.astype(Lanes(b, b.load(address(s), typ=kind), s.dtype, 1), "float64").value
-            place = b.gep(address(totals), [I64(k)], source_etype=ir.DoubleType())
-            b.store(b.fadd(b.load(place, typ=ir.DoubleType()), x), place)
-            bad = b.fcmp_unordered("uno", b.fsub(x, x), ir.DoubleType()(0.0))  # inf - inf and NaN
-            bad = b.and_(bad, b.icmp_signed("==", get(WATCH), I64(k)))
+            x = L.xp.astype(Lanes(b, b.load(self.address(s), typ=kind), s.dtype, 1), "float64").value
+            total = b.gep(self.address(self.layout.totals), [I64(k)], source_etype=double)
+            b.store(b.fadd(b.load(total, typ=double), x), total)
+            bad = b.fcmp_unordered("uno", b.fsub(x, x), double(0.0))  # inf - inf and NaN
+            bad = b.and_(bad, b.icmp_signed("==", self.get(WATCH), I64(k)))
             failed = bad if failed is None else b.or_(failed, bad)
-        if any(s.size != 1 for s in sums):
-            with b.if_then(b.icmp_signed("!=", get(TOTALS), I64(0))):
-                at = len(sums)
-                for s in (s for s in sums if s.size != 1):
-                    place = b.gep(address(totals), [I64(at)], source_etype=ir.DoubleType())
-                    b.call(declared_adding(module, s.dtype), [place, address(s), I64(s.size)])
-                    at += s.size
-        refused = b.icmp_signed("!=", b.load_atomic(number(ERROR), "monotonic", 8, typ=I64), I64(0))
-        b.store(b.add(get(STEPS), I64(1)), number(STEPS))
-        go = b.icmp_signed("==", b.load_atomic(number(STOP), "monotonic", 8, typ=I64), I64(0))
-        if failed is not None:
-            b.store(b.zext(failed, I64), number(FAILED))
-            go = b.and_(go, b.not_(failed))
-        b.store(b.zext(b.and_(go, b.not_(refused)), I64), number(GO))
+        return failed
 
-    def one(task: Task, met: bool) -> bool:
-        """Call a nest; ``met``: whether all threads have just waited for each other, before and after."""
-        if task.parts > 1:
-            meet(meeting)
-            call(task, *of_parts[task.parts])
-            meet(meeting)
-            return False
-        if task.split and not met:
-            meet(threads)
-        call(task, *(own if task.units is None else of_units[task.units]))
-        if task.split:
-            meet(threads)
-        return task.split
-
-    met = True  # whether all threads have just waited for each other
-    for k, tasks in enumerate(phases):
-        for steps, several in itertools.groupby(tasks, key=lambda task: task.steps):
-            if steps is not None:
-                call_in_steps(list(several), steps)
-                met = False
-                continue
-            for task in several:
-                met = one(task, met)
-        last = k == len(phases) - 1
-        if not last and by_one(tasks) and by_one(phases[k + 1]):  # the same thread goes on
-            continue
-        if last:
-            barrier(module, b, number, threads, finish_step, x86)
-        elif not met:
-            meet(threads)
-            met = True
-    if not phases:
-        barrier(module, b, number, threads, finish_step, x86)
-    start.add_incoming(b.add(start, batch), b.block)
-    b.cbranch(b.icmp_signed("!=", get(GO), I64(0)), head, done)
-    b.position_at_end(done)
-    if mode is not None:
-        b.call(mode[0], [mode[1]])
-    b.ret_void()
-    return function
+    def add_arrays(self) -> None:
+        """Add outputs that are arrays to their totals, where that is asked for."""
+        b, arrays = self.builder, [s for s in self.layout.sums if s.size != 1]
+        if not arrays:
+            return
+        with b.if_then(b.icmp_signed("!=", self.get(TOTALS), I64(0))):
+            first = len(self.layout.sums)
+            for s in arrays:
+                total = b.gep(self.address(self.layout.totals), [I64(first)], source_etype=ir.DoubleType())
+                b.call(declared_adding(self.module, s.dtype), [total, self.address(s), I64(s.size)])
+                first += s.size
 
 
 def by_one(tasks: Sequence[Task]) -> bool:
@@ -235,7 +289,7 @@ def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, seria
 
 
 def declared_meet(module: ir.Module, x86: bool) -> ir.Function:
-    """``meet(info, threads)``: all of so many threads wait for each other; a program does so at many places."""
+    """``meet(info, threads)``: ``threads`` threads wait for each other; called at many places."""
     if "meet" in module.globals:
         return module.globals["meet"]
     f = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), "meet")

@@ -105,48 +105,63 @@ def collecting_later() -> Iterator[None]:
 
 
 def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
-    """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
+    """The machine code of each module, by up to ``threads`` threads; the caller's writes the next text meanwhile."""
     with LOCK, collecting_later():
-        done: dict[int, bytes] = {}
-        todo: deque[tuple[int, str]] = deque()
-        errors: list[BaseException] = []
-        helpers: list[threading.Thread] = []
+        return Compilation(h, threads).of(texts)
 
-        def work() -> None:
-            with Compiler.borrowed(h) as compiler:
-                while todo and not errors:
-                    try:
-                        number, text = todo.popleft()
-                    except IndexError:  # another thread was faster
-                        return
-                    try:
-                        done[number] = compiler.object_code(text)
-                    except BaseException as error:
-                        errors.append(error)
 
+class Compilation:
+    """Modules that are compiled while others are still written: what waits, what is done, who helps."""
+
+    def __init__(self, h: Host, threads: int) -> None:
+        self.h, self.threads = h, threads
+        self.waiting: deque[tuple[int, str]] = deque()
+        self.done: dict[int, bytes] = {}
+        self.errors: list[BaseException] = []
+        self.helpers: list[threading.Thread] = []
+
+    def of(self, texts: Iterable[str]) -> list[bytes]:
         count = 0
         try:
             for text in texts:
-                todo.append((count, text))
+                self.waiting.append((count, text))
                 count += 1
-                helpers = [t for t in helpers if t.is_alive()]
-                if len(text) >= WORTH_A_THREAD and len(helpers) < threads - 1:
-                    with contextlib.suppress(RuntimeError):  # no more are allowed, or the process is ending
-                        helper = threading.Thread(target=work, name="pellucid-compile")
-                        helper.start()
-                        helpers.append(helper)
-            work()
+                if len(text) >= WORTH_A_THREAD:
+                    self.help()
+            self.work()
         finally:
-            todo.clear()
-            for helper in helpers:
+            self.waiting.clear()
+            for helper in self.helpers:
                 helper.join()
-        if errors:
-            raise errors[0]
-        return [done[n] for n in range(count)]
+        if self.errors:
+            raise self.errors[0]
+        return [self.done[n] for n in range(count)]
+
+    def help(self) -> None:
+        """One more thread that compiles, if there may be more."""
+        self.helpers = [t for t in self.helpers if t.is_alive()]
+        if len(self.helpers) < self.threads - 1:
+            with contextlib.suppress(RuntimeError):  # no more are allowed, or the process is ending
+                helper = threading.Thread(target=self.work, name="pellucid-compile")
+                helper.start()
+                self.helpers.append(helper)
+
+    def work(self) -> None:
+        """Compile what waits, until there is nothing or an error."""
+        with Compiler.borrowed(self.h) as compiler:
+            while self.waiting and not self.errors:
+                try:
+                    number, text = self.waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                try:
+                    self.done[number] = compiler.object_code(text)
+                except BaseException as error:
+                    self.errors.append(error)
 
 
 def readable(texts: Iterable[str], h: Host) -> tuple[str, str]:
-    """The modules as one: LLVM IR behind the passes; and the assembly of each, for people."""
+    """The modules as one: LLVM IR after the passes; and the assembly of each, for people."""
     with LOCK, Compiler.borrowed(h) as compiler:
         context, assembly = llvm.create_context(), []
         modules = []

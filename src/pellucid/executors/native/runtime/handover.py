@@ -20,12 +20,13 @@ import ctypes
 import functools
 import time
 from collections.abc import Callable
+from string import Template
 
 from ..abi import SPINS, THREADS
 from ..jit.code import Code
 from ..jit.target import Host, host
 
-STATE, LEAVE, FUNCTION, TABLE, THREAD, BOX = 0, 1, 2, 3, 4, 16  # places in a box, and its length: two cache lines
+STATE, LEAVE, FUNCTION, TABLE, THREAD, BOX = 0, 1, 2, 3, 4, 16  # positions in a box, and its length: two cache lines
 ASLEEP, WAITING = 0, 3
 LINGER, PATIENCE = 200_000, 5_000  # nanoseconds that a worker waits for more, and a caller for a worker
 LOOKS = 64  # into the box, between two looks at the clock
@@ -42,50 +43,85 @@ def functions() -> tuple[Callable, Callable]:
              "share": ctypes.CFUNCTYPE(number, *[pointer] * 4, *[number] * 3)}  # fmt: skip
     made = []
     for name, kind in kinds.items():
-        code = Code(text(h), lambda: [text(h)], h, entry=name)
+        code = Code(module_text(h), lambda: [module_text(h)], h, entry=name)
         made.append(kind(code.address))
         made[-1].code = code  # type: ignore[attr-defined]  # it stays as long as somebody is in the function
     return made[0], made[1]
 
 
-def text(h: Host) -> str:
+def module_text(h: Host) -> str:
     """Both functions, in LLVM's language."""
-    pause = "call void @llvm.x86.sse2.pause()" if h.x86 else ""
-    return f"""
-target triple = "{h.triple}"
+    words: dict[str, object] = {
+        "ASLEEP": ASLEEP,
+        "BOX": BOX,
+        "FUNCTION": FUNCTION,
+        "LEAVE": LEAVE,
+        "LINGER": LINGER,
+        "LOOKS": LOOKS,
+        "PATIENCE": PATIENCE,
+        "SPINS": SPINS,
+        "TABLE": TABLE,
+        "THREAD": THREAD,
+        "THREADS": THREADS,
+        "WAITING": WAITING,
+    }
+    words |= {"triple": h.triple, "clock": time.CLOCK_MONOTONIC, "pause": "", "declared_pause": ""}
+    if h.x86:
+        words |= {"pause": f"call void {PAUSE}", "declared_pause": f"declare void {PAUSE}"}
+    return Template("".join([DECLARATIONS, CLOCK, EXCHANGE, BOX_OF, LINGER_CODE, SHARE_CODE])).substitute(words)
+
+
+# ---- the functions; $ stands before what `module_text` fills in ------------------------------------------------------
+
+PAUSE = "@llvm.x86.sse2.pause()"  # of a processor that waits
+
+DECLARATIONS = """
+target triple = "$triple"
 declare i32 @sched_yield()
 declare i32 @clock_gettime(i32, ptr)
-{"declare void @llvm.x86.sse2.pause()" if h.x86 else ""}
+$declared_pause
 
-define internal i64 @clock() {{  ; nanoseconds
+"""
+
+CLOCK = """\
+define internal i64 @clock() {  ; nanoseconds
   %time = alloca [2 x i64]
-  call i32 @clock_gettime(i32 {time.CLOCK_MONOTONIC}, ptr %time)
+  call i32 @clock_gettime(i32 $clock, ptr %time)
   %place = getelementptr i64, ptr %time, i64 1
   %seconds = load i64, ptr %time
   %rest = load i64, ptr %place
   %whole = mul i64 %seconds, 1000000000
   %all = add i64 %whole, %rest
   ret i64 %all
-}}
+}
 
-define internal i1 @exchange(ptr %box, i64 %old, i64 %new) {{  ; whether the state was old, and now is new
+"""
+
+EXCHANGE = """\
+define internal i1 @exchange(ptr %box, i64 %old, i64 %new) {  ; whether the state was old, and now is new
   %pair = cmpxchg ptr %box, i64 %old, i64 %new acq_rel acquire
-  %done = extractvalue {{i64, i1}} %pair, 1
+  %done = extractvalue {i64, i1} %pair, 1
   ret i1 %done
-}}
+}
 
-define internal ptr @box_of(ptr %boxes, i64 %i) {{
-  %at = mul i64 %i, {BOX}
+"""
+
+BOX_OF = """\
+define internal ptr @box_of(ptr %boxes, i64 %i) {
+  %at = mul i64 %i, $BOX
   %box = getelementptr i64, ptr %boxes, i64 %at
   ret ptr %box
-}}
+}
 
-define void @linger(ptr %box) {{
-  %leave = getelementptr i64, ptr %box, i64 {LEAVE}
-  %functions = getelementptr i64, ptr %box, i64 {FUNCTION}
-  %tables = getelementptr i64, ptr %box, i64 {TABLE}
-  %threads = getelementptr i64, ptr %box, i64 {THREAD}
-  store atomic i64 {WAITING}, ptr %box release, align 8
+"""
+
+LINGER_CODE = """\
+define void @linger(ptr %box) {
+  %leave = getelementptr i64, ptr %box, i64 $LEAVE
+  %functions = getelementptr i64, ptr %box, i64 $FUNCTION
+  %tables = getelementptr i64, ptr %box, i64 $TABLE
+  %threads = getelementptr i64, ptr %box, i64 $THREAD
+  store atomic i64 $WAITING, ptr %box release, align 8
   br label %begin
 begin:  ; the time, which begins anew behind each part of a run
   %start = call i64 @clock()
@@ -108,31 +144,34 @@ work:
   %address = sub i64 %state, 2
   %info = inttoptr i64 %address to ptr
   call void %function(ptr %table, ptr %info, i64 %thread)
-  store atomic i64 {WAITING}, ptr %box release, align 8
+  store atomic i64 $WAITING, ptr %box release, align 8
   br label %begin
 wait:
-  {pause}
+  $pause
   %asked = load atomic i64, ptr %leave acquire, align 8
   %called = icmp ne i64 %asked, 0
   br i1 %called, label %go, label %again
 again:
   %more = add i64 %looks, 1
-  %on = icmp slt i64 %more, {LOOKS}
+  %on = icmp slt i64 %more, $LOOKS
   br i1 %on, label %look, label %yield
 yield:
   call i32 @sched_yield()
   %now = call i64 @clock()
   %waited = sub i64 %now, %start
-  %long = icmp sgt i64 %waited, {LINGER}
+  %long = icmp sgt i64 %waited, $LINGER
   br i1 %long, label %go, label %turn
 go:
-  %gone = call i1 @exchange(ptr %box, i64 {WAITING}, i64 {ASLEEP})
+  %gone = call i1 @exchange(ptr %box, i64 $WAITING, i64 $ASLEEP)
   br i1 %gone, label %out, label %turn  ; else a run has claimed the box
 out:
   ret void
-}}
+}
 
-define i64 @share(ptr %function, ptr %table, ptr %info, ptr %boxes, i64 %count, i64 %threads, i64 %least) {{
+"""
+
+SHARE_CODE = """\
+define i64 @share(ptr %function, ptr %table, ptr %info, ptr %boxes, i64 %count, i64 %threads, i64 %least) {
   %claim = ptrtoint ptr %info to i64
   %here = add i64 %claim, 1
   %go = add i64 %claim, 2
@@ -147,7 +186,7 @@ claims:  ; boxes, until there are enough
   br i1 %i.more, label %try, label %answers
 try:
   %i.box = call ptr @box_of(ptr %boxes, i64 %i)
-  %got = call i1 @exchange(ptr %i.box, i64 {WAITING}, i64 %claim)
+  %got = call i1 @exchange(ptr %i.box, i64 $WAITING, i64 %claim)
   %got.number = zext i1 %got to i64
   %claimed.next = add i64 %claimed, %got.number
   %i.next = add i64 %i, 1
@@ -169,18 +208,18 @@ not.here:
   %open = icmp eq i64 %j.state, %claim
   br i1 %open, label %patience, label %answered  ; else the box is none of this run's
 patience:
-  {pause}
+  $pause
   %now = call i64 @clock()
   %waited = sub i64 %now, %start
-  %over = icmp sgt i64 %waited, {PATIENCE}
+  %over = icmp sgt i64 %waited, $PATIENCE
   br i1 %over, label %withdraw, label %answer
 withdraw:
-  %withdrawn = call i1 @exchange(ptr %j.box, i64 %claim, i64 {WAITING})
+  %withdrawn = call i1 @exchange(ptr %j.box, i64 %claim, i64 $WAITING)
   br i1 %withdrawn, label %answered, label %answer
 tell:
-  %functions = getelementptr i64, ptr %j.box, i64 {FUNCTION}
-  %tables = getelementptr i64, ptr %j.box, i64 {TABLE}
-  %numbers = getelementptr i64, ptr %j.box, i64 {THREAD}
+  %functions = getelementptr i64, ptr %j.box, i64 $FUNCTION
+  %tables = getelementptr i64, ptr %j.box, i64 $TABLE
+  %numbers = getelementptr i64, ptr %j.box, i64 $THREAD
   store ptr %function, ptr %functions
   store ptr %table, ptr %tables
   store i64 %have, ptr %numbers
@@ -194,9 +233,9 @@ answered:
 known:  ; how many they are
   %enough = icmp sge i64 %have, %least
   %all = select i1 %enough, i64 %have, i64 %threads
-  %place = getelementptr i64, ptr %info, i64 {THREADS}
+  %place = getelementptr i64, ptr %info, i64 $THREADS
   store i64 %all, ptr %place
-  %then = select i1 %enough, i64 %go, i64 {WAITING}
+  %then = select i1 %enough, i64 %go, i64 $WAITING
   br label %starts
 starts:
   %k = phi i64 [0, %known], [%k.next, %begin]
@@ -228,9 +267,9 @@ check:
   %busy = icmp eq i64 %l.state, %go
   br i1 %busy, label %spin, label %done
 spin:
-  {pause}
+  $pause
   %spins.next = add i64 %spins, 1
-  %long = icmp sgt i64 %spins, {SPINS}
+  %long = icmp sgt i64 %spins, $SPINS
   br i1 %long, label %yield, label %check
 yield:
   call i32 @sched_yield()
@@ -240,5 +279,5 @@ done:
   br label %parts
 end:
   ret i64 %have
-}}
+}
 """
