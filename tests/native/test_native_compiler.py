@@ -302,8 +302,8 @@ def test_a_collection_closes_nothing_itself():
         return run.function.code.number
 
     number = used()
-    tracker, _ = jit_code.Code.given[number]
+    tracker, _ = jit_code.Code.loaded[number]
     gc.collect()
     assert number in jit_code.Code.unused and not tracker.closed
     used()
-    assert tracker.closed and number not in jit_code.Code.given
+    assert tracker.closed and number not in jit_code.Code.loaded

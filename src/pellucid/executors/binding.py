@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphError, Value
+from ..errors import GraphError, PellucidError
+from ..graph import Value
 from ..ops.elementwise import FLOATS
 from ..program import Program
 from ..settings import MOST_THREADS
 
 
-class NotFinite(ArithmeticError):
+class NotFinite(PellucidError, ArithmeticError):
     """A watched output became NaN or infinite, at ``step`` of the run, on the samples ``rows``."""
 
     def __init__(self, step: int, rows: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from ..jit.target import Host
 from ..kernels.gather import gather_by_number, gather_nest, rows_by_number, rows_nest
 from ..kernels.weight_gradient import strip_of
 from ..llvm import ir
-from ..llvm.affine import NotVectorisable
+from ..llvm.affine import NotVectorizable
 from ..llvm.module import ModuleText, function_text
 from ..plan.bounds import check_memory
 from ..plan.buffer import Buffer
@@ -33,8 +33,8 @@ from ..plan.passes import PASSES
 from ..plan.planner import Group, Plan, Planner
 from ..plan.steps import Steps
 from ..plan.work import operations
-from .loops import Loop, at
-from .select import Ways, finished
+from .loops import Loop, write_at
+from .select import Kernels, finished
 from .step_loop import StepLayout, emit_run
 from .task import Task
 
@@ -55,14 +55,15 @@ class Built:
     order: Buffer | None = None
     totals: Buffer | None = None
     error: Buffer | None = None  # where nests say that a row lies outside its table
-    scratch: list[Buffer] = field(default_factory=list)  # memory of the executor's own
-    slots: list[Slot] = field(default_factory=list)  # where it is
+    scratch: list[Buffer] = field(default_factory=list)  # the executor's own memory
+    slots: list[Slot] = field(default_factory=list)  # where scratch lies
     counted: list[str] = field(default_factory=list)  # outputs that are added up over steps
 
 
-MODULE_TEXT = 20_000  # characters of nests in a module: so many that a thread of its own pays
-MANY = 64  # nests, of which LLVM takes long: `run`, which calls them, is compiled quickly,
-SMALL_PART = 50_000  # and so are those with less than this part of the work
+MODULE_TEXT = 20_000  # characters of nests in a module: enough to be worth a thread of its own
+# from this number of nests on, compiling takes long: `run`, which calls them, is compiled without optimization,
+MANY_NESTS = 64
+SMALL_PART = 50_000  # and so are nests with less than this part of the work
 
 
 def build(program: Program, h: Host) -> Built:
@@ -76,11 +77,11 @@ class Job(NamedTuple):
     write: Callable[..., Task]
     of: Group | Value
     used: list[Buffer]
-    steps: Steps | None = None  # the loop that it stands in
+    steps: Steps | None = None  # of the loop that it is in
 
     @property
     def by_blocks(self) -> bool:
-        """Whether threads share it by blocks of samples, or meet before and behind it."""
+        """Whether threads share it by blocks of samples, or wait for each other before and after it."""
         return self.of.kind == "sample"
 
 
@@ -103,15 +104,15 @@ class Builder:
             self.built.counted = list(self.program.outputs)
         check_memory(self.plan, self.buffers, self.loops.values())
         self.jobs = [self._phase(groups, k == 0) for k, groups in enumerate(self.plan.phases or [[]])]
-        self.many = sum(map(len, self.jobs)) >= MANY
+        self.many = sum(map(len, self.jobs)) >= MANY_NESTS
         lives = lifetimes([self._uses(jobs) for jobs in self.jobs])
         kept = {*self.built.outputs.values(), *(self.buffers[new] for new in self.plan.copied.values())}
         self.built.slots = assign_slots(lives, self.built.scratch, kept)
 
     def modules(self) -> Iterator[str]:
-        """The text, in modules as they are written: some nests each, without those that are like one before; ``run``.
+        """The text, in modules as they are written: some nests each, equal ones once, then ``run``.
 
-        A nest like another differs from it only in the buffers that it is called with.
+        Equal nests differ only in the buffers that they are called with.
         """
         known: dict[tuple, str] = {}
         self.phases, modules = [], {quick: ModuleText(self.h.triple, quick) for quick in (False, True)}
@@ -137,7 +138,7 @@ class Builder:
         yield from (module.made() for module in modules.values() if module.defined)
 
     def _is_small(self, task: Task) -> bool:
-        """Whether so little of the work is the nest's that its code may be slow; a sum may be of many elements."""
+        """Whether a nest does so little of the work that its code may be slow; never a sum, which may be of many."""
         if task.group is None or not self.many or not all(v.primitive.elementwise for v in task.group.values):
             return False
         times = task.steps.count if task.steps else 1
@@ -219,7 +220,7 @@ class Builder:
 
     @staticmethod
     def _uses(jobs: Sequence[Job]) -> list[tuple[list[Buffer], bool]]:
-        """Buffers of one nest after the other, those of a loop as one: a step may need what the last one wrote."""
+        """Buffers of one nest after the other, those of a loop as one: a step may need what the one before wrote."""
         found = []
         for steps, several in itertools.groupby(jobs, key=lambda job: job.steps):
             together = list(several)
@@ -258,9 +259,9 @@ class Builder:
     def _loop(self, loop: Loop) -> list[Job]:
         """A loop: the first state, and the nests of a step."""
         jobs, start = [], Steps(1, False, loop.steps.shared)
-        for g, place in loop.starts:
+        for g, time in loop.starts:
             (v,) = g.stores
-            write = functools.partial(self._group, prepare=functools.partial(at, place=place, group=g), steps=1)
+            write = functools.partial(self._group, prepare=functools.partial(write_at, time=time, group=g), steps=1)
             jobs.append(Job(write, g, [*self.loaded(v.inputs), self.buffers[v]], start))
         write = functools.partial(
             self._group, prepare=lambda nest: loop.enter(nest, self.inline), steps=loop.steps.count
@@ -289,7 +290,7 @@ class Builder:
         return finished(nest)
 
     def _rows_as_given(self, v: Value) -> bool:
-        """Whether v is an input of which rows are kept as the caller has them."""
+        """Whether v is an input whose rows are kept in the caller's layout."""
         return v.primitive is sample_input and v in self.rows and not self.rows[v].together
 
     def _rows(self, v: Value, used: list[Buffer]) -> Task:
@@ -330,14 +331,14 @@ class Builder:
     def _group(
         self, g: Group, used: list[Buffer], prepare: Callable[[Nest], None] | None = None, steps: int = 0
     ) -> Task:
-        """Write the nest of a group; ``prepare`` makes it one of a loop of so many ``steps``."""
-        for write in Ways(self.h, self.rows, self.buffers).of(g, inside=steps > 0):
+        """Write the nest of a group; ``prepare`` makes it part of a loop of ``steps`` steps."""
+        for write in Kernels(self.h, self.rows, self.buffers).candidates(g, inside=steps > 0):
             nest = self._nest(used, steps)
             nest.own = frozenset(g.values)
             if prepare is not None:
                 prepare(nest)
             try:
                 return write(nest, g)
-            except NotVectorisable:
+            except NotVectorizable:
                 continue
         raise AssertionError("one element at a time is always possible")

@@ -1,7 +1,7 @@
-"""Loops over time: the plan of a step's nests, and where in time what they read and write lies.
+"""Loops over time: the plan of a step's nests, and at which time each value that they read or write lies.
 
-The body of a loop is planned like a program. Its leaves are the state, in memory with one place more than there are
-steps (what a step leaves is what the next one finds), and Values of outside, of which a step reads its own part.
+The body of a loop is planned like a program. Its leaves are the state, in memory for one time more than there are
+steps (what a step writes the next one reads), and Values from outside, of which a step reads its own part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..plan.steps import Steps
 
 
 class Loop:
-    """The plan of a loop: ``starts``, that put the state's first values down, and the ``groups`` of a step."""
+    """The plan of a loop: ``starts``, which write the initial state, and the ``groups`` of a step."""
 
     def __init__(self, group: Group, outside: Plan, buffers: dict[Value, Buffer], make: Callable[..., Buffer]) -> None:
         loop = group.core
@@ -39,7 +39,7 @@ class Loop:
         inits, sequences, consts = body.split(loop.inputs)
         self.given = {x: (v, True) for x, v in zip(body.steps, sequences, strict=True)}
         self.given |= {x: (v, False) for x, v in zip(body.consts, consts, strict=True)}
-        self.offsets: dict[Value, int] = {}  # of Values that lie in time, from the number of the step
+        self.offsets: dict[Value, int] = {}  # of Values over time: the time that a step uses, minus its number
         self.starts: list[tuple[Group, int]] = []
         outputs = plan.program.outputs
         for k, (c, init) in enumerate(zip(body.carries, inits, strict=True)):
@@ -56,22 +56,22 @@ class Loop:
                 buffers[outputs[f"of{k}"]] = results[v]
 
     def enter(self, nest: Nest, inline: dict[Value, bool]) -> None:
-        """Make a nest one of a step."""
+        """Make a nest part of a step."""
         nest.plan, nest.inline, nest.given = self.plan, inline | self.planner.inline, self.given
         nest.times = {v: nest.step + offset for v, offset in self.offsets.items()}
 
     def outside(self, values) -> list[Value]:
-        """What is read outside of the loop by whom reads these Values, beside the loop's own."""
+        """These Values, with those outside in place of the loop's leaves that stand for them."""
         return [self.given[v][0] if v in self.given else v for v in values]
 
 
-def at(nest: Nest, *, place: int, group: Group) -> None:
-    """Make a nest that writes at one place in time."""
-    nest.times = {v: Index(place) for v in group.stores}
+def write_at(nest: Nest, *, time: int, group: Group) -> None:
+    """Make a nest write at one time."""
+    nest.times = {v: Index(time) for v in group.stores}
 
 
 def distinct(roots: dict[str, Value]) -> dict[str, Value]:
-    """With copies in the place of Values that have another name already."""
+    """The roots, with copies in place of Values that already have another name."""
     seen: set[Value] = set()
     found = {}
     for name, v in roots.items():

@@ -1,4 +1,4 @@
-"""Which nest a group of values becomes: ways to write it, the best first."""
+"""Which kernel writes the nest of a group: the candidates, the best first."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def finished(nest: Nest, units: int | None = None, split: bool = False, parts: i
     return Task(nest, units, split and units is not None, parts)
 
 
-class Ways(NamedTuple):
-    """Ways to write nests for a machine, which read these rows and buffers."""
+class Kernels(NamedTuple):
+    """The kernels that can write a nest for a machine, given these rows and buffers."""
 
     h: Host
     rows: dict[Value, Buffer]
     buffers: dict[Value, Buffer]
 
-    def of(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
-        """How to write the nest of a group, the best first; ``inside`` a loop, or not."""
-        most = self._registers(g)
+    def candidates(self, g: Group, inside: bool = False) -> Iterator[Callable[[Nest, Group], Task]]:
+        """What can write the nest of a group, the best first; ``inside`` a loop, or not."""
+        registers = self._registers(g)
         if g.kind == "sample":
             if (taken := takes(g, self.buffers, self.h.width)) is not None:
                 yield lambda nest, g: finished(nest, parts=take_nest(nest, g, taken))
@@ -57,11 +57,11 @@ class Ways(NamedTuple):
             elif g.core.primitive is winograd_product:
                 yield lambda nest, g: finished(nest, parts=winograd_conv(nest, g))
             elif gives_places(g.core) and not inside:
-                yield lambda nest, g: finished(nest, parts=correlation(nest, g, most))
+                yield lambda nest, g: finished(nest, parts=correlation(nest, g, registers))
             else:
-                yield lambda nest, g: finished(nest, sample_contraction(nest, g, most), split=True)
+                yield lambda nest, g: finished(nest, sample_contraction(nest, g, registers), split=True)
         elif g.outer:
-            yield from self._of_gradient(g)
+            yield from self._of_weight_gradient(g)
         elif g.core is not None and g.core.primitive in (winograd_kernel, winograd_weight):
             yield lambda nest, g: finished(nest, winograd_transform(nest, g))
         else:
@@ -69,30 +69,32 @@ class Ways(NamedTuple):
                 yield functools.partial(self._in_units, write)
 
     def _registers(self, g: Group) -> int:
-        """How many vectors a tile may hold: half as many where they are twice as wide (a 30-100-1 step: 2.5 times)."""
+        """How many vectors a tile may hold: half as many of twice the width (a 30-100-1 net: 2.5 times as fast)."""
         wide = g.core is not None and BYTES[g.core.dtype] > 4
         return self.h.accumulators // 2 if wide else self.h.accumulators
 
     def _in_units(self, write: Callable[[Nest, Group], int], nest: Nest, g: Group) -> Task:
         return finished(nest, write(nest, g))
 
-    def _of_gradient(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
+    def _of_weight_gradient(self, g: Group) -> Iterator[Callable[[Nest, Group], Task]]:
         """The same for a group whose core is a sum of products over the samples."""
-        most = self._registers(g)
+        registers = self._registers(g)
         assert g.core is not None
         if g.core.inputs[0].primitive is winograd_slopes:
-            yield lambda nest, g: finished(nest, winograd_gradient(nest, g, most))
+            yield lambda nest, g: finished(nest, winograd_gradient(nest, g, registers))
         elif over_windows(g.core.inputs[0]):
-            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, most, self.h.quick))
+            yield lambda nest, g: finished(nest, kernel_gradient(nest, g, registers, self.h.quick))
         else:
-            most = most // 2 if self.h.quick else most  # what follows the sum is written for each vector of a tile
-            tiling, rows = weight_gradient_tiling(g.core, self.h.width, most), self.rows
+            registers = (
+                registers // 2 if self.h.quick else registers
+            )  # what follows the sum is written for each vector of a tile
+            tiling, rows = weight_gradient_tiling(g.core, self.h.width, registers), self.rows
             write = weight_gradient_chunked if has_many_steps(tiling) else weight_gradient
             yield lambda nest, g: finished(nest, write(nest, g, tiling, rows))
             yield lambda nest, g: finished(nest, write(nest, g, tiling, rows, by_element=True))
 
     def _of_shared(self, g: Group) -> Iterator[Callable[[Nest, Group], int]]:
-        """How to write the nest of a group of shared values, the best first; each gives the number of units."""
+        """The same for a group of shared values; each gives the number of units."""
         if g.core is not None and image_windows(g.core) is not None:
             yield lambda nest, g: image_correlation(nest, g, self.h.accumulators)
         if g.core is not None and not g.scatter and dot_letter(g.core):

@@ -97,7 +97,7 @@ class StepLoop:
     # ---- who does what --------------------------------------------------------------------------------------------
 
     def share(self, total: ir.Value) -> Span:
-        """This thread's part of so many."""
+        """This thread's part of ``total``."""
         b = self.builder
         return Span(
             b.udiv(b.mul(total, self.thread), self.threads),
@@ -289,7 +289,7 @@ def barrier(module: ir.Module, b: ir.IRBuilder, number: Callable, threads, seria
 
 
 def declared_meet(module: ir.Module, x86: bool) -> ir.Function:
-    """``meet(info, threads)``: all of so many threads wait for each other; a program does so at many places."""
+    """``meet(info, threads)``: ``threads`` threads wait for each other; called at many places."""
     if "meet" in module.globals:
         return module.globals["meet"]
     f = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), "meet")

@@ -13,7 +13,7 @@ from ..plan.steps import Steps
 class Task:
     """A nest and how its work is shared: by blocks of samples, or by units.
 
-    ``split``: a nest of sample values shared by units; its threads need all blocks, and make parts of all.
+    ``split``: a nest of sample values shared by units; each thread needs all blocks, and computes a part of each.
     ``parts``: how many parts of a block threads may share, where there are not as many blocks for each of them.
     ``function``: the name of its code, which equal nests share.
     """
@@ -25,4 +25,4 @@ class Task:
     name: str = "nest"
     function: str = "nest"
     steps: Steps | None = None
-    group: Group | None = None  # of Values that it computes, if any
+    group: Group | None = None  # the Values that it computes, if any

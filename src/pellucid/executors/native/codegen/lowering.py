@@ -22,7 +22,7 @@ from ....ops.reduce import (
 )
 from ..llvm import ir, shuffles
 from ..llvm import lanes as L
-from ..llvm.affine import I64, Index, NotVectorisable, Variable, at_lane
+from ..llvm.affine import I64, Index, NotVectorizable, Variable, at_lane
 from ..llvm.lanes import Lanes
 from . import views  # noqa: F401  registers theirs
 from .nest import I32, Nest
@@ -214,7 +214,7 @@ def _all_samples(nest: Nest, v: Value, index: list[Index], block: Index | None) 
     """Element of sample number index[0]: one lane of its block."""
     b = nest.builder
     if any(i.lane for i in index):
-        raise NotVectorisable
+        raise NotVectorizable
     here, lane = index[0].divmod(nest.width, b)
     part = nest.value(v.inputs[0], index[1:], here)
     one = part.value if part.width == 1 else b.extract_element(part.value, lane.emit(b))

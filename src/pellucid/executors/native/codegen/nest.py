@@ -12,7 +12,7 @@ from ....graph import GraphError, Value
 from ....ops.movement import fill_with, reshape_to
 from ..llvm import ir
 from ..llvm import lanes as L
-from ..llvm.affine import I64, Index, NotVectorisable, Variable, linear
+from ..llvm.affine import I64, Index, NotVectorizable, Variable, linear
 from ..llvm.lanes import Lanes
 from ..plan.bounds import OutOfBounds
 from ..plan.buffer import BYTES, Buffer
@@ -113,7 +113,7 @@ class Nest(Flow):
         if buffer.kind == "sample":
             assert block is not None
             if position.lane:
-                raise NotVectorisable
+                raise NotVectorizable
             self.within(buffer, position)
             return self.load_vector(buffer, (block * buffer.stride + position) * self.width, self.width, True)
         if not position.lane:
@@ -141,11 +141,11 @@ class Nest(Flow):
             )
         elif not position.lane:
             if x.width != 1:
-                raise NotVectorisable
+                raise NotVectorizable
             self.within(buffer, position)
             b.store(self._to_memory(x), self.address(buffer, position), align=BYTES[buffer.dtype])
         elif position.lane != 1:
-            raise NotVectorisable
+            raise NotVectorizable
         else:
             self.store_vector(L.splat(x, self.feature_width), buffer, position)
 

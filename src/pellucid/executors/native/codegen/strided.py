@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..llvm import ir
 from ..llvm import lanes as L
-from ..llvm.affine import I64, Index, NotVectorisable
+from ..llvm.affine import I64, Index, NotVectorizable
 from ..llvm.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ FARTHEST = 4  # elements between neighbors, for which this is faster than one af
 def load_apart(nest: Nest, buffer: Buffer, position: Index) -> Lanes:
     """A vector of every s-th element: of s vectors shuffled, or of a gather where some lanes do not exist.
 
-    Raises `NotVectorisable` for elements too far apart, and for those in reverse.
+    Raises `NotVectorizable` for elements too far apart, and for those in reverse.
     """
     s, width, b = position.lane, nest.feature_width, nest.builder
     if width == 1 or not 1 < s <= FARTHEST or buffer.dtype == "bool":
-        raise NotVectorisable
+        raise NotVectorizable
     if nest.mask is not None:
         return gathered(nest, buffer, position, nest.mask)
     result = None

@@ -10,7 +10,7 @@ from ....ops.movement import broadcast, concatenate_of, flip_axes, pad_with, res
 from ....ops.reduce import to_samples
 from ..llvm import ir
 from ..llvm import lanes as L
-from ..llvm.affine import I64, Index, NotVectorisable, Variable, reshaped
+from ..llvm.affine import I64, Index, NotVectorizable, Variable, reshaped
 from ..llvm.lanes import Lanes
 from .nest import Nest
 from .registry import register_lowering
@@ -131,7 +131,7 @@ def _overlap_add(nest: Nest, v: Value, index: list[Index], block: Index | None) 
 def _inside(nest: Nest, i: Index, low: int, length: int) -> tuple[Condition, Index]:
     """Whether low <= i < low + length (a scalar condition; True or False where known), and i - low kept within."""
     if i.lane:
-        raise NotVectorisable
+        raise NotVectorizable
     if not i.terms:
         inside = low <= i.const < low + length
         return inside, Index(i.const - low) if inside else Index()

@@ -1,4 +1,4 @@
-"""The cache of machine code on disk: entries are verified, written whole, and the oldest are thrown away."""
+"""The cache of machine code on disk: entries are verified, written whole, and the least recently used are deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = re.compile("[0-9a-f]{64}[.]o")  # of an entry
 
 
 def key_of(name: str, h: Host) -> str:
-    """What an entry of the cache is called: by all that the code depends on."""
+    """The name of an entry: a digest of all that the code depends on."""
     parts = [
         name,
         sources(),
@@ -47,7 +47,7 @@ def is_kept(name: str, h: Host) -> bool:
 
 
 def join_objects(parts: Sequence[bytes]) -> bytes:
-    """Several as one: how many, their lengths, and they themselves.
+    """Several object files as one: their number, their lengths, and their bytes.
 
     >>> split_objects(join_objects([b"one", b"", b"three"]))
     [b'one', b'', b'three']
@@ -86,14 +86,14 @@ def read_cache(key: str) -> bytes | None:
         if checksum(key, code) != digest:
             return None
         with contextlib.suppress(OSError):  # in a folder that can only be read
-            os.utime(path)  # used now: the last to be thrown away
+            os.utime(path)  # used now: the last to be deleted
         return code
     except (OSError, RuntimeError):
         return None
 
 
 def checksum(key: str, code: bytes) -> bytes:
-    """Of the name too, so that no entry passes for another."""
+    """A digest of the code and its key: no entry passes for another."""
     return hashlib.sha256(key.encode() + code).digest()
 
 

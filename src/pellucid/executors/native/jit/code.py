@@ -1,4 +1,4 @@
-"""This machine's processor, machine code in memory, and the cache of it on disk."""
+"""Machine code in memory: from the cache on disk or compiled, then linked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .compiler import LOCK, compile_all
 from .target import Host, host, target_machine
 
 log = logging.getLogger(__name__)
-LINKED_TOGETHER = 32  # programs that share a linker; one for each would take a millisecond of each
+LINKED_TOGETHER = 32  # programs that share a linker; making one takes a millisecond
 
 
 def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int) -> list[bytes]:
@@ -35,15 +35,15 @@ def object_code(name: str, modules: Callable[[], Iterable[str]], h: Host, thread
 class Code:
     """Machine code in memory; it stays as long as this object, and until the next is made.
 
-    It is given back while the lock is held: a garbage collection may be anywhere, in a thread that is inside LLVM's
-    lock when another forks, and in the child nobody would open that lock. So nothing of LLVM's hangs on this object: a
-    collection would close it by itself, while another thread is at it.
+    It is freed while the lock is held: a garbage collection may happen anywhere, also in a thread that holds LLVM's
+    lock while another forks, and in the child nobody would release that lock. So this object has no attribute of
+    LLVM's: a collection would free it at once, while another thread may be inside LLVM.
     """
 
     count = 0
     linker: Any = None
-    given: ClassVar[dict[int, tuple[Any, Any]]] = {}  # by number: what to close, and then its linker
-    unused: ClassVar[list[int]] = []  # numbers of objects that are no more
+    loaded: ClassVar[dict[int, tuple[Any, Any]]] = {}  # by number: what to close, and then its linker
+    unused: ClassVar[list[int]] = []  # numbers of objects that have been collected
 
     def __init__(
         self, name: str, modules: Callable[[], Iterable[str]], h: Host, threads: int = 1, entry: str = "run"
@@ -51,7 +51,7 @@ class Code:
         code = object_code(name, modules, h, threads)
         with LOCK:
             while Code.unused:
-                tracker, of = Code.given.pop(Code.unused.pop())
+                tracker, of = Code.loaded.pop(Code.unused.pop())
                 tracker.close()
                 del tracker, of
             if Code.count % LINKED_TOGETHER == 0:
@@ -62,7 +62,7 @@ class Code:
                 library.add_object_img(part)
             tracker = library.link(Code.linker, f"pellucid{Code.count}")
             self.address, self.number = tracker[entry], Code.count
-            Code.given[self.number] = tracker, Code.linker
+            Code.loaded[self.number] = tracker, Code.linker
 
     def __del__(self) -> None:
         if hasattr(self, "number"):
@@ -70,9 +70,6 @@ class Code:
 
 
 def linker() -> llvm.LLJIT:
-    """It keeps some kilobytes of each program that was in it, so each serves only so many."""
-    # JITLink: the older one aborts where memory is so crowded that code and constants lie more than 2 GB apart
+    """A linker keeps some kilobytes of each program that it has linked, so each links only LINKED_TOGETHER."""
+    # JITLink: the older one aborts where code and constants lie more than 2 GB apart, as they may in crowded memory
     return llvm.create_lljit_compiler(target_machine(host()), use_jit_link=True, suppress_errors=True)
-
-
-# ---- the cache -------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def collecting_later() -> Iterator[None]:
 
 
 def compile_all(texts: Iterable[str], h: Host, threads: int) -> list[bytes]:
-    """The machine code of each module, by up to so many threads; the caller's writes the next text meanwhile."""
+    """The machine code of each module, by up to ``threads`` threads; the caller's writes the next text meanwhile."""
     with LOCK, collecting_later():
         return Compilation(h, threads).of(texts)
 
@@ -161,7 +161,7 @@ class Compilation:
 
 
 def readable(texts: Iterable[str], h: Host) -> tuple[str, str]:
-    """The modules as one: LLVM IR behind the passes; and the assembly of each, for people."""
+    """The modules as one: LLVM IR after the passes; and the assembly of each, for people."""
     with LOCK, Compiler.borrowed(h) as compiler:
         context, assembly = llvm.create_context(), []
         modules = []

@@ -1,4 +1,4 @@
-"""A program as text, and a digest of the code that writes machine code: what the cache knows them by."""
+"""A program as text, and a digest of the code that writes machine code: what the key of the cache is made of."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ....program import Program
 
 def signature(program: Program) -> str:
     """A program as text that two programs share only if their machine code is the same."""
-    place = {v: n for n, v in enumerate(program.order)}
-    lines = [f"{v.primitive.name} {_attributes(v)} {[place[i] for i in v.inputs]} {v.type} {v.name}"
+    index = {v: n for n, v in enumerate(program.order)}
+    lines = [f"{v.primitive.name} {_attributes(v)} {[index[i] for i in v.inputs]} {v.type} {v.name}"
              for v in program.order]  # fmt: skip
-    ends = [[(k, place[v]) for k, v in program.inputs.items()], [(k, place[v]) for k, v in program.outputs.items()],
-            [(place[t], place[v]) for t, v in program.updates.items()]]  # fmt: skip
+    ends = [[(k, index[v]) for k, v in program.inputs.items()], [(k, index[v]) for k, v in program.outputs.items()],
+            [(index[t], index[v]) for t, v in program.updates.items()]]  # fmt: skip
     return "\n".join([*lines, *map(str, ends)])
 
 
@@ -35,9 +35,9 @@ def only_ours(program: Program) -> bool:
 def _attributes(v: Value) -> str:
     def text(a: Any) -> Any:
         if isinstance(a, Body):
-            place = {w: n for n, w in enumerate(a.order)}
-            return [(w.primitive.name, _attributes(w), [place[i] for i in w.inputs], str(w.type)) for w in a.order], [
-                [place[w] for w in part] for part in (a.carries, a.steps, a.consts, a.new, a.outputs)
+            index = {w: n for n, w in enumerate(a.order)}
+            return [(w.primitive.name, _attributes(w), [index[i] for i in w.inputs], str(w.type)) for w in a.order], [
+                [index[w] for w in part] for part in (a.carries, a.steps, a.consts, a.new, a.outputs)
             ]
         if isinstance(a, Value):  # of the body of the loop
             return v.inputs[0].attributes["body"].order.index(a)
@@ -57,7 +57,7 @@ def source_files(package: Path = PACKAGE) -> list[Path]:
 
 @functools.cache
 def sources() -> str:
-    """A digest of the code that writes machine code: another version of it makes other entries in the cache."""
+    """A digest of the code that writes machine code: another version has other entries in the cache."""
     return digest(source_files())
 
 

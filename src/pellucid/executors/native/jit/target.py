@@ -26,14 +26,14 @@ class Host:
     width: int
     accumulators: int
     x86: bool
-    quick: bool = False  # whether code is wanted soon rather than fast
+    quick: bool = False  # whether a short time of compilation matters more than fast code
 
 
-QUICK_TILE = 8  # vectors of a tile where code is wanted soon: half as much text, a third of the speed
+QUICK_TILE = 8  # vectors of a tile in quickly compiled code: half as much text, a third of the speed
 
 
 def quick(h: Host) -> Host:
-    """The same machine, for code that is there in a third of the time and takes some times as long; of equal bits."""
+    """The same machine, for code compiled in a third of the time, several times as slow, with the same bits."""
     return replace(h, accumulators=min(h.accumulators, QUICK_TILE), quick=True)
 
 

@@ -18,7 +18,7 @@ from ..codegen.nest import I64, Nest
 from ..codegen.registry import LOWERINGS
 from ..codegen.tiling import cheapest, cycles, finish
 from ..llvm import lanes as L
-from ..llvm.affine import Index, NotVectorisable, Variable, unravel
+from ..llvm.affine import Index, NotVectorizable, Variable, unravel
 from ..llvm.lanes import Lanes
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import LEAVES, VIEWS
@@ -36,7 +36,7 @@ def image_correlation(nest: Nest, group: Group, accumulators: int) -> int:
     """
     assert group.core is not None
     if any(v in nest.plan.in_place for v in group.stores) or any(v.primitive is batch_sum for v in group.values):
-        raise NotVectorisable  # what replaces its own input cannot be computed twice, nor lanes before a row be summed
+        raise NotVectorizable  # what replaces its own input cannot be computed twice, nor lanes before a row be summed
     plan = ImagePlan.of(group.core, row_length(nest, Letters(group.core)), accumulators, nest.width)
     nest.tile = f"{plan.rows} filters x {plan.columns} vectors of {plan.lanes} places"
     nest.loop(nest.lo, nest.hi, [], ImageEmitter(nest, group, plan).unit, extent=plan.units)
@@ -206,22 +206,22 @@ class LocationTracer:
         found = self.nest.location(v, index)
         readable = found is None or not (v.primitive in LEAVES or v in self.nest.plan.in_place)
         if (found is None and v.primitive not in VIEWS) or not readable:  # memory of others ends where they end
-            raise NotVectorisable
+            raise NotVectorizable
         if found is not None:
             return found
         return LOWERINGS[v.primitive](self, v, index, block)
 
 
 def row_length(nest: Nest, t: Letters) -> int:
-    """How far apart rows of the image lie; raises `NotVectorisable` unless neighbors in a row are neighbors."""
+    """How far apart rows of the image lie; raises `NotVectorizable` unless neighbors in a row are neighbors."""
     across, down = t.space[-1], t.space[-2] if len(t.space) > 1 else None
     steps = {c: Variable(I64(0), t.lengths[c]) for c in (down, across) if c}
     index = [Index.of(steps[c]) if c in steps else Index() for c in t.view_letters]
     _, position = LocationTracer(nest).value(t.view, index)
     far = {c: position.terms.get(v, 0) for c, v in steps.items()}
     if set(position.terms) - set(steps.values()) or (far[across] != 1 and t.lengths[across] > 1):
-        raise NotVectorisable
+        raise NotVectorizable
     length = far[down] if down else t.lengths[across]
     if length < t.lengths[across]:
-        raise NotVectorisable
+        raise NotVectorizable
     return length

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ....errors import PellucidError
 from . import ir
 
 I64 = ir.IntType(64)
 
 
-class NotVectorisable(Exception):
+class NotVectorizable(PellucidError):
     """Neighboring lanes of this nest are not neighbors in memory; it is emitted again, one element at a time."""
 
 
@@ -96,7 +97,7 @@ class Index:
         if all(c >= 0 for c in rest.terms.values()) and rest.largest < m:
             return Index(self.const // m, whole), rest
         if self.lane:
-            raise NotVectorisable
+            raise NotVectorizable
         value = self.emit(builder)
         extent = self.largest + 1
         quotient = Variable(builder.udiv(value, I64(m)), -(-extent // m))

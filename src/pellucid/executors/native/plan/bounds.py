@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ....errors import PellucidError
 from ....graph import Shape, Value
 from ....ops.conv import windows_of
 from ....ops.movement import broadcast, flip_axes, pad_with, reshape_to, slice_of, transpose_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .planner import Plan
 
 
-class OutOfBounds(RuntimeError):
+class OutOfBounds(PellucidError, RuntimeError):
     """The native executor would have read or written beyond the memory of a value: a mistake of its own."""
 
     def __init__(self, what: str) -> None:

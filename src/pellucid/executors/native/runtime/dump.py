@@ -20,6 +20,7 @@ from ....ops.winograd import winograd_product
 from ....program import Program
 from ..build.builder import Builder
 from ..build.task import Task
+from ..codegen.nest import Nest
 from ..jit.compiler import readable
 from ..plan.buffer import BYTES, Buffer
 from ..plan.classify import FREE, LEAVES, VIEWS
@@ -30,8 +31,8 @@ from ..plan.work import multiplications
 if TYPE_CHECKING:
     from .executable import Executable
 
-BATCH = 32  # for which memory and arithmetic are given, if not asked otherwise
-DEPTH = 4  # of what is written into one line
+BATCH_SIZE = 32  # for which memory and arithmetic are given by default
+MAX_DEPTH = 4  # of an operand that is written out in one line
 LAYOUTS = {
     "shared": "once, C order",
     "sample": "[block][element][lane]",
@@ -40,26 +41,26 @@ LAYOUTS = {
 }
 
 
-def plan_text(executable: Executable, batch_size: int = BATCH) -> str:
+def plan_text(executable: Executable, batch_size: int = BATCH_SIZE) -> str:
     """Phases and their nests: kind, loop space, operations, what is loaded and stored; and totals for a batch."""
-    return Picture(executable).text(batch_size)
+    return PlanPrinter(executable).plan_text(batch_size)
 
 
-def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BATCH) -> None:
+def dump(executable: Executable, folder: str | os.PathLike, batch_size: int = BATCH_SIZE) -> None:
     """Write program.txt, plan.txt, module.ll and assembly.s; each file is there whole or not at all.
 
     A program that also has code for one sample alone has it described in the subfolder one_sample.
     """
-    picture = Picture(executable)
-    code, assembly = readable(picture.modules, executable.host)
+    printer = PlanPrinter(executable)
+    code, assembly = readable(printer.modules, executable.host)
     comment = "#" if executable.host.x86 else "//"
     write_all(
         Path(folder),
         {
-            "program.txt": program_text(executable, picture.plan.program),
-            "plan.txt": picture.text(batch_size) + "\n",
-            "module.ll": picture.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
-            "assembly.s": picture.annotated(assembly, r'^_?"?({})"?:', comment),
+            "program.txt": program_text(executable, printer.plan.program),
+            "plan.txt": printer.plan_text(batch_size) + "\n",
+            "module.ll": printer.annotated(code, r'^define [^@\n]*@"?({})"?\(', ";"),
+            "assembly.s": printer.annotated(assembly, r'^_?"?({})"?:', comment),
         },
     )
     if executable.one_sample is not None:
@@ -80,7 +81,7 @@ def program_text(executable: Executable, planned: Program) -> str:
 
 
 def write_all(folder: Path, texts: Mapping[str, str]) -> None:
-    """Files of text, written beside their places first."""
+    """Write all files or none: to temporary names first, which are then renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         parts = {}
@@ -92,8 +93,8 @@ def write_all(folder: Path, texts: Mapping[str, str]) -> None:
             os.replace(part, folder / name)
 
 
-class Picture:
-    """The plan and the modules of a program, made once more to be looked at."""
+class PlanPrinter:
+    """Prints the plan and annotates the code of a program, which is built anew for it."""
 
     def __init__(self, executable: Executable) -> None:
         self.executable, self.builder = executable, Builder(executable.simplified, executable.host)
@@ -102,43 +103,50 @@ class Picture:
         self.loops = {loop.steps: loop for loop in self.builder.loops.values()}
         self.names = self.plan.program.names()
         self.order = list(self.plan.program.order)
-        for k, loop in enumerate(self.loops.values()):
-            self.names = {v: f"loop{k + 1}.{name}" for v, name in loop.plan.program.names().items()} | self.names
-            self.names |= {g.stores[0]: f"loop{k + 1}.start" for g, _ in loop.starts}
-            self.order += [*loop.plan.program.order, *(g.stores[0] for g, _ in loop.starts)]
-        self.values: dict[Buffer, Value] = {}  # the Value that gives a buffer its name: state before what replaces it
+        for k, loop in enumerate(self.loops.values(), 1):
+            starts = [g.stores[0] for g, _ in loop.starts]
+            self.names = {v: f"loop{k}.{name}" for v, name in loop.plan.program.names().items()} | self.names
+            self.names |= dict.fromkeys(starts, f"loop{k}.start")
+            self.order += [*loop.plan.program.order, *starts]
+        self.values = self._values()
+        reused = [slot for slot in self.builder.built.slots if len(slot.buffers) > 1]
+        self.slots = {b: k for k, slot in enumerate(reused, 1) for b in slot.buffers}
+
+    def _values(self) -> dict[Buffer, Value]:
+        """The Value that gives a buffer its name: state before what replaces it."""
+        values: dict[Buffer, Value] = {}
         for v, buffer in self.builder.buffers.items():
-            self.values.setdefault(buffer, v)
-        for v, buffer in self.builder.rows.items():
-            self.values[buffer] = v
-        for name, buffer in self.builder.built.raw.items():
-            self.values[buffer] = self.plan.program.inputs[name]
-        reused = [p for p in self.builder.built.slots if len(p.buffers) > 1]
-        self.slots = {b: k + 1 for k, p in enumerate(reused) for b in p.buffers}
+            values.setdefault(buffer, v)
+        values |= {buffer: v for v, buffer in self.builder.rows.items()}
+        inputs = self.plan.program.inputs
+        return values | {buffer: inputs[name] for name, buffer in self.builder.built.raw.items()}
 
-    # ---- the text -----------------------------------------------------------------------------------------------
+    # ---- the plan -----------------------------------------------------------------------------------------------
 
-    def text(self, batch_size: int) -> str:
+    def plan_text(self, batch_size: int) -> str:
+        """Totals for a batch, the nests of each phase, and what one thread does at the end of a step."""
         lines = [*self._totals(batch_size), ""]
-        for k, tasks in enumerate(self.phases):
-            lines.append(f"phase {k + 1} of {len(self.phases)}: {counted(len(tasks), 'nest')}")
+        for k, tasks in enumerate(self.phases, 1):
+            lines.append(f"phase {k} of {len(self.phases)}: {counted(len(tasks), 'nest')}")
             for task in tasks:
                 lines += [*self._nest(task), ""]
-        return "\n".join([*lines, *self._end()])
+        return "\n".join([*lines, *self._end_of_step()])
 
-    def _totals(self, n: int) -> Iterator[str]:
+    def _totals(self, batch_size: int) -> Iterator[str]:
         host, built, program = self.executable.host, self.builder.built, self.plan.program
         nests = sum(map(len, self.phases))
         yield f"{host.cpu}: {host.width} lanes of 32 bits, {host.accumulators} vectors for a tile"
         yield f"{counted(nests, 'nest')} in {counted(len(self.phases), 'phase')}, a barrier after each phase"
-        kept = sum(v.size * BYTES[v.dtype] for v in program.state.values())
-        blocks = -(-n // host.width)
-        own = sum(self.executable.bytes(p, blocks) for p in built.slots)
-        apart = sum(self.executable.length(b, blocks, b.size) * BYTES[b.dtype] for b in built.scratch)
-        values = f"{size(own)} for values, {size(apart)} without reuse"
-        yield f"memory for a batch of {n}: {values}, beside {size(kept)} of state"
-        products, others = arithmetic(program.order, n)
-        yield f"arithmetic for a batch of {n}: {products:,} multiplications with addition, {others:,} other operations"
+        state = sum(v.size * BYTES[v.dtype] for v in program.state.values())
+        blocks = -(-batch_size // host.width)
+        with_reuse = sum(self.executable.bytes(slot, blocks) for slot in built.slots)
+        lengths = ((b, self.executable.length(b, blocks, b.size)) for b in built.scratch)
+        without_reuse = sum(length * BYTES[b.dtype] for b, length in lengths)
+        values = f"{size(with_reuse)} for values, {size(without_reuse)} without reuse"
+        yield f"memory for a batch of {batch_size}: {values}, beside {size(state)} of state"
+        products, others = (f"{n:,}" for n in arithmetic(program.order, batch_size))
+        operations = f"{products} multiplications with addition, {others} other operations"
+        yield f"arithmetic for a batch of {batch_size}: {operations}"
 
     def _nest(self, task: Task) -> Iterator[str]:
         nest, group = task.nest, task.group
@@ -147,50 +155,49 @@ class Picture:
             yield f"    code   the same as of {task.function}, which is called with other memory"
         if nest.tile:
             yield f"    tile   {nest.tile}"
-        stores = {v: self.builder.buffers[v] for v in group.stores} if group else {}
-        read = set(self._read(task))
-        touched = sorted((b for b in nest.used if self._touched(nest, b)), key=lambda b: b.number)
-        loads = [b for b in touched if b in read or b not in stores.values()]
-        if group is None:  # gathering, and samples as rows: the last are written
-            written = [b for b in touched if b.kind in ("sample", "rows") and self._written(nest.used, b)]
-            yield from self._memory("loads", [self._buffer(b) for b in touched if b not in written])
+        used = sorted((b for b in nest.used if self._is_used(nest, b)), key=lambda b: b.number)
+        if group is None:
+            written = [b for b in used if b.kind in ("sample", "rows") and self._is_written(nest.used, b)]
+            yield from self._memory("loads", [self._buffer(b) for b in used if b not in written])
             yield from self._memory("stores", [self._buffer(b) for b in written])
             return
+        stores = {v: self.builder.buffers[v] for v in group.stores}
+        loads = {*self._read(task), *(b for b in used if b not in stores.values())}
         yield from self._operations(group)
-        yield from self._memory("loads", [self._buffer(b) for b in loads])
+        yield from self._memory("loads", [self._buffer(b) for b in used if b in loads])
         yield from self._memory("stores", [self._buffer(b, v) for v, b in stores.items()])
 
     def title(self, task: Task) -> str:
         """The kind of a nest, how threads share it, and its loop space."""
-        nest, group, when = task.nest, task.group, ""
-        if task.steps in self.loops:
-            when = f" in each of {counted(task.steps.count, 'step')}" + ", the last one first" * task.steps.reverse
+        nest, group = task.nest, task.group
         if group is None:
-            kind = "gather" if any(b.kind == "raw" for b in nest.used) else "rows"
-            what = self.names[self.values[nest.used[-1]]]
-            words = "a mini-batch's samples into lanes" if kind == "gather" else "samples written as rows, one by one"
-            return f"{kind} by blocks: {what}, {words}"
-        over = " x ".join(map(str, group.shape)) or "one number"
-        made = ", ".join(self._target(v) for v in group.stores)
+            gathers = any(b.kind == "raw" for b in nest.used)
+            kind = "gather" if gathers else "rows"
+            what = "a mini-batch's samples into lanes" if gathers else "samples written as rows, one by one"
+            return f"{kind} by blocks: {self.names[self.values[nest.used[-1]]]}, {what}"
+        space = " x ".join(map(str, group.shape)) or "one number"
+        targets = ", ".join(self._target(v) for v in group.stores)
+        steps = ""
+        if task.steps in self.loops:
+            steps = f" in each of {counted(task.steps.count, 'step')}" + ", the last one first" * task.steps.reverse
         if task.units is None:
-            return f"samples by blocks over {over}{when}: {made}"
+            return f"samples by blocks over {space}{steps}: {targets}"
         lanes = "" if nest.feature_width > 1 else ", without lanes"
         kind = "weights" if group.outer else "scatter" if group.scatter else "shared"
-        return f"{kind} by {counted(task.units, 'unit')} over {over}{lanes}{when}: {made}"
+        return f"{kind} by {counted(task.units, 'unit')} over {space}{lanes}{steps}: {targets}"
 
     def _operations(self, group: Group) -> Iterator[str]:
         for v in self.order:
             if v in group.values:
                 inputs = ", ".join(self._operand(i, group) for i in v.inputs)
+                operation = f"{v.primitive.name}{attributes_text(v.attributes)}({inputs}): {v.type}"
                 core = "scatter" if group.scatter else "contraction"
                 mark = f"  <- {core}" if v is group.core else ""
-                yield (
-                    f"    {self.names[v]} = {v.primitive.name}{attributes_text(v.attributes)}({inputs}): {v.type}{mark}"
-                )
+                yield f"    {self.names[v]} = {operation}{mark}"
 
     def _operand(self, v: Value, group: Group, depth: int = 0) -> str:
-        """An input as the nest takes it: a name, or what is only another index or a number written out."""
-        if v in group.values or v in self.builder.buffers or v.primitive in LEAVES or depth > DEPTH:
+        """An input of an operation: its name, or written out, where it is only another index or a number."""
+        if v in group.values or v in self.builder.buffers or v.primitive in LEAVES or depth > MAX_DEPTH:
             return "constant" if v.primitive is constant_of and not v.name else self.names[v]
         if v.primitive is fill_with:
             return str(v.attributes["value"])
@@ -200,10 +207,10 @@ class Picture:
             return v.primitive.name
         inner = ", ".join(self._operand(i, group, depth + 1) for i in v.inputs)
         if v.primitive in VIEWS and v.inputs[0].size <= 1:
-            return inner  # one number, wherever it is used
+            return inner  # one number, however it is indexed
         return f"{v.primitive.name}{attributes_text(v.attributes)}({inner})"
 
-    def _end(self) -> Iterator[str]:
+    def _end_of_step(self) -> Iterator[str]:
         yield "at the end of a step, by one thread"
         for new, old in self.plan.in_place.items():
             yield f"  {self.names[old]} has been updated in place (it is {self.names[new]} now)"
@@ -215,53 +222,55 @@ class Picture:
     # ---- buffers ------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _memory(word: str, texts: Sequence[str]) -> Iterator[str]:
-        for k, text in enumerate(texts):
-            yield f"    {word if k == 0 else '':<6} {text}"
+    def _memory(heading: str, buffers: Sequence[str]) -> Iterator[str]:
+        for k, buffer in enumerate(buffers):
+            yield f"    {heading if k == 0 else '':<6} {buffer}"
 
     def _buffer(self, b: Buffer, stored: Value | None = None) -> str:
         if stored is None and b not in self.values:  # one of the engine's own
             return {"order": "the order of the samples", "error": "whether there is an error"}.get(b.name, b.name)
         v = self.values[b] if stored is None else stored
         name = self.names[v] if stored is None else self._target(v)
-        a_sample = "" if b.kind == "shared" else " a sample"
+        each = "" if b.kind == "shared" else " a sample"
         slot = f", slot {self.slots[b]}" if b in self.slots else ""
-        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{a_sample}{slot}"
+        return f"{name}: {b.dtype} {v.shape}, {LAYOUTS[b.kind]}, {size(b.size * BYTES[b.dtype])}{each}{slot}"
 
     def _target(self, v: Value) -> str:
-        """A Value's name, and where it is the new value of state, which."""
+        """A Value's name, and the state or outputs that it becomes."""
         if v in self.plan.in_place:
             return f"{self.names[v]} -> {self.names[self.plan.in_place[v]]} in place"
-        kept = [self.names[old] for old, new in self.plan.copied.items() if new is v]
-        kept += [f"output {name!r}" for name, out in self.plan.program.outputs.items() if out is v]
-        return f"{self.names[v]} -> {', '.join(kept)}" if kept else self.names[v]
+        targets = [self.names[old] for old, new in self.plan.copied.items() if new is v]
+        targets += [f"output {name!r}" for name, out in self.plan.program.outputs.items() if out is v]
+        return f"{self.names[v]} -> {', '.join(targets)}" if targets else self.names[v]
 
-    def _read(self, task: Task) -> Iterator[Buffer]:
-        if task.group is not None and task.steps in self.loops:
-            loop = self.loops[task.steps]
-            yield from self.builder.loaded(loop.outside(loop.planner.loads(task.group)))
-        elif task.steps is None and task.group is not None:
-            yield from (self.builder.buffers[v] for v in self.builder.planner.loads(task.group)
-                        if v in self.builder.buffers)  # fmt: skip
+    def _read(self, task: Task) -> list[Buffer]:
+        """Buffers from which a group's Values are computed."""
+        builder, group = self.builder, task.group
+        if group is None or (task.steps is not None and task.steps not in self.loops):  # a copy of the initial state
+            return []
+        if task.steps is None:
+            return [builder.buffers[v] for v in builder.planner.loads(group) if v in builder.buffers]
+        loop = self.loops[task.steps]
+        return builder.loaded(loop.outside(loop.planner.loads(group)))
 
-    def _written(self, used: Sequence[Buffer], b: Buffer) -> bool:
+    def _is_written(self, used: Sequence[Buffer], b: Buffer) -> bool:
         """Whether a nest that only moves samples writes this buffer: all after the order, or the last alone."""
         order = self.builder.built.order
         return used.index(b) > used.index(order) if order in used else b is used[-1]
 
     @staticmethod
-    def _touched(nest, b: Buffer) -> bool:
-        """Whether the nest's code uses the buffer that it is given."""
+    def _is_used(nest: Nest, b: Buffer) -> bool:
+        """Whether the code of a nest uses this argument."""
         return len(re.findall(rf"{nest.pointers[b].ref}\b", str(nest.function))) > 1
 
     # ---- machine code -------------------------------------------------------------------------------------------
 
     def annotated(self, code: str, pattern: str, comment: str) -> str:
-        """Code with a line before each nest that says what it is."""
+        """The code, with a comment before each nest that says what it is."""
         titles: dict[str, str] = {}
-        for k, tasks in enumerate(self.phases):
+        for k, tasks in enumerate(self.phases, 1):
             for t in tasks:
-                title = f"phase {k + 1}, {self.title(t)}"
+                title = f"phase {k}, {self.title(t)}"
                 titles[t.function] = f"{titles[t.function]}; {t.name} too" if t.function in titles else title
         titles["run"] = "what each thread calls: the loop over mini-batches, and the barriers"
         names = "|".join(map(re.escape, sorted(titles, key=len, reverse=True)))
@@ -289,7 +298,7 @@ def arithmetic(order: Sequence[Value], batch_size: int) -> tuple[int, int]:
         elif v.primitive in (contract_of, winograd_product):
             products += times * multiplications(v)
         elif v.primitive not in (*LEAVES, *FREE, *VIEWS, result_of):
-            of = v.inputs if v.primitive is scatter_of else (v, *v.inputs)  # only where something is added
+            of = v.inputs if v.primitive is scatter_of else (v, *v.inputs)  # no more than is added
             others += times * max(1, *(i.size for i in of))
     return products, others
 
