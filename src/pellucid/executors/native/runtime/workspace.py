@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -66,14 +67,12 @@ class Workspace:
     ) -> np.ndarray:
         """The addresses of these arrays, and of all other memory that the machine code uses."""
         built, table = self.executable.built, self.addresses.copy()
-        held: dict[Buffer | None, np.ndarray] = {
-            built.order: order,
-            built.totals: totals,
-            built.error: info[abi.ERROR :],
-        }
-        held |= {buffer: a for part in (self.executable.constants, self.given) for buffer, a in part.items()}
+        held: dict[Any, np.ndarray] = {built.order: order, built.totals: totals, built.error: info[abi.ERROR :]}
+        held |= self.executable.constants
+        held |= self.given
         held |= {buffer: state[name] for name, buffer in built.state.items() if name in state}
-        held |= {buffer: inputs[name] for name, buffer in (built.raw | built.shared).items()}
+        for buffers in (built.raw, built.shared):
+            held |= {buffer: inputs[name] for name, buffer in buffers.items()}
         for target, array in held.items():
             if target is not None:
                 table[built.table[target]] = array.ctypes.data
