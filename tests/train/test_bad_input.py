@@ -208,21 +208,21 @@ FIT = {  # what is wrong: model, x, y, options, error and its text
         X,
         LABELS,
         {"batch_size": 0},
-        GraphError,
+        ArgumentError,
         "batch_size must be a whole number >= 1 or 'all', got 0",
     ),
-    "batch in words": (classifier(), X, LABELS, {"batch_size": "many"}, GraphError, "or 'all', got 'many'"),
-    "epochs": (classifier(), X, LABELS, {"epochs": -1}, GraphError, "epochs must be a whole number >= 0, got -1"),
-    "half epochs": (classifier(), X, LABELS, {"epochs": 1.5}, GraphError, "epochs must be a whole number"),
-    "verbose": (classifier(), X, LABELS, {"verbose": 3}, GraphError, "verbose must be 0, 1 or 2, got 3"),
-    "split of everything": (classifier(), X, LABELS, {"validation_split": 1.0}, GraphError, "between 0 and 1"),
+    "batch in words": (classifier(), X, LABELS, {"batch_size": "many"}, ArgumentError, "or 'all', got 'many'"),
+    "epochs": (classifier(), X, LABELS, {"epochs": -1}, ArgumentError, "epochs must be a whole number >= 0, got -1"),
+    "half epochs": (classifier(), X, LABELS, {"epochs": 1.5}, ArgumentError, "epochs must be a whole number"),
+    "verbose": (classifier(), X, LABELS, {"verbose": 3}, ArgumentError, "verbose must be 0, 1 or 2, got 3"),
+    "split of everything": (classifier(), X, LABELS, {"validation_split": 1.0}, ArgumentError, "between 0 and 1"),
     "split of nothing": (classifier(), X, LABELS, {"validation_split": 0.01}, DataError, "leaves 0 for validation"),
     "split and data": (
         classifier(),
         X,
         LABELS,
         {"validation_split": 0.1, "validation_data": (X, LABELS)},
-        GraphError,
+        ArgumentError,
         "not both",
     ),
     "validation without y": (classifier(), X, LABELS, {"validation_data": X}, DataError, r"must be \(x, y\) or"),
@@ -329,7 +329,7 @@ def test_after_bad_arrays_others_may_follow():
     for bad in (hole([1]), X.reshape(10, 2, 2)):
         with pytest.raises(ValueError):
             model.fit(bad, LABELS, verbose=0)
-    with pytest.raises(GraphError):
+    with pytest.raises(ArgumentError):
         model.fit(X[:, :3], LABELS, batch_size=0, verbose=0)
     assert model.fit(X, LABELS, verbose=0).epochs == 1  # another shape than the last
 
@@ -383,7 +383,7 @@ def test_batch_sizes_of_predict_and_evaluate(size):
         if size == "all":
             use()
         else:
-            with pytest.raises(GraphError, match="batch_size must be a whole number >= 1 or 'all'"):
+            with pytest.raises(ArgumentError, match="batch_size must be a whole number >= 1 or 'all'"):
                 use()
 
 
@@ -453,7 +453,7 @@ def test_callbacks_and_a_validation_set_of_one():
         ([pel.EarlyStopping], "must be a pellucid.Callback, got .*did you forget the parentheses"),
         ([print], "must be a pellucid.Callback"),
     ):
-        with pytest.raises(GraphError, match=text):
+        with pytest.raises(ArgumentError, match=text):
             model.fit(x, y, callbacks=given, verbose=0)
     for options in ({"validation_data": (x[:1], y[:1])}, {"validation_split": 0.1}):
         with pytest.warns(UserWarning, match="one sample for validation says next to nothing of others") as seen:

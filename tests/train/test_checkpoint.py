@@ -409,15 +409,15 @@ def test_another_fit(what, tmp_path):
 
 
 def test_wrong_use(tmp_path):
-    with pytest.raises(pel.GraphError, match="resume=True goes on from a checkpoint: give callbacks="):
+    with pytest.raises(pel.ArgumentError, match="resume=True goes on from a checkpoint: give callbacks="):
         model_of().fit(X, Y, resume=True, verbose=0)
-    with pytest.raises(pel.GraphError, match="two Checkpoints"):
+    with pytest.raises(pel.ArgumentError, match="two Checkpoints"):
         fit(tmp_path, callbacks=[pel.Checkpoint(tmp_path)])
     fit(tmp_path)
     with pytest.raises(pel.DataError, match="holds checkpoints of an earlier fit; go on with it by resume=True, or"):
         fit(tmp_path, resume=False)
     for wrong in ({"steps": 0}, {"epochs": 1.5}, {"keep": True}, {"minutes": -1}, {"minutes": float("nan")}):
-        with pytest.raises(pel.GraphError, match=f"Checkpoint: {next(iter(wrong))} must be a"):
+        with pytest.raises(pel.ArgumentError, match=f"Checkpoint: {next(iter(wrong))} must be a"):
             pel.Checkpoint(tmp_path, **wrong)
 
 

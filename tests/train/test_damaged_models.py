@@ -390,7 +390,7 @@ def test_sizes_in_a_file_are_compared_with_its_arrays_first(change, good_file, t
 
 
 def test_load_draws_no_first_weights(good_file, monkeypatch):
-    monkeypatch.setattr(pel.Model, "_begun", None)
+    monkeypatch.setattr("pellucid.train.building.first_weights", None)
     pel.load(good_file)
 
 

@@ -225,7 +225,7 @@ def test_callback_changes_nothing():
     with_it.fit(X, Y, epochs=5, callbacks=[pel.Doctor(every=1)], verbose=0)
     without.fit(X, Y, epochs=5, verbose=0)
     assert all((with_it.state[name] == a).all() for name, a in without.state.items())
-    with pytest.raises(pel.GraphError, match="every must be"):
+    with pytest.raises(pel.ArgumentError, match="every must be"):
         pel.Doctor(every=0)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, optim
+from pellucid import ArgumentError, GraphError, Model, nn, optim
 from pellucid.train.batches import order_of
 
 random = np.random.default_rng(5)
@@ -328,12 +328,12 @@ def test_early_stopping_without_its_number():
     for monitor, hint in (("val_loss", "give fit validation_split"), ("f1", "reports loss, accuracy")):
         with pytest.raises(GraphError, match=hint):
             classifier().fit(X, LABELS, callbacks=[pel.EarlyStopping(monitor)], verbose=0)
-    with pytest.raises(GraphError, match="mode must be auto, min or max, got 'mx'"):
+    with pytest.raises(ArgumentError, match="mode must be auto, min or max, got 'mx'"):
         pel.EarlyStopping(mode="mx")
     for patience in (-1, 0):
-        with pytest.raises(GraphError, match="patience must be a whole number >= 1"):
+        with pytest.raises(ArgumentError, match="patience must be a whole number >= 1"):
             pel.EarlyStopping(patience=patience)
-    with pytest.raises(GraphError, match="min_delta must be >= 0"):
+    with pytest.raises(ArgumentError, match="min_delta must be >= 0"):
         pel.EarlyStopping(min_delta=-1)
 
 
@@ -471,5 +471,5 @@ def test_weights_of_a_net_for_tokens_before_any_data():
     net = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(3), nn.Dense(2))
     model = Model(net, "cross_entropy", input_shape=(5,), input_dtype="int32")
     assert model.predict(np.zeros((2, 5), int)).shape == (2, 2)
-    with pytest.raises(GraphError, match="input_dtype must be"):
+    with pytest.raises(ArgumentError, match="input_dtype must be"):
         Model(net, "cross_entropy", input_shape=(5,), input_dtype="int16")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import GraphError, Model, nn, optim
+from pellucid import ArgumentError, Model, nn, optim
 from pellucid.stopping import (
     AllOf,
     AnyOf,
@@ -219,5 +219,5 @@ BAD = {
 
 @pytest.mark.parametrize("make, text", BAD.values(), ids=list(BAD))
 def test_refused(make, text):
-    with pytest.raises(GraphError, match=text):
+    with pytest.raises(ArgumentError, match=text):
         make()

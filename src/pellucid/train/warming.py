@@ -35,7 +35,7 @@ class Warming(ModelCore):
         self.network.built()
         found = {}
         for n in batch_sizes if isinstance(batch_sizes, Iterable) else [batch_sizes]:
-            n = whole("warm", "batch_sizes", n)
+            n = whole("warm", "batch_sizes", n, hint="they are numbers of rows")
             rows = {name: np.zeros((n, *s.shape), s.dtype) for name, s in self.specs.items()}
             start, predict = time.perf_counter(), self.programs.compiled("predict", rows)
             predict.expect(MANY, int(n))  # fast code from the first, not what is compiled quickly
