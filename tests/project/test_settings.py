@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid import GraphError, settings
+from pellucid import ArgumentError, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src" / "pellucid"
@@ -76,5 +76,5 @@ def test_what_is_said(setting, text, value, monkeypatch):
 )
 def test_what_cannot_be(setting, text, wanted, monkeypatch):
     monkeypatch.setenv(setting.name, text)
-    with pytest.raises(GraphError, match=f"^{setting.name} must be {wanted}.*, got '{text}'$"):
+    with pytest.raises(ArgumentError, match=f"^{setting.name} must be {wanted}.*, got '{text}'$"):
         setting.get()

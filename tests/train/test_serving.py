@@ -224,9 +224,9 @@ def test_warming_that_cannot_be(tmp_path, monkeypatch):
     fails("--warm", tmp_path / "none.pel", text="there is no model file")
     fails("--warm", tmp_path / "m.pel", "--batch", 0, text="0 is not in the range")
     for wrong in (0, -1, 2.5, True, "1"):
-        with pytest.raises(pel.ArgumentError, match="whole number >= 1, got .*; they are numbers of rows"):
+        with pytest.raises(pel.ArgumentError, match=r"whole number >= 1, got .*; they are numbers of rows"):
             a_model().warm([wrong])
-        with pytest.raises(pel.ArgumentError, match="whole number >= 1, got .*; they are numbers of rows"):
+        with pytest.raises(pel.ArgumentError, match=r"whole number >= 1, got .*; they are numbers of rows"):
             a_model().warm(wrong)
     assert list(a_model().warm(4)) == list(a_model().warm(np.int64(4))) == [4]
     with pytest.raises(pel.GraphError, match="no weights yet"):
