@@ -154,10 +154,10 @@ class ReduceLROnPlateau(Callback):
         self.cooldown, self.min_lr = cooldown, min_lr
         self.mode, self.min_delta = mode, min_delta
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.best, self.wait, self.cooling = math.inf, 0, 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = self.monitor.value(logs)
         if self.monitor.improved(value, self.best):
             self.best, self.wait = value, 0
@@ -183,16 +183,17 @@ class AverageWeights(Callback):
         must(self, "start", start, start >= 0, "a whole number >= 0")
         self.start = start
 
-    def on_train_begin(self, logs=None):
-        self.total, self.count = {}, 0
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.total: dict[str, Any] = {}
+        self.count = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch >= self.start:
             self.count += 1
             for name, value in self.model.parameters.items():
                 self.total[name] = self.total.get(name, 0) + value.astype("float64")
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self.count and self.model.stop_training:
             remark(f"AverageWeights(start={self.start}) has averaged nothing: training ended before, "
                    f"{self.model.stopped}")  # fmt: skip

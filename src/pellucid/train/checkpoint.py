@@ -78,13 +78,13 @@ class Checkpoint(Callback):
         self.best_value = float("inf")
         self.fit: Fingerprint = {}  # of the fit that is written
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.written, self.best_value = time.monotonic(), float("inf")
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob(".*.part"):  # by a fit that was killed while it wrote
             left.unlink(missing_ok=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.best is None:
             return
         value = self.monitor.value(logs)

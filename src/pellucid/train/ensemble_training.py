@@ -110,7 +110,7 @@ def _unchanged(options: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in options.items() if k not in ("callbacks", "resume")} | {"epochs": 0, "verbose": 0}
 
 
-def _apart(models, x, y, weights, jobs: int, options: dict[str, Any]) -> None:
+def _apart(models: Sequence[Model], x: Any, y: Any, weights: list[Any], jobs: int, options: dict[str, Any]) -> None:
     """Each model on a thread of its own: machine code runs without Python's lock."""
 
     def one(i: int) -> None:
@@ -141,7 +141,7 @@ def side_by_side(work: Callable, items: Iterable, jobs: int, stop: Callable[[], 
 # ---- together ---------------------------------------------------------------------------------------------------
 
 
-def _together(models, x, y, weights, jobs: int, options: dict[str, Any]) -> bool:
+def _together(models: Sequence[Model], x: Any, y: Any, weights: list[Any], jobs: int, options: dict[str, Any]) -> bool:
     """Train as few programs as there are jobs; False, and nothing done, where they must be trained one by one."""
     first = models[0]
     plain = not {k for k, v in options.items() if v is not None} - KNOWN and not options.get("verbose", 0)

@@ -75,7 +75,7 @@ class FileLogger(Callback):
     def __init__(self, path: Any, append: bool = False) -> None:
         self.path, self.append = Path(path), append
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.log, self.first = LogFile(self.path, self.append), True
 
     def add(self, line: bytes) -> None:
@@ -92,10 +92,10 @@ class FileLogger(Callback):
         self.log.write(line)
         self.first = False
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"size": self.log.kept()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.log.cut(state["size"])
 
 
@@ -114,7 +114,7 @@ class CSVLogger(FileLogger):
     ['epoch,loss', '1,0.5', '2,0.25']
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.line(row_of(self.model, logs))
 
     def line(self, row: dict[str, float]) -> None:
@@ -128,7 +128,7 @@ class CSVLogger(FileLogger):
         csv.writer(text, lineterminator="\n").writerow([row.get(name, "") for name in columns])
         self.add(text.getvalue().encode())
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin()
         if self.log.size():
             self.columns()
@@ -154,7 +154,7 @@ LONGEST = 1 << 20  # of a line of names
 class JSONLinesLogger(FileLogger):
     """A line an epoch, ``{"epoch": 1, "loss": 0.5, ...}``, as `CSVLogger` has it; NaN and infinity are null."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {name: value if math.isfinite(value) else None for name, value in row_of(self.model, logs).items()}
         self.add(json.dumps(row).encode() + b"\n")
 

@@ -137,7 +137,7 @@ class OfOutput(Metric):
     output: str
     metric: Metric | None = None
 
-    def finish(self, sums):
+    def finish(self, sums: Mapping[str, Any]) -> Any:
         own = {k.removeprefix(f"{self.output}."): v for k, v in sums.items() if k.startswith(f"{self.output}.")}
         if self.metric is not None:
             return self.metric.finish(own)

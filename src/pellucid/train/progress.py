@@ -71,7 +71,7 @@ class Silent:
 class Lines(Silent):
     """One line an epoch."""
 
-    def on_epoch(self, epoch, logs, seconds):
+    def on_epoch(self, epoch: int, logs: dict[str, Any], seconds: float) -> None:
         print(f"epoch {epoch + 1}/{self.epochs}  {seconds:.2f} s  {shown(logs)}", flush=True)
 
 
@@ -89,23 +89,23 @@ class SomeLines(Lines):
         self.epoch, self.said = 0, time.monotonic()
         self.unsaid: tuple[int, dict[str, float], float] | None = None  # the last epoch, where it had no line
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self.unsaid is not None:  # where training ended early
             self.say(*self.unsaid)
 
-    def say(self, epoch, logs, seconds):
+    def say(self, epoch: int, logs: dict[str, Any], seconds: float) -> None:
         super().on_epoch(epoch, logs, seconds)
         self.unsaid, self.said = None, time.monotonic()
 
-    def on_resume(self, epochs_done):
+    def on_resume(self, epochs_done: int) -> None:
         self.epoch = epochs_done
 
-    def on_step(self, rows_done):
+    def on_step(self, rows_done: int) -> None:
         if time.monotonic() - self.said > self.PATIENCE:
             self.said = time.monotonic()
             print(f"epoch {self.epoch + 1}/{self.epochs}  {100 * rows_done // self.samples}% done", flush=True)
 
-    def on_epoch(self, epoch, logs, seconds):
+    def on_epoch(self, epoch: int, logs: dict[str, Any], seconds: float) -> None:
         self.epoch, self.unsaid = epoch + 1, (epoch, dict(logs), seconds)
         if epoch == 0 or (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
             self.say(epoch, logs, seconds)
@@ -114,7 +114,7 @@ class SomeLines(Lines):
 class Bar(Silent):
     """One line for the whole run, drawn at most ten times a second."""
 
-    def __enter__(self):
+    def __enter__(self) -> Silent:
         from rich import get_console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -127,20 +127,20 @@ class Bar(Silent):
         self.done, self.drawn = 0, 0.0
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.bar.refresh()
         self.bar.stop()
 
-    def on_resume(self, epochs_done):
+    def on_resume(self, epochs_done: int) -> None:
         self.done = epochs_done * self.samples
 
-    def on_step(self, rows_done):
+    def on_step(self, rows_done: int) -> None:
         now = time.monotonic()
         if now - self.drawn > 0.1:
             self.drawn = now
             self.bar.update(self.task, completed=self.done + rows_done, refresh=True)
 
-    def on_epoch(self, epoch, logs, seconds):
+    def on_epoch(self, epoch: int, logs: dict[str, Any], seconds: float) -> None:
         self.done = (epoch + 1) * self.samples
         self.bar.update(self.task, completed=self.done, epoch=f"{epoch + 1}/{self.epochs}", numbers=paired(logs))
         self.on_step(0)

@@ -160,7 +160,15 @@ def parts(model: Model) -> tuple:
     return described, constants, custom, executor, model.threads, model.state, model.blobs
 
 
-def from_parts(described, constants, custom, executor, threads, state, blobs) -> Model:
+def from_parts(
+    described: dict[str, Any],
+    constants: dict[str, np.ndarray],
+    custom: dict[str, Any],
+    executor: str,
+    threads: int | None,
+    state: dict[str, np.ndarray],
+    blobs: dict[str, np.ndarray],
+) -> Model:
     """The model that `parts` took apart."""
     model = revive(described, constants, custom, executor, threads)
     model.state, model.blobs = state, blobs

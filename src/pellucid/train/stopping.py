@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .callbacks import Callback, Monitor, must
 from .stepping import gradients
+
+if TYPE_CHECKING:
+    from .model import Model
 
 
 class StoppingRule(Callback):
@@ -20,7 +26,7 @@ class StoppingRule(Callback):
     def met(self, epoch: int, logs: dict) -> str | None:
         raise NotImplementedError
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         reason = self.met(epoch, logs or {})
         if reason:
             self.model.stop_training, self.model.stopped = True, f"in epoch {epoch + 1}: {reason}"
@@ -47,24 +53,24 @@ class Combined(StoppingRule):
                 raise TypeError(f"stopping rules combine with stopping rules, got {rule!r}")
         self.rules = rules
 
-    def set_model(self, model):
+    def set_model(self, model: Model) -> None:
         super().set_model(model)
         for rule in self.rules:
             rule.set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         for rule in self.rules:
             rule.on_train_begin(logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         for rule in self.rules:
             rule.on_train_end(logs)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         states = [rule.state_dict() for rule in self.rules]
         return {"rules": states} if any(states) else {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for rule, own in zip(self.rules, state["rules"], strict=True):
             rule.load_state_dict(own)
 
@@ -80,7 +86,7 @@ class AnyOf(Combined):
 
     word = ", or "
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         reasons = [rule.met(epoch, logs) for rule in self.rules]
         return next((reason for reason in reasons if reason), None)
 
@@ -90,7 +96,7 @@ class AllOf(Combined):
 
     word = " and "
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         reasons = [rule.met(epoch, logs) for rule in self.rules]
         return " and ".join(reason or "" for reason in reasons) if all(reasons) else None
 
@@ -102,10 +108,10 @@ class Epochs(StoppingRule):
         must(self, "epochs", epochs, epochs >= 1, "a whole number >= 1")
         self.epochs = epochs
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         return self.describe() if epoch + 1 >= self.epochs else None
 
-    def describe(self):
+    def describe(self) -> str:
         return f"after {self.epochs} epochs"
 
 
@@ -120,7 +126,7 @@ class GradientNorm(StoppingRule):
         must(self, "every", every, every >= 1, "a whole number >= 1")
         self.below, self.every, self.norm = below, every, math.nan
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         if (epoch + 1) % self.every == 0:
             assert self.model.training is not None
             _, slopes = gradients(self.model, self.model.training.unchanged)
@@ -129,7 +135,7 @@ class GradientNorm(StoppingRule):
                 return f"the norm of the gradient is {self.norm:.3g}, below {self.below:g}"
         return None
 
-    def describe(self):
+    def describe(self) -> str:
         return f"norm of the gradient below {self.below:g}"
 
 
@@ -148,17 +154,17 @@ class SmallChange(StoppingRule):
         self.below, self.monitor, self.patience = below, Monitor(self, monitor), patience
         self.relative = relative
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.last, self.wait = math.nan, 0
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         value = self.monitor.value(logs)
         change = abs(value - self.last) / (abs(self.last) if self.relative else 1)
         self.wait, self.last = (self.wait + 1 if change < self.below else 0), value
         name = self.monitor.name
         return f"{name} changed by {change:.3g}, less than {self.below:g}" if self.wait >= self.patience else None
 
-    def describe(self):
+    def describe(self) -> str:
         return f"{self.monitor.name} changes by less than {self.below:g} an epoch"
 
 
@@ -174,24 +180,24 @@ class TimeLimit(StoppingRule):
         self.seconds = seconds if seconds is not None else 60 * (minutes or 0)
         must(self, "the time", self.seconds, self.seconds > 0, "a number > 0")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.start = self.mark = time.monotonic()
         self.longest = 0.0
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"used": time.monotonic() - self.start, "longest": self.longest}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.start, self.longest = time.monotonic() - state["used"], state["longest"]
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         now = time.monotonic()
         self.longest, self.mark = max(self.longest, now - self.mark), now
         used = now - self.start
         over = used + self.longest > self.seconds
         return f"{used:.3g} s are used of {self.seconds:g}, and an epoch takes {self.longest:.3g}" if over else None
 
-    def describe(self):
+    def describe(self) -> str:
         return f"after {self.seconds:g} s"
 
 
@@ -202,12 +208,12 @@ class Target(StoppingRule):
     def __init__(self, value: float, monitor: str = "val_accuracy", mode: str = "auto") -> None:
         self.value, self.monitor, self.mode = value, Monitor(self, monitor, mode), mode
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         value = self.monitor.value(logs)
         reached = value <= self.monitor.sign * self.value
         return f"{self.monitor.name} is {abs(value):.4g}, {self.value:g} was wanted" if reached else None
 
-    def describe(self):
+    def describe(self) -> str:
         return f"{self.monitor.name} reaches {self.value:g}"
 
 
@@ -237,10 +243,12 @@ class EarlyStopping(StoppingRule):
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
         self.min_delta, self.mode = min_delta, mode
 
-    def on_train_begin(self, logs=None):
-        self.best, self.best_epoch, self.best_state, self.stopped_epoch = math.inf, -1, None, None
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.best, self.best_epoch = math.inf, -1
+        self.best_state: dict[str, np.ndarray] | None = None
+        self.stopped_epoch: int | None = None
 
-    def met(self, epoch, logs):
+    def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
         value = self.monitor.value(logs)
         if epoch < self.start_from_epoch:
             return None
@@ -251,9 +259,9 @@ class EarlyStopping(StoppingRule):
             return f"{self.monitor.name} was best in epoch {self.best_epoch + 1}"
         return None
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.restore_best_weights and self.best_state is not None:
             self.model.set_parameters(self.best_state)
 
-    def describe(self):
+    def describe(self) -> str:
         return f"{self.monitor.name} has not improved for {self.patience} epochs"

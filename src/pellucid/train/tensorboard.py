@@ -35,14 +35,14 @@ class TensorBoard(Callback):
     def __init__(self, folder: Any, histograms: int = 0) -> None:
         self.folder, self.histograms = Path(folder), histograms
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.open(f"events.out.tfevents.{time.time_ns() // 1000}.{socket.gethostname()}.{os.getpid()}")
 
     def open(self, name: str) -> None:
         self.name = name
         self.files = {run: LogFile(self.folder / run / name, append=True) for run in RUNS}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = row_of(self.model, logs)
         step = int(row.pop("epoch"))
         own = {name: scalar(value) for name, value in row.items() if not name.startswith("val_")}
@@ -54,10 +54,10 @@ class TensorBoard(Callback):
                 first = b"" if file.size() else record(event(file_version="brain.Event:2"))
                 file.write(first + record(event(step, values)))
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"name": self.name, "sizes": {run: file.kept() for run, file in self.files.items()}}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.open(state["name"])
         for run, file in self.files.items():
             file.cut(state["sizes"][run])

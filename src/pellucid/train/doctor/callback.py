@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 from ...errors import ArgumentError
 from ..batches import middle_of
@@ -43,10 +45,10 @@ class Doctor(Callback):
             raise ArgumentError(f"Doctor: every must be a whole number >= 1 and rows >= 2, got {every!r} and {rows!r}")
         self.every, self.rows = every, rows
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.findings: list[Finding] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch == 0:
             t = self.training
             part = self.part()
@@ -55,7 +57,7 @@ class Doctor(Callback):
                 self.report(leaks(part, held, "validation"))
             self.look()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.training.epochs:
             self.look((epoch + 1) * self.training.steps_per_epoch >= limits.STEPS)
 
@@ -78,7 +80,7 @@ class Doctor(Callback):
             held = Case(self.model, largest(t.validation), t.batch, self.rows) if t.validation else None
             self.report(check_course(case, held))
 
-    def report(self, findings) -> None:
+    def report(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             if finding.name not in {f.name for f in self.findings}:
                 self.findings.append(finding)

@@ -5,6 +5,7 @@ Imports graph, ops, executors and train.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -249,7 +250,9 @@ def table_of(y: np.ndarray, loss: Loss, output: tuple[int, ...]) -> np.ndarray:
     return table / np.where(spread > 0, spread, 1) if kind in ("values", "any") else table
 
 
-def _constants(table: np.ndarray, loss: Loss, y: np.ndarray, output: tuple[int, ...], weights: np.ndarray):
+def _constants(
+    table: np.ndarray, loss: Loss, y: np.ndarray, output: tuple[int, ...], weights: np.ndarray
+) -> Iterator[np.ndarray]:
     """Outputs that do not depend on the sample, of which the best is the baseline."""
     kind, axis = loss.targets, loss.class_axis(output)
     if kind == "classes":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,12 @@ PACKAGE = Path(__file__).resolve().parents[3]
 
 def source_files(package: Path = PACKAGE) -> list[Path]:
     """The files that may decide what machine code is written: the graph, its operations and passes, the executors."""
-    below = (file for room in ("ops", "passes", "executors") for file in sorted((package / room).rglob("*.py")))
-    return [*sorted(package.glob("*.py")), *below]
+    folders = [str(package)]
+    for room in ("ops", "passes", "executors"):
+        folders += [folder for folder, _, _ in os.walk(package / room)]
+    return [
+        Path(folder, name) for folder in sorted(folders) for name in sorted(os.listdir(folder)) if name[-3:] == ".py"
+    ]
 
 
 @functools.cache
