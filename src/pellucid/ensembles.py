@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import whole, wrong
 from .data import DataError
 from .data.dataset import taken_apart
 from .deprecation import deprecated
@@ -124,8 +125,7 @@ def restarts(
 
 def _several(model: Model | Callable[[], Model], n: int, what: str, name: str) -> list[Model]:
     """New models that differ in their seed."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ArgumentError(f"{what}: {name} must be a whole number >= 1, got {n!r}")
+    n = whole(what, name, n)
     base = model if isinstance(model, Model) else model()
     if not isinstance(base, Model):
         raise ArgumentError(
@@ -160,7 +160,7 @@ class Committee:
         if not self.models:
             raise ArgumentError("a committee needs at least one model")
         if vote not in VOTES:
-            raise ArgumentError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
+            raise wrong(self, "vote", f"one of {', '.join(VOTES)}", vote)
         first = self.models[0]
         for m in self.models:
             one_output(m, "a committee is")
@@ -290,7 +290,7 @@ class Bagging(Committee):
         n_jobs: int | None = -1,
     ) -> None:
         if vote not in VOTES:
-            raise ArgumentError(f"vote must be one of {', '.join(VOTES)}, got {vote!r}")
+            raise wrong(self, "vote", f"one of {', '.join(VOTES)}", vote)
         self.models, self.vote, self.n_jobs = _several(model, n_estimators, "Bagging", "n_estimators"), vote, n_jobs
         self.seed = self.models[0].seed if seed is None else seed
         self.out_of_bag: dict[str, float] = {}

@@ -328,7 +328,7 @@ def test_early_stopping_without_its_number():
     for monitor, hint in (("val_loss", "give fit validation_split"), ("f1", "reports loss, accuracy")):
         with pytest.raises(GraphError, match=hint):
             classifier().fit(X, LABELS, callbacks=[pel.EarlyStopping(monitor)], verbose=0)
-    with pytest.raises(ArgumentError, match="mode must be auto, min or max, got 'mx'"):
+    with pytest.raises(ArgumentError, match="mode must be one of 'auto', 'min' or 'max', got 'mx'"):
         pel.EarlyStopping(mode="mx")
     for patience in (-1, 0):
         with pytest.raises(ArgumentError, match="patience must be a whole number >= 1"):

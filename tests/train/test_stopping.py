@@ -210,9 +210,9 @@ BAD = {
     "epochs": (lambda: Epochs(0), "Epochs: epochs must be a whole number >= 1"),
     "no time": (lambda: TimeLimit(), "TimeLimit: the time must be seconds=... or minutes=..., one of them"),
     "time": (lambda: TimeLimit(-3), "TimeLimit: the time must be a number > 0, got -3"),
-    "factor": (lambda: pel.ReduceLROnPlateau(factor=1), "ReduceLROnPlateau: factor must be between 0 and 1"),
+    "factor": (lambda: pel.ReduceLROnPlateau(factor=1), r"ReduceLROnPlateau: factor must be a number in \(0, 1\)"),
     "plateau": (lambda: pel.ReduceLROnPlateau(patience=0), "patience must be a whole number >= 1"),
-    "mode": (lambda: Target(1, mode="up"), "Target: mode must be auto, min or max, got 'up'"),
+    "mode": (lambda: Target(1, mode="up"), "Target: mode must be one of 'auto', 'min' or 'max', got 'up'"),
     "start": (lambda: pel.AverageWeights(-1), "AverageWeights: start must be a whole number >= 0"),
 }
 

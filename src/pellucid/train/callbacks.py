@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..checks import hint_options, wrong
+from ..checks import choice, hint_options, number, whole, wrong
 from ..errors import ArgumentError
 from ..graph import GraphError
 from ..hints import close, find
@@ -84,17 +84,15 @@ class Monitor:
     def __init__(
         self, owner: Callback, monitor: str, mode: str = "auto", min_delta: float = 0.0, called: str = "monitor"
     ) -> None:
-        self.owner, self.name, self.min_delta = type(owner).__name__, monitor, min_delta
+        self.owner, self.name = type(owner).__name__, monitor
         if not isinstance(monitor, str):
             patient = isinstance(monitor, int) and "patience" in inspect.signature(type(owner)).parameters
             hint = f"a number of epochs is given by its name, patience={monitor!r}" if patient else ""
             raise wrong(
                 owner, called, "the name of a number that epochs report, such as 'val_loss'", monitor, hint=hint
             )
-        if mode not in ("auto", "min", "max"):
-            raise ArgumentError(f"{self.owner}: mode must be auto, min or max, got {mode!r}")
-        if not min_delta >= 0:
-            raise ArgumentError(f"{self.owner}: min_delta must be >= 0, got {min_delta!r}")
+        choice(owner, "mode", mode, among=("auto", "min", "max"))
+        self.min_delta = number(owner, "min_delta", min_delta, least=0)
         larger = mode == "max" or (mode == "auto" and larger_is_better(monitor))
         self.sign = -1 if larger else 1
 
@@ -146,10 +144,10 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        must(self, "factor", factor, 0 < factor < 1, "between 0 and 1")
-        must(self, "patience", patience, patience >= 1, "a whole number >= 1")
-        must(self, "cooldown", cooldown, cooldown >= 0, "a whole number >= 0")
-        must(self, "min_lr", min_lr, min_lr >= 0, "a number >= 0")
+        factor = number(self, "factor", factor, above=0, below=1)
+        patience = whole(self, "patience", patience, least=1)
+        cooldown = whole(self, "cooldown", cooldown, least=0)
+        min_lr = number(self, "min_lr", min_lr, least=0)
         self.monitor, self.factor, self.patience = Monitor(self, monitor, mode, min_delta), factor, patience
         self.cooldown, self.min_lr = cooldown, min_lr
         self.mode, self.min_delta = mode, min_delta
@@ -180,7 +178,7 @@ class AverageWeights(Callback):
     remembers = ("total", "count")
 
     def __init__(self, start: int = 0) -> None:
-        must(self, "start", start, start >= 0, "a whole number >= 0")
+        start = whole(self, "start", start, least=0)
         self.start = start
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -202,9 +200,3 @@ class AverageWeights(Callback):
             means = {name: total / self.count for name, total in self.total.items() if name in trained}
             self.model.set_parameters(means)
             self.model.update_statistics()
-
-
-def must(callback: Callback, name: str, given: Any, right: bool, expected: str) -> None:
-    """Raise `ArgumentError` for an argument that is not right."""
-    if not right or isinstance(given, bool):
-        raise ArgumentError(f"{type(callback).__name__}: {name} must be {expected}, got {given!r}")

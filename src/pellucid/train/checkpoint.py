@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..checks import number, whole
 from ..data import DataError
 from ..errors import ArgumentError
 from ..graph import GraphError
@@ -65,11 +66,8 @@ class Checkpoint(Callback):
         mode: str = "auto",
     ) -> None:
         for name, value in (("steps", steps), ("epochs", epochs), ("keep", keep)):
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= 1):
-                raise ArgumentError(f"Checkpoint: {name} must be a whole number >= 1, got {value!r}")
-        if minutes is not None and not 0 < minutes < float("inf"):
-            raise ArgumentError(f"Checkpoint: minutes must be a number > 0, got {minutes!r}")
+            whole(self, name, value, optional=True)
+        number(self, "minutes", minutes, above=0, optional=True)
         self.folder, self.steps, self.minutes, self.keep, self.best = Path(folder), steps, minutes, keep, best
         self.epochs = 1 if steps is minutes is epochs is None else epochs
         self.monitor = Monitor(self, "" if best is None else best, mode, called="best")

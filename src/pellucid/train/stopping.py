@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .callbacks import Callback, Monitor, must
+from ..checks import number, whole, wrong
+from .callbacks import Callback, Monitor
 from .stepping import gradients
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Epochs(StoppingRule):
     """Stop after n epochs of this fit; with ``&``, not before. Lecture 002: the maximum number of epochs."""
 
     def __init__(self, epochs: int) -> None:
-        must(self, "epochs", epochs, epochs >= 1, "a whole number >= 1")
+        epochs = whole(self, "epochs", epochs, least=1)
         self.epochs = epochs
 
     def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
@@ -122,8 +123,8 @@ class GradientNorm(StoppingRule):
     """
 
     def __init__(self, below: float, every: int = 1) -> None:
-        must(self, "below", below, below > 0, "a number > 0")
-        must(self, "every", every, every >= 1, "a whole number >= 1")
+        below = number(self, "below", below, above=0)
+        every = whole(self, "every", every, least=1)
         self.below, self.every, self.norm = below, every, math.nan
 
     def met(self, epoch: int, logs: dict[str, Any]) -> str | None:
@@ -149,8 +150,8 @@ class SmallChange(StoppingRule):
     remembers = ("last", "wait")
 
     def __init__(self, below: float, monitor: str = "loss", patience: int = 1, relative: bool = False) -> None:
-        must(self, "below", below, below > 0, "a number > 0")
-        must(self, "patience", patience, patience >= 1, "a whole number >= 1")
+        below = number(self, "below", below, above=0)
+        patience = whole(self, "patience", patience, least=1)
         self.below, self.monitor, self.patience = below, Monitor(self, monitor), patience
         self.relative = relative
 
@@ -176,9 +177,10 @@ class TimeLimit(StoppingRule):
 
     def __init__(self, seconds: float | None = None, minutes: float | None = None) -> None:
         one = (seconds is None) != (minutes is None)
-        must(self, "the time", (seconds, minutes), one, "seconds=... or minutes=..., one of them")
+        if not one:
+            raise wrong(self, "the time", "seconds=... or minutes=..., one of them", (seconds, minutes))
         self.seconds = seconds if seconds is not None else 60 * (minutes or 0)
-        must(self, "the time", self.seconds, self.seconds > 0, "a number > 0")
+        number(self, "the time", self.seconds, above=0)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.start = self.mark = time.monotonic()
@@ -236,9 +238,8 @@ class EarlyStopping(StoppingRule):
         restore_best_weights: bool = True,
         start_from_epoch: int = 0,
     ) -> None:
-        what = "a whole number >= 1 (1 stops at the first epoch that is not better)"
-        must(self, "patience", patience, patience >= 1, what)
-        must(self, "start_from_epoch", start_from_epoch, start_from_epoch >= 0, "a whole number >= 0")
+        patience = whole(self, "patience", patience, hint="1 stops at the first epoch that is not better")
+        start_from_epoch = whole(self, "start_from_epoch", start_from_epoch, least=0)
         self.monitor, self.patience = Monitor(self, monitor, mode, min_delta), patience
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
         self.min_delta, self.mode = min_delta, mode

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from ...errors import ArgumentError
+from ...checks import whole
 from ..batches import middle_of
 from ..callbacks import Callback
 from ..parts import Part
@@ -41,9 +41,7 @@ class Doctor(Callback):
     """
 
     def __init__(self, every: int = 5, rows: int = limits.ROWS) -> None:
-        if not isinstance(every, int) or every < 1 or not isinstance(rows, int) or rows < 2:
-            raise ArgumentError(f"Doctor: every must be a whole number >= 1 and rows >= 2, got {every!r} and {rows!r}")
-        self.every, self.rows = every, rows
+        self.every, self.rows = whole(self, "every", every), whole(self, "rows", rows, least=2)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.findings: list[Finding] = []
