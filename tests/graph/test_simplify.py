@@ -113,7 +113,8 @@ STEPS = {
 def test_training_steps(name, weight):
     net, loss, optimizer, target = STEPS[name]
     specs, metrics = {"x": Spec((6,), "float32")}, as_metrics(["accuracy"] if target is CLASSES else ["mae"])
-    step = programs.training_step(net, specs, "one", target, weight, as_loss(loss), metrics, optimizer, "float32")
+    spec = programs.NetSpec(net, specs, "one", "float32")
+    step = programs.training_step(spec, programs.Task(target, weight, as_loss(loss), metrics), optimizer)
     rng = np.random.default_rng(0)
     state = {k: np.asarray(rng.uniform(0.1, 0.9, v.shape) * (9 if v.dtype[0] != "f" else 1), v.dtype)
              for k, v in step.state.items()}  # fmt: skip
@@ -231,17 +232,8 @@ def test_an_output_that_is_an_input_and_state_that_keeps_its_value():
 
 
 def test_simplifying_again_is_no_harm():
-    step = programs.training_step(
-        STEPS["Adam"][0],
-        {"x": Spec((6,), "float32")},
-        "one",
-        VALUES,
-        None,
-        as_loss("mse"),
-        {},
-        optim.Adam(),
-        "float32",
-    )
+    spec = programs.NetSpec(STEPS["Adam"][0], {"x": Spec((6,), "float32")}, "one", "float32")
+    step = programs.training_step(spec, programs.Task(VALUES, None, as_loss("mse"), {}), optim.Adam())
     once = simplify(step)
     assert len(simplify(once).order) <= len(once.order) < len(step.order)
 
