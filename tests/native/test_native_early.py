@@ -198,7 +198,7 @@ def test_it_can_be_turned_off(text, quick, monkeypatch, compiled):
 def test_a_wrong_setting(monkeypatch):
     monkeypatch.setenv("PELLUCID_EARLY", "yes")
     x, y = data("one unit", 30)
-    with pytest.raises(pel.GraphError, match="PELLUCID_EARLY must be 0 or 1, got 'yes'"):
+    with pytest.raises(pel.ArgumentError, match="PELLUCID_EARLY must be 0 or 1, got 'yes'"):
         model_of("one unit").fit(x, y, epochs=1, verbose=0)
 
 
