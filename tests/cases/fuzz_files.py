@@ -70,7 +70,7 @@ class Reader(NamedTuple):
     sealed: bool = False
     said: Callable[[bytes], int] = lambda data: 0
     share: int = 4
-    allowed: tuple[type[BaseException], ...] = (pel.DataError, pel.GraphError)
+    allowed: tuple[type[BaseException], ...] = (pel.PellucidError,)
 
 
 # ---- how inputs are made --------------------------------------------------------------------------------------------

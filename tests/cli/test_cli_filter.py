@@ -72,7 +72,7 @@ def test_a_wide_blur_keeps_the_mean(folder):
         (["edge.png", "--kernel", ";"], "must have rows of equally many numbers"),
         (["edge.png", "--kernel", "1 nan"], "must have rows of equally many numbers"),
         (["edge.png", "--kernel", "gaussian", "--size", "4"], "size must be an odd whole number >= 1, got 4"),
-        (["edge.png", "--kernel", "gaussian", "--sigma", "0"], "sigma must be a number > 0, got 0.0"),
+        (["edge.png", "--kernel", "gaussian", "--sigma", "0"], "sigma must be a number > 0, or None, got 0.0"),
         (["edge.png", "--sigma", "2"], "--size and --sigma are for --kernel gaussian, not for sobel"),
         (["edge.png", "--out", "edge.png"], "edge.png is read by this command"),
         (["edge.png", "--out", "edges.txt"], "edges.txt: the name of the picture ends in .png or "),

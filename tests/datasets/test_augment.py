@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import ArgumentError, GraphError, nn
+from pellucid import nn
 from pellucid.data import Augment, DataError
 from pellucid.data.augment import draws, rotated
 from pellucid.train import batches
@@ -269,11 +269,11 @@ def test_divergence_counts_the_steps_of_the_epoch(executor, monkeypatch):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"shift": -1}, "shift must be a whole number >= 0, got .*; it counts pixels"),
-        ({"shift": 0.5}, "shift must be a whole number >= 0, got .*; it counts pixels"),
+        ({"shift": -1}, "shift must be a whole number of pixels"),
+        ({"shift": 0.5}, "shift must be a whole number of pixels"),
         ({"cutout": True}, "cutout must be"),
-        ({"rotation": 200}, r"rotation must be a number in \[0, 180\], got .*; it is in degrees"),
-        ({"rotation": -5}, r"rotation must be a number in \[0, 180\], got .*; it is in degrees"),
+        ({"rotation": 200}, "0 to 180 degrees"),
+        ({"rotation": -5}, "0 to 180 degrees"),
         ({"crop": 0}, "height, width"),
         ({"crop": (3.5, 3)}, "height, width"),
         ({"flip": "vertical"}, "flip must be True or False"),
@@ -281,7 +281,7 @@ def test_divergence_counts_the_steps_of_the_epoch(executor, monkeypatch):
     ],
 )
 def test_options(options, words):
-    with pytest.raises(ArgumentError, match=words):
+    with pytest.raises(DataError, match=words):
         Augment(**options)
 
 
@@ -306,10 +306,10 @@ def test_bad_use_in_fit():
         (Augment(crop=9), "larger than the pictures"),
     ):
         m = model(executor="native")
-        with pytest.raises((DataError, pel.GraphError, ArgumentError, GraphError), match=words):
+        with pytest.raises((DataError, pel.GraphError), match=words):
             m.fit(X, Y, batch_size=40, augment=augment, verbose=0)
     twins = pel.Model(lambda a, b: nn.Dense(3)(nn.Flatten()(a + b)), "cross_entropy")
-    with pytest.raises(pel.ArgumentError, match="several inputs"):
+    with pytest.raises(pel.GraphError, match="several inputs"):
         twins.fit((X, X), Y, augment=Augment(), verbose=0)
     x = X.astype(np.float32)
     x[3, 0, 0, 0] = np.nan  # outside of the middle

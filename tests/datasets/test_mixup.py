@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pellucid import ArgumentError, Model, nn, optim
+from pellucid import GraphError, Model, nn, optim
 from pellucid.data import Augment, DataError, Mixup
 from pellucid.train import batches
 
@@ -141,5 +141,5 @@ BAD = {
 
 @pytest.mark.parametrize("make, text", BAD.values(), ids=list(BAD))
 def test_bad_input(make, text):
-    with pytest.raises((ArgumentError, DataError), match=text):
+    with pytest.raises((DataError, GraphError), match=text):
         make()

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import checked, flag, number, whole
 from ..errors import DataError
 from ..ops.elementwise import threefry
 from ..ops.xp import xp
-from .dataset import height_width
 
 DRAWS = ("angle", "top", "left", "flip", "flip_vertical", "cutout_row", "cutout_column")  # one number each a picture
 WORDS = (*DRAWS, "mix")  # what numbers are drawn for, by their place
@@ -36,8 +34,8 @@ class Augment:
     - ``cutout``: a square of n pixels, centered anywhere, is blanked. DeVries and Taylor, arXiv 1708.04552, 2017.
 
     What comes in from outside a picture, and a cut-out square, has the value ``fill``. The dtype stays; bytes are
-    rounded. A function ``augment(x, rows, seed, epoch)`` of your own will do for `fit`, too. Raises
-    `ArgumentError` for changes that cannot be, `DataError` for arrays that are not pictures.
+    rounded. A function ``augment(x, rows, seed, epoch)`` of your own will do for `fit`, too. Raises `DataError` for
+    changes that cannot be, and for arrays that are not pictures.
 
     >>> x = np.arange(8, dtype="uint8").reshape(2, 1, 1, 4)  # two pictures of one row
     >>> [Augment(flip=True)(x, rows=[0, 1], seed=0, epoch=e).tolist() for e in (0, 1)]
@@ -55,11 +53,19 @@ class Augment:
     fill: float = 0
 
     def __post_init__(self) -> None:
-        checked(self, whole, "shift", "cutout", least=0, hint="it counts pixels")
-        checked(self, number, "rotation", least=0, most=180, hint="it is in degrees")
-        checked(self, flag, "flip", "flip_vertical")
-        checked(self, number, "fill")
-        checked(self, height_width, "crop")
+        for name in ("shift", "cutout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+                raise DataError(f"Augment: {name} must be a whole number of pixels, 0 or more, got {value!r}")
+        if not 0 <= self.rotation <= 180:
+            raise DataError(f"Augment: rotation must be 0 to 180 degrees, got {self.rotation!r}")
+        for name in ("flip", "flip_vertical"):
+            if not isinstance(getattr(self, name), bool):
+                raise DataError(f"Augment: {name} must be True or False, got {getattr(self, name)!r}")
+        crop = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        object.__setattr__(self, "crop", crop)
+        if crop is not None and ([type(n) for n in crop] != [int, int] or min(crop) < 1):
+            raise DataError(f"Augment: crop must be a number of pixels or (height, width), got {self.crop!r}")
 
     def __call__(self, x: np.ndarray, rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Changed copies of pictures, as the samples number ``rows`` are changed in this epoch."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import whole
 from ..errors import DataError
 from .dataset import Dataset, class_of, listed
 from .table import refuse_streams
@@ -86,14 +85,14 @@ def undersample(y: Any, seed: int = 0) -> np.ndarray:
 
 
 def _even(y: Any, seed: int, size: Any) -> np.ndarray:
-    labels, seed = _labels(y), whole("oversample" if size is max else "undersample", "seed", seed, least=0)
+    labels = _labels(y)
     random = np.random.default_rng(seed)
     of_class = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     wanted = size(map(len, of_class))
     rows = []
     for own in of_class:
-        times, more = divmod(wanted, len(own))
-        rows += [own] * times + [random.choice(own, more, replace=False)]
+        whole, more = divmod(wanted, len(own))
+        rows += [own] * whole + [random.choice(own, more, replace=False)]
     return random.permutation(np.concatenate(rows))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import number, whole, wholes, wrong
 from ..errors import DataError
 from .padding import as_sequences, padded
 
@@ -46,8 +45,8 @@ class Buckets:
       ``boundaries=other.boundaries``.
     - ``batch_size``: samples a step. ``value``: what inputs are padded with.
 
-    Raises `DataError` for sequences of length 0, and labels that are longer or shorter than their inputs,
-    `ArgumentError` for boundaries that do not ascend.
+    Raises `DataError` for sequences of length 0, labels that are longer or shorter than their inputs, and boundaries
+    that do not ascend.
 
     >>> buckets = Buckets([[5, 2], [7], [1, 2, 3, 4, 5]], [0, 1, 1], boundaries=[2, 4])
     >>> buckets
@@ -65,15 +64,15 @@ class Buckets:
         value: float = 0,
         target_value: float | None = None,
     ) -> None:
-        batch_size, value = whole("Buckets", "batch_size", batch_size), number("Buckets", "value", value)
-        target_value = number("Buckets", "target_value", target_value, optional=True)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise DataError(f"Buckets: batch_size must be a whole number >= 1, got {batch_size!r}")
         inputs = {name: as_sequences(s, f"{name} sequence") for name, s in _named(x).items()}
         n = {name: len(arrays) for name, arrays in inputs.items()}
         if len(set(n.values())) > 1:
             raise DataError(f"Buckets: the inputs differ in their number of sequences: {n}")
         steps = {name: np.array([len(a) for a in arrays]) for name, arrays in inputs.items()}
         lengths = np.max(list(steps.values()), axis=0)  # (n,)
-        self.batch_size, self.boundaries = batch_size, _boundaries(boundaries, lengths)
+        self.batch_size, self.boundaries = int(batch_size), _boundaries(boundaries, lengths)
         targets = None if y is None else as_targets(y, steps, target_value)
         filler = NO_CLASS if target_value is None else target_value
         self.per_step = isinstance(targets, list)
@@ -125,10 +124,11 @@ def _boundaries(given: Sequence[int] | None, lengths: np.ndarray) -> tuple[int, 
     """The boundaries as given, checked; by default four, at certain shares of the samples."""
     if given is None:
         return tuple(np.unique(np.quantile(lengths, SHARES, method="higher")).tolist())
-    ends = wholes("Buckets", "boundaries", list(given) if isinstance(given, Iterable) else given)
-    if not ends or any(a >= b for a, b in itertools.pairwise(ends)):
-        raise wrong("Buckets", "boundaries", "lengths that ascend, such as [10, 20, 40]", given)
-    return ends
+    ends = list(given)
+    whole = all(isinstance(b, (int, np.integer)) and b >= 1 for b in ends)
+    if not ends or not whole or any(a >= b for a, b in itertools.pairwise(ends)):
+        raise DataError(f"Buckets: boundaries must be lengths that ascend, such as [10, 20, 40], got {given!r}")
+    return tuple(map(int, ends))
 
 
 def as_targets(

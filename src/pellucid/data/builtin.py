@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checks import flag, number, whole
+from ..errors import DataError
 from .dataset import Dataset, digit_names
 
 
@@ -20,7 +20,6 @@ def digits(images: bool = False) -> Dataset:
     """
     from sklearn.datasets import load_digits
 
-    flag("digits", "images", images)
     bunch = load_digits()
     x = (bunch.data / 16).astype(np.float32)  # gray levels 0..16, exact in float32
     y = bunch.target.astype(np.int64)
@@ -47,7 +46,7 @@ def moons(n: int = 200, noise: float = 0.1, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import make_moons
 
-    _check("moons", n, 2, noise, seed)
+    _check("moons", n, 2, noise)
     return _plane("moons", *make_moons(n, noise=noise, random_state=seed))
 
 
@@ -60,7 +59,7 @@ def circles(n: int = 200, noise: float = 0.05, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import make_circles
 
-    _check("circles", n, 2, noise, seed)
+    _check("circles", n, 2, noise)
     return _plane("circles", *make_circles(n, noise=noise, factor=0.5, random_state=seed))
 
 
@@ -73,8 +72,7 @@ def spirals(n: int = 200, noise: float = 0.02, seed: int = 0, arms: int = 2, tur
     >>> y.tolist(), np.hypot(*x.T).round(2).tolist()
     ([0, 0, 0, 1, 1, 1], [0.0, 0.5, 1.0, 0.0, 0.5, 1.0])
     """
-    _check("spirals", n, arms, noise, seed)
-    turns = number("spirals", "turns", turns)
+    _check("spirals", n, arms, noise)
     sizes = [n // arms + (j < n % arms) for j in range(arms)]
     arm = np.repeat(np.arange(arms), sizes)
     radius = np.concatenate([np.linspace(0, 1, size) for size in sizes])
@@ -91,7 +89,7 @@ def blobs(n: int = 200, noise: float = 1.0, seed: int = 0, classes: int = 3) -> 
     """
     from sklearn.datasets import make_blobs
 
-    _check("blobs", n, classes, noise, seed)
+    _check("blobs", n, classes, noise)
     return _plane("blobs", *make_blobs(n, centers=classes, cluster_std=noise, random_state=seed)[:2])
 
 
@@ -100,8 +98,10 @@ def _plane(name: str, x, y) -> Dataset:
     return Dataset(np.asarray(x, np.float32), y, digit_names(int(y.max()) + 1), ("x1", "x2"), name)
 
 
-def _check(name: str, n: int, classes: int, noise: float, seed: int) -> None:
-    least = whole(name, "arms" if name == "spirals" else "classes", classes)
-    whole(name, "n", n, least=least, hint=f"at least one point is expected for each of the {classes} classes")
-    number(name, "noise", noise, least=0, hint="it is a standard deviation")
-    whole(name, "seed", seed, least=0)
+def _check(name: str, n: int, classes: int, noise: float) -> None:
+    if classes < 1:
+        raise DataError(f"{name}: got {classes} classes, expected at least 1")
+    if n < classes:
+        raise DataError(f"{name}: got n={n}, expected at least one point for each of the {classes} classes")
+    if not 0 <= noise < np.inf:
+        raise DataError(f"{name}: got noise={noise}, expected a standard deviation of 0 or more")

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..checks import flag, whole
 from ..deprecation import deprecated
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 from .tokens import SPECIAL, Tokenizer, check_fields, checked_special
 
 BYTES = 256
@@ -40,12 +39,13 @@ class BytePairs(Tokenizer):
         lower: bool = False,
         special: Sequence[str] = (SPECIAL[0], SPECIAL[2], SPECIAL[3]),
     ) -> None:
-        self.lower, self.special = flag("BytePairs", "lower", lower), checked_special(special)
+        self.lower, self.special = bool(lower), checked_special(special)
         if self.unknown is not None:
-            raise ArgumentError("BytePairs: leave '<unk>' out of special, as every text can be written in bytes")
+            raise DataError("BytePairs: leave '<unk>' out of special, as every text can be written in bytes")
         least = BYTES + len(self.special)
-        needed = f"it has {BYTES} bytes and {len(self.special)} special tokens"
-        vocab_size = whole("BytePairs", "vocab_size", vocab_size, least=least, hint=needed)
+        if not isinstance(vocab_size, int) or vocab_size < least:
+            raise DataError(f"BytePairs: vocab_size must be {least} or more, {BYTES} bytes and {len(self.special)} "
+                            f"special tokens, got {vocab_size!r}")  # fmt: skip
         bpe = library()
         level = bpe.pre_tokenizers.ByteLevel
         trainer = bpe.trainers.BpeTrainer(

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import choice, flag, text
 from ..errors import DataError
 from .dataset import Dataset, as_pixels, check_pixel_type, digit_names, listed
 from .files import arrays_of, reading
@@ -44,8 +43,6 @@ def cifar(
     Dataset 'cifar test': x (1, 3, 32, 32) float32, y (1,) int64, 10 classes
     """
     check_pixel_type("cifar", dtype)
-    text("cifar", "part", part)
-    flag("cifar", "coarse", coarse)
     path = Path(given(path, "cifar", CIFAR))
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; {CIFAR}")
@@ -57,7 +54,8 @@ def cifar(
 
 def _records(path: Path, part: str, coarse: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The binary version: pixels (n, 3, 32, 32) uint8, labels (n,), the names of the classes."""
-    choice("cifar", "part", part, among=TEN)
+    if part not in TEN:
+        raise DataError(f"cifar: part is {part!r}, expected 'train' or 'test'")
     files = _contents(path, [*TEN[part], *HUNDRED[part], *NAMES.values()])
     ten = any(name in files for name in TEN[part])
     wanted = (TEN if ten else HUNDRED)[part]

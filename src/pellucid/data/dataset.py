@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from ..checks import choice, wholes, wrong
 from ..errors import DataError
 from ..reprs import html_table
 
@@ -183,19 +181,9 @@ def listed(items: Iterable[object], most: int = 5) -> str:
 
 
 def check_pixel_type(caller: str, dtype: str) -> None:
-    """`ArgumentError` for anything else than the two forms in which pixels are given."""
-    choice(caller, "dtype", dtype, among=("float32", "uint8"), hint="float32 is 0..1, uint8 is 0..255")
-
-
-def height_width(owner: Any, name: str, size: Any) -> tuple[int, int] | None:
-    """The check of a size of pictures: (height, width), one number for a square, or None."""
-    if size is None:
-        return None
-    try:
-        high, wide = wholes(owner, name, size) * (2 if isinstance(size, Integral) else 1)
-    except ValueError:
-        raise wrong(owner, name, "a whole number of pixels, or (height, width)", size, optional=True) from None
-    return high, wide
+    """`DataError` for anything else than the two forms in which pixels are given."""
+    if dtype not in ("float32", "uint8"):
+        raise DataError(f"{caller}: dtype is {dtype!r}, expected 'float32' (0..1) or 'uint8' (0..255)")
 
 
 def as_pixels(array: np.ndarray, dtype: str) -> np.ndarray:

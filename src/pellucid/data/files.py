@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DataError, PellucidError
+from ..errors import DataError
 from .dataset import listed
 
 BLOCK = 1 << 18
@@ -35,7 +35,7 @@ def reading(path: str | PathLike[str], what: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (PellucidError, ImportError):
+    except (DataError, ImportError):
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file or folder") from None
@@ -133,8 +133,8 @@ def checked_text(path: str | PathLike[str], data: bytes, encoding: str, advice: 
         if not isinstance(text, str):
             raise LookupError
     except LookupError:
-        raise ArgumentError(f"{path}: there is no encoding {encoding!r}; expected one that Python knows, such as "
-                            "'utf-8', 'cp1252' or 'utf-16'") from None  # fmt: skip
+        raise DataError(f"{path}: there is no encoding {encoding!r}; expected one that Python knows, such as 'utf-8', "
+                        "'cp1252' or 'utf-16'") from None  # fmt: skip
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         place = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import choice, flag
 from ..errors import DataError
 from .dataset import Dataset, as_pixels, digit_names
 from .files import BLOCK, opened
@@ -77,8 +76,8 @@ def mnist(folder: str | PathLike[str] | None = None, part: str = "train", images
     """
     folder = given(folder, "mnist", MNIST)
     prefixes = {"train": "train", "test": "t10k"}
-    choice("mnist", "part", part, among=prefixes)
-    flag("mnist", "images", images)
+    if part not in prefixes:
+        raise DataError(f"mnist: part is {part!r}, expected 'train' or 'test'")
     pictures = _find(Path(folder), f"{prefixes[part]}-images", 3)
     labels = _find(Path(folder), f"{prefixes[part]}-labels", 1)
     x, y = _ubyte(pictures, 3), _ubyte(labels, 1)

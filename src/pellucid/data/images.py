@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import flag
 from ..deprecation import deprecated
 from ..errors import DataError
-from .dataset import Dataset, as_pixels, check_pixel_type, height_width, listed
+from .dataset import Dataset, as_pixels, check_pixel_type, listed
 
 
 @deprecated("grey", "gray", since="0.1")
@@ -45,9 +44,7 @@ def images(
         import PIL  # noqa: F401
     except ImportError:
         raise DataError("images() needs Pillow: pip install 'pellucid[images]'") from None
-    pixels_of = height_width("images", "size", size)
-    skip_bad = flag("images", "skip_bad", skip_bad)
-    gray = None if gray is None else flag("images", "gray", gray)
+    height_width = _checked_size(size)
     check_pixel_type("images", dtype)
     classes = _classes(Path(folder))
     pictures: list[tuple[Path, int, Any]] = []
@@ -55,7 +52,7 @@ def images(
     for label, subfolder in enumerate(classes):
         for file in _visible(subfolder):
             try:
-                pictures.append((file, label, _read(file, pixels_of)))
+                pictures.append((file, label, _read(file, height_width)))
             except ValueError as error:
                 bad.append(f"{file.relative_to(folder)} ({error})")
     if bad and not skip_bad:
@@ -66,13 +63,20 @@ def images(
     if empty := [sub.name for label, sub in enumerate(classes) if label not in labels]:
         raise DataError(f"{folder}: no pictures in {listed(empty)}; expected some in the subfolder of each class")
 
-    if pixels_of is None:
+    if height_width is None:
         _check_same_size(folder, pictures)
     if gray is None:
         gray = all(picture.mode == "L" for _, _, picture in pictures)
     pixels = np.stack([_pixels(picture, gray) for _, _, picture in pictures])  # (n, C, H, W) uint8
     names = tuple(subfolder.name for subfolder in classes)
     return Dataset(as_pixels(pixels, dtype), labels, names, name=Path(folder).resolve().name)
+
+
+def _checked_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    pair = (size, size) if isinstance(size, int) else size
+    if pair is not None and (len(pair) != 2 or min(pair) < 1):
+        raise DataError(f"images: size is {size!r}, expected a number of pixels or (height, width)")
+    return pair
 
 
 def _classes(folder: Path) -> list[Path]:

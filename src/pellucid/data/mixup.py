@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import checked, number, wrong
 from ..errors import DataError
 from .augment import draws
 
@@ -41,10 +40,11 @@ class Mixup:
     mixes = True  # targets are mixed too
 
     def __post_init__(self) -> None:
-        checked(self, number, "alpha", above=0)
+        if not isinstance(self.alpha, (int, float)) or isinstance(self.alpha, bool) or not 0 < self.alpha < np.inf:
+            raise DataError(f"Mixup: alpha must be a number > 0, got {self.alpha!r}")
         if self.augment is not None and (not callable(self.augment) or getattr(self.augment, "mixes", False)):
-            wanted = "data.Augment(...) or a function of (x, rows, seed, epoch)"
-            raise wrong(self, "augment", wanted, self.augment, optional=True)
+            raise DataError("Mixup: augment must be data.Augment(...) or a function of (x, rows, seed, epoch), got "
+                            f"{self.augment!r}")  # fmt: skip
 
     def samples(self, arrays: dict[str, np.ndarray], rows: np.ndarray, seed: int, epoch: int) -> dict[str, np.ndarray]:
         """Mixed samples: ``arrays`` are all of them, "x", "y" and perhaps "weight"; ``rows`` those that are asked."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import choice, number
+from ..errors import DataError
 from .dataset import listed
 from .table import as_table
 
@@ -84,8 +84,11 @@ def bounds(x: np.ndarray, method: str = "iqr", threshold: float | None = None) -
     >>> [b.tolist() for b in bounds(np.array([[0.0], [1.0], [2.0], [3.0], [4.0]]), "robust_z")]
     [[-3.1891], [7.1891]]
     """
-    usual = METHODS[choice("outliers", "method", method, among=METHODS)]
-    far = usual if threshold is None else number("outliers", "threshold", threshold, above=0)
+    if method not in METHODS:
+        raise DataError(f"outliers: method must be {' or '.join(map(repr, METHODS))}, got {method!r}")
+    far = METHODS[method] if threshold is None else threshold
+    if not far > 0:
+        raise DataError(f"outliers: threshold must be a number > 0, got {threshold!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns that are empty
         if method == "iqr":

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import choice, number, whole
 from ..errors import DataError
 from .dataset import listed
 
@@ -41,18 +40,20 @@ def pad_sequences(
     Traceback (most recent call last):
     pellucid.errors.DataError: sequence 1 has 2 steps, but its input has 1; expected a label for each step
     """
-    side = choice("pad_sequences", "side", side, among=SIDES)
-    truncate = choice("pad_sequences", "truncate", truncate, among=(*SIDES, None))
-    value = number("pad_sequences", "value", value)
+    for name, given, allowed in (("side", side, SIDES), ("truncate", truncate, (*SIDES, None))):
+        if given not in allowed:
+            raise DataError(f"pad_sequences: {name} is {given!r}, expected {' or '.join(map(repr, allowed))}")
     arrays = as_sequences(sequences)
     if like is not None:
         check_alike(arrays, as_sequences(like, "like"))
     longest = max(range(len(arrays)), key=lambda i: len(arrays[i]))
-    length = len(arrays[longest]) if length is None else whole("pad_sequences", "length", length)
+    length = len(arrays[longest]) if length is None else length
+    if not isinstance(length, (int, np.integer)) or length < 1:
+        raise DataError(f"pad_sequences: length must be a whole number >= 1, got {length!r}")
     if truncate is None and len(arrays[longest]) > length:
         raise DataError(f"sequence {longest} has {len(arrays[longest])} steps, more than length={length}; give "
                         "truncate='after' to cut the ends off, or a greater length")  # fmt: skip
-    return padded(arrays, length, value, side, truncate or "after")
+    return padded(arrays, int(length), value, side, truncate or "after")
 
 
 def padded(

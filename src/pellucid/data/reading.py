@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from ..checks import choice, wrong
-from ..errors import ArgumentError
+from ..errors import DataError
 
 # mean "no number": in columns of numbers and dates alone, since elsewhere NA may be Namibia and null a class
 MISSING = frozenset(["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-", "."])
@@ -42,21 +41,22 @@ class Reading:
     def __post_init__(self) -> None:
         for name in ("categorical", "numeric"):
             if isinstance(value := getattr(self, name), str):
-                raise wrong("", name, f"a list of columns, for example [{value!r}]", value)
+                raise DataError(f"{name} must be a list of columns, for example [{value!r}], got {value!r}")
         if isinstance(self.missing, str):
-            raise wrong("", "missing", f"a list of words, for example [{self.missing!r}]", self.missing)
+            raise DataError(f"missing must be a list of words, for example [{self.missing!r}], got {self.missing!r}")
         if not isinstance(self.dates, Mapping):
             named = (self.dates,) if isinstance(self.dates, str) else self.dates
             object.__setattr__(self, "dates", dict.fromkeys(named, ""))
         said = [*self.categorical, *self.numeric, *self.dates]
         if twice := sorted({name for name in said if said.count(name) > 1}):
-            raise ArgumentError(
+            raise DataError(
                 f"column {twice[0]!r} is said to be of two kinds; expected one of categorical, numeric, dates"
             )
-        choice("", "decimal", self.decimal, among=(".", ","))
-        choice("", "thousands", self.thousands, among=("", ".", ",", " ", "'", "_"))
+        if self.decimal not in (".", ",") or self.thousands not in ("", ".", ",", " ", "'", "_"):
+            raise DataError("decimal must be '.' or ',', thousands one of '.', ',', ' ', an apostrophe, '_' or '', "
+                            f"got {self.decimal!r} and {self.thousands!r}")  # fmt: skip
         if self.decimal == self.thousands:
-            raise ArgumentError(f"decimal and thousands are both {self.decimal!r}; expected different signs")
+            raise DataError(f"decimal and thousands are both {self.decimal!r}; expected different signs")
 
     @property
     def words(self) -> frozenset[str]:

@@ -6,14 +6,12 @@ Imports numpy; scikit-learn to draw.
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import wrong
 from ..deprecation import deprecated
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 from .dataset import Dataset, drawn, has_classes, no_targets, taken_apart
 from .table import Table, refuse_streams
 
@@ -68,9 +66,9 @@ def split(
     if len(x) != n:
         raise DataError(f"split: x has {len(x)} samples and y has {n}; expected as many")
     if stratify and (groups is not None or time_ordered):
-        raise ArgumentError("split: stratify goes neither with groups nor with time_ordered")
+        raise DataError("split: stratify goes neither with groups nor with time_ordered")
     if groups is not None and time_ordered:
-        raise ArgumentError("split: give groups or time_ordered, not both")
+        raise DataError("split: give groups or time_ordered, not both")
     if groups is not None and len(groups) != n:
         raise DataError(f"split: groups has {len(groups)} labels for {n} samples")
     classes = _come_again(labels) if stratify is None else stratify
@@ -108,12 +106,12 @@ def _come_again(y: np.ndarray) -> bool:
 
 def _size(name: str, asked: float | int, n: int) -> int:
     """How many samples (or groups) a part has."""
-    counts, is_number = isinstance(asked, Integral), isinstance(asked, Real) and not isinstance(asked, bool)
-    if not is_number or not (0 <= asked < 1 or (counts and asked >= 1)):
-        raise wrong("split", name, "a fraction between 0 and 1, or a number of samples", asked)
-    size = int(asked) if counts else round(asked * n)
+    whole = isinstance(asked, (int, np.integer)) and not isinstance(asked, bool)
+    if not (whole and asked >= 0) and not 0 <= asked < 1:
+        raise DataError(f"split: {name} must be a fraction between 0 and 1, or a number of samples, got {asked!r}")
+    size = int(asked) if whole else round(asked * n)
     if asked and not size:
-        raise ArgumentError(f"split: {name}={asked} of {n} is less than one")
+        raise DataError(f"split: {name}={asked} of {n} is less than one")
     return size
 
 

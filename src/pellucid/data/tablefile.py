@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 from .csvfile import names_of as csv_names
 from .csvfile import read_csv
 from .dataset import listed
@@ -55,7 +55,7 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None, **how: A
         return read_csv(path, delimiter, **how)
     if delimiter is not None or (of_csv := [name for name in OF_CSV if name in how and how[name] != OF_CSV[name]]):
         option = "delimiter" if delimiter is not None else of_csv[0]
-        raise ArgumentError(f"{option} is for CSV files, not for {path}")
+        raise DataError(f"{option} is for CSV files, not for {path}")
     with reading(path, f"a {kind} file"):
         table = READERS[kind](path)
     return as_said(replace(table, source=str(path)), Reading(**{k: v for k, v in how.items() if k not in OF_CSV}))

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import choice, flag, whole
 from ..deprecation import deprecated
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 LEVELS = {"characters": "character", "words": "word"}
@@ -130,10 +129,11 @@ class Vocabulary(Tokenizer):
         special: Sequence[str] = SPECIAL,
     ) -> None:
         self.level, self.lower, self.special = level, bool(lower), checked_special(special)
-        choice("Vocabulary", "level", level, among=LEVELS)
-        flag("Vocabulary", "lower", lower)
-        min_count = whole("Vocabulary", "min_count", min_count)
-        max_tokens = whole("Vocabulary", "max_tokens", max_tokens, optional=True)
+        if level not in LEVELS:
+            raise DataError(f"Vocabulary: level is {level!r}, expected {' or '.join(map(repr, LEVELS))}")
+        for name, value in (("min_count", min_count), ("max_tokens", 1 if max_tokens is None else max_tokens)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise DataError(f"Vocabulary: {name} must be a whole number >= 1, got {value!r}")
         counts: Counter[str] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(self.split(text))
@@ -203,7 +203,7 @@ def checked_special(special: Sequence[str]) -> tuple[str, ...]:
     """Special tokens in their order; an error for one that is not known."""
     given = (special,) if isinstance(special, str) else tuple(special)
     if unknown := [token for token in given if token not in SPECIAL]:
-        raise ArgumentError(f"special has {unknown[0]!r}, expected some of {', '.join(SPECIAL)}")
+        raise DataError(f"special has {unknown[0]!r}, expected some of {', '.join(SPECIAL)}")
     return tuple(token for token in SPECIAL if token in given)
 
 

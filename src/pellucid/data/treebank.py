@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from os import PathLike
 
-from ..checks import choice
 from ..errors import DataError
 from .text import read_text
 
@@ -26,7 +25,8 @@ def read_conllu(path: str | PathLike[str], tags: str = "upos") -> list[tuple[lis
     >>> read_conllu("rain.conllu")
     [(['It', 'rains'], ['PRON', 'VERB'])]
     """
-    choice("read_conllu", "tags", tags, among=TAGS)
+    if tags not in TAGS:
+        raise DataError(f"read_conllu: tags is {tags!r}, expected {', '.join(map(repr, TAGS))}")
     sentences: list[tuple[list[str], list[str]]] = []
     forms: list[str] = []
     found: list[str] = []

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import flag, whole
 from ..errors import DataError
 
 
@@ -31,7 +30,6 @@ def windows(
     >>> x.tolist(), y.tolist()
     ([[1, 2, 3], [4, 5, 6]], [[2, 3, 4], [5, 6, 7]])
     """
-    shifted = flag("windows", "shifted", shifted)
     step = (length if shifted else 1) if step is None else step
     s = _checked("windows", sequence, length=length, step=step, ahead=ahead)
     if len(s) < length + ahead:
@@ -75,7 +73,8 @@ def streams(sequence: Any, batch: int, length: int, ahead: int = 1) -> tuple[np.
 def _checked(caller: str, sequence: Any, **numbers: Any) -> np.ndarray:
     """The sequence as an array; an error for anything else, and for numbers that are not whole numbers from 1."""
     for name, value in numbers.items():
-        whole(caller, name, value)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise DataError(f"{caller}: {name} must be a whole number >= 1, got {value!r}")
     s = np.asarray(sequence)
     if s.ndim == 0 or s.dtype.kind not in "fiub":
         hint = "; encode text first: pellucid.data.Vocabulary" if s.dtype.kind in "US" else ""
