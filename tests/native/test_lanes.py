@@ -11,7 +11,7 @@ import pytest
 from llvmlite import binding as llvm
 from scipy import special
 
-from pellucid.executors.native.llvm import ir, lanes
+from pellucid.executors.native.llvm import ir, lanes, vector_math
 from pellucid.executors.native.llvm.lanes import Lanes, constant, fma, splat, xp
 from pellucid.executors.native.llvm.shuffles import horizontal_sum, horizontal_sums, transpose
 from pellucid.executors.reference import xp as reference
@@ -230,6 +230,7 @@ def test_cast(dtype, to, width):
 # ---- exp, log and the others ------------------------------------------------------------------------------------
 
 FUNCTIONS = {"exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "tanh": np.tanh, "erf": special.erf}
+APART = {"power", "fast_divide", "fast_sqrt"}  # with tests of their own
 LIMIT = {"float32": 2.0, "float64": 3.0}  # units in the last place
 HOSTS = {"as it is": {}, "no scalef": {"use_scalef": False}, "no fma": {"use_fma": False, "use_scalef": False}}
 
@@ -249,6 +250,10 @@ def errors(got, exact):
     finite = np.isfinite(got) & np.isfinite(wanted)
     difference = np.abs(got.astype(exact.dtype) - exact) / np.spacing(np.abs(wanted)).astype(exact.dtype)
     return np.where(finite, difference, np.where(same, 0, np.inf))
+
+
+def test_every_function_is_tested():
+    assert {*FUNCTIONS, *APART} == set(vector_math.FUNCTIONS), "give each its function by NumPy or SciPy, in FUNCTIONS"
 
 
 def points(dtype):

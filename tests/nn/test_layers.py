@@ -55,7 +55,7 @@ def test_whole_numbers_become_floats(name, dtype):
 def test_every_layer_is_in_the_cases():
     tried = {type(layer) for layer, *_ in CASES.values()} | ELSEWHERE
     layers = {v for v in vars(nn).values() if isinstance(v, type) and issubclass(v, nn.Layer)}
-    assert layers - {nn.Layer, nn.Recurrent} == tried
+    assert layers - {nn.Layer, nn.Recurrent} == tried, "give the layer a row in tests/cases/layer_cases.py"
 
 
 # ---- names, sharing, freezing -----------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """What adding things costs: one block or class each, here in the test itself, and it runs on every executor."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import pellucid as pel
 from pellucid import GraphError, Model, nn, ops, optim
 from pellucid.executors import EXECUTORS, get
-from pellucid.graph import PRIMITIVES
+from pellucid.graph import PRIMITIVES, primitive
 from pellucid.ops.elementwise import elementwise
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
@@ -53,6 +55,23 @@ def test_it_is_gone_afterwards():
 def test_a_name_is_given_once(softsign):
     with pytest.raises(ValueError, match="'softsign' is defined twice"):
         elementwise("softsign", lambda xp, x: x)
+
+
+def test_errors_say_what_machine_code_lacks():
+    x = pel.input("x", (4,), kind="shared")
+    cosine = elementwise("cosine", lambda xp, x: xp.cos(x))
+    backwards = primitive("backwards", rule=lambda x: (x.shape, x.dtype), forward=lambda xp, x: x[..., ::-1])
+    given = {"x": np.ones(4, "float32")}
+    try:
+        with pytest.raises(AttributeError, match=r"no xp\.cos, only abs, .*docs/extending\.md") as lacks:
+            get("native").compile(pel.Program([x], {"y": cosine(x)}))({}, given)
+        with pytest.raises(GraphError, match=r"no lowering of backwards: .*@register_lowering.*docs/extending\.md"):
+            get("native").compile(pel.Program([x], {"y": backwards(x)}))({}, given)
+    finally:
+        del PRIMITIVES["cosine"], PRIMITIVES["backwards"]
+    known = str(lacks.value).partition("only ")[2].partition(":")[0]
+    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+    assert known in " ".join(text.split()), "docs/extending.md lists the functions of xp in machine code"
 
 
 # ---- an activation, a layer, a loss, an optimizer ---------------------------------------------------------------

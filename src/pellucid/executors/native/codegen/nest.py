@@ -258,7 +258,8 @@ class Nest(Flow):
             return self.constant(a["value"], v.dtype)
         if p in LOWERINGS:
             return LOWERINGS[p](self, v, index, block)
-        raise GraphError(f"the native executor has no lowering of {p.name}")
+        raise GraphError(f"the native executor has no lowering of {p.name}: write one with @register_lowering, or give "
+                         "executor='reference' (docs/extending.md, An operation)")  # fmt: skip
 
     def width_of(self, v: Value, index: Sequence[Index]) -> int:
         """Lanes of a Value at an index: the samples', or the features' where they are in lanes."""

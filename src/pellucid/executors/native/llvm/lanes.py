@@ -279,7 +279,9 @@ class LaneNumPy:
     minimum = staticmethod(lambda a, b: _extreme("llvm.minimum", *meet(a, b)))
 
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
-        raise AttributeError(f"lanes have no {name!r}")
+        known = ", ".join(sorted(n for n in vars(type(self)) if n[0] != "_"))
+        raise AttributeError(f"the native executor has no xp.{name}, only {known}: write the formula with these, or "
+                             "give executor='reference' (docs/extending.md, An operation)")  # fmt: skip
 
     @staticmethod
     def abs(x: Lanes) -> Lanes:
