@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import DivergedError, GraphError, Model, data, nn, ops, optim
+from pellucid import ArgumentError, DivergedError, GraphError, Model, data, nn, ops, optim
 from pellucid.data import Buckets, DataError, pad_sequences
 from pellucid.train.batches import RUNS, mixed
 
@@ -302,7 +302,7 @@ FIT = {
 def test_options_that_do_not_go_with_buckets(case):
     options, *parts = case
     model = bag()
-    fails(lambda: model.fit(Buckets(SEQUENCES, LABELS), **options, verbose=0), *parts, error=GraphError)
+    fails(lambda: model.fit(Buckets(SEQUENCES, LABELS), **options, verbose=0), *parts, error=ArgumentError)
     assert model.traced is None and not model.state
 
 
@@ -314,7 +314,7 @@ def test_other_mistakes():
     fails(lambda: model.predict(buckets), "no weights yet", error=GraphError)
     model.fit(buckets, verbose=0)
     fails(lambda: model.evaluate(Buckets(SEQUENCES)), "x has no targets")
-    fails(lambda: model.evaluate(buckets, LABELS), "y does not go with Buckets", error=GraphError)
+    fails(lambda: model.evaluate(buckets, LABELS), "y does not go with Buckets", error=ArgumentError)
     fails(lambda: model.fit(buckets, validation_data=Buckets(SEQUENCES)), "validation_data has no targets")
     fails(lambda: model.layer_outputs(buckets), "x is Buckets", "pad_sequences")
     fails(lambda: model.fit(Buckets(SEQUENCES, LABELS + 1), verbose=0), "labels outside 0..1: 2")
