@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pellucid import data
+from pellucid import ArgumentError, data
 from pellucid.data import DataError
 
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def records(labels, columns=1):
 
 
 def fails(call, *parts):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((ArgumentError, DataError)) as caught:
         call()
     for part in parts:
         assert str(part) in str(caught.value), f"{part!r} is not in: {caught.value}"

@@ -706,7 +706,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_says_which_rows(bad, thre
 @pytest.mark.parametrize(("arrays", "rows", "batch", "error", "words"), [
     ({"x": X}, np.array([50]), 2, IndexError, "row 50 is outside the 50 samples"),
     ({"x": X}, np.array([-51]), 2, IndexError, "row -51"),
-    ({"x": X}, None, 0, pel.GraphError, "batch_size must be"),
+    ({"x": X}, None, 0, pel.ArgumentError, "batch_size must be"),
     ({"x": X[:, :1]}, None, 2, pel.GraphError, r"has shape \(50, 1\), expected n samples of shape \(2,\)"),
     ({}, None, 2, pel.GraphError, "number of samples"),
     ({"x": X, "y": X[:4]}, None, 2, pel.GraphError, "number of samples"),

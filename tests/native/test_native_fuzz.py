@@ -51,7 +51,7 @@ def agree(drawn: Drawn, width: int) -> None:
 
 def any_threads(run: native.Run, drawn: Drawn) -> None:
     """Three steps, the last one smaller where that is allowed: the same bits for 1 to 4 threads."""
-    rows = np.arange(3 * drawn.batch - (0 if run.fixed_batches else drawn.batch // 2)) % drawn.batch
+    rows = np.arange(3 * drawn.batch - (0 if run.executable.fixed_batches else drawn.batch // 2)) % drawn.batch
     bits = []
     for threads in (1, 2, 3, 4):
         run.threads, state = threads, dict(drawn.state)

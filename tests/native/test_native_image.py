@@ -83,7 +83,7 @@ def predicted(net, shape, **options):
     ours, expected = (m.predict(x[:1]) for m in models)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours, models[0].predict(x)[:1], rtol=1e-4, atol=1e-5)
-    return models[0]._compiled("predict", {"x": x}).executable.one_sample
+    return models[0].programs.compiled("predict", {"x": x}).executable.one_sample
 
 
 def test_residual_network():

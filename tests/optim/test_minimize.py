@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pellucid as pel
-from pellucid import GraphError, ops, optim, schedules
+from pellucid import ArgumentError, GraphError, ops, optim, schedules
 
 
 def rosenbrock(x):
@@ -42,5 +42,5 @@ def test_natively_the_same(name):
 def test_refused():
     with pytest.raises(GraphError, match=r"must give one number, got shape \(2,\); use ops.sum"):
         pel.minimize(lambda x: x * x, [1.0, 2.0])
-    with pytest.raises(GraphError, match="steps must be 0 or more, got -1"):
+    with pytest.raises(ArgumentError, match="steps must be 0 or more, got -1"):
         pel.minimize(lambda x: ops.sum(x), [1.0], steps=-1)

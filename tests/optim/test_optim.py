@@ -485,7 +485,7 @@ def test_find_learning_rate(tmp_path):
     assert (tmp_path / "rates.png").read_bytes()[:4] == b"\x89PNG"
     assert axes.get_xscale() == "log" and "suggestion" in axes.get_legend().get_texts()[0].get_text()
     for options, text in (({"low": 1, "high": 0.1}, "0 < low < high"), ({"steps": 2}, "steps must be 10 or more")):
-        with pytest.raises(GraphError, match=text):
+        with pytest.raises(ArgumentError, match=text):
             model.find_learning_rate(x, y, **options)
 
 
