@@ -176,7 +176,7 @@ ADVICE = [
     ("data.pad_sequences(['a text'])", "encode text first: pellucid.data.Vocabulary",
      "data.pad_sequences([data.Vocabulary(['a text']).encode('a text')])"),
     ("data.balance({0, 1})", "y = list(y)", "data.balance(list({0, 1}))"),
-    ("data.mnist('.', 'validation')", "part must be 'train' or 'test'", None),
+    ("data.mnist('.', 'validation')", "expected 'train' or 'test'", None),
 ]  # fmt: skip
 
 

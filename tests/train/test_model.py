@@ -333,7 +333,7 @@ def test_early_stopping_without_its_number():
     for patience in (-1, 0):
         with pytest.raises(ArgumentError, match="patience must be a whole number >= 1"):
             pel.EarlyStopping(patience=patience)
-    with pytest.raises(ArgumentError, match="min_delta must be >= 0"):
+    with pytest.raises(ArgumentError, match="min_delta must be a number >= 0"):
         pel.EarlyStopping(min_delta=-1)
 
 
