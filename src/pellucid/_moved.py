@@ -17,6 +17,8 @@ MOVED = {  # old name -> new name, of modules whose objects may be in somebody's
     "sklearn.nets": "sklearn.networks",
     "sklearn.neural": "sklearn.base",
     "sklearn.perceptron": "sklearn.mlp_programs",
+    "train.finder": "train.lr_finder",
+    "train.sampling": "train.mc_dropout",
 }
 
 

@@ -22,7 +22,7 @@ from ..ops.movement import (
     slice_of,
     transpose_of,
 )
-from ..ops.reduce import reduce_max, reduce_min, reduce_sum
+from ..ops.reduce import REDUCTIONS
 from .layer import trace
 from .scope import Traced
 
@@ -245,10 +245,9 @@ def _first(v: Value, given: list[Axes | None]) -> Axes:
     return given[0] or (None,) * v.ndim
 
 
-REDUCTIONS = (reduce_sum, reduce_max, reduce_min)
 RULES: Mapping[Any, Callable[[Value, list[Axes | None]], Axes]] = {
     windows_of: _windows, contract_of: _contract, reshape_to: _reshape, pad_with: _pad, slice_of: _slice,
-    reduce_sum: _reduce, reduce_max: _reduce, reduce_min: _reduce, transpose_of: _transpose, broadcast: _broadcast,
+    **dict.fromkeys(REDUCTIONS, _reduce), transpose_of: _transpose, broadcast: _broadcast,
     concatenate_of: _concatenate, ruled: _first,
 }  # fmt: skip
 

@@ -32,7 +32,7 @@ from .movement import (
     stop_gradient,
     transpose_of,
 )
-from .reduce import argmax_axis, batch_sum, reduce_max, reduce_min, reduce_sum, to_samples
+from .reduce import REDUCTIONS, argmax_axis, batch_sum, to_samples
 
 
 class Lifted(NamedTuple):
@@ -197,7 +197,7 @@ def _ruled(v, inputs, n):
 
 
 SPREAD = (concatenate_of,)  # with inputs that all have the axis, as they are: axes are counted from the right
-SAME = (flip_axes, reduce_sum, reduce_max, reduce_min, argmax_axis, windows_of, overlap_add_of, batch_sum, to_samples,
+SAME = (flip_axes, *REDUCTIONS, argmax_axis, windows_of, overlap_add_of, batch_sum, to_samples,
         cast_to, stop_gradient)  # fmt: skip
 RULES: dict[Primitive, Callable[[Value, list[Lifted], int], Value]] = {
     reshape_to: _reshape,

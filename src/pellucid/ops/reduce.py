@@ -77,6 +77,7 @@ def _broadcast_vjp(g, y, x, *, shape):
 defvjp(broadcast, _broadcast_vjp)
 reduce_max = _reduction("max", lambda xp, x, *, axes: xp.max(x, axis=axes), _extreme_vjp)
 reduce_min = _reduction("min", lambda xp, x, *, axes: xp.min(x, axis=axes), _extreme_vjp)
+REDUCTIONS = (reduce_sum, reduce_max, reduce_min)
 
 
 def _argmax_rule(x: Type, *, axis):

@@ -44,9 +44,9 @@ from .movement import (
     transpose_of,
     zeros_like,
 )
-from .reduce import argmax_axis, reduce_max, reduce_min, reduce_sum, to_samples
+from .reduce import REDUCTIONS, argmax_axis, to_samples
 
-HEAVY = (contract_of, scatter_of, take_rows, reduce_sum, reduce_max, reduce_min, argmax_axis, threefry)
+HEAVY = (contract_of, scatter_of, take_rows, *REDUCTIONS, argmax_axis, threefry)
 CHEAP = (add, subtract, multiply, negative, absolute, maximum, minimum, select)
 VIEWS = (reshape_to, transpose_of, broadcast, slice_of, flip_axes, stop_gradient)
 

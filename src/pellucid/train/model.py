@@ -93,16 +93,17 @@ class Model(Transfer, MonteCarloDropout, Penalties, Printed, Warming, ModelCore)
                                 + ("; did you forget the parentheses?" if isinstance(net, type) else ""))  # fmt: skip
         if dtype not in ("float32", "float64"):
             raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**64:
             raise ArgumentError(f"seed must be a whole number, 0 or more, got {seed!r}")
         network, losses = Network(net, dtype), as_losses(loss, loss_weights)
         chosen = as_optimizer(optimizer)
         names, found = metrics_for(losses, metrics)
         penalty, limit = as_penalty(regularizer, "regularizer"), as_constraint(constraint, "constraint")
-        computing = executors.get(executor), executors.as_threads(threads)
-        super().__init__(
-            network, Programs(network, losses, chosen, found, names, penalty, limit, *computing), int(seed)
-        )
+        programs = Programs(
+            network, losses, chosen, metrics=found, metric_names=names, regularizer=penalty, constraint=limit,
+            executor=executors.get(executor), threads=executors.as_threads(threads),
+        )  # fmt: skip
+        super().__init__(network, programs, int(seed))
         if input_shape is not None:
             if input_dtype not in (None, dtype, "int32", "uint8"):
                 raise ArgumentError(f"input_dtype must be 'int32', 'uint8' or {dtype!r}, got {input_dtype!r}")

@@ -32,7 +32,7 @@ def rate_used(model: ModelCore) -> float:
 
 
 def factor_of(model: ModelCore, back: int = 0) -> float:
-    """What a schedule multiplies the base rate with at the next step, or so many before; 1 without a schedule."""
+    """What a schedule multiplies the base rate with at the next step, or ``back`` steps before; 1 without one."""
     schedule = model.optimizer.learning_rate
     if not isinstance(schedule, Schedule):
         return 1.0
@@ -50,7 +50,7 @@ def set_base_rate(model: ModelCore, rate: float) -> None:
 
 
 def at_epoch(state: Mapping[str, Any], epoch: int, steps: int) -> dict[str, np.ndarray]:
-    """The state that counts, as it is when an epoch of so many steps begins; nothing of the last one is left over."""
+    """The state that counts, as it is when an epoch of ``steps`` steps begins; nothing of the last one is left over."""
     found = {EPOCHS: epoch, EPOCH_STEPS: 0, PER_EPOCH: steps, LEFT: steps}
     counts = {name: np.full(np.shape(state[name]), n, np.int32) for name, n in found.items() if name in state}
     if np.any(state.get(f"{SUMS}_batches", 0)):  # of an epoch that was broken off

@@ -87,7 +87,7 @@ def gradients(
 
 
 def update_statistics(model: ModelCore, parts: Sequence[Part | Arrays], batches: list[int]) -> None:
-    """One epoch in which only what layers update by themselves changes, such as batch normalisation's statistics."""
+    """One epoch in which only what layers update by themselves changes, such as batch normalization's statistics."""
     for part, batch in zip(map(as_part, parts), batches, strict=True):
         program = programs.statistics(model.network.spec_of(part.whole))
         if program.updates:

@@ -20,7 +20,7 @@ class Warming(ModelCore):
     """The method of `Model` that compiles ahead of time."""
 
     def warm(self, batch_sizes: int | Iterable[int] = (1, EVALUATE_BATCH)) -> dict[int, float]:
-        """Compile what `predict` needs for so many rows at a time, and keep it on disk; the seconds of each.
+        """Compile what `predict` needs for these numbers of rows at a time, and keep it on disk; the seconds of each.
 
         One row and several are different machine code; which of them a few rows take depends on the net. A process
         that finds the code on disk does not compile it again. ``pellucid cache --warm MODEL`` is the same. Raises

@@ -74,13 +74,13 @@ class Nest(Flow):
         return b.gep(base, [I64(position.const)], source_etype=kind) if position.const else base
 
     def within(self, buffer: Buffer, position: Index, count: int = 1) -> None:
-        """Raise `OutOfBounds` if a loop around it takes so many elements out of the buffer (of samples, one of one)."""
+        """Raise `OutOfBounds` if a loop takes ``count`` elements from outside the buffer (of samples, 1)."""
         ends = position.ends if buffer.kind in (("shared", "sample") if count == 1 else ("shared",)) else None
         if ends is not None and not 0 <= ends[0] <= ends[1] + count <= buffer.size:
             raise OutOfBounds(f"elements {ends[0]}..{ends[1] + count - 1} of {buffer.name}, which has {buffer.size}")
 
     def scratch(self, name: str, size: int, dtype: str) -> Buffer:
-        """Memory on the stack of the thread, of so many elements."""
+        """Memory on the stack of the thread, of ``size`` elements."""
         buffer = Buffer(name, "shared", size, dtype)
         with self.builder.goto_entry_block():
             space = self.builder.alloca(ir.ArrayType(memory_type(dtype), size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....ops.reduce import reduce_max, reduce_min, reduce_sum
+from ....ops.reduce import REDUCTIONS
 from ..codegen.nest import Nest
 from ..llvm.affine import Index, Variable, unravel
 from ..llvm.lanes import Lanes
@@ -23,5 +23,5 @@ def reduce_rows(nest: Nest, group: Group) -> int:
 
 def reduces_rows(group: Group, width: int) -> bool:
     """Whether a group without a contraction reduces rows at least as long as a vector."""
-    found = [v for v in group.values if v.primitive in (reduce_sum, reduce_max, reduce_min)]
+    found = [v for v in group.values if v.primitive in REDUCTIONS]
     return group.core is None and any(v.attributes["axes"][-1] == -1 and v.inputs[0].shape[-1] >= width for v in found)

@@ -21,7 +21,7 @@ class Buffer:
     dtype: str
     number: int = -1
     together: bool = False  # rows: those of a block's samples side by side, for one place after the other
-    strip: int = 0  # and so many of the last axis, for one strip of it after the other
+    strip: int = 0  # elements of the last axis in a strip, where it lies strip by strip; 0: as one
     padding: Padding | None = None  # a number around the value, which nobody overwrites
     stride: int = field(init=False)  # of a sample value: elements from one block to the next, for one lane
 

@@ -6,7 +6,7 @@ buffer needs it is counted in nests, and with regard to threads, which meet only
 - A value of samples in a nest shared by blocks is touched by each thread in its own blocks alone. A thread that is a
   nest ahead of another does no harm then, if all values of the slot divide it among the blocks alike: each has as
   much of it for a block (its *stride*) as the largest needs. (A nest of samples that threads share by units has a
-  barrier before and behind it.)
+  barrier before and after it.)
 - Everything else is touched by any thread at any time of a phase, so it is needed from its beginning to its end.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .buffer import BYTES, Buffer
 
-ALIKE = 4  # a value has no slot more than so many times its size: its blocks would lie far apart
+ALIKE = 4  # a value has no slot more than this many times its size: its blocks would lie far apart
 
 
 @dataclass(eq=False)

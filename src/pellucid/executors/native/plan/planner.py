@@ -220,7 +220,7 @@ class Planner:
         return is_outer_product(v) and len(self.uses[v.inputs[0]]) == 1 and v.inputs[0] not in self.roots
 
     def _scatter(self, v: Value) -> Value | None:
-        """The scatter behind v, if nothing else needs its table per sample."""
+        """The scatter that v sums, if nothing else needs its table per sample."""
         s = summed_scatter(v)
         return s if s is v or (s is not None and len(self.uses[s]) == 1 and s not in self.roots) else None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from ....graph import Value
 from ....ops.contract import contract_of, parse
 from ....ops.elementwise import add, multiply, subtract
-from ....ops.reduce import reduce_max, reduce_min, reduce_sum
+from ....ops.reduce import REDUCTIONS
 from ....program import Program
 
 MIN_ELEMENTS = 1024  # elements of a sample; smaller ones stay in the cache
@@ -29,7 +29,7 @@ def rematerialized(program: Program, roots: Collection[Value], in_memory: Callab
         if user.primitive is contract_of:
             a, b, _ = parse(user.attributes["spec"])
             return a == b
-        return user.primitive in (reduce_sum, reduce_max, reduce_min)
+        return user.primitive in REDUCTIONS
 
     def is_cheap_again(v: Value) -> bool:
         if v.primitive not in ARITHMETIC or v.kind != "sample" or v.size < MIN_ELEMENTS or v in roots:

@@ -30,14 +30,14 @@ class Early:
         self.owner: weakref.ref | None = None  # the run that quick code is for
 
     def use(self, run: object, executable: Executable, samples: int, batch: int) -> bool:
-        """Whether quick code computes so many samples more, which count; not where fast code is there, or pays."""
+        """Whether quick code computes ``samples`` more, which count; not where fast code is there, or pays."""
         if not self.pays(run, executable, samples, batch):
             return False
         self.done += work(executable.quick, samples, batch)
         return True
 
     def pays(self, run: object, executable: Executable, samples: int, batch: int) -> bool:
-        """Whether quick code is made for so many samples more; if not, it never is again."""
+        """Whether quick code is made for ``samples`` more; if not, it never is again."""
         if self.limit < 0:
             self.limit, self.owner = limit(executable), weakref.ref(run)
         if self.owner is not None and self.owner() is not run:
@@ -49,7 +49,7 @@ class Early:
 
 
 def work(executable: Executable, samples: int, batch: int) -> int:
-    """Operations for so many samples, and what calling the nests costs."""
+    """Operations for ``samples`` samples, and what calling the nests costs."""
     return samples * executable.work + -(-samples // batch) * len(executable.built.plan.groups) * CALL_WORK
 
 

@@ -25,7 +25,7 @@ CLOSE, CROWDED = 0.001, 0.1  # seconds: runs that follow each other closely; how
 
 
 class Worker:
-    """A thread of the process, which does tasks from a queue; behind some it lingers for runs that are handed over."""
+    """A thread of the process, which does tasks from a queue; after some it lingers for runs that are handed over."""
 
     def __init__(self, box: np.ndarray) -> None:
         self.tasks: queue.SimpleQueue = queue.SimpleQueue()
